@@ -1,0 +1,1 @@
+typedef int cli_room_placeholder;

@@ -1,0 +1,89 @@
+/*
+ * Growable byte buffers, and little-endian readers and writers that cannot run over.
+ */
+#ifndef CORE_BYTES_H
+#define CORE_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* ---- growable buffer; {0} is empty and valid ---- */
+
+struct buf {
+    uint8_t *data;
+    size_t len;
+    size_t cap;
+};
+
+void buf_deinit(struct buf *buf); /* frees; may run twice */
+/* Room for @more bytes behind len. 0 or KITH_E_MEMORY. */
+int buf_reserve(struct buf *buf, size_t more);
+int buf_append(struct buf *buf, const void *data, size_t len);
+int buf_append_u8(struct buf *buf, uint8_t value);
+int buf_append_text(struct buf *buf, const char *text);
+int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Drops @n bytes at the front (moves the rest). */
+void buf_consume(struct buf *buf, size_t n);
+
+/* ---- fixed little-endian access; the caller has checked the length ---- */
+
+static inline uint16_t get_le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+static inline uint32_t get_le32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static inline uint64_t get_le64(const uint8_t *p)
+{
+    return (uint64_t)get_le32(p) | (uint64_t)get_le32(p + 4) << 32;
+}
+static inline void put_le16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+static inline void put_le32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
+}
+static inline void put_le64(uint8_t *p, uint64_t v)
+{
+    put_le32(p, (uint32_t)v);
+    put_le32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* ---- reader: `bad` is set once something did not fit, and everything reads as 0 from then on ---- */
+
+struct reader {
+    const uint8_t *data;
+    size_t len;
+    size_t at;
+    bool bad;
+};
+
+static inline struct reader reader_of(const void *data, size_t len)
+{
+    return (struct reader){.data = (const uint8_t *)data, .len = len};
+}
+const uint8_t *read_bytes(struct reader *r, size_t n); /* NULL if bad; borrowed */
+uint8_t read_u8(struct reader *r);
+uint16_t read_le16(struct reader *r);
+uint32_t read_le32(struct reader *r);
+uint64_t read_le64(struct reader *r);
+/* True if nothing was bad and every byte was read. */
+bool reader_done(const struct reader *r);
+
+/* ---- hex ---- */
+
+void hex_encode(const uint8_t *data, size_t len, char *text_out); /* 2 * len + 1 bytes */
+/* Decodes exactly 2 * @len digits and nothing behind them. 0 or KITH_E_PARSE. */
+int hex_decode(const char *text, uint8_t *data_out, size_t len);
+
+#endif

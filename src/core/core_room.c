@@ -1,0 +1,1 @@
+typedef int core_room_placeholder;

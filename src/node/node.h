@@ -1,0 +1,110 @@
+/*
+ * What the rooms above the node (control, http, cli) may use beside include/kith: access to the
+ * cores and the loop, and the record of events. Loop thread only unless said otherwise.
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <uv.h>
+
+#include "core/log.h"
+#include "kith.h"
+
+struct member_core;
+struct rpc_core;
+struct uv_net;
+
+uv_loop_t *node_loop(struct kith_node *node);
+struct log *node_log(struct kith_node *node); /* any thread */
+struct member_core *node_members(struct kith_node *node);
+struct rpc_core *node_rpc(struct kith_node *node);
+struct uv_net *node_net(struct kith_node *node);
+const struct kith_config *node_config(const struct kith_node *node); /* any thread */
+bool node_on_loop(const struct kith_node *node);                     /* any thread */
+uint64_t node_started_unix_ms(const struct kith_node *node);
+uint64_t node_boot_no(const struct kith_node *node);
+const char *node_cluster_name(const struct kith_node *node);
+/* 32 hex digits. */
+void node_cluster_id_text(const struct kith_node *node, char out[33]);
+/* kith1-... token: addresses, cluster id, name, secret (docs/protocols/control.md). 0 or KITH_E_*; caller frees. */
+int node_join_token(struct kith_node *node, char **token_out);
+
+/* Runs @fn once on the loop thread, in order of posting. Any thread. 0, KITH_E_STOPPED, KITH_E_MEMORY. */
+int node_post(struct kith_node *node, void (*fn)(struct kith_node *node, void *arg), void *arg);
+
+/*
+ * Something with handles on the loop that must close before the node ends. @stop is called once on
+ * the loop thread when the node stops and calls node_service_stopped() when its handles are closed.
+ */
+struct node_service {
+    const char *name;
+    void (*stop)(struct node_service *service);
+    struct kith_node *node;     /* set by node_service_add */
+    struct node_service *next;  /* the node's */
+};
+int node_service_add(struct kith_node *node, struct node_service *service);
+void node_service_stopped(struct node_service *service);
+
+/* ---- finding nodes ---- */
+
+/*
+ * The member that @which names: a name (shown name), an id, or a unique prefix (at least 2 digits)
+ * of an id. 0; KITH_E_NO_NODE (kith_errmsg() has the nearest name); KITH_E_EXISTS (the prefix is not unique).
+ */
+struct member;
+int node_member_named(struct kith_node *node, const char *which, struct member **member_out);
+
+/* ---- events ---- */
+
+struct node_event_record {
+    uint64_t seq; /* 1, 2, 3 ... since the node started */
+    uint64_t time_unix_ms;
+    char type[24]; /* "joined", "suspect", "refuted", "failed", "left", "name-clash", "function-added", ... */
+    struct kith_node_id id;
+    char name[KITH_NAME_BYTES_MAX + 1];
+    char address[KITH_ADDRESS_TEXT_MAX + 1];
+    char reason[160];
+};
+/* The last NODE_EVENTS_KEPT records: fills up to @max with those above @after_seq, oldest first. */
+size_t node_events_since(struct kith_node *node, uint64_t after_seq, struct node_event_record *out, size_t max);
+struct node_event_watch {
+    void (*cb)(struct node_event_watch *watch, const struct node_event_record *record);
+    struct node_event_watch *next;
+};
+void node_event_watch_add(struct kith_node *node, struct node_event_watch *watch);
+void node_event_watch_remove(struct kith_node *node, struct node_event_watch *watch);
+
+/* ---- live log (kith monitor) ---- */
+
+struct node_log_watch {
+    enum kith_log_level level;
+    void (*cb)(struct node_log_watch *watch, enum kith_log_level level, const char *line); /* logfmt, loop thread */
+    struct node_log_watch *next;
+};
+void node_log_watch_add(struct kith_node *node, struct node_log_watch *watch);
+void node_log_watch_remove(struct kith_node *node, struct node_log_watch *watch);
+void node_log_reopen(struct kith_node *node);                            /* SIGHUP; any thread */
+int node_reload(struct kith_node *node, const struct kith_config *fresh); /* log levels, seeds; any thread */
+
+/* ---- leaving, forgetting ---- */
+
+/* Tells the others that we leave; @done runs on the loop when told, or after 2 s. */
+void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg);
+/* 0, KITH_E_NO_NODE, KITH_E_EXISTS (alive: says why not). */
+int node_forget(struct kith_node *node, const char *which);
+/* One echo to @which: @done with the round trip in ns, or a negative code. */
+int node_ping(struct kith_node *node, const char *which, uint64_t timeout_ms,
+              void (*done)(void *arg, int code, uint64_t rtt_ns), void *arg);
+
+/* CPU % per core of this host, as last sampled; returns how many. */
+size_t node_cpu_percent(struct kith_node *node, double *out, size_t max);
+
+struct node_stats {
+    uint64_t loop_turns, loop_lag_max_ms, spins, spin_hits;
+    uint64_t requests_crossed; /* from other threads */
+    uint32_t workers, workers_busy, workers_queue;
+    uint64_t rss_bytes;
+};
+void node_stats(struct kith_node *node, struct node_stats *stats_out);
+
+#endif

@@ -1,0 +1,1 @@
+typedef int node_room_placeholder;
