@@ -15,7 +15,11 @@
 #include "kith/rpc.h"
 
 struct rpc_core;
-struct rpc_peer;   /* a node of one boot, as the core knows it */
+/*
+ * A node as the core knows it, with its newest boot. A pointer that the driver keeps is good from
+ * PEER_UP until the step of its PEER_DOWN; otherwise it is good until the next step.
+ */
+struct rpc_peer;
 struct rpc_export; /* a function offered here */
 struct rpc_serve;  /* a call being served here */
 
@@ -28,6 +32,12 @@ struct rpc_config {
     uint32_t workers;            /* calls run at once on the worker pool, at least 1 */
     uint32_t calls_pending_max;  /* 0: RPC_CALLS_PENDING_MAX */
     uint32_t registry_push_max;  /* push registry changes to all when at most so many nodes; 0: 64 */
+    /*
+     * The driver reports LINK_UP and does CONNECT. Calls then wait in the core until the rpc stream
+     * is open, so that what never left is known exactly and ends as NOT_EXECUTED. If false, a call
+     * counts as gone once it was given in a SEND.
+     */
+    bool link_events;
 };
 
 /* ---- events ---- */
@@ -51,6 +61,12 @@ enum rpc_event_type {
     RPC_WATCH_OFF,   /* u.name */
     RPC_BOOT,        /* u.boot_no: our own was raised before anything was served */
     RPC_STOP,        /* every pending call ends with KITH_E_STOPPED */
+    RPC_LINK_UP,     /* u.peer: its rpc stream is open (see rpc_config.link_events) */
+    /*
+     * u.failed: the channel refused a SEND of the last step (KITH_E_BUSY: its queue is full). A call
+     * ends as NOT_EXECUTED or goes elsewhere; a result is offered again a little later.
+     */
+    RPC_SEND_FAILED,
 };
 
 struct rpc_call {
@@ -58,10 +74,12 @@ struct rpc_call {
     const char *fn;
     uint64_t fn_hash;       /* rpc_name_hash(fn), or 0: computed */
     struct kith_bytes arg;  /* borrowed; copied if small ... */
-    uint8_t *arg_owned;     /* ... or, if not NULL, a malloc'ed block that holds it, taken over */
+    uint8_t *arg_owned;     /* ... or, if not NULL, a malloc'ed block that holds it, taken over if out->code is 0 */
     uint64_t signature;     /* rpc_signature_hash(), 0: not checked */
+    const char *signature_text; /* what signature is the hash of, for error texts; may be NULL */
     bool to_node;
     struct kith_node_id node;
+    struct rpc_peer *peer;  /* to_node: the peer of that node if at hand; NULL: looked up */
     enum kith_select select;
     uint64_t timeout_ms;    /* 0: RPC_TIMEOUT_DEFAULT_MS; UINT64_MAX: none */
     bool idempotent;
@@ -73,7 +91,8 @@ struct rpc_call {
 
 struct rpc_event {
     enum rpc_event_type type;
-    uint64_t now_ns; /* monotonic */
+    uint64_t now_ns;      /* monotonic */
+    uint64_t now_unix_ms; /* wall clock, DONE only: goes into completions; 0: not known */
     union {
         struct rpc_call call;
         uint64_t token;
@@ -120,6 +139,10 @@ struct rpc_event {
         } export_fn;
         const char *name;
         uint64_t boot_no;
+        struct {
+            const struct rpc_action *action; /* of the last step's output */
+            int code;
+        } failed;
     } u;
 };
 
@@ -134,6 +157,8 @@ enum rpc_action_type {
     RPC_COMPLETION,  /* completion: some watched call ended somewhere */
     RPC_REGISTRY_CHANGED, /* ours: tell membership the new version (out->registry_version) */
     RPC_FUNCTIONS_CHANGED, /* peer (or NULL: ours): what it offers has changed */
+    RPC_CONNECT,     /* peer: open the rpc stream; LINK_UP or UNREACHABLE follows */
+    RPC_EXPORT_GONE, /* user: an unexported function has no running call any more (also at once) */
 };
 
 struct rpc_action {
@@ -153,9 +178,15 @@ struct rpc_action {
     uint64_t token;
     const struct kith_result *result;
     const struct kith_completion *completion;
+    void *user; /* EXPORT_GONE: rpc_export_user() of what is gone */
 };
 
-/* Actions are owned by the core and valid until the next step. */
+/*
+ * Bodies may also point into the event's own bytes (a frame's body, a reply, a partial result): do
+ * the actions before these go away.
+ *
+ * Actions are owned by the core and valid until the next step.
+ */
 struct rpc_output {
     struct rpc_action *actions;
     size_t actions_n;
@@ -212,7 +243,7 @@ size_t rpc_who_has(const struct rpc_core *core, uint64_t name_hash, struct kith_
 /* The known name nearest to @name, or NULL. */
 const char *rpc_nearest_name(const struct rpc_core *core, const char *name);
 
-uint64_t rpc_name_hash(const char *name); /* BLAKE2b-64 */
+uint64_t rpc_name_hash(const char *name); /* first 8 bytes of BLAKE2b-128, never 0 */
 /* Hash of the canonical form of a signature text. 0 or KITH_E_PARSE. NULL or "" gives 0. */
 int rpc_signature_hash(const char *signature, uint64_t *hash_out);
 
@@ -221,6 +252,8 @@ struct rpc_stats {
     uint64_t served, served_errors, duplicates, busy, cancelled, bad_frames;
     uint32_t calls_pending, serving_now, queued_now, sessions;
     uint64_t results_kept_bytes;
+    uint64_t args_held_bytes; /* arguments of calls queued or running here */
+    uint32_t peers;
 };
 void rpc_stats(const struct rpc_core *core, struct rpc_stats *stats_out);
 
