@@ -221,6 +221,8 @@ static char *value_text(const struct config_key *key, const char *text)
 
 static void value_deinit(struct config_value *value)
 {
+    if (value->text != NULL)
+        explicit_bzero(value->text, strlen(value->text)); /* it may be the cluster's secret */
     core_free(value->text);
     core_free(value->origin);
     *value = (struct config_value){0};

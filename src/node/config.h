@@ -5,6 +5,9 @@
  * A value comes from a default, a file (INI) or a caller, and remembers which. Of a key that does
  * not repeat the last value given holds; a key that repeats keeps all of them in order, and an
  * empty value drops those before it.
+ *
+ * Keys program.* are set by kith_config_from_agent() together with node.role = program: then the
+ * node takes cluster id, name and secret from them, keeps its key in memory and writes nothing.
  */
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
@@ -82,6 +85,13 @@ const char *config_origin(const struct kith_config *config, const char *key, siz
  * kith_config_load(), which reads the file first.
  */
 int config_load_text(struct kith_config *config, const char *path, const char *text, size_t len);
+
+/*
+ * Adds the addresses in DIR/seeds (one a line, written by kith join) that @config does not have yet
+ * as net.seed. 0, also if there is no such file; KITH_E_IO; KITH_E_PARSE.
+ */
+#define CONFIG_SEEDS_FILE "seeds"
+int config_add_seeds(struct kith_config *config, const char *data_dir);
 
 /* Limits of a configuration file. Debian's libinih cuts lines above 199 bytes without a word. */
 #define CONFIG_LINE_BYTES_MAX 198

@@ -170,3 +170,34 @@ int kith_config_load(struct kith_config *config, const char *path)
     buf_deinit(&text);
     return r;
 }
+
+/* ---- seeds of a join token ----------------------------------------------------------------------
+ */
+
+static bool has_seed(const struct kith_config *config, const char *address)
+{
+    for (size_t i = 0; i < config_repeat_n(config, "net.seed"); i++) {
+        if (strcmp(config_repeat(config, "net.seed", i), address) == 0)
+            return true;
+    }
+    return false;
+}
+
+int config_add_seeds(struct kith_config *config, const char *data_dir)
+{
+    char path[4200];
+    struct buf text = {0};
+    int r = 0;
+
+    snprintf(path, sizeof(path), "%s/" CONFIG_SEEDS_FILE, data_dir);
+    r = read_file(path, &text);
+    if (r == 0)
+        r = buf_append_u8(&text, '\0');
+    char *rest = (char *)text.data;
+    for (char *line; r == 0 && (line = strsep(&rest, "\r\n")) != NULL;) {
+        if (line[0] != '\0' && line[0] != '#' && !has_seed(config, line))
+            r = config_set_from(config, "net.seed", line, path);
+    }
+    buf_deinit(&text);
+    return r == KITH_E_NOT_FOUND ? 0 : r;
+}
