@@ -18,20 +18,7 @@
 struct uv_net;
 struct uv_peer;
 
-/* A frame that came in. Borrowed for the callback. */
-struct net_frame {
-    enum net_class net_class;
-    uint8_t type;
-    const uint8_t *body;
-    size_t len;
-    uint8_t *owned; /* not NULL: the malloc'ed block that holds body; see net_frame_take() */
-};
-
-/*
- * Takes the block that holds the body over: returns it (the caller frees it with free(); body stays
- * valid as long) or NULL if the body is small and lives in the receive buffer: then copy.
- */
-uint8_t *net_frame_take(struct net_frame *frame);
+/* Frames come in as struct net_frame (net/frame.h), borrowed for the callback. */
 
 struct uv_net_events {
     /*
