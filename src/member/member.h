@@ -25,7 +25,31 @@ struct member_facts {
     uint32_t cores;
     uint64_t memory_bytes;
     bool gpu;
-    uint64_t registry_version; /* of its exported functions (src/rpc): grows with each change */
+    /*
+     * Of its exported functions (src/rpc): grows with each change. Not covered by the signature, so
+     * that a change costs 20 bytes of gossip.
+     */
+    uint64_t registry_version;
+    /* Wall time at which the identity was made; on a clash of names the later one gets "-2". */
+    uint64_t born_unix_ms;
+};
+
+/*
+ * The same as known of a node: the texts point into its signed record, so that a node costs some
+ * 500 bytes and not 1,800. Borrowed; they change with the next facts of the node.
+ */
+struct member_known_facts {
+    const char *name;
+    const char *version;
+    const char *const *addresses; /* as uv_net_learn() takes them */
+    uint32_t addresses_n;
+    enum kith_role role;
+    uint32_t cpus;
+    uint32_t cores;
+    bool gpu;
+    uint64_t memory_bytes;
+    uint64_t registry_version;
+    uint64_t born_unix_ms;
 };
 
 /* Facts that change often: ride on acks, never gossiped. */
@@ -36,7 +60,10 @@ struct member_load {
     uint32_t queue_len;         /* calls waiting on the worker pool */
 };
 
-/* One node as known here. Borrowed; stable until forgotten. */
+/*
+ * One node as known here. Borrowed; stable until MEMBER_FORGOTTEN names it. For MEMBER_REMEMBER the
+ * driver fills id, sign_pk, boot_no and facts.
+ */
 struct member {
     struct kith_node_id id;
     uint8_t sign_pk[32];
@@ -45,8 +72,8 @@ struct member {
     uint64_t facts_version;
     enum kith_status status;
     uint64_t status_since_ms;
-    struct member_facts facts;
-    char shown_name[MEMBER_NAME_BYTES_MAX + 8]; /* with "-2" on a clash of names */
+    struct member_known_facts facts;
+    const char *shown_name; /* facts.name, with "-2" on a clash of names; never NULL */
     bool load_known;
     uint64_t load_at_ms;
     struct member_load load;
@@ -115,6 +142,7 @@ enum member_event_type {
 struct member_event {
     enum member_event_type type;
     uint64_t now_ms;
+    uint64_t now_us; /* the same clock, for round-trip times; 0: now_ms * 1,000 */
     struct kith_node_id id;
     uint64_t boot_no;
     uint8_t frame_type;
@@ -136,11 +164,14 @@ enum member_action_type {
     MEMBER_CONNECT,       /* id: open a control stream to a known node */
     MEMBER_LEARNED,       /* member: new or changed key, boot_no or addresses; tell the channel */
     MEMBER_CHANGED,       /* member, change, text = reason: joined, suspect, failed, left, alive again */
-    MEMBER_FACTS_CHANGED, /* member: facts (registry_version too) changed */
-    MEMBER_FORGOTTEN,     /* id: gone from all tables; drop keys and pointers */
+    /* member: facts (registry_version too) changed; also comes behind each JOINED */
+    MEMBER_FACTS_CHANGED,
+    /* id, member (valid until the next step): gone from all tables; drop keys and pointers */
+    MEMBER_FORGOTTEN,
     MEMBER_NAME_CLASH,    /* member, other: shown once per pair */
     MEMBER_TOLD_LEAVE,    /* our leave has been sent often enough */
     MEMBER_CACHE_DIRTY,   /* the peer cache should be written soon */
+    MEMBER_CLONED,        /* member: another process runs with its key (ours too): log an alarm */
 };
 
 enum member_change {
@@ -194,6 +225,8 @@ void member_check(const struct member_core *core);
 struct member_stats {
     uint64_t probes, probe_failures, indirect_probes, suspicions, refutations, failures;
     uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, frames_in, frames_out, bad_messages;
+    uint64_t bad_signatures, table_full, suspicions_held, lags;
+    uint32_t gossip_queued, suspects;
 };
 void member_stats(const struct member_core *core, struct member_stats *stats_out);
 
