@@ -16,7 +16,8 @@ void core_free(void *memory);
 /* A copy of the @len bytes at @data with a NUL behind them. */
 char *core_strndup(const char *data, size_t len);
 
-/* Tests only: the @n-th allocation from now on this thread fails (1 is the next); 0 turns it off. */
+/* Tests only: the @n-th allocation from now on this thread fails (1 is the next); 0 turns it off.
+ */
 void core_alloc_fail_at(uint64_t n);
 
 /* Cleanup attribute: `core_autofree char *x = NULL;` */

@@ -59,7 +59,8 @@ static inline void put_le64(uint8_t *p, uint64_t v)
     put_le32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* ---- reader: `bad` is set once something did not fit, and everything reads as 0 from then on ---- */
+/* ---- reader: `bad` is set once something did not fit, and everything reads as 0 from then on ----
+ */
 
 struct reader {
     const uint8_t *data;

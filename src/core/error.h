@@ -1,5 +1,5 @@
 /*
- * The error sentence of the current thread and the trail of file and line.
+ * The error sentence of the current thread.
  */
 #ifndef CORE_ERROR_H
 #define CORE_ERROR_H
@@ -9,8 +9,15 @@
 /*
  * Sets the sentence that kith_errmsg() gives on this thread (cut at 1,023 bytes) and returns @code.
  * Write: the thing, the cause, the next step.
+ * The arguments may hold kith_errmsg() itself.
  */
 int kith_fail_with(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Who names the codes between 0 and -KITH_ERROR_BASE (libuv's): the core knows no libuv, so the
+ * room that does sets uv_strerror here. NULL turns it off.
+ */
+void core_set_foreign_strerror(const char *(*text_of)(int code));
 
 /* Clears it. */
 void kith_errmsg_clear(void);

@@ -28,14 +28,14 @@ void json_key(struct json *json, const char *key);
 
 void json_text(struct json *json, const char *text); /* NULL: null */
 void json_text_n(struct json *json, const char *text, size_t len);
-void json_i64(struct json *json, int64_t value);     /* a number */
-void json_u64(struct json *json, uint64_t value);    /* a number: counts and sizes */
+void json_i64(struct json *json, int64_t value);       /* a number */
+void json_u64(struct json *json, uint64_t value);      /* a number: counts and sizes */
 void json_u64_text(struct json *json, uint64_t value); /* "123": ids and other 64-bit numbers */
-void json_f64(struct json *json, double value);      /* shortest that reads back; null if not finite */
+void json_f64(struct json *json, double value); /* shortest that reads back; null if not finite */
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json);
 void json_id(struct json *json, const struct kith_node_id *id);
-void json_time_ms(struct json *json, uint64_t unix_ms); /* RFC 3339 UTC with milliseconds */
+void json_time_ms(struct json *json, uint64_t unix_ms);         /* RFC 3339 UTC with milliseconds */
 void json_raw(struct json *json, const char *text, size_t len); /* a value that is JSON already */
 
 /* Key and value in one. */

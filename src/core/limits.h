@@ -33,18 +33,18 @@
 /* Credit window of the bulk class. */
 #define NET_BULK_WINDOW_BYTES (1024 * 1024)
 /* Streams per peer: one a class. */
-#define NET_CLASSES_N 3
-#define NET_HANDSHAKES_MAX           256  /* unauthenticated connections at once; then the oldest goes */
-#define NET_HANDSHAKES_PER_ADDR_MAX  32   /* of them from one address */
-#define NET_HANDSHAKE_DEADLINE_MS    3000
-#define NET_DIALS_MAX                64   /* outgoing attempts at once */
-#define NET_PEERS_OPEN_MAX           256  /* open peers; least recently used idle ones close above 64 */
-#define NET_PEERS_OPEN_IDLE_MAX      64
-#define NET_PEER_KEYS_MAX            16384 /* known peers (id, key, addresses) */
-#define NET_ADDRESSES_PER_PEER_MAX   16
-#define NET_SEEDS_MAX                256
-#define NET_REKEY_BYTES              (1024ull * 1024 * 1024)
-#define NET_REKEY_MS                 (2 * 60 * 1000)
+#define NET_CLASSES_N               3
+#define NET_HANDSHAKES_MAX          256 /* unauthenticated connections at once; then the oldest goes */
+#define NET_HANDSHAKES_PER_ADDR_MAX 32 /* of them from one address */
+#define NET_HANDSHAKE_DEADLINE_MS   3000
+#define NET_DIALS_MAX               64 /* outgoing attempts at once */
+#define NET_PEERS_OPEN_MAX          256 /* open peers; least recently used idle ones close above 64 */
+#define NET_PEERS_OPEN_IDLE_MAX     64
+#define NET_PEER_KEYS_MAX           16384 /* known peers (id, key, addresses) */
+#define NET_ADDRESSES_PER_PEER_MAX  16
+#define NET_SEEDS_MAX               256
+#define NET_REKEY_BYTES             (1024ull * 1024 * 1024)
+#define NET_REKEY_MS                (2 * 60 * 1000)
 
 /* ---- datagrams ---- */
 #define NET_DGRAM_BYTES_MAX 1200
@@ -52,41 +52,42 @@
 #define NET_PORT_DEFAULT    7117
 
 /* ---- membership ---- */
-#define MEMBER_NODES_MAX        16384
-#define MEMBER_NAME_BYTES_MAX   63 /* of a node: a DNS label */
+#define MEMBER_NODES_MAX         16384
+#define MEMBER_NAME_BYTES_MAX    63 /* of a node: a DNS label */
 #define MEMBER_VERSION_BYTES_MAX 31
 
 /* ---- calls (protocols 5.6) ---- */
-#define RPC_WINDOW_CALLS_MAX     4096  /* calls of one session that the server keeps state of */
-#define RPC_SESSIONS_MAX         10000
-#define RPC_QUEUE_FUNCTION_MAX   4096
-#define RPC_QUEUE_NODE_MAX       16384
-#define RPC_FUNCTIONS_NODE_MAX   4096
-#define RPC_CALLS_PENDING_MAX    65536
+#define RPC_WINDOW_CALLS_MAX               4096 /* calls of one session that the server keeps state of */
+#define RPC_SESSIONS_MAX                   10000
+#define RPC_QUEUE_FUNCTION_MAX             4096
+#define RPC_QUEUE_NODE_MAX                 16384
+#define RPC_FUNCTIONS_NODE_MAX             4096
+#define RPC_CALLS_PENDING_MAX              65536
 #define RPC_RESULTS_KEPT_BYTES_MAX         (64 * 1024 * 1024)
 #define RPC_RESULTS_KEPT_SESSION_BYTES_MAX (1024 * 1024)
-#define RPC_RESULT_KEPT_MS       (60 * 1000)
-#define RPC_MAPS_MAX             1024
-#define RPC_WATCHES_MAX          64
-#define RPC_COMPLETIONS_QUEUE_MAX 1024
-#define RPC_PARTIAL_BYTES_MAX    (64 * 1024)
-#define RPC_ERROR_TEXT_BYTES_MAX 4096
-#define RPC_TIMEOUT_DEFAULT_MS   30000
+#define RPC_RESULT_KEPT_MS                 (60 * 1000)
+#define RPC_MAPS_MAX                       1024
+#define RPC_WATCHES_MAX                    64
+#define RPC_COMPLETIONS_QUEUE_MAX          1024
+#define RPC_PARTIAL_BYTES_MAX              (64 * 1024)
+#define RPC_ERROR_TEXT_BYTES_MAX           4096
+#define RPC_TIMEOUT_DEFAULT_MS             30000
 
 /* ---- control socket ---- */
-#define CONTROL_CLIENTS_MAX        128
-#define CONTROL_LINE_BYTES_MAX     (256 * 1024)
-#define CONTROL_DATA_BYTES_MAX     RPC_BODY_BYTES_MAX
-#define CONTROL_REQUESTS_MAX       1024 /* in flight per client */
-#define CONTROL_QUEUE_BYTES_MAX    (32 * 1024 * 1024)
+#define CONTROL_CLIENTS_MAX     128
+#define CONTROL_LINE_BYTES_MAX  (256 * 1024)
+#define CONTROL_DATA_BYTES_MAX  RPC_BODY_BYTES_MAX
+#define CONTROL_REQUESTS_MAX    1024 /* in flight per client */
+#define CONTROL_QUEUE_BYTES_MAX (32 * 1024 * 1024)
 
 /* ---- node ---- */
-#define NODE_EVENTS_KEPT     4096
-#define NODE_EVENT_CBS_MAX   64
-#define NODE_MODULES_MAX     64
+#define NODE_EVENTS_KEPT        4096
+#define NODE_EVENT_CBS_MAX      64
+#define NODE_MODULES_MAX        64
 #define NODE_LOG_LINE_BYTES_MAX 4000
 
-static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX, "a full record is one segment");
+static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX,
+              "a full record is one segment");
 static_assert(NET_FRAGMENT_BYTES < NET_RECORD_FILL_BYTES, "a fragment fits a record");
 static_assert(RPC_BODY_BYTES_MAX < NET_RPC_FRAME_BYTES_MAX, "a body fits its frame");
 

@@ -22,7 +22,21 @@ struct log {
     void *user;
 };
 
-/* Pairs of text end with NULL. @log may be NULL: nothing is written. At most 16 pairs. */
+/* The level as it is now, and a new one. Any thread. */
+static inline enum kith_log_level log_level(const struct log *log)
+{
+    return __atomic_load_n(&log->level, __ATOMIC_RELAXED);
+}
+static inline void log_set_level(struct log *log, enum kith_log_level level)
+{
+    __atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
+}
+
+/*
+ * Pairs of text end with NULL. @log may be NULL: nothing is written. At most LOG_PAIRS_MAX pairs,
+ * more are cut. A value that is NULL ends the pairs too.
+ */
+#define LOG_PAIRS_MAX 16
 void log_line(struct log *log,
               enum kith_log_level level,
               const char *area,
@@ -34,7 +48,7 @@ void log_line(struct log *log,
 #define log_info(log, area, ...)  log_line(log, KITH_LOG_INFO, area, __VA_ARGS__)
 #define log_debug(log, area, ...)                                                                  \
     do {                                                                                           \
-        if ((log) != NULL && (log)->level >= KITH_LOG_DEBUG)                                       \
+        if ((log) != NULL && log_level(log) >= KITH_LOG_DEBUG)                                     \
             log_line(log, KITH_LOG_DEBUG, area, __VA_ARGS__);                                      \
     } while (0)
 
@@ -46,6 +60,9 @@ struct log_limit {
     uint64_t next_ms;
     uint64_t held;
 };
-bool log_limit_pass(struct log_limit *limit, uint64_t now_ms, uint64_t period_ms, uint64_t *held_out);
+bool log_limit_pass(struct log_limit *limit,
+                    uint64_t now_ms,
+                    uint64_t period_ms,
+                    uint64_t *held_out);
 
 #endif
