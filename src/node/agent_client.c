@@ -267,13 +267,14 @@ static int wait_for(struct agent_client *client, short events, uint64_t deadline
             return KITH_E_CANCELED;
         if (deadline_ms != UINT64_MAX) {
             uint64_t now = now_ms();
-            if (now >= deadline_ms)
-                return KITH_E_TIMEOUT;
-            wait = deadline_ms - now > 3600000 ? 3600000 : (int)(deadline_ms - now);
+            uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
+            wait = left > 3600000 ? 3600000 : (int)left;
         }
         int n = poll(&fd, 1, wait);
         if (n > 0)
             return 0;
+        if (n == 0 && wait == 0)
+            return KITH_E_TIMEOUT; /* looked once even if the time was up before */
         if (n < 0 && errno != EINTR)
             return kith_fail_with(KITH_E_IO, "waiting for %s: %s", client->path, strerror(errno));
     }
