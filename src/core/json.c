@@ -48,7 +48,7 @@ static void closes(struct json *json, const char *bracket)
     json->comma = true;
 }
 
-void json_object(struct json *json)
+void json_object_begin(struct json *json)
 {
     opens(json, "{");
 }
@@ -58,7 +58,7 @@ void json_object_end(struct json *json)
     closes(json, "}");
 }
 
-void json_array(struct json *json)
+void json_array_begin(struct json *json)
 {
     opens(json, "[");
 }
@@ -132,7 +132,7 @@ void json_key(struct json *json, const char *key)
 void json_text(struct json *json, const char *text)
 {
     if (text == NULL)
-        json_null(json);
+        json_write_null(json);
     else
         json_text_n(json, text, strlen(text));
 }
@@ -183,7 +183,7 @@ void json_u64_text(struct json *json, uint64_t value)
 void json_f64(struct json *json, double value)
 {
     if (!isfinite(value)) {
-        json_null(json);
+        json_write_null(json);
         return;
     }
     char text[40];
@@ -211,7 +211,7 @@ void json_bool(struct json *json, bool value)
     json_raw(json, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_null(struct json *json)
+void json_write_null(struct json *json)
 {
     json_raw(json, "null", 4);
 }

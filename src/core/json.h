@@ -1,6 +1,7 @@
 /*
  * Streaming JSON writer into a buf. Puts commas and escapes by itself; bytes that are not UTF-8 are
- * written as U+FFFD. (Parsing is jansson's job, in the rooms that read JSON.)
+ * written as U+FFFD. Parsing is jansson's job, in the rooms that read JSON; no name here is one of
+ * jansson's, so that both can be used and linked together.
  */
 #ifndef CORE_JSON_H
 #define CORE_JSON_H
@@ -20,9 +21,9 @@ struct json {
 struct json json_begin(struct buf *out); /* appends to @out, which the caller owns */
 int json_end(struct json *json);         /* 0, or the first error */
 
-void json_object(struct json *json); /* { */
+void json_object_begin(struct json *json); /* { */
 void json_object_end(struct json *json);
-void json_array(struct json *json); /* [ */
+void json_array_begin(struct json *json); /* [ */
 void json_array_end(struct json *json);
 void json_key(struct json *json, const char *key);
 
@@ -33,7 +34,7 @@ void json_u64(struct json *json, uint64_t value);      /* a number: counts and s
 void json_u64_text(struct json *json, uint64_t value); /* "123": ids and other 64-bit numbers */
 void json_f64(struct json *json, double value); /* shortest that reads back; null if not finite */
 void json_bool(struct json *json, bool value);
-void json_null(struct json *json);
+void json_write_null(struct json *json);
 void json_id(struct json *json, const struct kith_node_id *id);
 void json_time_ms(struct json *json, uint64_t unix_ms);         /* RFC 3339 UTC with milliseconds */
 void json_raw(struct json *json, const char *text, size_t len); /* a value that is JSON already */
