@@ -180,6 +180,19 @@ void json_u64_text(struct json *json, uint64_t value)
     raw(json, "\"", 1);
 }
 
+size_t json_number_plain(char *text, size_t len)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if ((c >= '0' && c <= '9') || c == 'e' || c == '-' || c == '+')
+            text[out++] = c;
+        else if (out > 0 && text[out - 1] != '.')
+            text[out++] = '.';
+    }
+    return out;
+}
+
 void json_f64(struct json *json, double value)
 {
     if (!isfinite(value)) {
@@ -193,17 +206,7 @@ void json_f64(struct json *json, double value)
         if (strtod(text, NULL) == value)
             break;
     }
-    /* A program may have set a locale whose decimal point is something else, of any length. */
-    size_t out = 0;
-    for (size_t i = 0; i < (size_t)n; i++) {
-        char c = text[i];
-        bool plain = (c >= '0' && c <= '9') || c == 'e' || c == '-' || c == '+';
-        if (plain)
-            text[out++] = c;
-        else if (out > 0 && text[out - 1] != '.')
-            text[out++] = '.';
-    }
-    json_raw(json, text, out);
+    json_raw(json, text, json_number_plain(text, (size_t)n));
 }
 
 void json_bool(struct json *json, bool value)

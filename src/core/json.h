@@ -39,6 +39,12 @@ void json_id(struct json *json, const struct kith_node_id *id);
 void json_time_ms(struct json *json, uint64_t unix_ms);         /* RFC 3339 UTC with milliseconds */
 void json_raw(struct json *json, const char *text, size_t len); /* a value that is JSON already */
 
+/*
+ * Rewrites the @len bytes of a printed number in place so that its decimal point, which is the
+ * locale's and may be anything of any length, is a point. Returns the new length.
+ */
+size_t json_number_plain(char *text, size_t len);
+
 /* Key and value in one. */
 void json_kv_text(struct json *json, const char *key, const char *value);
 void json_kv_i64(struct json *json, const char *key, int64_t value);
