@@ -25,6 +25,7 @@
 #include "core/bytes.h"
 #include "core/limits.h"
 #include "core/list.h"
+#include "core/map.h"
 #include "net/record.h"
 
 enum net_class {
@@ -121,7 +122,6 @@ struct frame_budget {
 struct frame_chunk {
     struct frame_chunk *next;
     uint32_t len;
-    uint32_t at;    /* sealed up to here */
     bool mid_frame; /* its end is not the end of a frame */
     uint8_t data[FRAME_CHUNK_BYTES];
 };
@@ -232,18 +232,15 @@ struct frame_reader {
     enum net_class net_class;
     uint32_t frame_bytes_max;
     struct frame_budget *budget; /* of what is assembled for the peer */
-    struct frame_assembly *open; /* hash table by id, or NULL */
-    unsigned open_n;
+    struct map64 open;           /* of struct frame_assembly, by id */
     const uint8_t *data; /* plaintext of the record that is being read */
     size_t len;
     size_t at;
-    uint8_t *pending; /* head and beginning of a frame that runs over records */
-    size_t pending_len;
-    size_t pending_cap;
+    struct buf pending;           /* head and beginning of a frame that runs over records */
+    bool pending_given;          /* what stands there was given by the last frame_reader_next() */
     struct frame_assembly *ready; /* complete, to be given next */
-    bool rekey;                   /* FRAME_REKEY was read: the record must end here */
     struct record_in *record;     /* to rekey */
-    bool failed;
+    int failed;                  /* the code that ended it */
 };
 
 /* @frame_bytes_max: 0 for frame_bytes_max(net_class). @budget is borrowed for life. */

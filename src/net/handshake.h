@@ -48,10 +48,11 @@ struct handshake {
     const struct handshake_config *config;
     struct noise noise;
     struct preamble preamble; /* responder: as received; for the log */
+    uint8_t ephemeral_sk[NOISE_KEY_BYTES]; /* responder: until the preamble is found good */
     struct hello *hello;      /* initiator: ours to send; responder: the peer's, once done */
-    uint8_t *input; /* what came of the message that is being read; small, grows to need */
-    size_t input_len;
-    size_t input_cap;
+    size_t input_len;         /* of the message that is being read */
+    uint8_t input[HANDSHAKE_MESSAGE2_BYTES];
+    uint8_t *long_input;      /* message 3 */
 };
 
 /*

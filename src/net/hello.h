@@ -50,7 +50,7 @@ int hello_encode(const struct hello *hello, struct buf *out);
 int hello_decode(const uint8_t *data, size_t len, struct hello *hello_out);
 
 /*
- * Whether @hello may come from the peer whose handshake proved @remote_dh_pk: 0; KITH_E_SECRET if
+ * Whether @hello may come from the peer whose handshake proved @remote_dh_pk: 0; KITH_E_CORRUPT if
  * the keys do not belong together; KITH_E_OTHER_CLUSTER; KITH_E_VERSION (no common one);
  * KITH_E_EXISTS if it is
  * @self_id. Sets kith_errmsg().

@@ -5,6 +5,8 @@
 #ifndef NET_IDENTITY_H
 #define NET_IDENTITY_H
 
+#include <assert.h>
+
 #include "kith/api.h"
 
 #define NET_PUBLIC_KEY_BYTES 32

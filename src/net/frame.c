@@ -1,0 +1,160 @@
+/*
+ * What frames are: limits, types, small bodies, and the stock of chunks.
+ */
+#include "net/frame.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+
+static_assert(NET_CONTROL_FRAME_BYTES_MAX <= FRAME_WHOLE_BYTES_MAX, "control frames are never cut");
+static_assert(NET_BULK_FRAME_BYTES_MAX <= FRAME_WHOLE_BYTES_MAX, "bulk frames are never cut");
+static_assert(NET_RPC_FRAME_BYTES_MAX <= NET_PEER_ASSEMBLY_BYTES_MAX, "one large frame always fits");
+static_assert(FRAME_CHUNK_BYTES >= NET_RECORD_WIRE_BYTES_MAX, "a chunk holds a record");
+
+uint32_t frame_bytes_max(enum net_class net_class)
+{
+    switch (net_class) {
+    case NET_CONTROL:
+        return NET_CONTROL_FRAME_BYTES_MAX;
+    case NET_RPC:
+        return NET_RPC_FRAME_BYTES_MAX;
+    case NET_BULK:
+        return NET_BULK_FRAME_BYTES_MAX;
+    }
+    return 0;
+}
+
+bool frame_type_fits(uint8_t type, enum net_class net_class)
+{
+    if (type == 0)
+        return false;
+    if (type <= FRAME_CHANNEL_LAST)
+        return true;
+    if (type <= FRAME_REGISTRY_LAST)
+        return net_class == NET_CONTROL;
+    if (type <= FRAME_CALL_LAST)
+        return net_class == NET_RPC;
+    return true; /* of later versions; the rooms above ignore what they do not know */
+}
+
+/* ---- close, credit ---- */
+
+void frame_close_encode(enum frame_close_reason reason, uint64_t arg, uint8_t out[FRAME_CLOSE_BYTES])
+{
+    out[0] = (uint8_t)reason;
+    put_le64(out + 1, arg);
+}
+
+int frame_close_decode(const uint8_t *body,
+                       size_t len,
+                       enum frame_close_reason *reason_out,
+                       uint64_t *arg_out)
+{
+    if (len != FRAME_CLOSE_BYTES)
+        return KITH_E_PARSE;
+    *reason_out = body[0] > FRAME_CLOSE_REASON_LAST ? FRAME_CLOSE_NORMAL
+                                                    : (enum frame_close_reason)body[0];
+    *arg_out = get_le64(body + 1);
+    return 0;
+}
+
+const char *frame_close_text(enum frame_close_reason reason)
+{
+    switch (reason) {
+    case FRAME_CLOSE_NORMAL:
+        return "closed by the peer";
+    case FRAME_CLOSE_IDLE:
+        return "idle";
+    case FRAME_CLOSE_DUPLICATE:
+        return "opened by both sides at once";
+    case FRAME_CLOSE_BOOT:
+        return "stale boot number";
+    case FRAME_CLOSE_FORGOTTEN:
+        return "forgotten by the peer";
+    case FRAME_CLOSE_PROTOCOL:
+        return "protocol violated";
+    }
+    return "closed by the peer";
+}
+
+void frame_credit_encode(uint32_t bytes, uint8_t out[FRAME_CREDIT_BYTES])
+{
+    put_le32(out, bytes);
+}
+
+int frame_credit_decode(const uint8_t *body, size_t len, uint32_t *bytes_out)
+{
+    if (len != FRAME_CREDIT_BYTES)
+        return KITH_E_PARSE;
+    *bytes_out = get_le32(body);
+    return 0;
+}
+
+/* ---- frames given to the driver ---- */
+
+uint8_t *net_frame_take(struct net_frame *frame)
+{
+    uint8_t *block = frame->owned;
+
+    frame->owned = NULL;
+    return block;
+}
+
+void net_frame_done(struct net_frame *frame)
+{
+    core_free(frame->owned);
+    frame->owned = NULL;
+}
+
+/* ---- chunks ---- */
+
+void frame_pool_init(struct frame_pool *pool, unsigned keep_max)
+{
+    *pool = (struct frame_pool){.keep_max = keep_max};
+}
+
+void frame_pool_deinit(struct frame_pool *pool)
+{
+    while (pool->free != NULL) {
+        struct frame_chunk *chunk = pool->free;
+
+        pool->free = chunk->next;
+        core_free(chunk);
+    }
+    pool->free_n = 0;
+}
+
+struct frame_chunk *frame_pool_get(struct frame_pool *pool)
+{
+    struct frame_chunk *chunk = pool->free;
+
+    if (chunk != NULL) {
+        pool->free = chunk->next;
+        pool->free_n--;
+    } else {
+        chunk = core_malloc(sizeof *chunk);
+        if (chunk == NULL)
+            return NULL;
+    }
+    chunk->next = NULL;
+    chunk->len = 0;
+    chunk->mid_frame = false;
+    return chunk;
+}
+
+void frame_pool_put(struct frame_pool *pool, struct frame_chunk *chunk)
+{
+    if (chunk == NULL)
+        return;
+    if (pool->free_n >= pool->keep_max) {
+        core_free(chunk);
+        return;
+    }
+    chunk->next = pool->free;
+    pool->free = chunk;
+    pool->free_n++;
+}
