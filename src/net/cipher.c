@@ -126,11 +126,8 @@ int cipher_open(struct cipher *cipher,
     return cipher->ops->open(cipher, out, in, len, nonce, ad);
 }
 
-void cipher_peek(const struct cipher *cipher,
-                 uint8_t *out,
-                 const uint8_t *in,
-                 size_t n,
-                 uint64_t nonce)
+void cipher_peek(
+    const struct cipher *cipher, uint8_t *out, const uint8_t *in, size_t n, uint64_t nonce)
 {
     uint8_t iv[crypto_stream_chacha20_ietf_NONCEBYTES] = {0};
 

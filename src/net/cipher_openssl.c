@@ -1,7 +1,7 @@
 /*
- * The record cipher on OpenSSL's libcrypto. A context per direction is made at the first record that
- * wants it (a quiet stream costs nothing), keeps the key schedule, and gets only a new nonce per record.
- * Parts are fed one after the other, so bulk bytes are sealed from where they stand.
+ * The record cipher on OpenSSL's libcrypto. A context per direction is made at the first record
+ * that wants it (a quiet stream costs nothing), keeps the key schedule, and gets only a new nonce
+ * per record. Parts are fed one after the other, so bulk bytes are sealed from where they stand.
  */
 #include <assert.h>
 #include <limits.h>
@@ -60,8 +60,8 @@ static int openssl_seal(struct cipher *cipher,
         assert(parts[i].len <= INT_MAX);
         if (parts[i].len == 0)
             continue;
-        if (EVP_EncryptUpdate(
-                evp, out + at, &n, (const uint8_t *)parts[i].data, (int)parts[i].len) != 1)
+        if (EVP_EncryptUpdate(evp, out + at, &n, (const uint8_t *)parts[i].data,
+                              (int)parts[i].len) != 1)
             return broken();
         at += parts[i].len;
     }

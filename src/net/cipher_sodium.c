@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "kith/error.h"
 #include "net/cipher.h"
 
 static void nonce_encode(uint64_t nonce, uint8_t iv[crypto_aead_chacha20poly1305_ietf_NPUBBYTES])
@@ -37,8 +38,8 @@ static int sodium_seal(struct cipher *cipher,
         }
     }
     /* Cannot fail: the lengths are far below the cipher's bound. */
-    crypto_aead_chacha20poly1305_ietf_encrypt(
-        out, NULL, in, len, (const uint8_t *)ad.data, ad.len, NULL, iv, cipher->key);
+    crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, len, (const uint8_t *)ad.data, ad.len,
+                                              NULL, iv, cipher->key);
     return 0;
 }
 

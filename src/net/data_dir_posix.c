@@ -1,10 +1,10 @@
 /*
  * The data directory on POSIX systems.
  *
- * Key files are short texts of "name = value" lines, so that people can see what they hold; each has
- * a field that proves the others undamaged. A file is replaced as a whole: temporary file, fsync, rename,
- * fsync of the directory; after a power cut it is the old one or the new one. An fsync that failed is
- * never tried again: the caller stops (protocols 5.9).
+ * Key files are short texts of "name = value" lines, so that people can see what they hold; each
+ * has a field that proves the others undamaged. A file is replaced as a whole: temporary file,
+ * fsync, rename, fsync of the directory; after a power cut it is the old one or the new one. An
+ * fsync that failed is never tried again: the caller stops (protocols 5.9).
  */
 #include "net/data_dir.h"
 
@@ -25,9 +25,9 @@
 #include "core/text.h"
 #include "net/peer_cache.h"
 
-#define KEY_FILE_BYTES_MAX   4096
-#define NUMBER_BYTES_MAX     64
-#define CLUSTER_CHECK_BYTES  16
+#define KEY_FILE_BYTES_MAX  4096
+#define NUMBER_BYTES_MAX    64
+#define CLUSTER_CHECK_BYTES 16
 
 static const char key_file[] = "node.key";
 static const char cluster_file[] = "cluster.key";
@@ -88,7 +88,8 @@ static int make_dirs(const char *path)
 
 int data_dir_default(char *out, size_t out_bytes)
 {
-    const char *dir = getenv("STATE_DIRECTORY"); /* systemd gives our own; several are set apart by ':' */
+    const char *dir =
+        getenv("STATE_DIRECTORY"); /* systemd gives our own; several are set apart by ':' */
     const char *xdg = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
     int n;
@@ -102,10 +103,12 @@ int data_dir_default(char *out, size_t out_bytes)
     else if (home != NULL && home[0] == '/')
         n = snprintf(out, out_bytes, "%s/.local/state/kith", home);
     else
-        return kith_fail_with(KITH_E_NOT_FOUND,
-                              "data directory: neither XDG_STATE_HOME nor HOME is set; give --data-dir");
+        return kith_fail_with(
+            KITH_E_NOT_FOUND,
+            "data directory: neither XDG_STATE_HOME nor HOME is set; give --data-dir");
     if (n < 0 || (size_t)n >= out_bytes)
-        return kith_fail_with(KITH_E_INVALID, "data directory: its path is too long; give --data-dir");
+        return kith_fail_with(KITH_E_INVALID,
+                              "data directory: its path is too long; give --data-dir");
     return 0;
 }
 
@@ -117,10 +120,8 @@ int data_dir_check_private(const char *path)
         return io_failed("cannot read", path);
     if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         return kith_fail_with(KITH_E_PERMISSION,
-                              "%s: others may use it (mode %04o); run: chmod 0600 %s",
-                              path,
-                              (unsigned)(st.st_mode & 07777),
-                              path);
+                              "%s: others may use it (mode %04o); run: chmod 0600 %s", path,
+                              (unsigned)(st.st_mode & 07777), path);
     return 0;
 }
 
@@ -133,10 +134,10 @@ static int in_use(const char *path, int fd)
 
     text[n > 0 ? n : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
-    return kith_fail_with(KITH_E_IN_USE,
-                          "data directory %s: in use by process %s; stop it or give another --data-dir",
-                          path,
-                          text[0] != '\0' ? text : "(unknown)");
+    return kith_fail_with(
+        KITH_E_IN_USE,
+        "data directory %s: in use by process %s; stop it or give another --data-dir", path,
+        text[0] != '\0' ? text : "(unknown)");
 }
 
 static int take_lock(struct data_dir *dir)
@@ -196,7 +197,8 @@ void data_dir_close(struct data_dir *dir)
         return;
     if (dir->lock_fd >= 0) {
         (void)!ftruncate(dir->lock_fd, 0);
-        close(dir->lock_fd); /* and with it the lock; the file stays, or two could each lock their own */
+        close(dir->lock_fd); /* and with it the lock; the file stays, or two could each lock their
+                                own */
     }
     core_free(dir->path);
     *dir = (struct data_dir){.lock_fd = -1};
@@ -276,7 +278,9 @@ int data_dir_remove(const struct data_dir *dir, const char *name)
     if (r != 0)
         return r;
     if (unlink(path) != 0)
-        return errno == ENOENT ? 0 : kith_fail_with(KITH_E_IO, "cannot remove %s: %s", path, strerror(errno));
+        return errno == ENOENT
+                   ? 0
+                   : kith_fail_with(KITH_E_IO, "cannot remove %s: %s", path, strerror(errno));
     return sync_dir(dir->path);
 }
 
@@ -400,10 +404,10 @@ static int parse_identity(const struct data_dir *dir,
     if (r == 0 && memcmp(id.bytes, identity_out->id.bytes, sizeof id.bytes) == 0)
         return 0;
     net_identity_wipe(identity_out);
-    return kith_fail_with(KITH_E_CORRUPT,
-                          "%s/%s: the key file is damaged; restore it, or remove it to become a new node",
-                          dir->path,
-                          key_file);
+    return kith_fail_with(
+        KITH_E_CORRUPT,
+        "%s/%s: the key file is damaged; restore it, or remove it to become a new node", dir->path,
+        key_file);
 }
 
 static int make_identity(const struct data_dir *dir, struct net_identity *identity_out)
@@ -418,11 +422,11 @@ static int make_identity(const struct data_dir *dir, struct net_identity *identi
     hex_encode(seed, sizeof seed, seed_text);
     sodium_memzero(seed, sizeof seed);
     if (r == 0)
-        r = buf_printf(&file,
-                       "# Key of a kith node. Whoever has it is this node: keep it to this machine.\n"
-                       "id = %s\nseed = %s\n",
-                       kith_node_id_text(&identity_out->id, id),
-                       seed_text);
+        r = buf_printf(
+            &file,
+            "# Key of a kith node. Whoever has it is this node: keep it to this machine.\n"
+            "id = %s\nseed = %s\n",
+            kith_node_id_text(&identity_out->id, id), seed_text);
     sodium_memzero(seed_text, sizeof seed_text);
     if (r == 0)
         r = data_dir_write(dir, key_file, file.data, file.len);
@@ -456,8 +460,8 @@ static void cluster_check(const struct net_cluster *cluster,
     crypto_generichash_blake2b_state state;
     uint8_t sum[CLUSTER_CHECK_BYTES];
 
-    crypto_generichash_blake2b_init(
-        &state, cluster->secret, sizeof cluster->secret, CLUSTER_CHECK_BYTES);
+    crypto_generichash_blake2b_init(&state, cluster->secret, sizeof cluster->secret,
+                                    CLUSTER_CHECK_BYTES);
     crypto_generichash_blake2b_update(&state, cluster->id.bytes, sizeof cluster->id.bytes);
     crypto_generichash_blake2b_update(&state, (const uint8_t *)name, strlen(name));
     crypto_generichash_blake2b_final(&state, sum, sizeof sum);
@@ -502,11 +506,12 @@ int data_dir_cluster(const struct data_dir *dir,
     return kith_fail_with(r,
                           "%s/%s: the file is damaged; run `kith join TOKEN` with a token from a "
                           "node of the cluster",
-                          dir->path,
-                          cluster_file);
+                          dir->path, cluster_file);
 }
 
-int data_dir_set_cluster(const struct data_dir *dir, const struct net_cluster *cluster, const char *name)
+int data_dir_set_cluster(const struct data_dir *dir,
+                         const struct net_cluster *cluster,
+                         const char *name)
 {
     char id[2 * NET_CLUSTER_ID_BYTES + 1], secret[2 * NET_SECRET_BYTES + 1];
     char check[2 * CLUSTER_CHECK_BYTES + 1];
@@ -514,8 +519,7 @@ int data_dir_set_cluster(const struct data_dir *dir, const struct net_cluster *c
     int r;
 
     if (!is_cluster_name(name))
-        return kith_fail_with(KITH_E_NAME,
-                              "cluster name: use 1 to %d of a-z A-Z 0-9 - _ .",
+        return kith_fail_with(KITH_E_NAME, "cluster name: use 1 to %d of a-z A-Z 0-9 - _ .",
                               DATA_DIR_CLUSTER_NAME_BYTES - 1);
     hex_encode(cluster->id.bytes, sizeof cluster->id.bytes, id);
     hex_encode(cluster->secret, sizeof cluster->secret, secret);
@@ -523,10 +527,7 @@ int data_dir_set_cluster(const struct data_dir *dir, const struct net_cluster *c
     r = buf_printf(&file,
                    "# A kith cluster. Whoever has the secret may join: keep it to its members.\n"
                    "name = %s\nid = %s\nsecret = %s\ncheck = %s\n",
-                   name,
-                   id,
-                   secret,
-                   check);
+                   name, id, secret, check);
     sodium_memzero(secret, sizeof secret);
     if (r == 0)
         r = data_dir_write(dir, cluster_file, file.data, file.len);
@@ -580,9 +581,7 @@ int data_dir_next_boot(const struct data_dir *dir, uint64_t above, uint64_t *boo
     if (boot_no == UINT64_MAX)
         return kith_fail_with(KITH_E_LIMIT,
                               "%s/%s: boot numbers are used up; remove %s to become a new node",
-                              dir->path,
-                              boot_file,
-                              key_file);
+                              dir->path, boot_file, key_file);
     boot_no++;
     r = write_number(dir, boot_file, boot_no);
     if (r == 0)
@@ -632,14 +631,15 @@ int data_dir_peers(const struct data_dir *dir, struct buf *out)
     if (r != KITH_E_CORRUPT && r != KITH_E_LIMIT && r != KITH_E_TOO_LARGE)
         return r;
     out->len = 0;
-    if (path_of(dir, "", peers_file, "", path) != 0 || path_of(dir, "", peers_file, ".bad", bad) != 0 ||
-        rename(path, bad) != 0)
-        return kith_fail_with(KITH_E_CORRUPT, "%s/%s: damaged; starting without it", dir->path, peers_file);
-    return kith_fail_with(KITH_E_CORRUPT,
-                          "%s: damaged; kept as %s.bad; this node starts without known peers and needs "
-                          "a --seed, or a peer that calls it",
-                          path,
-                          peers_file);
+    if (path_of(dir, "", peers_file, "", path) != 0 ||
+        path_of(dir, "", peers_file, ".bad", bad) != 0 || rename(path, bad) != 0)
+        return kith_fail_with(KITH_E_CORRUPT, "%s/%s: damaged; starting without it", dir->path,
+                              peers_file);
+    return kith_fail_with(
+        KITH_E_CORRUPT,
+        "%s: damaged; kept as %s.bad; this node starts without known peers and needs "
+        "a --seed, or a peer that calls it",
+        path, peers_file);
 }
 
 int data_dir_set_peers(const struct data_dir *dir, const struct buf *file)

@@ -9,10 +9,10 @@
 #include "core/bytes.h"
 #include "core/error.h"
 
-#define TYPE_AT  1
-#define HINT_AT  2
-#define BOOT_AT  10
-#define NONCE_AT 18
+#define TYPE_AT     1
+#define HINT_AT     2
+#define BOOT_AT     10
+#define NONCE_AT    18
 #define INNER_BYTES 16 /* receiver's boot_no, counter */
 
 static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES == DGRAM_NONCE_BYTES, "nonce");
@@ -25,8 +25,8 @@ uint64_t dgram_hint(const struct net_cluster_keys *keys, const struct kith_node_
 {
     uint8_t hash[16]; /* the shortest that libsodium gives; the hint is its first 8 */
 
-    crypto_generichash_blake2b(
-        hash, sizeof hash, id->bytes, sizeof id->bytes, keys->dgram_hint, sizeof keys->dgram_hint);
+    crypto_generichash_blake2b(hash, sizeof hash, id->bytes, sizeof id->bytes, keys->dgram_hint,
+                               sizeof keys->dgram_hint);
     return get_le64(hash);
 }
 
@@ -62,7 +62,8 @@ int dgram_peer_init(struct dgram_peer *peer,
 
     memset(peer, 0, sizeof *peer);
     if (crypto_scalarmult_curve25519(shared, self->dh_sk, peer_dh_pk) != 0)
-        return kith_fail_with(KITH_E_CORRUPT, "peer: its key is degenerate; it must make a new one");
+        return kith_fail_with(KITH_E_CORRUPT,
+                              "peer: its key is degenerate; it must make a new one");
     derive_key(peer->seal_key, shared, cluster, &self->id, peer_id);
     derive_key(peer->open_key, shared, cluster, peer_id, &self->id);
     sodium_memzero(shared, sizeof shared);
@@ -108,15 +109,8 @@ int dgram_seal(struct dgram_peer *peer,
     put_le64(inner + 8, peer->counter++);
     if (body.len > 0)
         memcpy(inner + INNER_BYTES, body.data, body.len);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(inner,
-                                               NULL,
-                                               inner,
-                                               INNER_BYTES + body.len,
-                                               out,
-                                               DGRAM_HEAD_BYTES,
-                                               NULL,
-                                               nonce,
-                                               peer->seal_key);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(inner, NULL, inner, INNER_BYTES + body.len, out,
+                                               DGRAM_HEAD_BYTES, NULL, nonce, peer->seal_key);
     *len_out = body.len + DGRAM_OVERHEAD_BYTES;
     return 0;
 }
@@ -153,15 +147,9 @@ int dgram_open(struct dgram_peer *peer,
     /* Cheaper than the cipher, and what an attacker who plays back old traffic runs into. */
     if (head.boot_no < peer->boot_no)
         return KITH_E_EXISTS;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(plain,
-                                                   NULL,
-                                                   NULL,
-                                                   data + DGRAM_HEAD_BYTES,
-                                                   len - DGRAM_HEAD_BYTES,
-                                                   data,
-                                                   DGRAM_HEAD_BYTES,
-                                                   data + NONCE_AT,
-                                                   peer->open_key) != 0)
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, data + DGRAM_HEAD_BYTES,
+                                                   len - DGRAM_HEAD_BYTES, data, DGRAM_HEAD_BYTES,
+                                                   data + NONCE_AT, peer->open_key) != 0)
         return KITH_E_CORRUPT;
     /* The seal proves the sender's boot, whichever boot of ours it was made for. */
     boot_is_new = head.boot_no > peer->boot_no;

@@ -64,9 +64,10 @@ uint64_t dgram_hint(const struct net_cluster_keys *keys, const struct kith_node_
 
 /*
  * Derives the keys with a peer: one X25519, about 50 us, so do it once, when first needed.
- * @boot_no: the highest known of it, 0 if none. @counter_first: above every counter used towards it in this
- * boot of ours; nanoseconds of the monotonic clock will do. (Counting from 0 again for a peer that was
- * forgotten and learned again would look like replays to it.) 0; KITH_E_CORRUPT if its key is degenerate.
+ * @boot_no: the highest known of it, 0 if none. @counter_first: above every counter used towards it
+ * in this boot of ours; nanoseconds of the monotonic clock will do. (Counting from 0 again for a
+ * peer that was forgotten and learned again would look like replays to it.) 0; KITH_E_CORRUPT if
+ * its key is degenerate.
  *
  * Keep the object for as long as the process runs: with it goes the window that stops replays.
  */

@@ -15,7 +15,8 @@ ProtobufCAllocator *field_allocator(void);
 ProtobufCBinaryData field_bytes(const uint8_t *data, size_t len);
 char *field_text(const char *text);
 
-/* Copies to @out with a NUL. 0, or KITH_E_PARSE if it does not fit or has bytes that are not printable ASCII. */
+/* Copies to @out with a NUL. 0, or KITH_E_PARSE if it does not fit or has bytes that are not
+ * printable ASCII. */
 int field_take_text(const char *text, char *out, size_t out_bytes);
 /* Likewise a node name (text_is_node_name()), or "". */
 int field_take_name(const char *text, char *out, size_t out_bytes);

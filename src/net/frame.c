@@ -12,7 +12,8 @@
 
 static_assert(NET_CONTROL_FRAME_BYTES_MAX <= FRAME_WHOLE_BYTES_MAX, "control frames are never cut");
 static_assert(NET_BULK_FRAME_BYTES_MAX <= FRAME_WHOLE_BYTES_MAX, "bulk frames are never cut");
-static_assert(NET_RPC_FRAME_BYTES_MAX <= NET_PEER_ASSEMBLY_BYTES_MAX, "one large frame always fits");
+static_assert(NET_RPC_FRAME_BYTES_MAX <= NET_PEER_ASSEMBLY_BYTES_MAX,
+              "one large frame always fits");
 static_assert(FRAME_CHUNK_BYTES >= NET_RECORD_WIRE_BYTES_MAX, "a chunk holds a record");
 
 uint32_t frame_bytes_max(enum net_class net_class)
@@ -43,7 +44,9 @@ bool frame_type_fits(uint8_t type, enum net_class net_class)
 
 /* ---- close, credit ---- */
 
-void frame_close_encode(enum frame_close_reason reason, uint64_t arg, uint8_t out[FRAME_CLOSE_BYTES])
+void frame_close_encode(enum frame_close_reason reason,
+                        uint64_t arg,
+                        uint8_t out[FRAME_CLOSE_BYTES])
 {
     out[0] = (uint8_t)reason;
     put_le64(out + 1, arg);
@@ -56,8 +59,8 @@ int frame_close_decode(const uint8_t *body,
 {
     if (len != FRAME_CLOSE_BYTES)
         return KITH_E_PARSE;
-    *reason_out = body[0] > FRAME_CLOSE_REASON_LAST ? FRAME_CLOSE_NORMAL
-                                                    : (enum frame_close_reason)body[0];
+    *reason_out =
+        body[0] > FRAME_CLOSE_REASON_LAST ? FRAME_CLOSE_NORMAL : (enum frame_close_reason)body[0];
     *arg_out = get_le64(body + 1);
     return 0;
 }

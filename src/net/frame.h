@@ -233,14 +233,14 @@ struct frame_reader {
     uint32_t frame_bytes_max;
     struct frame_budget *budget; /* of what is assembled for the peer */
     struct map64 open;           /* of struct frame_assembly, by id */
-    const uint8_t *data; /* plaintext of the record that is being read */
+    const uint8_t *data;         /* plaintext of the record that is being read */
     size_t len;
     size_t at;
     struct buf pending;           /* head and beginning of a frame that runs over records */
-    bool pending_given;          /* what stands there was given by the last frame_reader_next() */
+    bool pending_given;           /* what stands there was given by the last frame_reader_next() */
     struct frame_assembly *ready; /* complete, to be given next */
     struct record_in *record;     /* to rekey */
-    int failed;                  /* the code that ended it */
+    int failed;                   /* the code that ended it */
 };
 
 /* @frame_bytes_max: 0 for frame_bytes_max(net_class). @budget is borrowed for life. */

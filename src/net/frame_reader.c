@@ -4,9 +4,9 @@
  *
  * Opening straight into that block: a record that begins with a fragment is decrypted to 8 bytes
  * before the place where the fragment's bytes belong, so that its head falls on bytes already
- * there (saved, and put back) and its body on its place, and no byte is copied. Which block is read from the
- * first 8 bytes, decrypted ahead and unchecked; whoever forges them gets another place within blocks of
- * his own stream, and then the tag does not fit and the stream ends.
+ * there (saved, and put back) and its body on its place, and no byte is copied. Which block is read
+ * from the first 8 bytes, decrypted ahead and unchecked; whoever forges them gets another place
+ * within blocks of his own stream, and then the tag does not fit and the stream ends.
  */
 #include <assert.h>
 #include <string.h>
@@ -162,11 +162,10 @@ static int grow_assembly(struct frame_reader *reader,
     return 0;
 }
 
-static int take_fragment(struct frame_reader *reader,
-                         const struct frame_head *head,
-                         const uint8_t *body)
+static int
+take_fragment(struct frame_reader *reader, const struct frame_head *head, const uint8_t *body)
 {
-    struct frame_assembly *assembly;
+    struct frame_assembly *assembly = NULL;
     uint32_t len = head->len;
 
     if (head->flags & FRAME_FIRST) {
@@ -212,7 +211,8 @@ static struct frame_assembly *straight_target(const struct frame_reader *reader,
     return assembly;
 }
 
-/* Opens to @assembly's block and takes the fragment there; the rest of the record is read as usual. */
+/* Opens to @assembly's block and takes the fragment there; the rest of the record is read as usual.
+ */
 static int open_straight(struct frame_reader *reader,
                          struct record_in *record,
                          const uint8_t *wire,
@@ -233,7 +233,8 @@ static int open_straight(struct frame_reader *reader,
     head = frame_head_decode(to);
     memcpy(to, saved, sizeof saved);
     frame_reader_feed(reader, to, wire_len - RECORD_OVERHEAD_BYTES);
-    reader->at = FRAME_HEAD_BYTES + head.len; /* within: straight_target() looked at the same bytes */
+    reader->at =
+        FRAME_HEAD_BYTES + head.len; /* within: straight_target() looked at the same bytes */
     assert(reader->at <= reader->len);
     r = check_head(reader, &head);
     return r != 0 ? r : take_fragment(reader, &head, to + FRAME_HEAD_BYTES);
@@ -319,7 +320,8 @@ static int take_frame(struct frame_reader *reader,
     return 1;
 }
 
-/* Moves bytes of the record to pending until it holds @want. False if the record is used up before. */
+/* Moves bytes of the record to pending until it holds @want. False if the record is used up before.
+ */
 static int pend(struct frame_reader *reader, size_t want)
 {
     size_t n = reader->len - reader->at;

@@ -1,7 +1,7 @@
 /*
- * The sending side. Whole frames are copied into chunks, a chunk being what fits one record; a frame
- * is only cut between chunks if it is larger than one. Large frames wait in lists and give one
- * fragment at a time, sealed from where the bytes stand.
+ * The sending side. Whole frames are copied into chunks, a chunk being what fits one record; a
+ * frame is only cut between chunks if it is larger than one. Large frames wait in lists and give
+ * one fragment at a time, sealed from where the bytes stand.
  *
  * A record is a fragment and the first chunk if both fit; else they take turns, so that neither
  * starves the other. The fragment goes first in its record: there the receiver can open it straight
@@ -16,13 +16,14 @@
 #include "net/frame.h"
 
 /* Plaintext of a record, less the room for a FRAME_REKEY at its end. */
-#define FILL_BYTES (NET_RECORD_FILL_BYTES - FRAME_HEAD_BYTES)
+#define FILL_BYTES  (NET_RECORD_FILL_BYTES - FRAME_HEAD_BYTES)
 #define TOTAL_BYTES 4 /* u32 total at the start of a first fragment */
-#define PARTS_MAX 5 /* fragment's head, two slices of a large frame, chunk, rekey */
+#define PARTS_MAX   5 /* fragment's head, two slices of a large frame, chunk, rekey */
 
 static_assert(NET_FRAGMENT_BYTES + FRAME_HEAD_BYTES + TOTAL_BYTES < FILL_BYTES, "room for others");
 static_assert(FRAME_WHOLE_BYTES_MAX + FRAME_HEAD_BYTES <= 2 * FILL_BYTES, "at most two chunks");
-static_assert(FRAME_WHOLE_BYTES_MAX > NET_FRAGMENT_BYTES, "a large frame has two fragments or more");
+static_assert(FRAME_WHOLE_BYTES_MAX > NET_FRAGMENT_BYTES,
+              "a large frame has two fragments or more");
 
 /* A frame that travels as fragments. */
 struct frame_large {
@@ -96,14 +97,14 @@ bool frame_writer_pending(const struct frame_writer *writer)
 
 static int busy(void)
 {
-    return kith_fail_with(KITH_E_BUSY, "peer: its send queue is full; try again when it has drained");
+    return kith_fail_with(KITH_E_BUSY,
+                          "peer: its send queue is full; try again when it has drained");
 }
 
 static int too_large(const struct frame_writer *writer, size_t len)
 {
     return kith_fail_with(KITH_E_TOO_LARGE,
-                          "frame of %zu bytes: the limit is %u; send less at once",
-                          len,
+                          "frame of %zu bytes: the limit is %u; send less at once", len,
                           writer->frame_bytes_max);
 }
 
@@ -245,8 +246,8 @@ static int add_large_copy(struct frame_writer *writer,
             memcpy(block + at, parts[i].data, parts[i].len);
         at += parts[i].len;
     }
-    r = add_large(
-        writer, type, (struct kith_bytes){0}, (struct kith_bytes){block, len}, core_free, block);
+    r = add_large(writer, type, (struct kith_bytes){0}, (struct kith_bytes){block, len}, core_free,
+                  block);
     if (r != 0)
         core_free(block);
     return r;
@@ -299,7 +300,7 @@ int frame_writer_add_take(struct frame_writer *writer,
 
 static bool id_is_open(const struct frame_writer *writer, uint16_t id)
 {
-    list_for_each(it, &writer->open)
+    list_for_each (it, &writer->open)
         if (container_of(it, struct frame_large, node)->id == id)
             return true;
     return false;

@@ -15,7 +15,8 @@
 #define MESSAGE3_HEAD_BYTES 2
 
 static_assert(FIRST_BYTES <= HANDSHAKE_MESSAGE2_BYTES, "fits the inline input");
-static_assert(HANDSHAKE_MESSAGE3_BYTES_MAX == MESSAGE3_HEAD_BYTES + MESSAGE3_BYTES_MIN + HELLO_BYTES_MAX,
+static_assert(HANDSHAKE_MESSAGE3_BYTES_MAX ==
+                  MESSAGE3_HEAD_BYTES + MESSAGE3_BYTES_MIN + HELLO_BYTES_MAX,
               "message 3");
 
 static int noise_begin(struct handshake *hs,
@@ -30,8 +31,8 @@ static int noise_begin(struct handshake *hs,
         .psk = hs->config->cluster->secret,
     };
 
-    return noise_init(
-        &hs->noise, &noise_xxpsk3, initiator, &keys, (struct kith_bytes){preamble, PREAMBLE_BYTES});
+    return noise_init(&hs->noise, &noise_xxpsk3, initiator, &keys,
+                      (struct kith_bytes){preamble, PREAMBLE_BYTES});
 }
 
 static int initiate(struct handshake *hs, const uint8_t *ephemeral_sk, struct buf *out)
@@ -52,11 +53,8 @@ static int initiate(struct handshake *hs, const uint8_t *ephemeral_sk, struct bu
     r = noise_begin(hs, true, ephemeral_sk, first);
     if (r != 0)
         return r;
-    r = noise_write(&hs->noise,
-                    (struct kith_bytes){0},
-                    first + PREAMBLE_BYTES,
-                    HANDSHAKE_MESSAGE1_BYTES,
-                    &len);
+    r = noise_write(&hs->noise, (struct kith_bytes){0}, first + PREAMBLE_BYTES,
+                    HANDSHAKE_MESSAGE1_BYTES, &len);
     if (r != 0)
         return r;
     assert(len == HANDSHAKE_MESSAGE1_BYTES);
@@ -138,11 +136,8 @@ static int take_first(struct handshake *hs, struct buf *out)
     r = buf_reserve(out, HANDSHAKE_MESSAGE2_BYTES);
     if (r != 0)
         return r;
-    r = noise_write(&hs->noise,
-                    (struct kith_bytes){0},
-                    out->data + out->len,
-                    HANDSHAKE_MESSAGE2_BYTES,
-                    &len);
+    r = noise_write(&hs->noise, (struct kith_bytes){0}, out->data + out->len,
+                    HANDSHAKE_MESSAGE2_BYTES, &len);
     if (r != 0)
         return kith_fail_with(r, "handshake: the peer's key is degenerate");
     assert(len == HANDSHAKE_MESSAGE2_BYTES);
@@ -164,7 +159,8 @@ static int take_message2(struct handshake *hs, struct buf *out)
     r = noise_read(&hs->noise, hs->input, HANDSHAKE_MESSAGE2_BYTES, nothing, 0, &len);
     if (r != 0)
         return kith_fail_with(r, "handshake: message 2 is not authentic; is that address a node?");
-    if (sodium_memcmp(noise_remote_static(&hs->noise), hs->config->identity->dh_pk, NOISE_KEY_BYTES) == 0)
+    if (sodium_memcmp(noise_remote_static(&hs->noise), hs->config->identity->dh_pk,
+                      NOISE_KEY_BYTES) == 0)
         return kith_fail_with(KITH_E_EXISTS, "that address is this node itself");
     r = hello_encode(hs->hello, &payload);
     if (r == 0)
@@ -174,11 +170,9 @@ static int take_message2(struct handshake *hs, struct buf *out)
         return r;
     }
     message = out->data + out->len;
-    r = noise_write(&hs->noise,
-                    (struct kith_bytes){payload.data, payload.len},
+    r = noise_write(&hs->noise, (struct kith_bytes){payload.data, payload.len},
                     message + MESSAGE3_HEAD_BYTES,
-                    HANDSHAKE_MESSAGE3_BYTES_MAX - MESSAGE3_HEAD_BYTES,
-                    &len);
+                    HANDSHAKE_MESSAGE3_BYTES_MAX - MESSAGE3_HEAD_BYTES, &len);
     buf_deinit(&payload);
     if (r != 0)
         return kith_fail_with(r, "handshake: the peer's key is degenerate");
@@ -198,8 +192,8 @@ static int take_message3(struct handshake *hs)
     size_t len;
     int r;
 
-    r = noise_read(
-        &hs->noise, hs->long_input, hs->input_len - MESSAGE3_HEAD_BYTES, payload, sizeof payload, &len);
+    r = noise_read(&hs->noise, hs->long_input, hs->input_len - MESSAGE3_HEAD_BYTES, payload,
+                   sizeof payload, &len);
     if (r != 0)
         return kith_fail_with(r, "handshake: message 3 is not authentic");
     hs->hello = core_malloc(sizeof *hs->hello);
@@ -207,9 +201,7 @@ static int take_message3(struct handshake *hs)
         return KITH_E_MEMORY;
     r = hello_decode(payload, len, hs->hello);
     if (r == 0)
-        r = hello_check(hs->hello,
-                        noise_remote_static(&hs->noise),
-                        hs->config->cluster,
+        r = hello_check(hs->hello, noise_remote_static(&hs->noise), hs->config->cluster,
                         &hs->config->identity->id);
     if (r != 0)
         return r;
@@ -254,7 +246,8 @@ static int begin_message3(struct handshake *hs)
     if (len < MESSAGE3_BYTES_MIN)
         return kith_fail_with(KITH_E_PARSE, "handshake: message 3 of %zu bytes is too short", len);
     if (len > MESSAGE3_BYTES_MIN + HELLO_BYTES_MAX)
-        return kith_fail_with(KITH_E_TOO_LARGE, "handshake: message 3 of %zu bytes is too long", len);
+        return kith_fail_with(KITH_E_TOO_LARGE, "handshake: message 3 of %zu bytes is too long",
+                              len);
     hs->long_input = core_malloc(len);
     return hs->long_input == NULL ? KITH_E_MEMORY : 0;
 }
@@ -281,11 +274,8 @@ static int act(struct handshake *hs, struct buf *out)
     return r;
 }
 
-int handshake_feed(struct handshake *handshake,
-                   const uint8_t *data,
-                   size_t len,
-                   size_t *used_out,
-                   struct buf *out)
+int handshake_feed(
+    struct handshake *handshake, const uint8_t *data, size_t len, size_t *used_out, struct buf *out)
 {
     size_t used = 0;
     int r = 0;
@@ -316,11 +306,11 @@ int handshake_eof(const struct handshake *handshake)
     if (handshake->state == HANDSHAKE_MESSAGE2 && handshake->input_len == 1) {
         switch (preamble_refusal_code(handshake->input[0])) {
         case KITH_E_VERSION:
-            return kith_fail_with(KITH_E_VERSION,
-                                  "peer says it speaks no common protocol version (this node: %u to %u); "
-                                  "install the same release on both",
-                                  NET_VERSION_MIN,
-                                  NET_VERSION_MAX);
+            return kith_fail_with(
+                KITH_E_VERSION,
+                "peer says it speaks no common protocol version (this node: %u to %u); "
+                "install the same release on both",
+                NET_VERSION_MIN, NET_VERSION_MAX);
         case KITH_E_OTHER_CLUSTER:
             return kith_fail_with(KITH_E_OTHER_CLUSTER,
                                   "peer says it belongs to another cluster; join its cluster with "
@@ -333,7 +323,8 @@ int handshake_eof(const struct handshake *handshake)
             break;
         }
     }
-    return kith_fail_with(KITH_E_UNREACHABLE, "peer closed during the handshake; is that address a node?");
+    return kith_fail_with(KITH_E_UNREACHABLE,
+                          "peer closed during the handshake; is that address a node?");
 }
 
 void handshake_split(const struct handshake *handshake, struct noise_split *split_out)

@@ -47,12 +47,12 @@ struct handshake {
     enum handshake_state state;
     const struct handshake_config *config;
     struct noise noise;
-    struct preamble preamble; /* responder: as received; for the log */
+    struct preamble preamble;              /* responder: as received; for the log */
     uint8_t ephemeral_sk[NOISE_KEY_BYTES]; /* responder: until the preamble is found good */
-    struct hello *hello;      /* initiator: ours to send; responder: the peer's, once done */
-    size_t input_len;         /* of the message that is being read */
+    struct hello *hello; /* initiator: ours to send; responder: the peer's, once done */
+    size_t input_len;    /* of the message that is being read */
     uint8_t input[HANDSHAKE_MESSAGE2_BYTES];
-    uint8_t *long_input;      /* message 3 */
+    uint8_t *long_input; /* message 3 */
 };
 
 /*

@@ -16,7 +16,8 @@
 
 static int refuse(int code, const char *field)
 {
-    return kith_fail_with(code, "hello of the peer: %s is not allowed; install the same release on both", field);
+    return kith_fail_with(
+        code, "hello of the peer: %s is not allowed; install the same release on both", field);
 }
 
 /* ---- encode ---- */
@@ -156,9 +157,7 @@ int hello_check(const struct hello *hello,
         return kith_fail_with(KITH_E_VERSION,
                               "peer speaks protocol versions %u to %u, this node %u to %u; "
                               "install the same release on both",
-                              hello->version_min,
-                              hello->version_max,
-                              NET_VERSION_MIN,
+                              hello->version_min, hello->version_max, NET_VERSION_MIN,
                               NET_VERSION_MAX);
     if (memcmp(hello->id.bytes, self_id->bytes, sizeof self_id->bytes) == 0)
         return kith_fail_with(KITH_E_EXISTS, "peer is this node itself");

@@ -1,6 +1,6 @@
 /*
- * Keys and what is derived of them. Every derived key is BLAKE2b keyed with its source over a label of its
- * own, so that no two purposes share a key.
+ * Keys and what is derived of them. Every derived key is BLAKE2b keyed with its source over a label
+ * of its own, so that no two purposes share a key.
  */
 #include "net/identity.h"
 
@@ -16,7 +16,8 @@ static_assert(crypto_sign_SECRETKEYBYTES == 64, "Ed25519");
 struct kith_node_id net_node_id_of(const uint8_t sign_pk[NET_PUBLIC_KEY_BYTES])
 {
     struct kith_node_id id;
-    int r = crypto_generichash_blake2b(id.bytes, sizeof id.bytes, sign_pk, NET_PUBLIC_KEY_BYTES, NULL, 0);
+    int r = crypto_generichash_blake2b(id.bytes, sizeof id.bytes, sign_pk, NET_PUBLIC_KEY_BYTES,
+                                       NULL, 0);
 
     assert(r == 0);
     (void)r;
@@ -80,16 +81,8 @@ void net_cluster_derive(const struct net_cluster *cluster, struct net_cluster_ke
     /* Of the id alone, so that two clusters can be told apart before a secret is compared. */
     derive(hint, sizeof hint, NULL, "kith preamble hint", id, NET_CLUSTER_ID_BYTES);
     memcpy(keys_out->preamble_hint, hint, sizeof keys_out->preamble_hint);
-    derive(keys_out->preamble_mac,
-           sizeof keys_out->preamble_mac,
-           cluster->secret,
-           "kith preamble mac",
-           id,
-           NET_CLUSTER_ID_BYTES);
-    derive(keys_out->dgram_hint,
-           sizeof keys_out->dgram_hint,
-           cluster->secret,
-           "kith datagram hint",
-           id,
-           NET_CLUSTER_ID_BYTES);
+    derive(keys_out->preamble_mac, sizeof keys_out->preamble_mac, cluster->secret,
+           "kith preamble mac", id, NET_CLUSTER_ID_BYTES);
+    derive(keys_out->dgram_hint, sizeof keys_out->dgram_hint, cluster->secret, "kith datagram hint",
+           id, NET_CLUSTER_ID_BYTES);
 }

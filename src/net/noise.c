@@ -1,6 +1,6 @@
 /*
- * The Noise machine: CipherState, SymmetricState and HandshakeState of the specification in one struct,
- * driven by the pattern's tokens. Names in comments are those of the specification.
+ * The Noise machine: CipherState, SymmetricState and HandshakeState of the specification in one
+ * struct, driven by the pattern's tokens. Names in comments are those of the specification.
  */
 #include "net/noise.h"
 
@@ -26,11 +26,8 @@ const struct noise_pattern noise_xxpsk3 = {
 
 /* ---- hashing ---- */
 
-static void hash2(uint8_t out[NOISE_HASH_BYTES],
-                  const uint8_t *a,
-                  size_t a_len,
-                  const uint8_t *b,
-                  size_t b_len)
+static void
+hash2(uint8_t out[NOISE_HASH_BYTES], const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 {
     crypto_generichash_blake2b_state state;
 
@@ -123,8 +120,8 @@ static size_t encrypt_and_hash(struct noise *noise, uint8_t *out, const uint8_t 
             memcpy(out, in, len);
     } else {
         put_le64(iv + 4, noise->nonce++);
-        crypto_aead_chacha20poly1305_ietf_encrypt(
-            out, NULL, in, len, noise->hash, NOISE_HASH_BYTES, NULL, iv, noise->key);
+        crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, len, noise->hash, NOISE_HASH_BYTES,
+                                                  NULL, iv, noise->key);
         len += NOISE_TAG_BYTES;
     }
     mix_hash(noise, out, len);
@@ -143,8 +140,8 @@ static int decrypt_and_hash(struct noise *noise, uint8_t *out, const uint8_t *in
             memmove(out, in, len);
     } else {
         put_le64(iv + 4, noise->nonce++);
-        if (crypto_aead_chacha20poly1305_ietf_decrypt(
-                out, NULL, NULL, in, len, noise->hash, NOISE_HASH_BYTES, iv, noise->key) != 0)
+        if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, in, len, noise->hash,
+                                                      NOISE_HASH_BYTES, iv, noise->key) != 0)
             return KITH_E_CORRUPT;
     }
     memcpy(noise->hash, hash, NOISE_HASH_BYTES);
@@ -263,13 +260,13 @@ size_t noise_overhead(const struct noise *noise)
             has_key = has_key || noise->pattern->psk;
             break;
         case NOISE_S:
-            bytes += NOISE_KEY_BYTES + (has_key ? NOISE_TAG_BYTES : 0);
+            bytes += has_key ? NOISE_KEY_BYTES + NOISE_TAG_BYTES : NOISE_KEY_BYTES;
             break;
         default:
             has_key = true;
         }
     }
-    return bytes + (has_key ? NOISE_TAG_BYTES : 0);
+    return has_key ? bytes + NOISE_TAG_BYTES : bytes;
 }
 
 /* MixKey(DH()): the token names the initiator's key first. */
@@ -281,8 +278,7 @@ static int mix_dh(struct noise *noise, enum noise_token token)
     int r;
 
     assert(peer_static ? noise->has_remote_static : noise->has_remote_ephemeral);
-    r = crypto_scalarmult_curve25519(shared,
-                                     own_static ? noise->static_sk : noise->ephemeral_sk,
+    r = crypto_scalarmult_curve25519(shared, own_static ? noise->static_sk : noise->ephemeral_sk,
                                      peer_static ? noise->remote_static : noise->remote_ephemeral);
     if (r == 0) /* else: a point of small order, no secret comes of it */
         mix_key(noise, shared, sizeof shared);
@@ -307,11 +303,8 @@ static void mix_ephemeral(struct noise *noise, const uint8_t pk[NOISE_KEY_BYTES]
         mix_key(noise, pk, NOISE_KEY_BYTES);
 }
 
-int noise_write(struct noise *noise,
-                struct kith_bytes payload,
-                uint8_t *out,
-                size_t out_bytes,
-                size_t *len_out)
+int noise_write(
+    struct noise *noise, struct kith_bytes payload, uint8_t *out, size_t out_bytes, size_t *len_out)
 {
     const uint8_t *token;
     size_t at = 0;

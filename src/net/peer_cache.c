@@ -74,8 +74,8 @@ int peer_cache_end(struct peer_cache_writer *writer)
     uint8_t sum[SUM_BYTES];
 
     put_le32(out->data + writer->start + MAGIC_BYTES, writer->n);
-    crypto_generichash_blake2b(
-        sum, sizeof sum, out->data + writer->start, out->len - writer->start, NULL, 0);
+    crypto_generichash_blake2b(sum, sizeof sum, out->data + writer->start, out->len - writer->start,
+                               NULL, 0);
     return buf_append(out, sum, sizeof sum);
 }
 
@@ -89,7 +89,8 @@ int peer_cache_open(struct peer_cache_reader *reader, const uint8_t *data, size_
     if (len < HEAD_BYTES + SUM_BYTES)
         return damaged("it is too short");
     if (len > PEER_CACHE_BYTES_MAX)
-        return kith_fail_with(KITH_E_LIMIT, "peers file: it is larger than %d bytes", PEER_CACHE_BYTES_MAX);
+        return kith_fail_with(KITH_E_LIMIT, "peers file: it is larger than %d bytes",
+                              PEER_CACHE_BYTES_MAX);
     if (memcmp(data, MAGIC, MAGIC_BYTES) != 0)
         return damaged("it does not begin as one");
     crypto_generichash_blake2b(sum, sizeof sum, data, len - SUM_BYTES, NULL, 0);
@@ -97,7 +98,8 @@ int peer_cache_open(struct peer_cache_reader *reader, const uint8_t *data, size_
         return damaged("its checksum is wrong");
     n = get_le32(data + MAGIC_BYTES);
     if (n > NET_PEER_KEYS_MAX)
-        return kith_fail_with(KITH_E_LIMIT, "peers file: it holds more than %d peers", NET_PEER_KEYS_MAX);
+        return kith_fail_with(KITH_E_LIMIT, "peers file: it holds more than %d peers",
+                              NET_PEER_KEYS_MAX);
     reader->reader = reader_of(data + HEAD_BYTES, len - HEAD_BYTES - SUM_BYTES);
     reader->left = n;
     return 0;

@@ -25,8 +25,8 @@ static void mac_of(const struct net_cluster_keys *keys,
 {
     crypto_generichash_blake2b_state state;
 
-    crypto_generichash_blake2b_init(
-        &state, keys->preamble_mac, sizeof keys->preamble_mac, PREAMBLE_MAC_BYTES);
+    crypto_generichash_blake2b_init(&state, keys->preamble_mac, sizeof keys->preamble_mac,
+                                    PREAMBLE_MAC_BYTES);
     crypto_generichash_blake2b_update(&state, start, MAC_AT);
     crypto_generichash_blake2b_update(&state, e_pk, NET_PUBLIC_KEY_BYTES);
     crypto_generichash_blake2b_final(&state, out, PREAMBLE_MAC_BYTES);
@@ -83,9 +83,7 @@ int preamble_check(const struct preamble *preamble,
         return kith_fail_with(KITH_E_VERSION,
                               "peer speaks protocol versions %u to %u, this node %u to %u; "
                               "install the same release on both",
-                              preamble->version_min,
-                              preamble->version_max,
-                              NET_VERSION_MIN,
+                              preamble->version_min, preamble->version_max, NET_VERSION_MIN,
                               NET_VERSION_MAX);
     if (sodium_memcmp(preamble->hint, keys->preamble_hint, NET_HINT_BYTES) != 0)
         return kith_fail_with(KITH_E_OTHER_CLUSTER,
@@ -98,9 +96,9 @@ int preamble_check(const struct preamble *preamble,
     same = sodium_memcmp(mac, preamble->mac, sizeof mac) == 0;
     sodium_memzero(mac, sizeof mac); /* a right MAC for a stranger's e is worth hiding */
     if (!same)
-        return kith_fail_with(KITH_E_SECRET,
-                              "peer has another cluster secret; join it again with `kith join TOKEN`, "
-                              "TOKEN from `kith invite`");
+        return kith_fail_with(
+            KITH_E_SECRET, "peer has another cluster secret; join it again with `kith join TOKEN`, "
+                           "TOKEN from `kith invite`");
     return 0;
 }
 

@@ -60,11 +60,7 @@ int record_seal(struct record_out *out,
         return KITH_E_TOO_LARGE;
     if (out->counter == COUNTER_END)
         return exhausted();
-    r = cipher_seal(&out->cipher,
-                    wire + RECORD_HEAD_BYTES,
-                    parts,
-                    parts_n,
-                    out->counter,
+    r = cipher_seal(&out->cipher, wire + RECORD_HEAD_BYTES, parts, parts_n, out->counter,
                     (struct kith_bytes){0});
     if (r != 0)
         return r;
@@ -114,14 +110,11 @@ int record_open(struct record_in *in, const uint8_t *wire, size_t wire_len, uint
     assert(wire_len <= RECORD_WIRE_BYTES_MAX);
     if (in->counter == COUNTER_END)
         return exhausted();
-    r = cipher_open(&in->cipher,
-                    plain,
-                    wire + RECORD_HEAD_BYTES,
-                    wire_len - RECORD_HEAD_BYTES,
-                    in->counter,
-                    (struct kith_bytes){0});
+    r = cipher_open(&in->cipher, plain, wire + RECORD_HEAD_BYTES, wire_len - RECORD_HEAD_BYTES,
+                    in->counter, (struct kith_bytes){0});
     if (r == KITH_E_CORRUPT)
-        return kith_fail_with(r, "stream: record %llu is not authentic", (unsigned long long)in->counter);
+        return kith_fail_with(r, "stream: record %llu is not authentic",
+                              (unsigned long long)in->counter);
     if (r != 0)
         return r;
     in->counter++;
