@@ -24,7 +24,7 @@ static int refuse(int code, const char *field)
 
 int hello_encode(const struct hello *hello, struct buf *out)
 {
-    Kith__Net__Hello pb = KITH__NET__HELLO__INIT;
+    Kith__Net__Hello pb;
     char *addresses[NET_ADDRESSES_PER_PEER_MAX];
     size_t len;
     int r;
@@ -33,6 +33,7 @@ int hello_encode(const struct hello *hello, struct buf *out)
         return KITH_E_INVALID;
     for (size_t i = 0; i < hello->addresses_n; i++)
         addresses[i] = field_text(hello->addresses[i]);
+    kith__net__hello__init(&pb);
     pb.sign_pk = field_bytes(hello->sign_pk, sizeof hello->sign_pk);
     pb.boot_no = hello->boot_no;
     pb.instance = hello->instance;

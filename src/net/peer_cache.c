@@ -35,7 +35,7 @@ int peer_cache_begin(struct peer_cache_writer *writer, struct buf *out)
 
 int peer_cache_add(struct peer_cache_writer *writer, const struct peer_entry *entry)
 {
-    Kith__Net__PeerEntry pb = KITH__NET__PEER_ENTRY__INIT;
+    Kith__Net__PeerEntry pb;
     char *addresses[NET_ADDRESSES_PER_PEER_MAX];
     struct buf *out = writer->out;
     size_t len;
@@ -47,6 +47,7 @@ int peer_cache_add(struct peer_cache_writer *writer, const struct peer_entry *en
         return KITH_E_INVALID;
     for (size_t i = 0; i < entry->addresses_n; i++)
         addresses[i] = field_text(entry->addresses[i]);
+    kith__net__peer_entry__init(&pb);
     pb.sign_pk = field_bytes(entry->sign_pk, sizeof entry->sign_pk);
     pb.boot_no = entry->boot_no;
     pb.last_seen_unix_ms = entry->last_seen_unix_ms;
