@@ -55,20 +55,6 @@
 #define MEMBER_NODES_MAX         16384
 #define MEMBER_NAME_BYTES_MAX    63 /* of a node: a DNS label */
 #define MEMBER_VERSION_BYTES_MAX 31
-/* A signed record of facts: with everything beside it, it fits one datagram. */
-#define MEMBER_RECORD_BYTES_MAX 800
-/* Smallest datagram (plaintext) that membership works with. */
-#define MEMBER_DATAGRAM_BYTES_MIN 900
-/* Messages in one datagram; more are damage. */
-#define MEMBER_MESSAGES_MAX 64
-/* Distinct accusers of one suspect that are remembered and passed on. */
-#define MEMBER_ACCUSERS_MAX 8
-/* Indirect echoes under way for others; more are not answered. */
-#define MEMBER_RELAYS_MAX 255
-/* Tombstones of forgotten nodes; then the oldest goes. */
-#define MEMBER_TOMBSTONES_MAX 4096
-/* Buckets of a push-pull digest (8 bytes each, so that it fits a control frame). */
-#define MEMBER_BUCKETS_MAX 4096
 
 /* ---- calls (protocols 5.6) ---- */
 #define RPC_WINDOW_CALLS_MAX               4096 /* calls of one session that the server keeps state of */
@@ -86,6 +72,23 @@
 #define RPC_PARTIAL_BYTES_MAX              (64 * 1024)
 #define RPC_ERROR_TEXT_BYTES_MAX           4096
 #define RPC_TIMEOUT_DEFAULT_MS             30000
+/* Arguments and replies up to this size live inside the pooled object of their call. */
+#define RPC_INLINE_BYTES 256
+/* Bytes of arguments that callers may have us hold in calls queued or running; then BUSY. */
+#define RPC_ARGS_HELD_BYTES_MAX         (256 * 1024 * 1024)
+#define RPC_ARGS_HELD_SESSION_BYTES_MAX (64 * 1024 * 1024)
+/* Nodes that may be up, or down with a session kept. */
+#define RPC_PEERS_MAX (16384 + 2048)
+/* Texts of one registry entry. */
+#define RPC_VERSION_BYTES_MAX     63
+#define RPC_DESCRIPTION_BYTES_MAX 255
+#define RPC_SIGNATURE_BYTES_MAX   1023
+/* Parts of one registry snapshot: all entries at their longest fit. */
+#define RPC_REGISTRY_PARTS_MAX 160
+/* Functions known of other nodes, all together. */
+#define RPC_ENTRIES_MAX 262144
+/* Texts of signatures remembered to name both in a refusal. */
+#define RPC_SIGNATURES_KNOWN_MAX 1024
 
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128

@@ -1,0 +1,1 @@
+typedef int member_room_placeholder;
