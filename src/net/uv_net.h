@@ -34,6 +34,11 @@ struct uv_net_events {
     void (*unreachable)(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason);
     /* Somebody said our boot_no is stale: write one above @seen and return it, or 0 on failure. */
     uint64_t (*stale_boot)(void *user, uint64_t seen);
+    /*
+     * May be NULL. True if something of @peer is under way that the channel cannot see (a call that is
+     * being executed): it is then not among those that are closed as idle.
+     */
+    bool (*in_use)(void *user, struct uv_peer *peer);
     /* The queue to @peer fell below a quarter of its bound after it had refused a send. */
     void (*drained)(void *user, struct uv_peer *peer, enum net_class net_class);
 };
@@ -45,6 +50,7 @@ struct uv_net_config {
     const struct net_cluster *cluster;   /* likewise */
     uint64_t boot_no;
     uint8_t role;              /* enum kith_role */
+    const char *name;          /* of this node, told in each Hello; may be NULL; copied */
     const char *listen;        /* "address:port", "[::]:port"; port 0: see port_kept */
     uint16_t port_kept;        /* tried first when the port in listen is 0; 0: none */
     uint32_t rpc_frame_bytes_max; /* 0: NET_RPC_FRAME_BYTES_MAX */
@@ -89,6 +95,11 @@ const char *uv_peer_address(const struct uv_peer *peer);
 size_t uv_peer_addresses(const struct uv_peer *peer, const char **out, size_t out_max);
 /* Highest boot_no proven by a handshake or a datagram; 0 if none. */
 uint64_t uv_peer_boot_no(const struct uv_peer *peer);
+/*
+ * A boot_no of @peer that an earlier life of this node has proven (the peer cache). Raises what is
+ * known, unless a handshake has proven one since.
+ */
+void uv_net_seen_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no);
 bool uv_peer_is_open(const struct uv_peer *peer, enum net_class net_class);
 /* A pointer of the caller's on each peer. */
 void uv_peer_set_user(struct uv_peer *peer, void *user);

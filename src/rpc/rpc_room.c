@@ -1,0 +1,1 @@
+typedef int rpc_room_placeholder;
