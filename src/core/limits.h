@@ -55,6 +55,20 @@
 #define MEMBER_NODES_MAX         16384
 #define MEMBER_NAME_BYTES_MAX    63 /* of a node: a DNS label */
 #define MEMBER_VERSION_BYTES_MAX 31
+/* A signed record of facts: with everything beside it, it fits one datagram. */
+#define MEMBER_RECORD_BYTES_MAX 800
+/* Smallest datagram (plaintext) that membership works with. */
+#define MEMBER_DATAGRAM_BYTES_MIN 900
+/* Messages in one datagram; more are damage. */
+#define MEMBER_MESSAGES_MAX 64
+/* Distinct accusers of one suspect that are remembered and passed on. */
+#define MEMBER_ACCUSERS_MAX 8
+/* Indirect echoes under way for others; more are not answered. */
+#define MEMBER_RELAYS_MAX 255
+/* Tombstones of forgotten nodes; then the oldest goes. */
+#define MEMBER_TOMBSTONES_MAX 4096
+/* Buckets of a push-pull digest (8 bytes each, so that it fits a control frame). */
+#define MEMBER_BUCKETS_MAX 4096
 
 /* ---- calls (protocols 5.6) ---- */
 #define RPC_WINDOW_CALLS_MAX               4096 /* calls of one session that the server keeps state of */

@@ -255,17 +255,15 @@ static int begin_message3(struct handshake *hs)
 /* Acts on what has come. KITH_E_AGAIN: more is needed. */
 static int act(struct handshake *hs, struct buf *out)
 {
-    bool whole = hs->input_len == wanted(hs);
     int r;
 
     if (hs->state == HANDSHAKE_PREAMBLE) {
         r = take_first(hs, out);
-    } else if (!whole) {
-        if (hs->state == HANDSHAKE_MESSAGE3 && hs->input_len == MESSAGE3_HEAD_BYTES)
-            r = begin_message3(hs);
-        else
-            r = 0;
+    } else if (hs->state == HANDSHAKE_MESSAGE3 && hs->input_len == MESSAGE3_HEAD_BYTES) {
+        r = begin_message3(hs);
         return r != 0 ? r : KITH_E_AGAIN;
+    } else if (hs->input_len < wanted(hs)) {
+        return KITH_E_AGAIN;
     } else {
         r = hs->state == HANDSHAKE_MESSAGE2 ? take_message2(hs, out) : take_message3(hs);
     }

@@ -8,7 +8,7 @@
 #include "net_testing.h"
 
 static const enum cipher_kind kinds[] = {CIPHER_SODIUM, CIPHER_OPENSSL, CIPHER_AUTO};
-#define KINDS_N 3
+#define KINDS_N   3
 #define BYTES_MAX 70000
 
 static const struct kith_bytes no_ad = {0};
@@ -16,14 +16,20 @@ static const struct kith_bytes no_ad = {0};
 static void rfc_8439_key_and_text_give_its_bytes(void **state)
 {
     /* RFC 8439 A.5 has nonce 00000000 0102030405060708: Noise's form of that counter. */
-    static const char key_text[] = "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0";
+    static const char key_text[] =
+        "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0";
     static const char ad_text[] = "f33388860000000000004e91";
     static const char sealed_text[] =
-        "64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e382d26b0"
-        "bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff37c855"
-        "9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cde7a4e9"
-        "9040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a0d072b04b3564eea1b422273f548271a"
-        "0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a6727627097a1049e617d91d361094fa68f0ff77987130"
+        "64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e38"
+        "2d26b0"
+        "bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff"
+        "37c855"
+        "9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cd"
+        "e7a4e9"
+        "9040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a0d072b04b3564eea1b422273f5"
+        "48271a"
+        "0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a6727627097a1049e617d91d361094fa68f0ff77"
+        "987130"
         "305beaba2eda04df997b714d6c6f2c29a6ad5cb4022b02709beead9d67890cbb22392336fea1851f38";
     static const char plain[] =
         "Internet-Drafts are draft documents valid for a maximum of six months and may be updated, "
@@ -45,19 +51,11 @@ static void rfc_8439_key_and_text_give_its_bytes(void **state)
         if (!cipher_has(kinds[k]))
             continue;
         assert_int_equal(cipher_init(&cipher, kinds[k], key), 0);
-        assert_int_equal(cipher_seal(&cipher,
-                                     out,
-                                     parts,
-                                     2,
-                                     UINT64_C(0x0807060504030201),
+        assert_int_equal(cipher_seal(&cipher, out, parts, 2, UINT64_C(0x0807060504030201),
                                      (struct kith_bytes){ad, sizeof ad}),
                          0);
         assert_memory_equal(out, sealed, sizeof sealed);
-        assert_int_equal(cipher_open(&cipher,
-                                     out,
-                                     out,
-                                     sizeof sealed,
-                                     UINT64_C(0x0807060504030201),
+        assert_int_equal(cipher_open(&cipher, out, out, sizeof sealed, UINT64_C(0x0807060504030201),
                                      (struct kith_bytes){ad, sizeof ad}),
                          0);
         assert_memory_equal(out, plain, plain_len);
@@ -68,8 +66,8 @@ static void rfc_8439_key_and_text_give_its_bytes(void **state)
 /* Sizes around a block, the automatic border, and a full record. */
 static size_t size_at(struct rng *rng, int step)
 {
-    static const size_t edges[] = {0, 1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257,
-                                   1023, 1024, 1025, 61440, 65519};
+    static const size_t edges[] = {0,   1,   15,  16,  17,   63,   64,   65,    127,  128,
+                                   129, 255, 256, 257, 1023, 1024, 1025, 61440, 65519};
 
     if (step < (int)(sizeof edges / sizeof *edges))
         return edges[step];
@@ -163,13 +161,16 @@ static void changed_bytes_are_refused(void **state)
             uint8_t bit = (uint8_t)(1 << rng_below(&rng, 8));
 
             sealed[i] ^= bit;
-            assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 7, of_ad), KITH_E_CORRUPT);
+            assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 7, of_ad),
+                             KITH_E_CORRUPT);
             sealed[i] ^= bit;
         }
         for (size_t len = 0; len < sizeof sealed; len += 13)
             assert_int_equal(cipher_open(&cipher, back, sealed, len, 7, of_ad), KITH_E_CORRUPT);
-        assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 8, of_ad), KITH_E_CORRUPT);
-        assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 7, no_ad), KITH_E_CORRUPT);
+        assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 8, of_ad),
+                         KITH_E_CORRUPT);
+        assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 7, no_ad),
+                         KITH_E_CORRUPT);
         assert_int_equal(cipher_open(&cipher, back, sealed, sizeof sealed, 7, of_ad), 0);
         cipher_deinit(&cipher);
     }
@@ -195,7 +196,8 @@ static void rekey_follows_noise(void **state)
             continue;
         memset(back, 5, sizeof back);
         assert_int_equal(cipher_init(&rekeyed, kinds[k], key), 0);
-        assert_int_equal(cipher_seal(&rekeyed, sealed, &part, 1, 1, no_ad), 0); /* has a context now */
+        assert_int_equal(cipher_seal(&rekeyed, sealed, &part, 1, 1, no_ad),
+                         0); /* has a context now */
         cipher_rekey(&rekeyed);
         assert_memory_equal(rekeyed.key, want, 32);
         assert_int_equal(cipher_init(&fresh, CIPHER_SODIUM, want), 0);

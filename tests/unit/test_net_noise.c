@@ -1,6 +1,6 @@
 /*
- * Noise against the published vectors (all six patterns drive the same token machine), and against whoever
- * changes, cuts or mixes up its messages.
+ * Noise against the published vectors (all six patterns drive the same token machine), and against
+ * whoever changes, cuts or mixes up its messages.
  */
 #include "net/noise.h"
 
@@ -37,7 +37,8 @@ static const struct noise_pattern patterns[] = {
         .protocol_name = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2b",
         .psk = true,
         .knows_responder = true,
-        .tokens = {{NOISE_E, NOISE_ES, NOISE_S, NOISE_SS}, {NOISE_E, NOISE_EE, NOISE_SE, NOISE_PSK}},
+        .tokens = {{NOISE_E, NOISE_ES, NOISE_S, NOISE_SS},
+                   {NOISE_E, NOISE_EE, NOISE_SE, NOISE_PSK}},
     },
 };
 
@@ -93,12 +94,11 @@ static void side_init(struct side *side, const json_t *vector, bool initiator)
         .psk = hex_of(vector, name[3], &fields[3]),
     };
     hex_of(vector, name[4], &prologue);
-    assert_int_equal(noise_init(&side->noise,
-                                pattern_named(json_string_value(json_object_get(vector, "protocol_name"))),
-                                initiator,
-                                &keys,
-                                (struct kith_bytes){prologue.data, prologue.len}),
-                     0);
+    assert_int_equal(
+        noise_init(&side->noise,
+                   pattern_named(json_string_value(json_object_get(vector, "protocol_name"))),
+                   initiator, &keys, (struct kith_bytes){prologue.data, prologue.len}),
+        0);
     for (int i = 0; i < 5; i++)
         buf_deinit(&fields[i]);
     buf_deinit(&prologue);
@@ -116,11 +116,8 @@ static void handshake_message(struct side *from,
     assert_false(noise_writes_next(&to->noise));
     assert_int_equal(noise_overhead(&from->noise) + payload->len, want->len);
     assert_int_equal(noise_overhead(&to->noise), noise_overhead(&from->noise));
-    assert_int_equal(noise_write(&from->noise,
-                                 (struct kith_bytes){payload->data, payload->len},
-                                 message,
-                                 sizeof message,
-                                 &len),
+    assert_int_equal(noise_write(&from->noise, (struct kith_bytes){payload->data, payload->len},
+                                 message, sizeof message, &len),
                      0);
     assert_int_equal(len, want->len);
     assert_memory_equal(message, want->data, len);
@@ -146,7 +143,8 @@ static void transport_message(struct side *from,
             continue;
         assert_int_equal(cipher_init(&seal, kinds[k], from->split.send_key), 0);
         assert_int_equal(cipher_init(&open, kinds[k], to->split.recv_key), 0);
-        assert_int_equal(cipher_seal(&seal, message, &part, 1, from->sent, (struct kith_bytes){0}), 0);
+        assert_int_equal(cipher_seal(&seal, message, &part, 1, from->sent, (struct kith_bytes){0}),
+                         0);
         assert_int_equal(payload->len + CIPHER_TAG_BYTES, want->len);
         assert_memory_equal(message, want->data, want->len);
         assert_int_equal(
@@ -247,10 +245,7 @@ static void pair_init(struct pair *pair, struct rng *rng, bool same_psk, bool sa
     for (int i = 0; i < 2; i++) {
         const struct noise_keys keys = {.static_sk = sk[i], .ephemeral_sk = e[i], .psk = psk[i]};
 
-        assert_int_equal(noise_init(&pair->side[i],
-                                    &noise_xxpsk3,
-                                    i == 0,
-                                    &keys,
+        assert_int_equal(noise_init(&pair->side[i], &noise_xxpsk3, i == 0, &keys,
                                     (struct kith_bytes){i == 0 || same_prologue ? "ab" : "ac", 2}),
                          0);
     }
@@ -265,16 +260,14 @@ static void pass(struct pair *pair, int upto)
 
     for (int m = 0; m <= upto && m < 3; m++) {
         assert_int_equal(noise_write(&pair->side[m % 2],
-                                     (struct kith_bytes){payload, sizeof payload},
-                                     pair->message[m],
-                                     sizeof pair->message[m],
-                                     &pair->len[m]),
+                                     (struct kith_bytes){payload, sizeof payload}, pair->message[m],
+                                     sizeof pair->message[m], &pair->len[m]),
                          0);
         if (m == upto)
             break;
-        assert_int_equal(
-            noise_read(&pair->side[1 - m % 2], pair->message[m], pair->len[m], back, sizeof back, &len),
-            0);
+        assert_int_equal(noise_read(&pair->side[1 - m % 2], pair->message[m], pair->len[m], back,
+                                    sizeof back, &len),
+                         0);
     }
 }
 
@@ -290,8 +283,8 @@ static int read_changed(struct rng *rng, int m, size_t cut, int bit)
     pass(&pair, m);
     if (bit >= 0)
         pair.message[m][bit / 8] ^= (uint8_t)(1 << bit % 8);
-    r = noise_read(
-        &pair.side[1 - m % 2], pair.message[m], pair.len[m] - cut, back, sizeof back, &len);
+    r = noise_read(&pair.side[1 - m % 2], pair.message[m], pair.len[m] - cut, back, sizeof back,
+                   &len);
     if (r != 0) {
         /* Dead, and nothing of the secrets is left. */
         for (size_t i = 0; i < sizeof pair.side[1 - m % 2]; i++)
@@ -331,7 +324,8 @@ static void other_secret_fails_at_message_3(void **state)
     pair_init(&pair, &rng, false, true);
     pass(&pair, 2);
     assert_int_equal(
-        noise_read(&pair.side[1], pair.message[2], pair.len[2], back, sizeof back, &len), KITH_E_CORRUPT);
+        noise_read(&pair.side[1], pair.message[2], pair.len[2], back, sizeof back, &len),
+        KITH_E_CORRUPT);
     noise_deinit(&pair.side[0]);
 }
 
@@ -346,7 +340,8 @@ static void other_prologue_fails_at_once(void **state)
     pair_init(&pair, &rng, true, false);
     pass(&pair, 0);
     assert_int_equal(
-        noise_read(&pair.side[1], pair.message[0], pair.len[0], back, sizeof back, &len), KITH_E_CORRUPT);
+        noise_read(&pair.side[1], pair.message[0], pair.len[0], back, sizeof back, &len),
+        KITH_E_CORRUPT);
     noise_deinit(&pair.side[0]);
 }
 
@@ -368,10 +363,12 @@ static void degenerate_key_of_the_peer_is_refused(void **state)
         assert_int_equal(
             noise_init(&pair.side[i], &noise_xxpsk3, i == 0, &keys, (struct kith_bytes){0}), 0);
     memset(pair.side[0].ephemeral_pk, 0, 32);
-    assert_int_equal(noise_write(&pair.side[0], (struct kith_bytes){0}, message, sizeof message, &len), 0);
+    assert_int_equal(
+        noise_write(&pair.side[0], (struct kith_bytes){0}, message, sizeof message, &len), 0);
     assert_int_equal(noise_read(&pair.side[1], message, len, back, sizeof back, &len), 0);
-    assert_int_equal(noise_write(&pair.side[1], (struct kith_bytes){0}, message, sizeof message, &len),
-                     KITH_E_CORRUPT);
+    assert_int_equal(
+        noise_write(&pair.side[1], (struct kith_bytes){0}, message, sizeof message, &len),
+        KITH_E_CORRUPT);
     assert_null(pair.side[1].pattern);
     noise_deinit(&pair.side[0]);
 }
@@ -386,12 +383,14 @@ static void message_that_does_not_fit_leaves_the_handshake_alive(void **state)
 
     (void)state;
     pair_init(&pair, &rng, true, true);
-    assert_int_equal(
-        noise_write(&pair.side[0], (struct kith_bytes){big, sizeof big - 47}, out, sizeof out, &len),
-        KITH_E_TOO_LARGE);
-    assert_int_equal(noise_write(&pair.side[0], (struct kith_bytes){0}, out, 47, &len), KITH_E_TOO_LARGE);
-    assert_int_equal(
-        noise_write(&pair.side[0], (struct kith_bytes){big, sizeof big - 48}, out, sizeof out, &len), 0);
+    assert_int_equal(noise_write(&pair.side[0], (struct kith_bytes){big, sizeof big - 47}, out,
+                                 sizeof out, &len),
+                     KITH_E_TOO_LARGE);
+    assert_int_equal(noise_write(&pair.side[0], (struct kith_bytes){0}, out, 47, &len),
+                     KITH_E_TOO_LARGE);
+    assert_int_equal(noise_write(&pair.side[0], (struct kith_bytes){big, sizeof big - 48}, out,
+                                 sizeof out, &len),
+                     0);
     assert_int_equal(len, NOISE_MESSAGE_BYTES_MAX);
     assert_int_equal(noise_read(&pair.side[1], out, len, back, sizeof back, &len), 0);
     assert_int_equal(len, sizeof big - 48);
@@ -423,13 +422,16 @@ static void missing_keys_are_refused(void **state)
 
     (void)state;
     keys.psk = NULL;
-    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}), KITH_E_INVALID);
+    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}),
+                     KITH_E_INVALID);
     keys.psk = key;
     keys.static_sk = NULL;
-    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}), KITH_E_INVALID);
+    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}),
+                     KITH_E_INVALID);
     keys.static_sk = key;
     keys.ephemeral_sk = NULL;
-    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}), KITH_E_INVALID);
+    assert_int_equal(noise_init(&noise, &noise_xxpsk3, true, &keys, (struct kith_bytes){0}),
+                     KITH_E_INVALID);
 }
 
 int main(void)

@@ -38,7 +38,8 @@ static enum cipher_kind other_kind(void)
 static void records_of_every_kind_of_size_arrive(void **state)
 {
     static uint8_t plain[NET_RECORD_PLAIN_BYTES_MAX + 1], wire[RECORD_WIRE_BYTES_MAX], back[65536];
-    static const size_t sizes[] = {1, 2, 64, 1024, 1025, NET_RECORD_FILL_BYTES, NET_RECORD_PLAIN_BYTES_MAX};
+    static const size_t sizes[] = {
+        1, 2, 64, 1024, 1025, NET_RECORD_FILL_BYTES, NET_RECORD_PLAIN_BYTES_MAX};
     struct rng rng = test_rng();
     struct ends ends;
     size_t len, wire_len;

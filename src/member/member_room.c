@@ -1,1 +1,0 @@
-typedef int member_room_placeholder;
