@@ -26,8 +26,12 @@
 #define LAG_MS 500
 /* At or above this health score a node may suspect but not confirm (protocols 5.3). */
 #define HEALTH_NO_CONFIRM 4
-/* ... for so long: a node that still hears nobody then is alone, and says so. */
-#define CONFIRM_HOLD_MAX_MS (15 * 60 * 1000)
+/*
+ * ... for so long: a node that still hears nobody then is alone, and says so. That all others went at
+ * once is the less likely the more they are, so it waits longer among many.
+ */
+#define CONFIRM_HOLD_PER_NODE_MS (10 * 1000)
+#define CONFIRM_HOLD_MAX_MS      (15 * 60 * 1000)
 /* New suspicions that one node takes up in a second (protocols 5.3; consul#5567). */
 #define SUSPICIONS_PER_S 5
 /* A program that went is forgotten after this. */

@@ -505,7 +505,8 @@ bool world_all_alive(struct world *world, void *arg)
     for (size_t i = 0; i < world->nodes_n; i++)
         running += world->nodes[i].core != NULL;
     for (size_t i = 0; i < world->nodes_n; i++)
-        if (world->nodes[i].core != NULL && member_alive_n(world->nodes[i].core, true) != running)
+        if (world->nodes[i].core != NULL && (member_alive_n(world->nodes[i].core, true) != running ||
+                                             core_n(world->nodes[i].core) != running))
             return false;
     for (size_t i = 0; i < world->nodes_n; i++)
         for (size_t j = 0; world->nodes[i].core != NULL && j < world->nodes_n; j++)
