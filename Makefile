@@ -1,0 +1,50 @@
+# Thin: meson does the work. `make help` lists what there is.
+BUILD ?= build
+PREFIX ?= /usr/local
+PYTHON = /usr/bin/python3
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test demo bench sim fuzz format lint install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+deps: ## install what is missing from Debian's packages
+	@tools/deps.sh build test
+
+build: $(BUILD)/build.ninja ## build/kith, build/kith-mandelbrot and the modules
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' first" >&2; exit 1; }
+	meson setup --prefix=$(PREFIX) $(BUILD)
+
+test: ## install what is missing, build, run every test
+	@tools/deps.sh build test
+	@$(PYTHON) tools/run-tests
+
+demo: ## install what is missing, build, draw a picture with a cluster and lose a node on the way
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory build
+	@tools/demo.sh $(BUILD)
+
+bench: build ## speed, each figure beside its baseline
+	@tools/bench.sh $(BUILD)
+
+sim: build ## the simulated world, seed after seed until stopped
+	@tools/sim.sh $(BUILD)
+
+fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
+	@tools/fuzz.sh
+
+format: ## clang-format every source in place
+	@tools/lint.sh format
+
+lint: ## clang-format and clang-tidy, without changing anything
+	@tools/lint.sh check
+
+install: build ## under PREFIX=/usr/local, DESTDIR is honoured
+	meson install -C $(BUILD) --no-rebuild
+
+clean: ## remove every build directory
+	rm -rf $(BUILD) build-*/
