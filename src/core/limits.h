@@ -86,6 +86,23 @@
 #define RPC_PARTIAL_BYTES_MAX              (64 * 1024)
 #define RPC_ERROR_TEXT_BYTES_MAX           4096
 #define RPC_TIMEOUT_DEFAULT_MS             30000
+/* Arguments and replies up to this size live inside the pooled object of their call. */
+#define RPC_INLINE_BYTES 256
+/* Bytes of arguments that callers may have us hold in calls queued or running; then BUSY. */
+#define RPC_ARGS_HELD_BYTES_MAX         (256 * 1024 * 1024)
+#define RPC_ARGS_HELD_SESSION_BYTES_MAX (64 * 1024 * 1024)
+/* Nodes that may be up, or down with a session kept. */
+#define RPC_PEERS_MAX (16384 + 2048)
+/* Texts of one registry entry. */
+#define RPC_VERSION_BYTES_MAX     63
+#define RPC_DESCRIPTION_BYTES_MAX 255
+#define RPC_SIGNATURE_BYTES_MAX   1023
+/* Parts of one registry snapshot: all entries at their longest fit. */
+#define RPC_REGISTRY_PARTS_MAX 160
+/* Functions known of other nodes, all together. */
+#define RPC_ENTRIES_MAX 262144
+/* Texts of signatures remembered to name both in a refusal. */
+#define RPC_SIGNATURES_KNOWN_MAX 1024
 
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128

@@ -9,6 +9,9 @@
 
 struct map_core;
 
+/* Results kept back for order at once; items further ahead wait. */
+#define MAP_HELD_MAX 65536
+
 struct map_config {
     uint64_t map_no;
     uint64_t items_n;
@@ -19,8 +22,10 @@ struct map_config {
 
 enum map_event_type {
     MAP_NODE_UP,   /* node, in_flight_max: it has the function and may take items */
-    MAP_NODE_DOWN, /* node: failed, left, or has the function no more: its items go back to pending */
-    MAP_ITEM_DONE, /* node, index, outcome, code: a call ended; the result bytes stay with the driver */
+    MAP_NODE_DOWN, /* node: failed, left, or has the function no more: its items go back to pending
+                    */
+    MAP_ITEM_DONE, /* node, index, outcome, code: a call ended; the result bytes stay with the
+                      driver */
     MAP_CANCEL,
     MAP_TICK, /* the deadline (back-off of refused items) has come */
 };
@@ -44,6 +49,11 @@ enum map_action_type {
     MAP_EMIT,     /* index: hand out the result: the one just given, or a held one */
     MAP_LOST,     /* node, index: went back to pending */
     MAP_FINISHED, /* last action ever */
+    /*
+     * index: attempts_max tries were lost, the last one to a NODE_DOWN: hand out a failure made up
+     * by the driver (UNKNOWN, KITH_E_NO_NODE). In order as EMIT is.
+     */
+    MAP_GIVE_UP,
 };
 
 struct map_action {
@@ -57,12 +67,21 @@ struct map_output {
     size_t actions_n;
 };
 
+/*
+ * Nodes that come up are given items by the next TICK, for which the deadline asks at once: so that
+ * those which come together share a short map fairly. An item is lost, and tried again elsewhere,
+ * when its node is down or its outcome is UNKNOWN or a time-out; refused (BUSY) it goes back to
+ * pending and the node is left alone for 50 ms to 2 s. APP_ERROR, and what no node would take
+ * (SIGNATURE, TOO_LARGE), ends it as failed. An ITEM_DONE of an item that is not running on that
+ * node is ignored.
+ */
 int map_new(struct map_core **core_out, const struct map_config *config);
 void map_free(struct map_core *core);
 int map_step(struct map_core *core, const struct map_event *event, struct map_output *out);
 uint64_t map_deadline_ms(const struct map_core *core);
 /* Filled from the core's own tables; pointers valid until the next step. */
 const struct kith_map_progress *map_progress(struct map_core *core);
+/* Asserts the invariants. */
 void map_check(const struct map_core *core);
 
 #endif

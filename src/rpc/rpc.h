@@ -27,11 +27,11 @@ struct rpc_config {
     struct kith_node_id self;
     uint64_t boot_no;
     uint64_t seed;
-    uint32_t body_bytes_max;     /* 0: RPC_BODY_BYTES_MAX */
-    uint32_t queue_node_max;     /* 0: RPC_QUEUE_NODE_MAX */
-    uint32_t workers;            /* calls run at once on the worker pool, at least 1 */
-    uint32_t calls_pending_max;  /* 0: RPC_CALLS_PENDING_MAX */
-    uint32_t registry_push_max;  /* push registry changes to all when at most so many nodes; 0: 64 */
+    uint32_t body_bytes_max;    /* 0: RPC_BODY_BYTES_MAX */
+    uint32_t queue_node_max;    /* 0: RPC_QUEUE_NODE_MAX */
+    uint32_t workers;           /* calls run at once on the worker pool, at least 1 */
+    uint32_t calls_pending_max; /* 0: RPC_CALLS_PENDING_MAX */
+    uint32_t registry_push_max; /* push registry changes to all when at most so many nodes; 0: 64 */
     /*
      * The driver reports LINK_UP and does CONNECT. Calls then wait in the core until the rpc stream
      * is open, so that what never left is known exactly and ends as NOT_EXECUTED. If false, a call
@@ -50,41 +50,38 @@ enum rpc_event_type {
     RPC_DONE,        /* u.done: a local function ended */
     RPC_PARTIAL_OUT, /* u.partial: a local function has a partial result */
     RPC_PEER_UP,     /* u.peer: alive with this boot (an older boot of it is down by this) */
-    RPC_PEER_DOWN,   /* u.peer: failed or left: code says which; no new calls, in-flight ones end at once */
+    RPC_PEER_DOWN,   /* u.peer: failed or left: code says which; no new calls, in-flight ones end at
+                        once */
     RPC_LINK_DOWN,   /* u.peer: its rpc stream ended; the node may be alive: calls are sent again */
     RPC_UNREACHABLE, /* u.peer: no address answers: queued calls end as NOT_EXECUTED */
     RPC_PEER_LOAD,   /* u.load: its queue length as heard with membership */
     RPC_PEER_REGISTRY, /* u.registry: its registry version as heard with membership */
-    RPC_EXPORT,      /* u.export_fn; the result is in out->code and out->export_out */
-    RPC_UNEXPORT,    /* u.name */
-    RPC_WATCH_ON,    /* u.name: report completions of it from everywhere */
-    RPC_WATCH_OFF,   /* u.name */
-    RPC_BOOT,        /* u.boot_no: our own was raised before anything was served */
-    RPC_STOP,        /* every pending call ends with KITH_E_STOPPED */
-    RPC_LINK_UP,     /* u.peer: its rpc stream is open (see rpc_config.link_events) */
-    /*
-     * u.failed: the channel refused a SEND of the last step (KITH_E_BUSY: its queue is full). A call
-     * ends as NOT_EXECUTED or goes elsewhere; a result is offered again a little later.
-     */
-    RPC_SEND_FAILED,
+    RPC_EXPORT,        /* u.export_fn; the result is in out->code and out->export_out */
+    RPC_UNEXPORT,      /* u.name */
+    RPC_WATCH_ON,      /* u.name: report completions of it from everywhere */
+    RPC_WATCH_OFF,     /* u.name */
+    RPC_BOOT,          /* u.boot_no: our own was raised before anything was served */
+    RPC_STOP,          /* every pending call ends with KITH_E_STOPPED */
+    RPC_LINK_UP,       /* u.peer: its rpc stream is open (see rpc_config.link_events) */
 };
 
 struct rpc_call {
-    uint64_t token;         /* the driver's name for the call, unique, not 0 */
+    uint64_t token; /* the driver's name for the call, unique, not 0 */
     const char *fn;
-    uint64_t fn_hash;       /* rpc_name_hash(fn), or 0: computed */
-    struct kith_bytes arg;  /* borrowed; copied if small ... */
-    uint8_t *arg_owned;     /* ... or, if not NULL, a malloc'ed block that holds it, taken over if out->code is 0 */
-    uint64_t signature;     /* rpc_signature_hash(), 0: not checked */
+    uint64_t fn_hash;      /* rpc_name_hash(fn), or 0: computed */
+    struct kith_bytes arg; /* borrowed; copied if small ... */
+    uint8_t *arg_owned; /* ... or, if not NULL, a malloc'ed block that holds it, taken over in every
+                           case */
+    uint64_t signature; /* rpc_signature_hash(), 0: not checked */
     const char *signature_text; /* what signature is the hash of, for error texts; may be NULL */
     bool to_node;
     struct kith_node_id node;
-    struct rpc_peer *peer;  /* to_node: the peer of that node if at hand; NULL: looked up */
+    struct rpc_peer *peer; /* to_node: the peer of that node if at hand; NULL: looked up */
     enum kith_select select;
-    uint64_t timeout_ms;    /* 0: RPC_TIMEOUT_DEFAULT_MS; UINT64_MAX: none */
+    uint64_t timeout_ms; /* 0: RPC_TIMEOUT_DEFAULT_MS; UINT64_MAX: none */
     bool idempotent;
     bool no_retry;
-    bool cast;              /* no reply: COMPLETE comes when it was handed to the channel */
+    bool cast; /* no reply: COMPLETE comes when it was handed to the channel */
     bool wait_for_function;
     bool partials;
 };
@@ -107,7 +104,8 @@ struct rpc_event {
         } frame;
         struct {
             struct rpc_serve *serve;
-            enum kith_outcome outcome; /* OK or APP_ERROR (or NOT_EXECUTED if it was never started) */
+            enum kith_outcome
+                outcome; /* OK or APP_ERROR (or NOT_EXECUTED if it was never started) */
             int code;
             struct kith_bytes reply;
             uint8_t *reply_owned; /* not NULL: malloc'ed, taken over */
@@ -122,7 +120,7 @@ struct rpc_event {
             const char *name; /* copied */
             bool left;        /* PEER_DOWN: left rather than failed */
             bool program;
-            void *user;       /* PEER_UP: the driver's, given back in actions */
+            void *user; /* PEER_UP: the driver's, given back in actions */
         } peer;
         struct {
             struct kith_node_id id;
@@ -139,25 +137,21 @@ struct rpc_event {
         } export_fn;
         const char *name;
         uint64_t boot_no;
-        struct {
-            const struct rpc_action *action; /* of the last step's output */
-            int code;
-        } failed;
     } u;
 };
 
 /* ---- actions ---- */
 
 enum rpc_action_type {
-    RPC_SEND,        /* peer, net_class, frame_type, head, body [, body_release] */
-    RPC_RUN,         /* serve: start the local function (inline ones at once) */
-    RPC_ABORT,       /* serve: the caller gave up; tell the function; DONE is still expected */
-    RPC_COMPLETE,    /* token, result: the call has ended; the token is free */
-    RPC_PARTIAL_IN,  /* token, body: a partial result of a call we made */
-    RPC_COMPLETION,  /* completion: some watched call ended somewhere */
+    RPC_SEND,             /* peer, net_class, frame_type, head, body [, body_release] */
+    RPC_RUN,              /* serve: start the local function (inline ones at once) */
+    RPC_ABORT,            /* serve: the caller gave up; tell the function; DONE is still expected */
+    RPC_COMPLETE,         /* token, result: the call has ended; the token is free */
+    RPC_PARTIAL_IN,       /* token, body: a partial result of a call we made */
+    RPC_COMPLETION,       /* completion: some watched call ended somewhere */
     RPC_REGISTRY_CHANGED, /* ours: tell membership the new version (out->registry_version) */
     RPC_FUNCTIONS_CHANGED, /* peer (or NULL: ours): what it offers has changed */
-    RPC_CONNECT,     /* peer: open the rpc stream; LINK_UP or UNREACHABLE follows */
+    RPC_CONNECT,           /* peer: open the rpc stream; LINK_UP or UNREACHABLE follows */
     RPC_EXPORT_GONE, /* user: an unexported function has no running call any more (also at once) */
 };
 
@@ -165,9 +159,9 @@ struct rpc_action {
     enum rpc_action_type type;
     uint8_t frame_type;
     uint8_t net_class;
-    struct kith_node_id to;  /* SEND */
-    struct rpc_peer *peer;   /* SEND */
-    struct kith_bytes head;  /* SEND: copied by the driver before the next step */
+    struct kith_node_id to; /* SEND */
+    struct rpc_peer *peer;  /* SEND, CONNECT, FUNCTIONS_CHANGED */
+    struct kith_bytes head; /* SEND: copied by the driver before the next step */
     /*
      * SEND: borrowed until the next step if release is NULL; otherwise it stays until the driver
      * calls rpc_body_release(release).
@@ -178,7 +172,8 @@ struct rpc_action {
     uint64_t token;
     const struct kith_result *result;
     const struct kith_completion *completion;
-    void *user; /* EXPORT_GONE: rpc_export_user() of what is gone */
+    void *user;        /* EXPORT_GONE: rpc_export_user() of what is gone */
+    struct call *call; /* the core's: the call that a SEND carries */
 };
 
 /*
@@ -190,8 +185,8 @@ struct rpc_action {
 struct rpc_output {
     struct rpc_action *actions;
     size_t actions_n;
-    int code;                       /* of EXPORT, UNEXPORT, CALL (0: COMPLETE will come) */
-    bool owned_taken;               /* FRAME: the core took u.frame.owned over */
+    int code;         /* of EXPORT, UNEXPORT, CALL (0: COMPLETE will come) */
+    bool owned_taken; /* FRAME: the core took u.frame.owned over */
     struct rpc_export *export_out;
     uint64_t registry_version;
 };
@@ -205,6 +200,13 @@ void rpc_free(struct rpc_core *core);
 int rpc_step(struct rpc_core *core, const struct rpc_event *event, struct rpc_output *out);
 uint64_t rpc_deadline_ms(const struct rpc_core *core); /* monotonic ms; UINT64_MAX if none */
 void rpc_body_release(struct rpc_core *core, void *release);
+/*
+ * The channel refused @action, a SEND of the last output (KITH_E_BUSY: its queue is full). To be
+ * told while the actions are done, before the body is released. What follows comes out of the next
+ * step, which the deadline then asks for at once: a call ends as NOT_EXECUTED or goes elsewhere, a
+ * result is offered again a little later. Other frames are simply lost.
+ */
+void rpc_send_failed(struct rpc_core *core, const struct rpc_action *action, int code);
 void rpc_check(const struct rpc_core *core);
 
 /* ---- what the driver asks of the objects in actions ---- */
@@ -236,10 +238,12 @@ struct rpc_function { /* one entry, borrowed until the next step */
     struct kith_node_id node;
     uint64_t calls_n, errors_n;
 };
-/* All entries of live nodes, ours included, in a stable order. `size_t at = 0; while (rpc_function_next(..))`. */
+/* All entries of live nodes, ours included, in a stable order. `size_t at = 0; while
+ * (rpc_function_next(..))`. */
 bool rpc_function_next(const struct rpc_core *core, size_t *at, struct rpc_function *out);
 /* Nodes that have @fn: fills up to @max ids, returns how many there are. */
-size_t rpc_who_has(const struct rpc_core *core, uint64_t name_hash, struct kith_node_id *out, size_t max);
+size_t
+rpc_who_has(const struct rpc_core *core, uint64_t name_hash, struct kith_node_id *out, size_t max);
 /* The known name nearest to @name, or NULL. */
 const char *rpc_nearest_name(const struct rpc_core *core, const char *name);
 

@@ -1,1 +1,0 @@
-typedef int rpc_room_placeholder;
