@@ -74,8 +74,8 @@ static void frames_keep_their_order_on_each_class(void **state)
 
 static void frames_of_every_size_arrive_whole(void **state)
 {
-    static const size_t sizes[] = {4,     63,    64,     1000,   57336,   57344,   57345,     61432,
-                                   61440, 65535, 65536,  66560,  66561,   120000,  1048576,   16777216};
+    static const size_t sizes[] = {4,     63,    64,    1000,  57336, 57344,  57345,   61432,
+                                   61440, 65535, 65536, 66560, 66561, 120000, 1048576, 16777216};
     struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
     struct uv_peer *peer = lab_learn(a, b, NULL);
     const unsigned n = sizeof(sizes) / sizeof(sizes[0]);
@@ -92,8 +92,10 @@ static void frames_of_every_size_arrive_whole(void **state)
         assert_true(frame->hash == lab_hash(frame->number, frame->len));
     }
     assert_int_equal(lab_send(a, peer, NET_RPC, 0, NET_RPC_FRAME_BYTES_MAX + 1), KITH_E_TOO_LARGE);
-    assert_int_equal(lab_send(a, peer, NET_CONTROL, 0, NET_CONTROL_FRAME_BYTES_MAX + 1), KITH_E_TOO_LARGE);
-    assert_int_equal(lab_send(a, peer, NET_BULK, 0, NET_BULK_FRAME_BYTES_MAX + 1), KITH_E_TOO_LARGE);
+    assert_int_equal(lab_send(a, peer, NET_CONTROL, 0, NET_CONTROL_FRAME_BYTES_MAX + 1),
+                     KITH_E_TOO_LARGE);
+    assert_int_equal(lab_send(a, peer, NET_BULK, 0, NET_BULK_FRAME_BYTES_MAX + 1),
+                     KITH_E_TOO_LARGE);
 }
 
 static unsigned released;
@@ -257,7 +259,8 @@ static void a_dead_first_address_costs_little(void **state)
     (void)snprintf(text, sizeof(text), "127.0.0.1:%u", (unsigned)ntohs(name.sin_port));
     const char *addresses[3] = {text, "127.0.0.1:1", b->address};
     struct uv_peer *peer;
-    assert_int_equal(uv_net_learn(a->net, &b->identity.id, b->identity.sign_pk, addresses, 3, &peer), 0);
+    assert_int_equal(
+        uv_net_learn(a->net, &b->identity.id, b->identity.sign_pk, addresses, 3, &peer), 0);
     uint64_t begun = uv_hrtime();
     assert_int_equal(lab_send(a, peer, NET_CONTROL, 1, 64), 0);
     LAB_WAIT(&lab, b->frames_n == 1);
@@ -265,10 +268,10 @@ static void a_dead_first_address_costs_little(void **state)
     assert_string_equal(uv_peer_address(peer), b->address);
     /* What worked is tried first from now on, also when others are told. */
     const char *sorted[4];
-    assert_int_equal(uv_net_learn(a->net, &b->identity.id, b->identity.sign_pk, addresses, 3, &peer), 0);
+    assert_int_equal(
+        uv_net_learn(a->net, &b->identity.id, b->identity.sign_pk, addresses, 3, &peer), 0);
     assert_int_equal(uv_peer_addresses(peer, sorted, 4), 3);
     assert_string_equal(sorted[0], b->address);
-
 }
 
 static void names_are_resolved(void **state)
@@ -316,13 +319,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(small_frames_overtake_a_large_one, setup, teardown),
         cmocka_unit_test_setup_teardown(both_open_at_once_and_one_stream_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(both_dial_the_other_as_a_seed, setup, teardown),
-        cmocka_unit_test_setup_teardown(disconnect_is_told_and_the_next_send_reconnects, setup, teardown),
+        cmocka_unit_test_setup_teardown(disconnect_is_told_and_the_next_send_reconnects, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(restarted_peer_is_found_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_first_address_costs_little, setup, teardown),
         cmocka_unit_test_setup_teardown(names_are_resolved, setup, teardown),
         cmocka_unit_test_setup_teardown(dialling_oneself_is_noticed, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_node_at_a_known_address_is_not_taken_for_the_peer, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(another_node_at_a_known_address_is_not_taken_for_the_peer,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
