@@ -107,7 +107,8 @@ struct sim_world {
     uint64_t *cuts;
     size_t cuts_n;
     uint8_t *group_of_node; /* NULL: no partition */
-    struct map64 links;     /* by both nodes and the class */
+    uint8_t *addresses; /* [node * nodes_n + target]: generation known + 1, 0: the current one */
+    struct map64 links; /* by both nodes and the class */
     struct list stalled_links;
     struct mapid ids;       /* nodes with ids of the scenario's own */
     struct sim_node *touched;
@@ -138,6 +139,16 @@ static inline bool network_cut(const struct sim_world *world, uint32_t from, uin
         return false;
     size_t bit = (size_t)from * world->nodes_n + to;
     return (world->cuts[bit / 64] >> (bit % 64) & 1) != 0;
+}
+/* Does @node know where @to is? */
+static inline bool network_finds(const struct sim_world *world,
+                                 const struct sim_node *node,
+                                 const struct sim_node *to)
+{
+    if (world->addresses == NULL)
+        return true;
+    uint8_t known = world->addresses[(size_t)node->index * world->nodes_n + to->index];
+    return known == 0 || known == to->address_gen + 1;
 }
 uint64_t network_delay_ns(struct sim_world *world);
 void network_deliver(struct sim_world *world, struct sim_node *node, struct sim_event *event);

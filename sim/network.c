@@ -84,7 +84,7 @@ void sim_send_datagram(struct sim_node *node, const struct kith_node_id *to, con
     assert(node->up && !node->paused);
     node->bytes_sent += len + world->seal_bytes + SIM_UDP_HEAD_BYTES;
     if (target == NULL || target == node || network_cut(world, node->index, target->index) ||
-        draw >> 32 < world->loss) {
+        draw >> 32 < world->loss || !network_finds(world, node, target)) {
         world->lost_n++;
         return;
     }
@@ -113,6 +113,25 @@ void network_deliver(struct sim_world *world, struct sim_node *node, struct sim_
         world->running = NULL;
     }
     queue_release(&world->queue, event);
+}
+
+void sim_know_address(struct sim_node *node, const struct kith_node_id *to, const char *address)
+{
+    struct sim_world *world = node->world;
+    struct sim_node *target = sim_node_by_id(world, to);
+    unsigned long gen = 0;
+
+    if (target == NULL)
+        return;
+    if (world->addresses == NULL) {
+        world->addresses = sim_realloc(NULL, world->nodes_n, world->nodes_n);
+        memset(world->addresses, 0, world->nodes_n * world->nodes_n);
+    }
+    if (address != NULL && strncmp(address, "sim", 3) == 0 && address[3] != ':')
+        gen = strtoul(address + 3, NULL, 10);
+    assert(gen < 255);
+    world->addresses[(size_t)node->index * world->nodes_n + target->index] =
+        address != NULL ? (uint8_t)(gen + 1) : 0;
 }
 
 /* ---- cuts ---- */

@@ -152,7 +152,8 @@ static void link_open(struct sim_world *world, struct sim_link *link, unsigned s
     link->opener = (uint8_t)s;
     link->opened_at_ns = world->now_ns;
     link_list(world, link);
-    if (path_cut(world, link) || target->machine_off) {
+    if (path_cut(world, link) || target->machine_off ||
+        (!link->side[s].dials && !network_finds(world, node_of(world, link, s), target))) {
         push_event(world, link, SIM_EV_LINK_FAILED, s, link->gen, deadline);
         return;
     }

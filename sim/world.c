@@ -193,6 +193,7 @@ void sim_free(struct sim_world *world)
     free(world->timers);
     free(world->cuts);
     free(world->group_of_node);
+    free(world->addresses);
     free(world->violation);
     free(world);
 }
@@ -323,6 +324,17 @@ static void node_resume(struct sim_world *world, struct sim_node *node, uint32_t
     }
 }
 
+void sim_resume(struct sim_world *world, size_t index)
+{
+    struct sim_node *node = &world->nodes[index];
+
+    if (!node->paused)
+        return;
+    sim_note(world, "resume %zu", index);
+    trace_mix(world, 0x5245u << 16 | index);
+    node_resume(world, node, node->pause_gen);
+}
+
 /* ---- the loop ---- */
 
 static void fire_timer(struct sim_world *world)
@@ -439,11 +451,19 @@ void sim_at(struct sim_world *world,
             void (*fn)(struct sim_world *world, void *arg),
             void *arg)
 {
+    sim_at_ns(world, at_ms * SIM_MS, fn, arg);
+}
+
+void sim_at_ns(struct sim_world *world,
+               uint64_t at_ns,
+               void (*fn)(struct sim_world *world, void *arg),
+               void *arg)
+{
     struct sim_event *event = queue_event(&world->queue, SIM_EV_CALL, 0);
 
     event->fn = fn;
     event->arg = arg;
-    world_push(world, event, at_ms * SIM_MS);
+    world_push(world, event, at_ns);
 }
 
 /* ---- trace, violations ---- */
@@ -563,6 +583,10 @@ bool sim_node_running(const struct sim_node *node)
 bool sim_node_up(const struct sim_node *node)
 {
     return node->up;
+}
+bool sim_node_paused(const struct sim_node *node)
+{
+    return node->paused;
 }
 struct sim_node *sim_node_at(struct sim_world *world, size_t index)
 {

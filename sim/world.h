@@ -79,6 +79,7 @@ const char *sim_node_address(const struct sim_node *node); /* "sim:13" for index
 void *sim_node_state(const struct sim_node *node);         /* NULL while down */
 bool sim_node_running(const struct sim_node *node);        /* up and not paused */
 bool sim_node_up(const struct sim_node *node);             /* running or paused */
+bool sim_node_paused(const struct sim_node *node);
 void sim_send_datagram(struct sim_node *node, const struct kith_node_id *to, const void *data, size_t len);
 /* Opens the link if need be; link_down or unreachable tells if what was queued is lost. */
 void sim_send_frame(struct sim_node *node, const struct kith_node_id *to, uint8_t net_class,
@@ -87,6 +88,11 @@ void sim_send_frame(struct sim_node *node, const struct kith_node_id *to, uint8_
 void sim_dial(struct sim_node *node, const char *address);
 void sim_connect(struct sim_node *node, const struct kith_node_id *to, uint8_t net_class);
 void sim_disconnect(struct sim_node *node, const struct kith_node_id *to); /* all classes */
+/*
+ * From now on @node reaches @to at @address only: what it sends is lost if @to has moved since. Until
+ * then (and with NULL again) it reaches @to wherever that is.
+ */
+void sim_know_address(struct sim_node *node, const struct kith_node_id *to, const char *address);
 bool sim_link_is_up(const struct sim_node *node, const struct kith_node_id *to, uint8_t net_class);
 /* Node clock; replaces; UINT64_MAX: none. A time that has passed fires next, never from inside. */
 void sim_set_timer(struct sim_node *node, uint64_t at_ms);
@@ -104,6 +110,7 @@ void sim_power_off(struct sim_world *world, size_t index); /* the machine: nobod
 /* The node (down) comes back at another address: what others remember leads nowhere. */
 void sim_readdress(struct sim_world *world, size_t index);
 void sim_pause(struct sim_world *world, size_t index, uint64_t for_ms); /* SIGSTOP: nothing is lost but time */
+void sim_resume(struct sim_world *world, size_t index); /* SIGCONT, if it is paused */
 void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut); /* one way */
 void sim_partition(struct sim_world *world, const uint8_t *group_of_node); /* groups cannot talk */
 void sim_heal(struct sim_world *world); /* every cut, loss of single nodes included */
@@ -112,6 +119,7 @@ bool sim_is_cut(const struct sim_world *world, size_t from, size_t to); /* this 
 void sim_set_faults(struct sim_world *world, const struct sim_faults *faults);
 /* Calls @fn(@arg) at @at_ms of world time. */
 void sim_at(struct sim_world *world, uint64_t at_ms, void (*fn)(struct sim_world *world, void *arg), void *arg);
+void sim_at_ns(struct sim_world *world, uint64_t at_ns, void (*fn)(struct sim_world *world, void *arg), void *arg);
 uint64_t sim_world_ms(const struct sim_world *world);
 uint64_t sim_world_ns(const struct sim_world *world);
 /*

@@ -1,0 +1,220 @@
+#include "chaos.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue.h"
+
+#define PERIOD_MS     3000
+#define DOWN_MS_MAX   30000
+#define SLOW_MS_MAX   5000
+#define PAUSE_MS_MAX  60000
+#define DELAY_US_MAX  100000
+
+static const char *const names[CHAOS_CLASSES_N] = {
+    "loss",     "duplicate", "reorder", "slow",  "clock", "partition", "oneway",
+    "triangle", "pause",     "crash",   "power", "flap",  "deaf",      "move",
+};
+
+const char *chaos_class_name(unsigned bit)
+{
+    return bit < CHAOS_CLASSES_N ? names[bit] : "?";
+}
+
+uint32_t chaos_draw(struct rng *rng)
+{
+    return (uint32_t)rng_u64(rng) & CHAOS_ALL;
+}
+
+/* A rate of 0 to @max, in thousandths. */
+static double rate(struct rng *rng, uint64_t max_permille)
+{
+    return (double)rng_below(rng, max_permille + 1) / 1000;
+}
+
+struct sim_faults chaos_faults(uint32_t classes, struct rng *rng)
+{
+    struct sim_faults faults = {0};
+
+    if ((classes & CHAOS_LOSS) != 0)
+        faults.loss = rate(rng, 300);
+    if ((classes & CHAOS_DUPLICATE) != 0)
+        faults.duplicate = rate(rng, 500);
+    if ((classes & CHAOS_REORDER) != 0) {
+        faults.reorder = rate(rng, 500);
+        faults.delay_max_us = (uint32_t)rng_below(rng, DELAY_US_MAX + 1);
+    }
+    if ((classes & CHAOS_SLOW) != 0) {
+        faults.slow_rate = 0.01;
+        faults.slow_max_ms = SLOW_MS_MAX;
+    }
+    if ((classes & CHAOS_CLOCK) != 0)
+        faults.clock_rate_spread = 0.1;
+    return faults;
+}
+
+void chaos_init(struct chaos *chaos, struct sim_world *world, uint32_t classes)
+{
+    size_t n = sim_nodes_n(world);
+
+    memset(chaos, 0, sizeof(*chaos));
+    chaos->world = world;
+    chaos->classes = classes;
+    chaos->period_ms = PERIOD_MS;
+    chaos->group = sim_realloc(NULL, n, 1);
+    chaos->restart_ms = sim_realloc(NULL, n, sizeof(*chaos->restart_ms));
+    chaos->paused_until_ms = sim_realloc(NULL, n, sizeof(*chaos->paused_until_ms));
+    memset(chaos->restart_ms, 0, n * sizeof(*chaos->restart_ms));
+    memset(chaos->paused_until_ms, 0, n * sizeof(*chaos->paused_until_ms));
+}
+
+void chaos_deinit(struct chaos *chaos)
+{
+    free(chaos->group);
+    free(chaos->restart_ms);
+    free(chaos->paused_until_ms);
+}
+
+static size_t up_n(struct sim_world *world)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < sim_nodes_n(world); i++)
+        n += sim_node_up(sim_node_at(world, i));
+    return n;
+}
+
+static void start(struct chaos *chaos, size_t index)
+{
+    if ((chaos->classes & CHAOS_MOVE) != 0 && rng_below(sim_rng(chaos->world), 4) == 0)
+        sim_readdress(chaos->world, index);
+    sim_start(chaos->world, index);
+    if (chaos->started != NULL)
+        chaos->started(chaos, index);
+}
+
+static void do_partition(struct chaos *chaos)
+{
+    struct sim_world *world = chaos->world;
+
+    if (rng_below(sim_rng(world), 2) == 0) {
+        sim_heal(world);
+        return;
+    }
+    for (size_t i = 0; i < sim_nodes_n(world); i++)
+        chaos->group[i] = (uint8_t)rng_below(sim_rng(world), 2);
+    sim_partition(world, chaos->group);
+}
+
+static void do_crash(struct chaos *chaos, enum chaos_class class, size_t index)
+{
+    struct sim_world *world = chaos->world;
+
+    if (!sim_node_up(sim_node_at(world, index)) || up_n(world) <= chaos->up_min)
+        return;
+    if (class == CHAOS_POWER)
+        sim_power_off(world, index);
+    else
+        sim_crash(world, index);
+    if (class == CHAOS_FLAP)
+        start(chaos, index);
+    else
+        chaos->restart_ms[index] = sim_world_ms(world) + rng_below(sim_rng(world), DOWN_MS_MAX);
+}
+
+static void do_one(struct chaos *chaos, enum chaos_class class)
+{
+    struct sim_world *world = chaos->world;
+    struct rng *rng = sim_rng(world);
+    size_t n = sim_nodes_n(world);
+    size_t a = (size_t)rng_below(rng, n);
+    size_t b = (size_t)rng_below(rng, n);
+    bool on = rng_below(rng, 3) != 0;
+
+    switch (class) {
+    case CHAOS_PARTITION:
+        do_partition(chaos);
+        break;
+    case CHAOS_ONEWAY:
+        if (a != b)
+            sim_cut(world, a, b, on);
+        break;
+    case CHAOS_TRIANGLE:
+        if (a != b) {
+            sim_cut(world, a, b, on);
+            sim_cut(world, b, a, on);
+        }
+        break;
+    case CHAOS_PAUSE: {
+        /* Short ones as often as long ones. */
+        uint64_t ms = 1 + rng_below(rng, UINT64_C(1) << (1 + rng_below(rng, 16)));
+
+        ms = ms < PAUSE_MS_MAX ? ms : PAUSE_MS_MAX;
+        if (sim_node_up(sim_node_at(world, a))) {
+            sim_pause(world, a, ms);
+            if (chaos->paused_until_ms[a] < sim_world_ms(world) + ms)
+                chaos->paused_until_ms[a] = sim_world_ms(world) + ms;
+        }
+        break;
+    }
+    case CHAOS_CRASH:
+    case CHAOS_POWER:
+    case CHAOS_FLAP:
+        do_crash(chaos, class, a);
+        break;
+    case CHAOS_DEAF:
+        sim_ingress_loss(world, a, on ? 0.8 : 0);
+        break;
+    case CHAOS_LOSS:
+    case CHAOS_DUPLICATE:
+    case CHAOS_REORDER:
+    case CHAOS_SLOW:
+    case CHAOS_CLOCK:
+    case CHAOS_MOVE:
+    case CHAOS_ALL:
+        break;
+    }
+}
+
+static void tick(struct sim_world *world, void *arg)
+{
+    struct chaos *chaos = arg;
+
+    if (!chaos->on)
+        return;
+    for (size_t i = 0; i < sim_nodes_n(world); i++) {
+        if (!sim_node_up(sim_node_at(world, i)) && chaos->restart_ms[i] != 0 &&
+            chaos->restart_ms[i] <= sim_world_ms(world)) {
+            chaos->restart_ms[i] = 0;
+            start(chaos, i);
+        }
+    }
+    enum chaos_class class = (enum chaos_class)(1u << rng_below(sim_rng(world), CHAOS_CLASSES_N));
+    if ((chaos->classes & class) != 0)
+        do_one(chaos, class);
+    /* Only some classes do anything here, so a few times faster than what is wanted. */
+    sim_at(world,
+           sim_world_ms(world) + 1 + rng_below(sim_rng(world), chaos->period_ms / 2),
+           tick,
+           chaos);
+}
+
+void chaos_start(struct chaos *chaos)
+{
+    chaos->on = true;
+    tick(chaos->world, chaos);
+}
+
+void chaos_stop(struct chaos *chaos)
+{
+    struct sim_world *world = chaos->world;
+
+    chaos->on = false;
+    sim_set_faults(world, &(struct sim_faults){0});
+    sim_heal(world);
+    for (size_t i = 0; i < sim_nodes_n(world); i++) {
+        sim_resume(world, i);
+        if (!sim_node_up(sim_node_at(world, i)) && rng_below(sim_rng(world), 4) != 0)
+            start(chaos, i);
+    }
+}

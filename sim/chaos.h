@@ -1,0 +1,55 @@
+/*
+ * Faults that come and go by themselves: each class on or off per seed (swarm style), until
+ * chaos_stop() makes the world whole again.
+ */
+#ifndef SIM_CHAOS_H
+#define SIM_CHAOS_H
+
+#include "world.h"
+
+enum chaos_class {
+    CHAOS_LOSS = 1 << 0,
+    CHAOS_DUPLICATE = 1 << 1,
+    CHAOS_REORDER = 1 << 2,
+    CHAOS_SLOW = 1 << 3,      /* 1 % of messages take up to 5 s */
+    CHAOS_CLOCK = 1 << 4,     /* clock rates 0.9 to 1.1 */
+    CHAOS_PARTITION = 1 << 5, /* groups that cannot talk */
+    CHAOS_ONEWAY = 1 << 6,    /* some direction between two nodes is cut */
+    CHAOS_TRIANGLE = 1 << 7,  /* two cannot talk that all others can talk to */
+    CHAOS_PAUSE = 1 << 8,     /* 1 ms to 60 s */
+    CHAOS_CRASH = 1 << 9,     /* kill -9; back after a while */
+    CHAOS_POWER = 1 << 10,    /* likewise, but nobody is told */
+    CHAOS_FLAP = 1 << 11,     /* back at once */
+    CHAOS_DEAF = 1 << 12,     /* a node loses most of what comes in */
+    CHAOS_MOVE = 1 << 13,     /* a restart may come with another address */
+    CHAOS_ALL = (1 << 14) - 1,
+};
+
+#define CHAOS_CLASSES_N 14
+
+struct chaos {
+    struct sim_world *world;
+    uint32_t classes;
+    uint32_t period_ms; /* something happens about that often */
+    bool on;
+    uint8_t *group;       /* of the partition */
+    uint64_t *restart_ms; /* by index: when a node that is down comes back */
+    uint64_t *paused_until_ms; /* by index: end of the last pause, for oracles that know mercy */
+    uint32_t up_min;      /* so many nodes stay up */
+    void (*started)(struct chaos *chaos, size_t index); /* a node was started; may be NULL */
+    void *user;
+};
+
+/* Classes by chance, about half of them. */
+uint32_t chaos_draw(struct rng *rng);
+/* The part of the faults that the world is made with. */
+struct sim_faults chaos_faults(uint32_t classes, struct rng *rng);
+const char *chaos_class_name(unsigned bit);
+
+void chaos_init(struct chaos *chaos, struct sim_world *world, uint32_t classes);
+void chaos_deinit(struct chaos *chaos);
+void chaos_start(struct chaos *chaos);
+/* Faults off, cuts healed, pauses over; nodes that are down are started again (or not, by chance). */
+void chaos_stop(struct chaos *chaos);
+
+#endif

@@ -1,0 +1,905 @@
+/*
+ * Joins the cores of membership, calls and maps as src/node does: what one core says to another goes
+ * through a queue, so that no core is ever stepped from inside another one's output.
+ */
+#include "host_rpc.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "kith/error.h"
+#include "net/frame.h"
+#include "queue.h"
+
+#define SCRATCH_BYTES    ((size_t)256 * 1024)
+#define MAP_IN_FLIGHT    2
+#define PUMP_ROUNDS_MAX  100000
+#define WORKERS          4
+#define ABORTED_ENDS_NS  2000000 /* a function that is told to stop does so within 2 ms */
+
+const char *const hr_function_names[HR_FUNCTIONS_N] = {
+    [HR_WORK] = "work",
+    [HR_IDEM] = "idem",
+    [HR_INLINE] = "inline",
+    [HR_FAIL] = "fail",
+    [HR_ONE] = "one",
+};
+
+struct hr_run {
+    struct heap_node at;
+    struct rpc_serve *serve;
+    struct hr_arg arg;
+    enum hr_function fn;
+};
+
+/* A result that waits for its turn. */
+struct hr_item {
+    bool held;
+    enum kith_outcome outcome;
+    int code;
+    size_t len;
+    uint8_t data[8];
+};
+
+/* One call of one item. */
+struct hr_item_call {
+    struct hr_map *map;
+    uint64_t token;
+    uint64_t index;
+    struct kith_node_id node;
+};
+
+static void pump(struct hr *hr);
+static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out);
+
+uint64_t hr_answer(uint32_t input)
+{
+    return (input + UINT64_C(0x632be59bd9b4e019)) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void put_arg(uint8_t *out, const struct hr_arg *arg)
+{
+    put_le64(out, arg->uid);
+    put_le32(out + 8, arg->run_us);
+    put_le32(out + 12, arg->input);
+    put_le32(out + 16, arg->bytes);
+}
+
+static struct hr_arg get_arg(const uint8_t *data)
+{
+    return (struct hr_arg){.uid = get_le64(data),
+                           .run_us = get_le32(data + 8),
+                           .input = get_le32(data + 12),
+                           .bytes = get_le32(data + 16)};
+}
+
+static uint64_t now_ns(const struct hr *hr)
+{
+    return sim_now_ns(hr->hm.node);
+}
+
+static struct sim_world *world_of(const struct hr *hr)
+{
+    return sim_node_world(hr->hm.node);
+}
+
+static struct hr_todo *todo_add(struct hr *hr, enum hr_todo_type type)
+{
+    if (hr->todo_at == hr->todo_n) {
+        hr->todo_at = 0;
+        hr->todo_n = 0;
+    }
+    if (hr->todo_n == hr->todo_cap) {
+        hr->todo_cap = hr->todo_cap > 0 ? 2 * hr->todo_cap : 32;
+        hr->todo = sim_realloc(hr->todo, hr->todo_cap, sizeof(*hr->todo));
+    }
+    struct hr_todo *todo = &hr->todo[hr->todo_n++];
+    memset(todo, 0, sizeof(*todo));
+    todo->type = type;
+    return todo;
+}
+
+/* ---- membership speaks ---- */
+
+static void on_member_action(struct hm *hm, const struct member_action *action)
+{
+    struct hr *hr = (struct hr *)(void *)hm;
+    const struct member *member = action->member;
+    struct kith_node_id self = sim_node_id(hm->node);
+    bool changed = action->type == MEMBER_CHANGED;
+    struct hr_todo *todo;
+
+    if ((!changed && action->type != MEMBER_FACTS_CHANGED) || kith_node_id_equal(&member->id, &self))
+        return;
+    if (changed && (action->change == MEMBER_SUSPECT || action->change == MEMBER_REFUTED))
+        return;
+    todo = todo_add(hr, HR_TELL);
+    todo->id = member->id;
+    todo->boot_no = member->boot_no;
+    todo->version = member->facts.registry_version;
+    todo->event = !changed                          ? RPC_PEER_REGISTRY
+                  : action->change == MEMBER_JOINED ? RPC_PEER_UP
+                                                    : RPC_PEER_DOWN;
+    todo->left = changed && action->change == MEMBER_LEFT;
+    snprintf(todo->name, sizeof(todo->name), "%s", member->shown_name);
+}
+
+static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
+{
+    struct rpc_event event = {.type = todo->event};
+    struct rpc_output out;
+
+    if (todo->event == RPC_PEER_REGISTRY) {
+        event.u.registry.id = todo->id;
+        event.u.registry.boot_no = todo->boot_no;
+        event.u.registry.version = todo->version;
+        rpc_do(hr, &event, &out);
+        return;
+    }
+    event.u.peer.id = todo->id;
+    event.u.peer.boot_no = todo->boot_no;
+    event.u.peer.name = todo->name;
+    event.u.peer.left = todo->left;
+    rpc_do(hr, &event, &out);
+    hr->functions_changed = true;
+    if (todo->event == RPC_PEER_DOWN) {
+        if (hr->hw->observer.peer_down != NULL)
+            hr->hw->observer.peer_down(hr, &todo->id);
+        return;
+    }
+    if (sim_link_is_up(hr->hm.node, &todo->id, NET_RPC)) { /* its stream came before the news of it */
+        event = (struct rpc_event){.type = RPC_LINK_UP};
+        event.u.peer.id = todo->id;
+        event.u.peer.boot_no = todo->boot_no;
+        rpc_do(hr, &event, &out);
+    }
+}
+
+/* ---- functions ---- */
+
+static enum hr_function function_of(const struct rpc_serve *serve)
+{
+    const char *name = rpc_export_desc(rpc_serve_export(serve))->name;
+
+    for (unsigned i = 0; i < HR_FUNCTIONS_N; i++) {
+        if (strcmp(name, hr_function_names[i]) == 0)
+            return (enum hr_function)i;
+    }
+    assert(false);
+    return HR_WORK;
+}
+
+static void start_run(struct hr *hr, struct rpc_serve *serve)
+{
+    struct hr_run *run = sim_realloc(NULL, 1, sizeof(*run));
+    struct kith_bytes arg = rpc_serve_arg(serve);
+
+    memset(run, 0, sizeof(*run));
+    run->serve = serve;
+    run->fn = function_of(serve);
+    if (arg.len < HR_ARG_BYTES) {
+        sim_violation(world_of(hr), "a function was given %zu bytes, not what was sent", arg.len);
+        free(run);
+        return;
+    }
+    run->arg = get_arg(arg.data);
+    rpc_serve_set_user(serve, run);
+    sim_op(world_of(hr));
+    if (hr->hw->observer.run != NULL)
+        hr->hw->observer.run(hr, &run->arg);
+    uint64_t run_ns = run->fn == HR_INLINE ? 0 : run->arg.run_us * UINT64_C(1000);
+    if (heap_set(&hr->runs, &run->at, now_ns(hr) + run_ns) < 0)
+        abort();
+}
+
+static void abort_run(struct hr *hr, struct rpc_serve *serve)
+{
+    struct hr_run *run = rpc_serve_user(serve);
+
+    if (run == NULL || !heap_contains(&run->at))
+        return;
+    /* Every other one does not listen. */
+    if (run->arg.input % 2 == 0 && run->at.key > now_ns(hr) + ABORTED_ENDS_NS &&
+        heap_set(&hr->runs, &run->at, now_ns(hr) + ABORTED_ENDS_NS) < 0)
+        abort();
+}
+
+static void end_run(struct hr *hr, struct hr_run *run)
+{
+    struct rpc_event event = {.type = RPC_PARTIAL_OUT};
+    struct rpc_output out;
+    size_t len = 8 + run->arg.bytes;
+
+    assert(len <= SCRATCH_BYTES);
+    heap_remove(&hr->runs, &run->at);
+    put_le64(hr->scratch, hr_answer(run->arg.input));
+    memset(hr->scratch + 8, (int)(run->arg.input & 0xff), run->arg.bytes);
+    if (run->arg.input % 8 == 1) {
+        event.u.partial.serve = run->serve;
+        event.u.partial.data = (struct kith_bytes){.data = hr->scratch, .len = 8};
+        rpc_do(hr, &event, &out);
+    }
+    event = (struct rpc_event){.type = RPC_DONE};
+    event.u.done.serve = run->serve;
+    event.u.done.outcome = run->fn == HR_FAIL ? KITH_OUTCOME_APP_ERROR : KITH_OUTCOME_OK;
+    event.u.done.code = run->fn == HR_FAIL ? (int)(1 + run->arg.input % 100) : 0;
+    event.u.done.reply = (struct kith_bytes){.data = hr->scratch, .len = len};
+    if (run->arg.input % 4 == 2) { /* a reply that is given away */
+        event.u.done.reply_owned = malloc(len);
+        if (event.u.done.reply_owned == NULL)
+            abort();
+        memcpy(event.u.done.reply_owned, hr->scratch, len);
+        event.u.done.reply.data = event.u.done.reply_owned;
+    }
+    free(run);
+    rpc_do(hr, &event, &out);
+}
+
+static int unused_fn(struct kith_ctx *ctx, const void *arg, size_t arg_len, void *user)
+{
+    (void)ctx;
+    (void)arg;
+    (void)arg_len;
+    (void)user;
+    return 0; /* the host runs functions by itself */
+}
+
+void hr_export(struct hr *hr, enum hr_function fn)
+{
+    struct kith_export desc = {.name = hr_function_names[fn],
+                               .version = "1",
+                               .description = "of the simulator",
+                               .fn = unused_fn};
+    struct rpc_event event = {.type = RPC_EXPORT};
+    struct rpc_output out;
+
+    if (fn == HR_IDEM)
+        desc.flags = KITH_FN_IDEMPOTENT;
+    if (fn == HR_INLINE)
+        desc.flags = KITH_FN_INLINE | KITH_FN_IDEMPOTENT;
+    if (fn == HR_ONE) {
+        desc.parallel = 1;
+        desc.queue_max = 4;
+    }
+    event.u.export_fn.desc = &desc;
+    rpc_do(hr, &event, &out);
+    if (out.code < 0)
+        sim_violation(world_of(hr), "export of '%s' gives %d", desc.name, out.code);
+    hr->offered |= 1u << fn;
+    hr->functions_changed = true;
+}
+
+void hr_unexport(struct hr *hr, enum hr_function fn)
+{
+    struct rpc_event event = {.type = RPC_UNEXPORT};
+    struct rpc_output out;
+
+    event.u.name = hr_function_names[fn];
+    rpc_do(hr, &event, &out);
+    hr->offered &= ~(1u << fn);
+    hr->functions_changed = true;
+    pump(hr);
+}
+
+/* ---- maps ---- */
+
+uint32_t hr_map_input(const struct hr_map *map, uint64_t index)
+{
+    return (uint32_t)(hr_answer((uint32_t)(map->seed + index)) >> 32);
+}
+
+static struct hr_item_call *item_call_of(struct hr *hr,
+                                         const struct hr_map *map,
+                                         uint64_t index,
+                                         const struct kith_node_id *node)
+{
+    struct hr_item_call *call;
+    struct hr_item_call *found = NULL;
+    size_t at = 0;
+
+    /* The newest, should there be two of them. */
+    while ((call = map64_next(&hr->items, &at)) != NULL) {
+        if (call->map == map && call->index == index && kith_node_id_equal(&call->node, node) &&
+            (found == NULL || call->token > found->token))
+            found = call;
+    }
+    return found;
+}
+
+static void map_do(struct hr_map *map, struct map_event *event, const struct kith_result *result)
+{
+    struct hr *hr = map->hr;
+    struct hr_observer *observer = &hr->hw->observer;
+    struct map_output out = {0};
+
+    if (map->finished)
+        return;
+    event->now_ns = now_ns(hr);
+    if (map_step(map->core, event, &out) < 0)
+        sim_violation(world_of(hr), "map_step of event %d fails", (int)event->type);
+    for (size_t i = 0; i < out.actions_n; i++) {
+        const struct map_action *action = &out.actions[i];
+        struct hr_item *item = action->index < map->items_n ? &map->items[action->index] : NULL;
+        struct kith_result held = {0};
+        struct hr_todo *todo;
+
+        if (item == NULL && action->type != MAP_FINISHED) {
+            sim_violation(world_of(hr), "a map speaks of item %" PRIu64 ", which there is not", action->index);
+            return;
+        }
+        switch (action->type) {
+        case MAP_DISPATCH:
+        case MAP_ABORT:
+            todo = todo_add(hr, action->type == MAP_DISPATCH ? HR_DISPATCH : HR_ABORT);
+            todo->map = map;
+            todo->index = action->index;
+            todo->id = action->node;
+            break;
+        case MAP_HOLD:
+            assert(result != NULL && event->index == action->index);
+            item->held = true;
+            item->outcome = result->outcome;
+            item->code = result->code;
+            item->len = result->len;
+            if (result->len > 0)
+                memcpy(item->data, result->data, result->len < 8 ? result->len : 8);
+            break;
+        case MAP_EMIT:
+            if (item->held) {
+                held = (struct kith_result){.outcome = item->outcome,
+                                            .code = item->code,
+                                            .data = item->data,
+                                            .len = item->len < 8 ? item->len : 8};
+                item->held = false;
+                observer->emit(map, action->index, &held);
+            } else {
+                observer->emit(map, action->index, event->index == action->index ? result : NULL);
+            }
+            break;
+        case MAP_GIVE_UP:
+            held = (struct kith_result){.outcome = KITH_OUTCOME_UNKNOWN, .code = KITH_E_NO_NODE};
+            observer->emit(map, action->index, &held);
+            break;
+        case MAP_LOST:
+            if (observer->lost != NULL)
+                observer->lost(map, action->index);
+            break;
+        case MAP_FINISHED:
+            map->finished = true;
+            break;
+        }
+    }
+    if (observer->progress != NULL)
+        observer->progress(map, map_progress(map->core));
+    if (map->finished && observer->finished != NULL)
+        observer->finished(map);
+}
+
+/* Tells @map which nodes have come and gone since it was told last. */
+static void map_refresh(struct hr_map *map)
+{
+    struct hr *hr = map->hr;
+    size_t max = sim_nodes_n(world_of(hr));
+    struct kith_node_id *ids = sim_realloc(NULL, max, sizeof(*ids));
+    size_t n = rpc_who_has(hr->rpc, rpc_name_hash(hr_function_names[HR_IDEM]), ids, max);
+
+    n = n < max ? n : max;
+    for (size_t i = 0; i < map->nodes_n;) {
+        struct hr_map_node *node = &map->nodes[i];
+        struct member *member = member_find(hr->hm.core, &node->id);
+        bool still = false;
+
+        for (size_t k = 0; k < n; k++)
+            still = still || kith_node_id_equal(&ids[k], &node->id);
+        if (still && member != NULL && member->boot_no == node->boot_no) {
+            i++;
+            continue;
+        }
+        struct map_event event = {.type = MAP_NODE_DOWN, .node = node->id};
+        *node = map->nodes[--map->nodes_n];
+        map_do(map, &event, NULL);
+    }
+    for (size_t k = 0; k < n; k++) {
+        struct member *member = member_find(hr->hm.core, &ids[k]);
+        bool known = false;
+
+        for (size_t i = 0; i < map->nodes_n; i++)
+            known = known || kith_node_id_equal(&ids[k], &map->nodes[i].id);
+        if (known || member == NULL || map->nodes_n == max)
+            continue;
+        map->nodes[map->nodes_n++] = (struct hr_map_node){.id = ids[k], .boot_no = member->boot_no};
+        map_do(map,
+               &(struct map_event){.type = MAP_NODE_UP,
+                                   .node = ids[k],
+                                   .node_name = member->shown_name,
+                                   .in_flight_max = MAP_IN_FLIGHT},
+               NULL);
+    }
+    free(ids);
+}
+
+static void item_done(struct hr *hr, struct hr_item_call *call, const struct kith_result *result)
+{
+    struct map_event event = {.type = MAP_ITEM_DONE,
+                              .node = call->node,
+                              .index = call->index,
+                              .outcome = result->outcome,
+                              .code = result->code,
+                              .elapsed_ns = result->elapsed_ns};
+    struct hr_map *map = call->map;
+
+    map64_remove(&hr->items, call->token);
+    free(call);
+    map_do(map, &event, result);
+}
+
+static void dispatch(struct hr *hr, const struct hr_todo *todo)
+{
+    struct hr_map *map = todo->map;
+    struct hr_arg arg = {.input = hr_map_input(map, todo->index)};
+    struct hr_item_call *call;
+
+    if (map->finished)
+        return;
+    call = sim_realloc(NULL, 1, sizeof(*call));
+    arg.run_us = map->run_us_max > 0 ? arg.input % map->run_us_max : 0;
+    *call = (struct hr_item_call){
+        .map = map, .token = ++hr->hw->token, .index = todo->index, .node = todo->id};
+    uint8_t bytes[HR_ARG_BYTES];
+    put_arg(bytes, &arg);
+    struct rpc_event event = {.type = RPC_CALL};
+    event.u.call.token = call->token;
+    event.u.call.fn = hr_function_names[HR_IDEM];
+    event.u.call.arg = (struct kith_bytes){.data = bytes, .len = sizeof(bytes)};
+    event.u.call.to_node = true;
+    event.u.call.node = todo->id;
+    event.u.call.no_retry = true; /* the map does that */
+    event.u.call.timeout_ms = map->item_timeout_ms != 0 ? map->item_timeout_ms : UINT64_MAX;
+    if (map64_set(&hr->items, call->token, call) < 0)
+        abort();
+    struct rpc_output out;
+    rpc_do(hr, &event, &out);
+    if (out.code < 0) {
+        struct kith_result refused = {.outcome = KITH_OUTCOME_NOT_EXECUTED, .code = out.code};
+        item_done(hr, call, &refused);
+    }
+}
+
+static void abort_item(struct hr *hr, const struct hr_todo *todo)
+{
+    struct hr_item_call *call = item_call_of(hr, todo->map, todo->index, &todo->id);
+    struct rpc_event event = {.type = RPC_CANCEL};
+    struct rpc_output out;
+
+    if (call == NULL)
+        return;
+    event.u.token = call->token;
+    rpc_do(hr, &event, &out);
+}
+
+struct hr_map *hr_map_start(struct hr *hr, const struct hr_map_options *options)
+{
+    struct hr_map *map = sim_realloc(NULL, 1, sizeof(*map));
+
+    memset(map, 0, sizeof(*map));
+    map->hr = hr;
+    map->map_no = ++hr->hw->token;
+    map->items_n = options->items_n;
+    map->ordered = options->ordered;
+    map->run_us_max = options->run_us_max;
+    map->item_timeout_ms = options->item_timeout_ms;
+    map->seed = sim_node_seed(hr->hm.node);
+    map->user = options->user;
+    map->items = sim_realloc(NULL, map->items_n, sizeof(*map->items));
+    memset(map->items, 0, map->items_n * sizeof(*map->items));
+    map->nodes = sim_realloc(NULL, sim_nodes_n(world_of(hr)), sizeof(*map->nodes));
+    struct map_config config = {.map_no = map->map_no,
+                                .items_n = map->items_n,
+                                .seed = map->seed,
+                                .ordered = map->ordered,
+                                .attempts_max = options->attempts_max};
+    if (map_new(&map->core, &config) < 0)
+        abort();
+    list_append(&hr->maps, &map->link);
+    map_refresh(map);
+    pump(hr);
+    return map;
+}
+
+void hr_map_cancel(struct hr_map *map)
+{
+    map_do(map, &(struct map_event){.type = MAP_CANCEL}, NULL);
+    pump(map->hr);
+}
+
+/* ---- the rpc core speaks ---- */
+
+static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out)
+{
+    memset(out, 0, sizeof(*out));
+    event->now_ns = now_ns(hr);
+    int r = rpc_step(hr->rpc, event, out);
+    if (r < 0)
+        sim_violation(world_of(hr),
+                      "node %zu: rpc_step of event %d gives %d",
+                      sim_node_index(hr->hm.node),
+                      (int)event->type,
+                      r);
+    for (size_t i = 0; i < out->actions_n; i++) {
+        const struct rpc_action *action = &out->actions[i];
+        struct hr_item_call *call;
+
+        switch (action->type) {
+        case RPC_SEND:
+            sim_send_frame(hr->hm.node,
+                           &action->to,
+                           action->net_class,
+                           action->frame_type,
+                           action->head.data,
+                           action->head.len,
+                           action->body.data,
+                           action->body.len);
+            if (action->release != NULL)
+                rpc_body_release(hr->rpc, action->release);
+            break;
+        case RPC_RUN:
+            start_run(hr, action->serve);
+            break;
+        case RPC_ABORT:
+            abort_run(hr, action->serve);
+            break;
+        case RPC_COMPLETE:
+            call = map64_find(&hr->items, action->token);
+            if (call != NULL)
+                item_done(hr, call, action->result);
+            else if (hr->hw->observer.complete != NULL)
+                hr->hw->observer.complete(hr, action->token, action->result);
+            break;
+        case RPC_REGISTRY_CHANGED:
+            todo_add(hr, HR_REGISTRY)->version = out->registry_version;
+            break;
+        case RPC_FUNCTIONS_CHANGED:
+            hr->functions_changed = true;
+            break;
+        case RPC_CONNECT:
+            sim_connect(hr->hm.node, rpc_peer_id(action->peer), NET_RPC);
+            break;
+        case RPC_PARTIAL_IN:
+        case RPC_COMPLETION:
+        case RPC_EXPORT_GONE:
+            break;
+        }
+    }
+}
+
+static void do_todo(struct hr *hr, const struct hr_todo *todo)
+{
+    switch (todo->type) {
+    case HR_TELL:
+        tell_rpc(hr, todo);
+        break;
+    case HR_REGISTRY:
+        hm_set_registry_version(&hr->hm, todo->version);
+        break;
+    case HR_DISPATCH:
+        dispatch(hr, todo);
+        break;
+    case HR_ABORT:
+        abort_item(hr, todo);
+        break;
+    }
+}
+
+static uint64_t maps_deadline_ms(const struct hr *hr)
+{
+    uint64_t deadline = UINT64_MAX;
+
+    list_for_each(it, &hr->maps)
+    {
+        struct hr_map *map = container_of(it, struct hr_map, link);
+
+        if (!map->finished && map_deadline_ms(map->core) < deadline)
+            deadline = map_deadline_ms(map->core);
+    }
+    return deadline;
+}
+
+/* One thing that is due. False if there is none. */
+static bool pump_one(struct hr *hr)
+{
+    struct heap_node *first = heap_first(&hr->runs);
+    uint64_t ms = now_ns(hr) / 1000000;
+    struct rpc_output out;
+
+    if (hr->todo_at < hr->todo_n) {
+        struct hr_todo todo = hr->todo[hr->todo_at++];
+        do_todo(hr, &todo);
+        return true;
+    }
+    if (first != NULL && first->key <= now_ns(hr)) {
+        end_run(hr, container_of(first, struct hr_run, at));
+        return true;
+    }
+    if (rpc_deadline_ms(hr->rpc) <= ms) {
+        rpc_do(hr, &(struct rpc_event){.type = RPC_TICK}, &out);
+        return true;
+    }
+    if (hr->functions_changed) {
+        hr->functions_changed = false;
+        list_for_each(it, &hr->maps)
+        {
+            struct hr_map *map = container_of(it, struct hr_map, link);
+
+            if (!map->finished)
+                map_refresh(map);
+        }
+        return true;
+    }
+    if (maps_deadline_ms(hr) <= ms) {
+        list_for_each(it, &hr->maps)
+        {
+            struct hr_map *map = container_of(it, struct hr_map, link);
+
+            if (!map->finished && map_deadline_ms(map->core) <= ms)
+                map_do(map, &(struct map_event){.type = MAP_TICK}, NULL);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* Everything that follows, then the timer. */
+static void pump(struct hr *hr)
+{
+    struct heap_node *first;
+    uint64_t at_ns = UINT64_MAX;
+    uint64_t ms[3];
+
+    for (unsigned round = 0; pump_one(hr); round++) {
+        if (round == PUMP_ROUNDS_MAX) {
+            sim_violation(world_of(hr),
+                          "node %zu spins: something is always due",
+                          sim_node_index(hr->hm.node));
+            break;
+        }
+    }
+    ms[0] = member_deadline_ms(hr->hm.core);
+    ms[1] = rpc_deadline_ms(hr->rpc);
+    ms[2] = maps_deadline_ms(hr);
+    for (size_t i = 0; i < 3; i++) {
+        if (ms[i] < UINT64_MAX / 1000000 && ms[i] * 1000000 < at_ns)
+            at_ns = ms[i] * 1000000;
+    }
+    first = heap_first(&hr->runs);
+    if (first != NULL && first->key < at_ns)
+        at_ns = first->key;
+    sim_set_timer_ns(hr->hm.node, at_ns);
+}
+
+/* ---- what scenarios ask ---- */
+
+struct hr *hr_at(struct sim_world *world, size_t index)
+{
+    return sim_node_state(sim_node_at(world, index));
+}
+
+uint64_t hr_call(struct hr *hr, const struct hr_call_options *options, int *code_out)
+{
+    struct rpc_event event = {.type = RPC_CALL};
+    struct rpc_output out;
+    uint64_t token = ++hr->hw->token;
+    size_t len = HR_ARG_BYTES + options->arg.bytes;
+
+    assert(len <= SCRATCH_BYTES);
+    put_arg(hr->scratch, &options->arg);
+    memset(hr->scratch + HR_ARG_BYTES, 0x5a, options->arg.bytes);
+    event.u.call.token = token;
+    event.u.call.fn = hr_function_names[options->fn];
+    event.u.call.arg = (struct kith_bytes){.data = hr->scratch, .len = len};
+    event.u.call.timeout_ms = options->timeout_ms;
+    event.u.call.idempotent = options->idempotent;
+    event.u.call.no_retry = options->no_retry;
+    event.u.call.cast = options->cast;
+    event.u.call.partials = options->arg.input % 8 == 1;
+    event.u.call.select = options->local_first ? KITH_SELECT_LOCAL_FIRST : KITH_SELECT_LEAST_LOADED;
+    if (options->to != SIZE_MAX) {
+        event.u.call.to_node = true;
+        event.u.call.node = sim_node_id(sim_node_at(world_of(hr), options->to));
+    }
+    sim_op(world_of(hr));
+    rpc_do(hr, &event, &out);
+    if (code_out != NULL)
+        *code_out = out.code;
+    pump(hr);
+    return out.code < 0 ? 0 : token;
+}
+
+void hr_cancel(struct hr *hr, uint64_t token)
+{
+    struct rpc_event event = {.type = RPC_CANCEL};
+    struct rpc_output out;
+
+    event.u.token = token;
+    rpc_do(hr, &event, &out);
+    pump(hr);
+}
+
+void hr_check(struct hr *hr)
+{
+    member_check(hr->hm.core);
+    rpc_check(hr->rpc);
+    list_for_each(it, &hr->maps)
+    {
+        map_check(container_of(it, struct hr_map, link)->core);
+    }
+}
+
+/* ---- the host ---- */
+
+static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t boot_no)
+{
+    struct hr_world *hw = sim_user(world);
+    struct hr *hr = sim_realloc(NULL, 1, sizeof(*hr));
+    struct rpc_config config = hw->config;
+
+    memset(hr, 0, sizeof(*hr));
+    hr->hw = hw;
+    list_init(&hr->maps);
+    hr->hm.on_action = on_member_action;
+    config.self = sim_node_id(node);
+    config.boot_no = boot_no;
+    config.seed = sim_node_seed(node);
+    config.workers = config.workers != 0 ? config.workers : WORKERS;
+    config.link_events = true;
+    if (hm_init(&hr->hm, world, node, boot_no) < 0 || rpc_new(&hr->rpc, &config) < 0)
+        abort();
+    hr->scratch = sim_realloc(NULL, 1, SCRATCH_BYTES);
+    hm_begin(&hr->hm);
+    for (unsigned i = 0; i < HR_FUNCTIONS_N; i++) {
+        if (hw->functions == 0 || (hw->functions >> i & 1) != 0)
+            hr_export(hr, (enum hr_function)i);
+    }
+    pump(hr);
+    return hr;
+}
+
+static void host_crash(void *state)
+{
+    struct hr *hr = state;
+    struct heap_node *node;
+    void *item;
+    size_t at = 0;
+
+    list_for_each_safe(it, &hr->maps)
+    {
+        struct hr_map *map = container_of(it, struct hr_map, link);
+
+        map_free(map->core);
+        free(map->items);
+        free(map->nodes);
+        free(map);
+    }
+    while ((node = heap_first(&hr->runs)) != NULL) {
+        heap_remove(&hr->runs, node);
+        free(container_of(node, struct hr_run, at));
+    }
+    heap_deinit(&hr->runs);
+    while ((item = map64_next(&hr->items, &at)) != NULL)
+        free(item);
+    map64_deinit(&hr->items);
+    rpc_free(hr->rpc);
+    hm_deinit(&hr->hm);
+    free(hr->todo);
+    free(hr->scratch);
+    free(hr);
+}
+
+static void host_datagram(void *state,
+                          const struct kith_node_id *from,
+                          uint64_t boot_no,
+                          const uint8_t *data,
+                          size_t len)
+{
+    hm_datagram(state, from, boot_no, data, len);
+    pump(state);
+}
+
+static void host_frame(void *state,
+                       const struct kith_node_id *from,
+                       uint64_t boot_no,
+                       uint8_t net_class,
+                       uint8_t type,
+                       const uint8_t *data,
+                       size_t len)
+{
+    struct hr *hr = state;
+    struct rpc_event event = {.type = RPC_FRAME};
+    struct rpc_output out;
+
+    if (net_class == NET_CONTROL && type <= FRAME_MEMBER_LAST) {
+        hm_frame(&hr->hm, from, boot_no, type, data, len);
+    } else {
+        event.u.frame.from = *from;
+        event.u.frame.boot_no = boot_no;
+        event.u.frame.type = type;
+        event.u.frame.body = data;
+        event.u.frame.len = len;
+        rpc_do(hr, &event, &out);
+    }
+    pump(hr);
+}
+
+static void link_event(struct hr *hr,
+                       enum rpc_event_type type,
+                       const struct kith_node_id *peer,
+                       uint64_t boot_no)
+{
+    struct rpc_event event = {.type = type};
+    struct rpc_output out;
+
+    event.u.peer.id = *peer;
+    event.u.peer.boot_no = boot_no;
+    rpc_do(hr, &event, &out);
+}
+
+static void host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
+{
+    struct hr *hr = state;
+
+    if (net_class == NET_CONTROL)
+        hm_link_up(&hr->hm, peer, boot_no);
+    else if (net_class == NET_RPC)
+        link_event(hr, RPC_LINK_UP, peer, boot_no);
+    pump(hr);
+}
+
+static void host_link_down(void *state, const struct kith_node_id *peer, uint8_t net_class)
+{
+    struct hr *hr = state;
+
+    if (net_class == NET_CONTROL)
+        hm_link_down(&hr->hm, peer);
+    else if (net_class == NET_RPC)
+        link_event(hr, RPC_LINK_DOWN, peer, 0);
+    pump(hr);
+}
+
+static void host_unreachable(void *state, const struct kith_node_id *peer, uint8_t net_class)
+{
+    struct hr *hr = state;
+
+    if (net_class == NET_RPC)
+        link_event(hr, RPC_UNREACHABLE, peer, 0);
+    pump(hr);
+}
+
+static void host_dial_failed(void *state, const char *address)
+{
+    struct hr *hr = state;
+
+    hm_dial_failed(&hr->hm, address);
+    pump(hr);
+}
+
+static void host_timer(void *state)
+{
+    struct hr *hr = state;
+
+    hm_tick(&hr->hm);
+    pump(hr);
+}
+
+const struct sim_host hr_host = {
+    .boot = host_boot,
+    .crash = host_crash,
+    .datagram = host_datagram,
+    .frame = host_frame,
+    .link_up = host_link_up,
+    .link_down = host_link_down,
+    .unreachable = host_unreachable,
+    .dial_failed = host_dial_failed,
+    .timer = host_timer,
+};
