@@ -117,10 +117,13 @@ int config_load_text(struct kith_config *config, const char *path, const char *t
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         source.at += 3; /* libinih would skip it too, but only while it counts the lines itself */
     int bad_line = ini_parse_stream(source_line, &source, on_pair, &source);
-    if (source.failed == 0 && bad_line != 0) {
-        source.line = (unsigned)(bad_line > 0 ? bad_line : 1);
-        source_fail(&source, bad_line > 0 ? KITH_E_PARSE : KITH_E_MEMORY,
-                    bad_line > 0 ? "neither [section] nor key = value" : "out of memory");
+    /* libinih goes on after a line that it cannot read: what failed later is not what is wrong. */
+    if (bad_line > 0 && (source.failed == 0 || (unsigned)bad_line < source.line)) {
+        source.failed = 0;
+        source.line = (unsigned)bad_line;
+        source_fail(&source, KITH_E_PARSE, "neither [section] nor key = value");
+    } else if (bad_line < 0 && source.failed == 0) {
+        source_fail(&source, KITH_E_MEMORY, "out of memory");
     }
     if (source.failed != 0) {
         kith_config_free(fresh);

@@ -1,0 +1,58 @@
+/* The functions behind the verbs. Each takes the parsed line from @cli and returns the exit code.
+ */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+struct cli;
+
+/* setup.c */
+int cmd_init(struct cli *cli);
+int cmd_invite(struct cli *cli);
+int cmd_join(struct cli *cli);
+/* config.c */
+int cmd_config_show(struct cli *cli);
+int cmd_config_check(struct cli *cli);
+/* agent.c */
+int cmd_agent(struct cli *cli);
+/* dev.c */
+int cmd_dev(struct cli *cli);
+int cmd_dev_ls(struct cli *cli);
+int cmd_dev_stop(struct cli *cli);
+int cmd_dev_kill(struct cli *cli);
+int cmd_dev_start(struct cli *cli);
+/* nodes.c */
+int cmd_nodes(struct cli *cli);
+int cmd_status(struct cli *cli);
+int cmd_reach(struct cli *cli);
+/* info.c */
+int cmd_info(struct cli *cli);
+int cmd_version(struct cli *cli);
+/* cluster.c */
+int cmd_ping(struct cli *cli);
+int cmd_connect(struct cli *cli);
+int cmd_disconnect(struct cli *cli);
+int cmd_leave(struct cli *cli);
+int cmd_forget(struct cli *cli);
+/* watch.c */
+int cmd_events(struct cli *cli);
+int cmd_monitor(struct cli *cli);
+int cmd_loglevel(struct cli *cli);
+int cmd_fn_watch(struct cli *cli);
+/* fn.c */
+int cmd_fn_ls(struct cli *cli);
+int cmd_fn_info(struct cli *cli);
+int cmd_load(struct cli *cli);
+/* call.c */
+int cmd_call(struct cli *cli);
+/* map.c */
+int cmd_map(struct cli *cli);
+/* serve.c */
+int cmd_fn_serve(struct cli *cli);
+/* other.c */
+int cmd_help(struct cli *cli);
+int cmd_completion_bash(struct cli *cli);
+int cmd_completion_names(struct cli *cli);
+int cmd_bench_call(struct cli *cli);
+int cmd_mandel(struct cli *cli);
+
+#endif

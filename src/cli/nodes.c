@@ -1,0 +1,294 @@
+/* kith nodes, status, reach: who is here. */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+#include "core/text.h"
+
+static const char *status_color(const char *status)
+{
+    if (strcmp(status, "alive") == 0)
+        return TABLE_GREEN;
+    if (strcmp(status, "suspect") == 0)
+        return TABLE_YELLOW;
+    return strcmp(status, "failed") == 0 ? TABLE_RED : TABLE_DIM;
+}
+
+/* "3.1/16.0 GiB" as far as it is known. */
+static void memory_text(json_t *node, char *out, size_t out_bytes)
+{
+    double all = cli_json_number(node, "memory_bytes", 0);
+    double free_now = cli_json_number(node, "memory_available_bytes", -1);
+    double gib = 1024.0 * 1024.0 * 1024.0;
+
+    if (all <= 0)
+        snprintf(out, out_bytes, "-");
+    else if (free_now < 0 || free_now > all)
+        snprintf(out, out_bytes, "%.1fG", all / gib);
+    else
+        snprintf(out, out_bytes, "%.1f/%.1fG", (all - free_now) / gib, all / gib);
+}
+
+static void number_cell(struct table *table, json_t *node, const char *key, const char *format)
+    __attribute__((format(printf, 4, 0)));
+static void number_cell(struct table *table, json_t *node, const char *key, const char *format)
+{
+    char text[64] = "-";
+
+    if (json_is_number(json_object_get(node, key)) && cli_json_number(node, key, 0) >= 0) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(text, sizeof(text), format, cli_json_number(node, key, 0));
+#pragma GCC diagnostic pop
+    }
+    table_cell(table, NULL, "%s", text);
+}
+
+static void age_cell(struct table *table, json_t *node)
+{
+    char text[64] = "-";
+    uint64_t ms = cli_json_u64(node, "status_age_ms", UINT64_MAX);
+
+    if (ms != UINT64_MAX)
+        text_duration(ms - ms % 1000, text, sizeof(text));
+    table_cell(table, NULL, "%s", text);
+}
+
+static void node_row(struct table *table, json_t *node, const char *self)
+{
+    const char *status = cli_json_text(node, "status");
+    const char *address = cli_json_text(node, "address");
+    bool is_self = strcmp(cli_json_text(node, "id"), self) == 0;
+    bool program = strcmp(cli_json_text(node, "role"), "program") == 0;
+    char memory[48];
+
+    memory_text(node, memory, sizeof(memory));
+    table_cell(table, NULL, "%s%s%s", cli_json_text(node, "name"), is_self ? " *" : "",
+               program ? " (program)" : "");
+    table_cell(table, status_color(status), "%s", status);
+    table_cell(table, NULL, "%s", address[0] != '\0' ? address : "-");
+    number_cell(table, node, "cpus", "%.0f");
+    number_cell(table, node, "load", "%.2f");
+    table_cell(table, NULL, "%s", memory);
+    if (is_self)
+        table_cell(table, NULL, "-");
+    else
+        number_cell(table, node, "rtt_ms", "%.2fms");
+    age_cell(table, node);
+    table_cell(table, NULL, "%s", cli_json_text(node, "version"));
+    table_cell(table, NULL, "%.8s", cli_json_text(node, "id"));
+}
+
+static size_t count_status(json_t *nodes, const char *status)
+{
+    size_t at, n = 0;
+    json_t *node;
+
+    json_array_foreach(nodes, at, node) n += strcmp(cli_json_text(node, "status"), status) == 0;
+    return n;
+}
+
+/* ", 1 suspect": nothing if there are none. */
+static size_t add_count(char *out, size_t at, size_t bytes, json_t *nodes, const char *status)
+{
+    size_t n = count_status(nodes, status);
+
+    if (n == 0 || at >= bytes)
+        return at;
+    return at + (size_t)snprintf(out + at, bytes - at, ", %zu %s", n, status);
+}
+
+static void summary(const struct cli *cli, json_t *nodes)
+{
+    char text[160];
+    size_t n = json_array_size(nodes);
+    size_t at = (size_t)snprintf(text, sizeof(text), "%zu node%s: %zu alive", n, n == 1 ? "" : "s",
+                                 count_status(nodes, "alive"));
+
+    at = add_count(text, at, sizeof(text), nodes, "suspect");
+    at = add_count(text, at, sizeof(text), nodes, "failed");
+    add_count(text, at, sizeof(text), nodes, "left");
+    cli_say(cli, "%s", text);
+}
+
+/* Drops the nodes that --status does not ask for: from the table and from the document alike. */
+static void filter_status(json_t *nodes, const char *status)
+{
+    for (size_t i = json_array_size(nodes); status != NULL && i > 0; i--) {
+        if (strcmp(cli_json_text(json_array_get(nodes, i - 1), "status"), status) != 0)
+            (void)json_array_remove(nodes, i - 1);
+    }
+}
+
+int cmd_nodes(struct cli *cli)
+{
+    bool heads = !args_flag(&cli->args, "no-headers");
+    json_t *request = json_pack("{s:b}", "programs", (int)args_flag(&cli->args, "programs"));
+    struct cli_reply reply;
+    struct table table;
+    json_t *node;
+    size_t at;
+    int x = cli_ask(cli, "nodes", request, CLI_ANSWER_MS, &reply);
+
+    if (x != EXIT_OK)
+        return x;
+    json_t *nodes = json_object_get(reply.result, "nodes");
+    filter_status(nodes, args_text(&cli->args, "status"));
+    if (cli->json)
+        return cli_print_json(cli, json_incref(reply.result), "kith.nodes/1");
+    table_init(&table, "NAME STATUS ADDRESS >CPUS >LOAD >MEMORY >RTT >SINCE VERSION ID");
+    json_array_foreach(nodes, at, node) node_row(&table, node, cli_json_text(reply.result, "self"));
+    int r = table_print(&table, stdout, heads);
+    table_deinit(&table);
+    if (heads)
+        summary(cli, nodes);
+    return r == 0 ? EXIT_OK : cli_fail_code(cli, r);
+}
+
+/* ---- status
+ * --------------------------------------------------------------------------------------- */
+
+static int status_exit(size_t alive, size_t suspect, size_t failed)
+{
+    if (suspect + failed == 0)
+        return EXIT_OK;
+    return alive <= 1 ? EXIT_TOO_FEW : EXIT_PARTLY;
+}
+
+/* Up to three names with this status. */
+static void status_names(json_t *nodes, const char *status, char *out, size_t out_bytes)
+{
+    size_t at, n = 0, len = 0;
+    json_t *node;
+
+    out[0] = '\0';
+    json_array_foreach(nodes, at, node)
+    {
+        if (strcmp(cli_json_text(node, "status"), status) != 0)
+            continue;
+        if (++n > 3) {
+            snprintf(out + len, out_bytes - len, " ...");
+            return;
+        }
+        len += (size_t)snprintf(out + len, out_bytes - len, "%s%s", n > 1 ? " " : "",
+                                cli_json_text(node, "name"));
+        if (len >= out_bytes)
+            return;
+    }
+}
+
+int cmd_status(struct cli *cli)
+{
+    struct cli_reply reply;
+    char names[300], clean[300];
+    int x = cli_ask(cli, "nodes", NULL, CLI_ANSWER_MS, &reply);
+
+    if (x != EXIT_OK)
+        return x;
+    json_t *nodes = json_object_get(reply.result, "nodes");
+    const char *cluster = cli_json_text(reply.result, "cluster");
+    size_t alive = count_status(nodes, "alive"), suspect = count_status(nodes, "suspect"),
+           failed = count_status(nodes, "failed"), left = count_status(nodes, "left");
+    x = status_exit(alive, suspect, failed);
+    if (cli->json) {
+        json_t *doc =
+            json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "schema", "kith.status/1", "cluster",
+                      cluster, "ok", x == EXIT_OK, "alive", (json_int_t)alive, "suspect",
+                      (json_int_t)suspect, "failed", (json_int_t)failed, "left", (json_int_t)left);
+        int printed = cli_print_json(cli, doc, "kith.status/1");
+        return printed != EXIT_OK ? printed : x;
+    }
+    status_names(nodes, failed > 0 ? "failed" : "suspect", names, sizeof(names));
+    cli_clean(names, clean, sizeof(clean));
+    printf("%sall is well: %zu node%s alive", x == EXIT_OK ? "" : "not ", alive,
+           alive == 1 ? "" : "s");
+    if (suspect > 0)
+        printf(", %zu suspect", suspect);
+    if (failed > 0)
+        printf(", %zu failed", failed);
+    if (suspect + failed > 0)
+        printf(" (%s)", clean);
+    if (cluster[0] != '\0')
+        printf(", cluster %s", cli_clean(cluster, names, sizeof(names)));
+    printf("\n");
+    if (suspect + failed > 0)
+        cli_say(cli, "  try: kith reach; kith forget NODE removes one that will not come back");
+    return x;
+}
+
+/* ---- reach
+ * ---------------------------------------------------------------------------------------- */
+
+static const char *name_of(json_t *nodes, const char *id)
+{
+    size_t at;
+    json_t *node;
+
+    json_array_foreach(nodes, at, node)
+    {
+        if (strcmp(cli_json_text(node, "id"), id) == 0)
+            return cli_json_text(node, "name");
+    }
+    return id;
+}
+
+static size_t count_bad(json_t *links)
+{
+    size_t at, bad = 0;
+    json_t *link;
+
+    json_array_foreach(links, at, link) bad += !json_is_true(json_object_get(link, "ok"));
+    return bad;
+}
+
+static int print_links(struct cli *cli, json_t *nodes, json_t *links)
+{
+    struct table table;
+    json_t *link;
+    size_t at;
+
+    table_init(&table, "FROM TO REACHES >RTT WHY");
+    json_array_foreach(links, at, link)
+    {
+        bool ok = json_is_true(json_object_get(link, "ok"));
+        table_cell(&table, NULL, "%s", name_of(nodes, cli_json_text(link, "from")));
+        table_cell(&table, NULL, "%s", name_of(nodes, cli_json_text(link, "to")));
+        table_cell(&table, ok ? TABLE_GREEN : TABLE_RED, "%s", ok ? "yes" : "no");
+        if (ok)
+            table_cell(&table, NULL, "%.2fms", cli_json_number(link, "rtt_ms", 0));
+        else
+            table_cell(&table, NULL, "-");
+        table_cell(&table, NULL, "%s", ok ? "" : cli_json_text(link, "error"));
+    }
+    int r = table_print(&table, stdout, true);
+    table_deinit(&table);
+    return r == 0 ? EXIT_OK : cli_fail_code(cli, r);
+}
+
+int cmd_reach(struct cli *cli)
+{
+    uint64_t timeout_ms = args_duration_ms(&cli->args, "timeout", 5000);
+    struct cli_reply reply;
+    int x = cli_ask(cli, "reach", json_pack("{s:I}", "timeout_ms", (json_int_t)timeout_ms),
+                    timeout_ms + CLI_ANSWER_MS, &reply);
+
+    if (x != EXIT_OK)
+        return x;
+    json_t *nodes = json_object_get(reply.result, "nodes");
+    json_t *links = json_object_get(reply.result, "links");
+    size_t n = json_array_size(links), bad = count_bad(links);
+    if (cli->json)
+        x = cli_print_json(cli, json_incref(reply.result), "kith.reach/1");
+    else
+        x = print_links(cli, nodes, links);
+    if (x != EXIT_OK)
+        return x;
+    if (bad == 0)
+        cli_say(cli, "all %zu nodes reach each other (%zu links)", json_array_size(nodes), n);
+    else
+        cli_say(cli,
+                "%zu of %zu links do not work: check firewalls for TCP and UDP on the nodes' port",
+                bad, n);
+    return bad == 0 ? EXIT_OK : EXIT_PARTLY;
+}

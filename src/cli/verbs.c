@@ -1,0 +1,348 @@
+/* The verb table (see verb.h). Data only; looking things up is verb.c. */
+#include "cli/verb.h"
+
+#include <stdint.h>
+
+#include "cli/commands.h"
+#include "cli/verb_table.h"
+
+/* clang-format off */
+
+#define ANY SIZE_MAX
+
+/* ---- options that several verbs have ------------------------------------------------------------ */
+
+static const struct opt opt_data_dir_own = {"data-dir", 'd', OPT_TEXT, false, COMPLETE_DIR, "DIR",
+    "directory of the node (default: $XDG_STATE_HOME/kith, /var/lib/kith for root)", {0}};
+static const struct opt opt_name = {"name", 'n', OPT_TEXT, false, COMPLETE_NONE, "NODE",
+    "name of the node (default: the host name)", {0}};
+static const struct opt opt_node = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE, "NODE",
+    "node that is to act: a name, an id or a unique prefix of an id", {0}};
+static const struct opt opt_timeout = {"timeout", 't', OPT_DURATION, false, COMPLETE_NONE, "TIME",
+    "give up after this time, such as 500ms, 5s, 2m", {0}};
+static const struct opt opt_config = {"config", 'c', OPT_TEXT, true, COMPLETE_FILE, "FILE",
+    "read this configuration instead of the usual files; repeats, later ones override", {0}};
+static const struct opt opt_set = {"set", 0, OPT_TEXT, true, COMPLETE_NONE, "KEY=VALUE",
+    "set a configuration key (kith config show lists them); repeats", {0}};
+static const struct opt opt_load = {"load", 'l', OPT_TEXT, true, COMPLETE_FILE, "MODULE",
+    "load a module: a name, or a path with a slash; repeats", {0}};
+static const struct opt opt_dir = {"dir", 0, OPT_TEXT, false, COMPLETE_DIR, "DIR",
+    "directory of the dev nodes (default: $XDG_STATE_HOME/kith-dev)", {0}};
+static const struct opt opt_quiet = {"quiet", 'q', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "say nothing on stderr unless it fails", {0}};
+
+/* ---- options of one verb ------------------------------------------------------------------------ */
+
+static const struct opt opt_cluster = {"cluster", 0, OPT_TEXT, false, COMPLETE_NONE, "NAME",
+    "name of the new cluster (default: two random words)", {0}};
+static const struct opt opt_listen = {"listen", 0, OPT_ADDRESS, false, COMPLETE_NONE, "ADDR:PORT",
+    "address and port for peers (default: [::]:7117); port 0 takes any free one", {0}};
+static const struct opt opt_seed = {"seed", 's', OPT_ADDRESS, true, COMPLETE_NONE, "ADDR",
+    "address of any node of the cluster; repeats, each is tried for ever", {0}};
+static const struct opt opt_secret_file = {"secret-file", 0, OPT_TEXT, false, COMPLETE_FILE, "FILE",
+    "join the cluster of this join token, cluster.key or secret if in none yet", {0}};
+static const struct opt opt_verbose = {"verbose", 'v', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "log at level debug", {0}};
+static const struct opt opt_programs = {"programs", 'p', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "show programs that joined as peers too", {0}};
+static const struct opt opt_status = {"status", 0, OPT_CHOICE, false, COMPLETE_NONE, "STATUS",
+    "only nodes with this status", {"alive", "suspect", "failed", "left"}};
+static const struct opt opt_no_headers = {"no-headers", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "no line of headings and no summary", {0}};
+static const struct opt opt_follow = {"follow", 'f', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "wait for more until stopped", {0}};
+static const struct opt opt_after = {"after", 0, OPT_U64, false, COMPLETE_NONE, "SEQ",
+    "only events after this number", {0}};
+static const struct opt opt_count = {"count", 'c', OPT_U64, false, COMPLETE_NONE, "N",
+    "echoes to send (default: 4)", {0}};
+static const struct opt opt_from = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE, "NODE",
+    "node that sends the echoes (default: the one asked)", {0}};
+static const struct opt opt_level = {"level", 'l', OPT_CHOICE, false, COMPLETE_LEVEL, "LEVEL",
+    "least important line that is shown (default: info)", {"error", "warn", "info", "debug"}};
+static const struct opt opt_hidden = {"hidden", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "show functions whose name starts with _ too", {0}};
+static const struct opt opt_all = {"all", 'a', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "call it on every node that has it", {0}};
+static const struct opt opt_any = {"any", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "call it on the less loaded of two nodes that have it (the default)", {0}};
+static const struct opt opt_idempotent_call = {"idempotent", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "it may be run again if it is not known whether it ran", {0}};
+static const struct opt opt_in = {"in", 'i', OPT_TEXT, false, COMPLETE_FILE, "FILE",
+    "items, one a line; - is stdin (the default)", {0}};
+static const struct opt opt_per_node = {"per-node", 0, OPT_U64, false, COMPLETE_NONE, "K",
+    "items in flight per node (default: twice its CPUs)", {0}};
+static const struct opt opt_progress = {"progress", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "show progress on stderr even if that is no terminal", {0}};
+static const struct opt opt_attempts = {"attempts", 0, OPT_U64, false, COMPLETE_NONE, "N",
+    "tries of an item whose node is lost (default: no limit)", {0}};
+static const struct opt opt_idempotent = {"idempotent", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "running it twice does no harm: calls may be retried", {0}};
+static const struct opt opt_parallel = {"parallel", 'P', OPT_U64, false, COMPLETE_NONE, "P",
+    "commands at once (default: number of CPUs)", {0}};
+static const struct opt opt_description = {"description", 0, OPT_TEXT, false, COMPLETE_NONE, "TEXT",
+    "one line for kith fn ls", {0}};
+static const struct opt opt_fn_version = {"fn-version", 0, OPT_TEXT, false, COMPLETE_NONE, "V",
+    "version of the function (default: 1)", {0}};
+static const struct opt opt_origin = {"origin", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "show where each value comes from", {0}};
+static const struct opt opt_man = {"man", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "write the manual page kith(1) as troff", {0}};
+static const struct opt opt_wait = {"wait", 'w', OPT_DURATION, false, COMPLETE_NONE, "TIME",
+    "how long to wait until all see each other (default: 20s)", {0}};
+
+#define OPTIONS(...) (const struct opt *const[]){__VA_ARGS__ __VA_OPT__(,) NULL}
+
+#define PASSES "everything goes to another program, which has options of its own"
+
+/* ---- the table ------------------------------------------------------------------------------------ */
+
+const struct verb verb_table[] = {
+    /* -- run a node -- */
+    {"dev", NULL, "run nodes", "N", 1, 1, {0}, VERB_JSON,
+     "start N nodes on this machine to try things out",
+     "Brings up N nodes in the background that listen on loopback and form one cluster: data directories DIR/1 to "
+     "DIR/N, names dev-1 to dev-N. Nodes that run already are left alone. Waits until all see each other. Settings "
+     "of node K stand in DIR/K/kith.conf, its log in DIR/K/log.",
+     OPTIONS(&opt_dir, &opt_load, &opt_set, &opt_wait, &opt_quiet), NULL,
+     {{"kith dev 3", "three nodes"},
+      {"kith dev 5 --dir /tmp/k --set member.profile=fast", "five elsewhere that notice failures sooner"}},
+     cmd_dev},
+    {"dev ls", NULL, "run nodes", "", 0, 0, {0}, VERB_JSON,
+     "list the dev nodes and whether they run", NULL,
+     OPTIONS(&opt_dir), NULL,
+     {{"kith dev ls", "the nodes in the default directory"}, {"kith dev ls --json", "the same for programs"}},
+     cmd_dev_ls},
+    {"dev stop", NULL, "run nodes", "[K…]", 0, ANY, {0}, VERB_JSON,
+     "stop dev nodes, all or the given ones",
+     "They leave the cluster gracefully; one that has not ended after 5 s is killed. Their directories stay.",
+     OPTIONS(&opt_dir, &opt_quiet), NULL,
+     {{"kith dev stop", "stop all"}, {"kith dev stop 2", "stop dev-2 only"}},
+     cmd_dev_stop},
+    {"dev kill", NULL, "run nodes", "K…", 1, ANY, {0}, VERB_JSON,
+     "kill dev nodes at once (kill -9), as a crash would", NULL,
+     OPTIONS(&opt_dir, &opt_quiet), NULL,
+     {{"kith dev kill 2", "dev-2 crashes"}, {"kith dev kill 2 3 && kith events -f", "see how the others notice"}},
+     cmd_dev_kill},
+    {"dev start", NULL, "run nodes", "K…", 1, ANY, {0}, VERB_JSON,
+     "start dev nodes again", NULL,
+     OPTIONS(&opt_dir, &opt_quiet), NULL,
+     {{"kith dev start 2", "dev-2 comes back"}, {"kith dev start 2 --dir /tmp/k", "of another directory"}},
+     cmd_dev_start},
+    {"init", NULL, "run nodes", "", 0, 0, {0}, VERB_JSON,
+     "create a cluster and this node's identity",
+     "Makes a key pair for the node and an id and a secret for the cluster in the data directory. Nothing runs "
+     "afterwards: kith agent starts the node.",
+     OPTIONS(&opt_name, &opt_cluster, &opt_data_dir_own, &opt_quiet), NULL,
+     {{"kith init --cluster lab", "then: kith agent"},
+      {"kith init --name left --data-dir /tmp/left", "a second node's own directory"}},
+     cmd_init},
+    {"agent", NULL, "run nodes", "", 0, 0, {0}, 0,
+     "run a node in the foreground",
+     "Needs a cluster in its data directory: from kith init, from kith join, or from --secret-file (then an empty "
+     "directory joins by itself, with --seed to find the others). Flags override the environment (KITH_LOG for the "
+     "log level), which overrides the data directory's kith.conf, which overrides the usual files: "
+     "/etc/kith/kith.conf and /etc/kith/conf.d/*.conf for root, $XDG_CONFIG_HOME/kith/kith.conf and conf.d/*.conf "
+     "for others; KITH_CONFIG or --config name another file instead of those.\n\n"
+     "SIGTERM and SIGINT leave the cluster gracefully, a second one ends at once. SIGHUP reads the configuration "
+     "again (log level, seeds) and reopens the log. SIGUSR1 writes the state to the log.",
+     OPTIONS(&opt_name, &opt_data_dir_own, &opt_listen, &opt_seed, &opt_secret_file, &opt_load, &opt_config, &opt_set,
+             &opt_verbose),
+     "it runs until stopped and prints only its log (--set log.format=json)",
+     {{"kith agent", "the node in the default data directory"},
+      {"kith agent --data-dir /tmp/a --listen 127.0.0.1:0 -v", "another one, any free port, much log"},
+      {"kith agent --seed 10.0.0.5 --secret-file token", "join without kith join (for images and scripts)"}},
+     cmd_agent},
+    {"invite", NULL, "run nodes", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "print a token with which other machines join",
+     "The token holds addresses of this cluster, its id and its secret, so treat it as a password. It does not "
+     "expire at this stage. It is alone on stdout.",
+     OPTIONS(&opt_quiet), NULL,
+     {{"kith invite", "print the token"}, {"kith invite | ssh other kith join -", "and use it at once"}},
+     cmd_invite},
+    {"join", NULL, "run nodes", "TOKEN|-|@FILE", 1, 1, {COMPLETE_FILE}, VERB_JSON,
+     "prepare this machine's node to join a cluster",
+     "Puts the cluster of the token into the data directory. Nothing runs afterwards: kith agent starts the node, "
+     "which finds the cluster by the addresses in the token. - reads the token from stdin, @FILE from a file, so "
+     "that it does not stand in the shell's history.",
+     OPTIONS(&opt_name, &opt_data_dir_own, &opt_quiet), NULL,
+     {{"kith join kith1-AbC…", "then: kith agent"}, {"kith join @token --data-dir /tmp/b --name b", "elsewhere"}},
+     cmd_join},
+    {"config show", NULL, "run nodes", "", 0, 0, {0}, VERB_JSON,
+     "show every setting a kith agent started now would have", NULL,
+     OPTIONS(&opt_origin, &opt_config, &opt_data_dir_own, &opt_set), NULL,
+     {{"kith config show", "all keys"}, {"kith config show --origin", "and where each value comes from"}},
+     cmd_config_show},
+    {"config check", NULL, "run nodes", "[FILE]", 0, 1, {COMPLETE_FILE}, VERB_JSON,
+     "check a configuration file",
+     "Names file and line of the first mistake and the nearest key. Without FILE the usual files are checked.",
+     OPTIONS(&opt_data_dir_own), NULL,
+     {{"kith config check", "the usual files"}, {"kith config check new.conf", "a file before it is used"}},
+     cmd_config_check},
+
+    /* -- look -- */
+    {"nodes", "members", "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "list the nodes and their status",
+     "The node asked is marked with *. A status is alive, suspect (does not answer, others are asked), failed or left.",
+     OPTIONS(&opt_programs, &opt_status, &opt_no_headers), NULL,
+     {{"kith nodes", "everybody"}, {"kith nodes --status failed --json", "the failed ones, for programs"}},
+     cmd_nodes},
+    {"status", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "say in a sentence how the cluster is",
+     "Exits with 0 if all nodes are alive, 8 if some are not, 9 if this node is alone but knows of others.",
+     NULL, NULL,
+     {{"kith status", "how is it?"}, {"kith status || kith nodes", "and the list if something is wrong"}},
+     cmd_status},
+    {"info", NULL, "look", "[NODE]", 0, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "show everything about a node",
+     NULL, OPTIONS(&opt_node, &opt_timeout), NULL,
+     {{"kith info", "the node asked"}, {"kith info dev-2 --json", "another one, for programs"}},
+     cmd_info},
+    {"events", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "show what happened: joins, failures, functions",
+     "With --json one object a line.",
+     OPTIONS(&opt_follow, &opt_after), NULL,
+     {{"kith events", "so far"}, {"kith events -f --json", "from now on too, one JSON object a line"}},
+     cmd_events},
+    {"monitor", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "follow the log of a running node",
+     "At any level, whatever the node itself writes.",
+     OPTIONS(&opt_level, &opt_node), NULL,
+     {{"kith monitor -l debug", "everything"}, {"kith monitor --node dev-2", "the log of another node"}},
+     cmd_monitor},
+    {"loglevel", NULL, "look", "error|warn|info|debug", 1, 1, {COMPLETE_LEVEL}, VERB_AGENT | VERB_JSON,
+     "change the log level of a running node", NULL,
+     OPTIONS(&opt_node), NULL,
+     {{"kith loglevel debug", "log more from now on"}, {"kith loglevel info --node dev-2", "on another node"}},
+     cmd_loglevel},
+    {"ping", NULL, "look", "NODE", 1, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "echo a node and show the round trip",
+     "Exits with 6 if no echo came back, 8 if only some did.",
+     OPTIONS(&opt_count, &opt_timeout, &opt_from), NULL,
+     {{"kith ping dev-2", "four echoes"}, {"kith ping dev-2 -c 1 --node dev-3", "one, sent by dev-3"}},
+     cmd_ping},
+    {"reach", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "show which nodes can and cannot reach which",
+     "Every node echoes every other. Exits with 8 if some cannot.",
+     OPTIONS(&opt_timeout), NULL,
+     {{"kith reach", "all pairs"}, {"kith reach --json", "the same for programs"}},
+     cmd_reach},
+
+    /* -- membership -- */
+    {"connect", NULL, "change", "ADDR", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "connect to a node at an address",
+     "Its cluster must be ours. What both know of others is merged.",
+     OPTIONS(&opt_timeout), NULL,
+     {{"kith connect 10.0.0.5:7117", "by address"}, {"kith connect lab-02", "by host name, port 7117"}},
+     cmd_connect},
+    {"disconnect", NULL, "change", "NODE", 1, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "close the connections to a node",
+     "They are opened again when needed; the node stays a member.",
+     NULL, NULL,
+     {{"kith disconnect dev-2", "by name"}, {"kith disconnect 3fa9", "by the start of its id"}},
+     cmd_disconnect},
+    {"leave", NULL, "change", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "leave the cluster and end the agent", NULL,
+     NULL, NULL,
+     {{"kith leave", "the node asked"}, {"kith leave --dev 2", "dev-2"}},
+     cmd_leave},
+    {"forget", NULL, "change", "NODE", 1, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "remove a failed or left node from all lists",
+     "Refused with exit code 7 while the node is alive.",
+     NULL, NULL,
+     {{"kith forget dev-2", "by name"}, {"kith forget 3fa9", "by the start of its id"}},
+     cmd_forget},
+
+    /* -- functions -- */
+    {"fn ls", NULL, "functions", "[PREFIX]", 0, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
+     "list the functions and the nodes that offer them", NULL,
+     OPTIONS(&opt_hidden, &opt_no_headers), NULL,
+     {{"kith fn ls", "all"}, {"kith fn ls sys.", "those whose name starts so"}},
+     cmd_fn_ls},
+    {"fn info", NULL, "functions", "FN", 1, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
+     "show a function: signature, nodes, calls, errors", NULL,
+     NULL, NULL,
+     {{"kith fn info sys.echo", "who offers it"}, {"kith fn info sys.echo --json", "the same for programs"}},
+     cmd_fn_info},
+    {"fn serve", NULL, "functions", "NAME -- CMD…", 2, ANY, {COMPLETE_NONE, COMPLETE_COMMAND}, VERB_AGENT | VERB_COMMAND,
+     "offer a command as a function while this runs",
+     "For every call CMD runs with the argument on stdin; what it writes to stdout is the reply. If it exits with "
+     "another code than 0 the call ends with that code and the end of its stderr. At most P run at once, each in its "
+     "own process group; when the caller gives up or the deadline passes it gets SIGTERM, and SIGKILL after 2 s. "
+     "KITH_FUNCTION and KITH_CALLER are set. When the agent goes away this waits for it to come back. Several "
+     "servers of one name share the calls.",
+     OPTIONS(&opt_idempotent, &opt_parallel, &opt_description, &opt_fn_version, &opt_quiet),
+     "it runs until stopped and prints no data",
+     {{"kith fn serve up -- tr a-z A-Z", "then, anywhere: echo hello | kith call up -"},
+      {"kith fn serve thumb --idempotent -P 2 -- convert - -resize 128 png:-", "two at once, retried if a node dies"}},
+     cmd_fn_serve},
+    {"fn watch", NULL, "functions", "FN", 1, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
+     "show every completed call of a function, anywhere",
+     "With --json one object a line. Runs until stopped.",
+     NULL, NULL,
+     {{"kith fn watch up", "who calls it and how it ends"}, {"kith fn watch up --json", "one JSON object a line"}},
+     cmd_fn_watch},
+    {"call", NULL, "functions", "FN [ARG|@FILE|-]", 1, 2, {COMPLETE_FUNCTION, COMPLETE_FILE}, VERB_AGENT | VERB_JSON,
+     "call a function",
+     "The reply's bytes go to stdout as they are. ARG is the argument itself, @FILE the content of a file, - stdin; "
+     "without it the argument is empty. Exits with 0 if the function replied, 1 if it reported an error (its text "
+     "is on stderr), 4 if nobody offers it, 6 when the time is up, 7 if its queue is full; with --all 8 if only "
+     "some nodes replied.",
+     OPTIONS(&opt_node, &opt_all, &opt_any, &opt_timeout, &opt_idempotent_call), NULL,
+     {{"kith call sys.uptime --all", "on every node"},
+      {"echo hello | kith call up -", "the argument from stdin"},
+      {"kith call sys.echo hello --node dev-2 --timeout 5s", "on one node, for at most 5 s"}},
+     cmd_call},
+    {"map", NULL, "functions", "FN", 1, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
+     "call a function once for each line of a file, on all nodes",
+     "Replies are printed in the order of the items, one a line. Items of a node that is lost are run elsewhere, so "
+     "the function should be idempotent. An item that fails gives an empty line and a line on stderr; then the exit "
+     "code is 8, or 1 if all failed.",
+     OPTIONS(&opt_in, &opt_per_node, &opt_attempts, &opt_progress), NULL,
+     {{"kith map up --in words.txt", "every line in capitals"},
+      {"ls *.tif | kith map thumb --progress > list", "items from stdin"}},
+     cmd_map},
+    {"load", NULL, "functions", "MODULE", 1, 1, {COMPLETE_FILE}, VERB_AGENT | VERB_JSON,
+     "load a module into a running agent",
+     "A name is looked for in KITH_MODULE_PATH, beside the agent's binary, then where modules are installed.",
+     NULL, NULL,
+     {{"kith load mandelbrot", "by name"}, {"kith load ./greet.so --dev 2", "a file, into dev-2"}},
+     cmd_load},
+
+    /* -- other -- */
+    {"bench call", NULL, "other", "[OPTIONS…]", 0, ANY, {0}, VERB_PASS,
+     "measure calls on this machine beside plain TCP",
+     "Starts what it needs by itself on loopback. kith bench call --rounds N, --json and more are the benchmark's own "
+     "options.",
+     NULL, PASSES,
+     {{"kith bench call", "a few minutes, a table"}, {"kith bench call --json", "figures for programs"}},
+     cmd_bench_call},
+    {"mandel", NULL, "other", "render|… [OPTIONS…]", 0, ANY, {0}, VERB_PASS,
+     "draw the Mandelbrot set with the whole cluster",
+     "Runs kith-mandelbrot; kith-mandelbrot --help lists its options.",
+     NULL, PASSES,
+     {{"kith mandel render --out m.png", "a picture"},
+      {"kith mandel render --out m.png --size 4096x4096 --tint", "a large one, tinted by node"}},
+     cmd_mandel},
+    {"completion bash", NULL, "other", "", 0, 0, {0}, 0,
+     "print the completion script for bash", NULL,
+     NULL, "it prints a shell script",
+     {{"source <(kith completion bash)", "for this shell"},
+      {"kith completion bash > ~/.local/share/bash-completion/completions/kith", "for all later ones"}},
+     cmd_completion_bash},
+    {"completion names", NULL, "other", "nodes|functions|verbs", 1, 1, {0}, VERB_AGENT | VERB_HIDDEN,
+     "print live names for the shell; empty after 200 ms", NULL,
+     NULL, "it prints one name a line",
+     {{"kith completion names nodes", "names of nodes"}, {"kith completion names functions", "of functions"}},
+     cmd_completion_names},
+    {"help", NULL, "other", "[VERB…]", 0, 2, {COMPLETE_VERB, COMPLETE_VERB}, 0,
+     "show help, of everything or of a verb", NULL,
+     OPTIONS(&opt_man), "it is text for people",
+     {{"kith help", "all verbs"}, {"kith help fn serve", "one verb"}, {"kith help --man | man -l -", "the manual page"}},
+     cmd_help},
+    {"version", NULL, "other", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "show the version of the command and of the agent", NULL,
+     NULL, NULL,
+     {{"kith version", "both"}, {"kith version --json", "for programs"}},
+     cmd_version},
+};
+const size_t verb_table_n = sizeof(verb_table) / sizeof(verb_table[0]);

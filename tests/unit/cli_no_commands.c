@@ -1,0 +1,49 @@
+/*
+ * Stand-ins for what verbs do, for tests of the verb table itself: parsing, help, manual,
+ * completion. Those link the table without a node behind it.
+ */
+#include "cli/commands.h"
+
+#define COMMAND(name)                                                                              \
+    int name(struct cli *cli)                                                                      \
+    {                                                                                              \
+        (void)cli;                                                                                 \
+        return 99;                                                                                 \
+    }
+
+COMMAND(cmd_init)
+COMMAND(cmd_invite)
+COMMAND(cmd_join)
+COMMAND(cmd_config_show)
+COMMAND(cmd_config_check)
+COMMAND(cmd_agent)
+COMMAND(cmd_dev)
+COMMAND(cmd_dev_ls)
+COMMAND(cmd_dev_stop)
+COMMAND(cmd_dev_kill)
+COMMAND(cmd_dev_start)
+COMMAND(cmd_nodes)
+COMMAND(cmd_status)
+COMMAND(cmd_reach)
+COMMAND(cmd_info)
+COMMAND(cmd_version)
+COMMAND(cmd_ping)
+COMMAND(cmd_connect)
+COMMAND(cmd_disconnect)
+COMMAND(cmd_leave)
+COMMAND(cmd_forget)
+COMMAND(cmd_events)
+COMMAND(cmd_monitor)
+COMMAND(cmd_loglevel)
+COMMAND(cmd_fn_watch)
+COMMAND(cmd_fn_ls)
+COMMAND(cmd_fn_info)
+COMMAND(cmd_load)
+COMMAND(cmd_call)
+COMMAND(cmd_map)
+COMMAND(cmd_fn_serve)
+COMMAND(cmd_help)
+COMMAND(cmd_completion_bash)
+COMMAND(cmd_completion_names)
+COMMAND(cmd_bench_call)
+COMMAND(cmd_mandel)
