@@ -7,6 +7,7 @@
  */
 #include "net/uv_net.h"
 
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -308,6 +309,19 @@ static void hooks_start(struct uv_net *net)
     uv_prepare_start(&net->prepare, on_prepare);
 }
 
+/*
+ * Writing to a connection that the peer has closed is an error to handle, not the death of the
+ * process; libuv writes without MSG_NOSIGNAL. A handler that the program set itself stays.
+ */
+static void ignore_sigpipe(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) != 0 || now.sa_handler != SIG_DFL)
+        return;
+    now.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &now, NULL);
+}
+
 int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config)
 {
     if (config->boot_no == 0 || config->listen == NULL || config->loop == NULL)
@@ -333,9 +347,13 @@ int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config)
     net->rpc_frame_bytes_max = config->rpc_frame_bytes_max;
     net->queue_bytes_max =
         config->peer_queue_bytes_max != 0 ? config->peer_queue_bytes_max : NET_PEER_QUEUE_BYTES_MAX;
+    net->open_peers_max = NET_PEERS_OPEN_MAX;
+    net->open_peers_idle_max = NET_PEERS_OPEN_IDLE_MAX;
+    net->idle_ms = UVN_IDLE_MS;
     net->events = config->events;
     net->user = config->user;
     lists_init(net);
+    ignore_sigpipe();
 
     int r = buffers_make(net);
     if (r == 0)

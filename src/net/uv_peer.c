@@ -324,7 +324,7 @@ void uvn_peer_opened(struct uv_net *net, struct uv_peer *peer)
     peer->used_ms = uv_now(net->loop);
     list_append(&net->open_peers, &peer->open_link);
     net->open_peers_n++;
-    if (net->open_peers_n > NET_PEERS_OPEN_IDLE_MAX && !heap_contains(&net->trim_timer.node))
+    if (net->open_peers_n > net->open_peers_idle_max && !heap_contains(&net->trim_timer.node))
         uvn_timer_set(net, &net->trim_timer, uvn_now_ms() + 1000);
 }
 
@@ -363,7 +363,7 @@ static void peer_linger(struct uv_peer *peer)
 
 bool uvn_peer_room(struct uv_net *net, const struct uv_peer *peer)
 {
-    if (net->open_peers_n < NET_PEERS_OPEN_MAX || (peer != NULL && list_linked(&peer->open_link)))
+    if (net->open_peers_n < net->open_peers_max || (peer != NULL && list_linked(&peer->open_link)))
         return true;
     list_for_each_safe(at, &net->open_peers)
     {
@@ -383,11 +383,11 @@ void uvn_trim_due(struct uvn_timer *timer)
     list_for_each_safe(at, &net->open_peers)
     {
         struct uv_peer *peer = container_of(at, struct uv_peer, open_link);
-        if (net->open_peers_n <= NET_PEERS_OPEN_IDLE_MAX || now < peer->used_ms + UVN_IDLE_MS)
+        if (net->open_peers_n <= net->open_peers_idle_max || now < peer->used_ms + net->idle_ms)
             break;
         if (peer_is_idle(net, peer))
             peer_linger(peer);
     }
-    if (net->open_peers_n > NET_PEERS_OPEN_IDLE_MAX)
+    if (net->open_peers_n > net->open_peers_idle_max)
         uvn_timer_set(net, &net->trim_timer, now + 1000);
 }

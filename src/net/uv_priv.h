@@ -262,6 +262,8 @@ struct uv_net {
     struct map64 dh_keys; /* first bytes of the X25519 key to peer */
     struct list open_peers;
     unsigned open_peers_n;
+    unsigned open_peers_max, open_peers_idle_max; /* NET_PEERS_OPEN_*; tests set less */
+    uint64_t idle_ms;
     struct list streams;
     struct list handshakes;
     unsigned handshakes_n;
