@@ -9,6 +9,9 @@
 /* A node we hold for suspect or failed is told unasked this often at most. */
 #define TELL_MS 1000
 
+/* Gossip brings the facts of a new boot within this, mostly. */
+#define FACTS_MS 2000
+
 struct incoming {
     struct kith_node_id from;
     struct mnode *node; /* NULL: a stranger */
@@ -158,6 +161,14 @@ static void tell_sender(struct member_core *core, struct incoming *in)
         suspect_tell(core, packet, node);
 }
 
+static void ask_stranger(struct member_core *core, const struct incoming *in)
+{
+    if (core->now_ms < core->stranger_next_ms || core->leaving)
+        return;
+    core->stranger_next_ms = core->now_ms + STRANGER_MS;
+    sync_ask(core, &in->from);
+}
+
 /* Somebody who is not in our table: forgotten, or not yet met. */
 static void greet_stranger(struct member_core *core, struct incoming *in, uint64_t boot_no)
 {
@@ -173,10 +184,14 @@ static void greet_stranger(struct member_core *core, struct incoming *in, uint64
             packet_put(core, packet, &msg);
         return;
     }
-    if (core->now_ms < core->stranger_next_ms || core->leaving)
-        return;
-    core->stranger_next_ms = core->now_ms + STRANGER_MS;
-    sync_ask(core, &in->from);
+    ask_stranger(core, in);
+}
+
+/* It restarted, or is known from the peer cache only, and its facts did not come by themselves. */
+static bool facts_overdue(const struct member_core *core, const struct mnode *node)
+{
+    return node->remembered ||
+           (!node->record_current && core->now_ms - node->pub.status_since_ms >= FACTS_MS);
 }
 
 static bool signatures_hold(struct member_core *core, struct msg *msgs, int n)
@@ -220,6 +235,8 @@ int datagram_in(struct member_core *core, const struct member_event *event)
         greet_stranger(core, &in, event->boot_no);
     else
         tell_sender(core, &in);
+    if (in.node != NULL && facts_overdue(core, in.node))
+        ask_stranger(core, &in);
     if (in.replying)
         packet_send(core, &in.reply);
     return 0;

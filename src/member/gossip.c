@@ -254,10 +254,26 @@ void packet_send(struct member_core *core, struct packet *packet)
     core->stats.bytes_out += packet->len;
 }
 
+/*
+ * The next ones round the table, which stands in random order: random enough, and in a small cluster
+ * each item surely gets to all.
+ */
+static size_t choose_targets(struct member_core *core, struct mnode **targets)
+{
+    size_t n = core->config.gossip_fanout;
+    if (n > core->here_n)
+        n = core->here_n;
+    for (size_t i = 0; i < n; i++) {
+        core->gossip_cursor = core->gossip_cursor + 1 < core->here_n ? core->gossip_cursor + 1 : 0;
+        targets[i] = core->here[core->gossip_cursor];
+    }
+    return n;
+}
+
 void gossip_round(struct member_core *core)
 {
     struct mnode *targets[16];
-    size_t n = table_random_n(core, targets, core->config.gossip_fanout, NULL, NULL, true);
+    size_t n = choose_targets(core, targets);
     for (size_t i = 0; i < n; i++) {
         for (unsigned burst = 0; burst < BURST_MAX && core->gossip_n > 0; burst++) {
             size_t before = core->gossip_n;

@@ -226,9 +226,11 @@ struct member_core {
     struct list by_sends[GOSSIP_SENDS_MAX + 1];
     uint32_t gossip_n;
     uint64_t gossip_next_ms;
+    size_t gossip_cursor; /* in here[] */
 
     /* push-pull */
     uint64_t sync_no;
+    uint32_t sync_turn; /* push-pulls since we met a stranger; the first ones follow sooner */
     uint64_t stranger_next_ms; /* when a stranger's datagram may make us ask it again */
     struct kith_node_id fresh_from; /* who told us the table when we knew nobody */
     uint64_t fresh_until_ms;

@@ -126,7 +126,8 @@ static void newer_record(struct member_core *core,
                          enum news_origin origin)
 {
     const struct record *record = claim->record;
-    bool restarted = record->boot_no > node->pub.boot_no || node->remembered;
+    bool was_remembered = node->remembered;
+    bool restarted = record->boot_no > node->pub.boot_no || was_remembered;
     bool left = (record->flags & RECORD_LEFT) != 0;
     bool same_addresses = node->pub.facts.addresses_n == record->addresses_n;
     const char *address = record->addresses;
@@ -149,11 +150,9 @@ static void newer_record(struct member_core *core,
     if (origin != NEWS_SYNC_FRESH)
         gossip_queue(core, node, GOSSIP_FACTS);
     if (left) {
-        became_left(core, node, node->pub.status != KITH_STATUS_FAILED || !restarted);
-    } else if (restarted && claim->status == KITH_STATUS_FAILED) {
-        /* Restarted and failed again while we were away. */
-        if (node->pub.status != KITH_STATUS_FAILED)
-            suspect_failed(core, node, claim->n, "it restarted and failed since");
+        became_left(core, node, !was_remembered);
+    } else if (restarted && claim->status == KITH_STATUS_FAILED && node->here_at == 0) {
+        set_gone_silently(core, node, claim); /* it came and failed again while we were away */
     } else if (restarted) {
         joined(core, node, "it started again");
     } else {
@@ -201,7 +200,10 @@ static void sync_status(struct member_core *core, struct mnode *node, const stru
     bool here = node->here_at != 0;
     if (!here || claim->n < node->pub.incarnation)
         return;
-    suspect_claim(core, node, claim->n, NULL, 0);
+    if (core->config.detector_echo)
+        echo_now(core, node);
+    else
+        suspect_claim(core, node, claim->n, NULL, 0);
     struct packet packet;
     struct msg msg = {.type = MSG_SUSPECT,
                       .id = node->pub.id,

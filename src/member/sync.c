@@ -21,6 +21,8 @@
 #define FORGOTTEN_MAX 256
 /* A long table comes in several frames. */
 #define FRESH_MS 2000
+/* First pause between push-pulls of a node that just met others. */
+#define YOUNG_MS 1000
 
 static_assert(FRAME_BYTES_TARGET + MEMBER_RECORD_BYTES_MAX + FORGOTTEN_MAX * 64 <
                   NET_CONTROL_FRAME_BYTES_MAX + FORGOTTEN_MAX * 64,
@@ -479,6 +481,19 @@ int sync_frame_in(struct member_core *core, const struct member_event *event)
 
 /* ---- when ---- */
 
+/*
+ * Young in a cluster, or just met a part of it that was cut off: soon, and then after 2, 4, 8 ... s.
+ * Gossip alone leaves a few gaps when many come at once.
+ */
+static void arm(struct member_core *core)
+{
+    uint64_t every_ms = params_push_pull_ms(core);
+    if (core->sync_turn < 16 && (uint64_t)YOUNG_MS << core->sync_turn < every_ms)
+        every_ms = (uint64_t)YOUNG_MS << core->sync_turn;
+    uint64_t wait_ms = every_ms - every_ms / 4 + rng_below(&core->rng, every_ms / 2 + 1);
+    core_timer_set(core, &core->push_pull_timer, core->now_ms + wait_ms);
+}
+
 void sync_link_up(struct member_core *core, const struct kith_node_id *id, uint64_t boot_no)
 {
     if (id_equal(id, &core->config.self))
@@ -494,17 +509,13 @@ void sync_link_up(struct member_core *core, const struct kith_node_id *id, uint6
     }
     if (core->leaving || !strange)
         return;
+    core->sync_turn = 0;
+    if (core->started)
+        arm(core);
     if (memcmp(core->config.self.bytes, id->bytes, KITH_NODE_ID_BYTES) < 0)
         sync_ask(core, id);
     else
         send_hello(core, id);
-}
-
-static void arm(struct member_core *core)
-{
-    uint64_t every_ms = params_push_pull_ms(core);
-    uint64_t wait_ms = every_ms - every_ms / 4 + rng_below(&core->rng, every_ms / 2 + 1);
-    core_timer_set(core, &core->push_pull_timer, core->now_ms + wait_ms);
 }
 
 void sync_start(struct member_core *core)
@@ -515,7 +526,10 @@ void sync_start(struct member_core *core)
 void sync_timer(struct member_core *core)
 {
     struct mnode *peer = core_alone(core) ? NULL : table_random(core, NULL, NULL, false);
-    if (peer != NULL)
+    if (peer != NULL) {
         sync_ask(core, &peer->pub.id);
+        if (core->sync_turn < 16)
+            core->sync_turn++;
+    }
     arm(core);
 }

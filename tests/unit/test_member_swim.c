@@ -332,6 +332,44 @@ static void tenth_of_datagrams_lost_fails_nobody(void **state)
     world_free(world);
 }
 
+/* FAILED said of nodes that never were paused, while a tenth of the others sleeps now and then. */
+static size_t false_failures_with_pauses(bool lifeguard_off)
+{
+    struct member_config config = {.lifeguard_off = lifeguard_off};
+    struct world *world = world_new(100, 17, &config);
+    uint64_t wake_ms[10];
+    world->check_each_step = false;
+    world_boot_all_joined(world);
+    world->loss = 0.15;
+    for (size_t i = 0; i < 10; i++)
+        wake_ms[i] = world->now_ms + rng_below(&world->rng, 10000);
+    for (uint64_t end_ms = world->now_ms + 300 * 1000; world->now_ms < end_ms;) {
+        world_run(world, 100);
+        for (size_t i = 0; i < 10; i++) {
+            if (world->now_ms < wake_ms[i])
+                continue;
+            uint64_t for_ms = 500 + rng_below(&world->rng, 19500);
+            world_pause(world, 10 * i + 5, for_ms);
+            wake_ms[i] = world->now_ms + for_ms + rng_below(&world->rng, 20000);
+        }
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < world->changes_n; i++)
+        n += world->changes[i].change == MEMBER_FAILED && world->changes[i].about % 10 != 5;
+    world_free(world);
+    return n;
+}
+
+static void sleepers_make_fifty_times_fewer_false_failures_than_plain_swim(void **state)
+{
+    (void)state;
+    size_t with = false_failures_with_pauses(false);
+    size_t without = false_failures_with_pauses(true);
+    print_message("# 10 %% asleep at times, 15 %% loss: %zu false failures, plain SWIM %zu\n", with, without);
+    assert_true(without >= 50);
+    assert_true(with * 50 <= without);
+}
+
 static void new_suspicions_are_held_to_five_a_second(void **state)
 {
     (void)state;
@@ -375,6 +413,7 @@ int main(void)
         cmocka_unit_test(room_that_goes_dark_is_seen_by_the_survivors),
         cmocka_unit_test(lossy_ingress_of_one_fails_no_healthy_node),
         cmocka_unit_test(tenth_of_datagrams_lost_fails_nobody),
+        cmocka_unit_test(sleepers_make_fifty_times_fewer_false_failures_than_plain_swim),
         cmocka_unit_test(new_suspicions_are_held_to_five_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

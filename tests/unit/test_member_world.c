@@ -342,7 +342,8 @@ bool world_run_until(struct world *world, bool (*done)(struct world *world, void
         }
         if (next_ms > world->now_ms)
             world->now_ms = next_ms;
-        if (timer_ms < event_ms) {
+        /* Timers first: of a node that slept, the harder order. */
+        if (timer_ms <= event_ms) {
             struct member_event tick = {.type = MEMBER_TICK};
             world_step(world, due, &tick);
             continue;
