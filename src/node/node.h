@@ -22,15 +22,26 @@ struct uv_net *node_net(struct kith_node *node);
 const struct kith_config *node_config(const struct kith_node *node); /* any thread */
 bool node_on_loop(const struct kith_node *node);                     /* any thread */
 uint64_t node_started_unix_ms(const struct kith_node *node);
+uint64_t node_uptime_ms(const struct kith_node *node);
 uint64_t node_boot_no(const struct kith_node *node);
 const char *node_cluster_name(const struct kith_node *node);
 /* 32 hex digits. */
 void node_cluster_id_text(const struct kith_node *node, char out[33]);
+/* 64 hex digits: for programs of the same owner only; never log it. */
+void node_cluster_secret_text(const struct kith_node *node, char out[65]);
+/* What membership knows of @member, as kith_nodes() gives it; texts are borrowed. */
+struct member;
+void node_info_of(struct kith_node *node, const struct member *member, struct kith_node_info *info);
+/* Modules loaded now. */
+size_t node_modules(struct kith_node *node, const struct kith_module **out, size_t max);
 /* kith1-... token: addresses, cluster id, name, secret (docs/protocols/control.md). 0 or KITH_E_*; caller frees. */
 int node_join_token(struct kith_node *node, char **token_out);
 
 /* Runs @fn once on the loop thread, in order of posting. Any thread. 0, KITH_E_STOPPED, KITH_E_MEMORY. */
 int node_post(struct kith_node *node, void (*fn)(struct kith_node *node, void *arg), void *arg);
+
+/* As node_post(), and waits until @fn has run; directly if already on the loop. */
+int node_run(struct kith_node *node, void (*fn)(struct kith_node *node, void *arg), void *arg);
 
 /*
  * Something with handles on the loop that must close before the node ends. @stop is called once on
@@ -44,6 +55,7 @@ struct node_service {
 };
 int node_service_add(struct kith_node *node, struct node_service *service);
 void node_service_stopped(struct node_service *service);
+struct node_service *node_service_find(struct kith_node *node, const char *name); /* or NULL */
 
 /* ---- finding nodes ---- */
 
@@ -51,7 +63,6 @@ void node_service_stopped(struct node_service *service);
  * The member that @which names: a name (shown name), an id, or a unique prefix (at least 2 digits)
  * of an id. 0; KITH_E_NO_NODE (kith_errmsg() has the nearest name); KITH_E_EXISTS (the prefix is not unique).
  */
-struct member;
 int node_member_named(struct kith_node *node, const char *which, struct member **member_out);
 
 /* ---- events ---- */
@@ -83,6 +94,7 @@ struct node_log_watch {
 };
 void node_log_watch_add(struct kith_node *node, struct node_log_watch *watch);
 void node_log_watch_remove(struct kith_node *node, struct node_log_watch *watch);
+void node_set_log_level(struct kith_node *node, enum kith_log_level level); /* any thread */
 void node_log_reopen(struct kith_node *node);                            /* SIGHUP; any thread */
 int node_reload(struct kith_node *node, const struct kith_config *fresh); /* log levels, seeds; any thread */
 
@@ -92,6 +104,17 @@ int node_reload(struct kith_node *node, const struct kith_config *fresh); /* log
 void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg);
 /* 0, KITH_E_NO_NODE, KITH_E_EXISTS (alive: says why not). */
 int node_forget(struct kith_node *node, const char *which);
+/*
+ * Dials @address and waits until whoever is there is a member. @done runs once on the loop, unless
+ * this fails. As kith_connect().
+ */
+int node_connect(struct kith_node *node,
+                 const char *address,
+                 uint64_t timeout_ms,
+                 void (*done)(void *arg, int code, const struct kith_node_id *id),
+                 void *arg);
+/* Closes the streams to @which soon. 0, KITH_E_NO_NODE, KITH_E_EXISTS. */
+int node_disconnect(struct kith_node *node, const char *which);
 /* One echo to @which: @done with the round trip in ns, or a negative code. */
 int node_ping(struct kith_node *node, const char *which, uint64_t timeout_ms,
               void (*done)(void *arg, int code, uint64_t rtt_ns), void *arg);

@@ -1,0 +1,70 @@
+/*
+ * What the parts of kith-bench share: samples, figures, and the worker processes that a benchmark
+ * drives over pipes.
+ *
+ * A worker is this program started again with a role; it is pinned, gets one line for each step
+ * ("latency 400") and answers with one line of numbers. So every system under test lives through
+ * the whole benchmark, and rounds of them interleave.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define BENCH_ECHO_BYTES 64
+#define BENCH_BULK_BYTES (1024u * 1024u)
+#define BENCH_WARM_MS    60
+
+uint64_t bench_now_ns(void);
+
+struct bench_samples {
+    double *values;
+    size_t n, cap;
+};
+void bench_add(struct bench_samples *samples, double value);
+double bench_percentile(struct bench_samples *samples, double percent); /* sorts */
+static inline double bench_median(struct bench_samples *samples)
+{
+    return bench_percentile(samples, 50);
+}
+void bench_samples_deinit(struct bench_samples *samples);
+
+/* ---- figures ---- */
+
+struct bench_figure {
+    const char *name;
+    const char *unit;
+    double value, low, high; /* median, 10 % and 90 % of the rounds */
+    double baseline;         /* median of the baseline in the same rounds; NAN: none */
+    double ratio;            /* median of the paired ratios; NAN: none */
+    double target;           /* of the ratio, or of the value if there is no baseline; NAN: none */
+    bool at_most;            /* the target is an upper bound */
+};
+void bench_print(const struct bench_figure *figures, size_t n, bool json, const char *schema);
+
+/* ---- workers ---- */
+
+struct bench_worker {
+    int pid;
+    FILE *in, *out; /* we write to in, read from out */
+};
+/* Starts `self ROLE ARG` on core @cpu (-1: anywhere). 0 or -1 with a message on stderr. */
+int bench_worker_start(struct bench_worker *worker, const char *role, const char *arg, int cpu);
+/* Sends one line and reads the numbers of the answer; returns how many, or -1. */
+int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max);
+void bench_worker_stop(struct bench_worker *worker);
+
+/* Roles; each returns an exit status. */
+int bench_plain_server(const char *arg);
+int bench_plain_client(const char *arg);
+int bench_kith_server(const char *arg);
+int bench_kith_client(const char *arg);
+int bench_idle_node(const char *arg);
+
+/* GB/s of sealing records of 60 KiB with the default record cipher. */
+double bench_seal_bytes_per_s(void);
+
+#endif

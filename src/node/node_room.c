@@ -1,1 +1,0 @@
-typedef int node_room_placeholder;

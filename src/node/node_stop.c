@@ -1,0 +1,186 @@
+/*
+ * Ending a node: tell the others, end what runs, close what is open, free. Closing is a sequence of
+ * states, since handles close in their own time:
+ *
+ *   leaving  -> we told the others, or 2 s passed
+ *   ending   -> services, modules, calls and waits are ended; workers are joined
+ *   closing  -> the channel and the handles close; when the loop has none left its thread ends
+ */
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "node/internal.h"
+
+#define LEAVE_MS 2000
+
+/* ---- leaving ---- */
+
+static void leave_over(struct kith_node *node)
+{
+    void (*done)(void *) = node->leave_done;
+    void *arg = node->leave_arg;
+
+    node->leave_done = NULL;
+    uv_timer_stop(&node->leave_timer);
+    if (done != NULL)
+        done(arg);
+}
+
+void node_left(struct kith_node *node)
+{
+    node->leave_told = true;
+    leave_over(node);
+}
+
+static void on_leave_timer(uv_timer_t *timer)
+{
+    leave_over(timer->data);
+}
+
+void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg)
+{
+    struct member_event event = {.type = MEMBER_LEAVE};
+
+    node->leave_done = done;
+    node->leave_arg = arg;
+    if (node->leave_told) {
+        leave_over(node);
+        return;
+    }
+    uv_timer_start(&node->leave_timer, on_leave_timer, LEAVE_MS, 0);
+    node_member_step(node, &event);
+}
+
+/* ---- ending ---- */
+
+static void on_walk(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void on_net_closed(void *user)
+{
+    struct kith_node *node = user;
+    node->net_closed = true;
+    node->finished = true;
+}
+
+static void services_stopped(struct kith_node *node)
+{
+    struct rpc_event stop = {.type = RPC_STOP};
+
+    node_modules_stop(node);
+    node_maps_stop(node);
+    node_rpc_step(node, &stop);
+    node->ending = true;
+    node_member_waits(node);
+    /* Functions that still run on workers are waited for: their contexts point into this node. */
+    workers_stop(node->workers);
+    node->workers = NULL;
+    while (node_drain(node))
+        continue;
+    node_member_save(node);
+    uv_net_close(node->net, on_net_closed, node);
+}
+
+void node_service_stopped(struct node_service *service)
+{
+    struct kith_node *node = service->node;
+    assert(node->services_running > 0);
+    if (--node->services_running == 0)
+        services_stopped(node);
+}
+
+static void end_now(struct kith_node *node)
+{
+    struct node_service *service = node->services;
+
+    node->services_running++; /* ourselves, so that the last one is not counted too early */
+    for (; service != NULL; service = service->next)
+        node->services_running++;
+    for (service = node->services; service != NULL;) {
+        struct node_service *next = service->next;
+        service->stop(service);
+        service = next;
+    }
+    struct node_service self = {.node = node};
+    node_service_stopped(&self);
+}
+
+int node_service_add(struct kith_node *node, struct node_service *service)
+{
+    service->node = node;
+    service->next = node->services;
+    node->services = service;
+    return 0;
+}
+
+struct node_service *node_service_find(struct kith_node *node, const char *name)
+{
+    struct node_service *service = node->services;
+    while (service != NULL && strcmp(service->name, name) != 0)
+        service = service->next;
+    return service;
+}
+
+static void on_left(void *arg)
+{
+    end_now(arg);
+}
+
+static void stop_run(struct kith_node *node, struct node_request *request)
+{
+    (void)request;
+    node_leave(node, on_left, node);
+}
+
+/* After the loop ended: what is left of its handles closes here. */
+static void loop_close(struct kith_node *node)
+{
+    uv_walk(&node->loop, on_walk, NULL);
+    uv_run(&node->loop, UV_RUN_DEFAULT);
+    int r = uv_loop_close(&node->loop);
+    assert(r == 0);
+    (void)r;
+}
+
+void node_end(struct kith_node *node)
+{
+    if (node->thread_running) {
+        node->stop_request.run = stop_run;
+        atomic_store(&node->stopping, true);
+        node_push(node, &node->stop_request);
+        pthread_join(node->thread, NULL);
+        sem_destroy(&node->started);
+    } else if (node->net != NULL) {
+        uv_net_close(node->net, on_net_closed, node);
+        while (!node->net_closed)
+            uv_run(&node->loop, UV_RUN_ONCE);
+    }
+    workers_stop(node->workers);
+    if (node->loop_open)
+        loop_close(node);
+    node_rpc_deinit(node);
+    member_free(node->members);
+    node_calls_deinit(node);
+    node_serve_deinit(node);
+    node_events_deinit(node);
+    facts_close(&node->facts_host);
+    node_log_close(&node->log);
+    data_dir_close(&node->dir);
+    kith_config_free(node->config);
+    sodium_memzero(&node->identity, sizeof(node->identity));
+    sodium_memzero(&node->cluster, sizeof(node->cluster));
+    core_free(node);
+}
+
+void kith_node_stop(struct kith_node *node)
+{
+    if (node == NULL)
+        return;
+    assert(!node_on_loop(node));
+    node_end(node);
+}

@@ -1,0 +1,53 @@
+/*
+ * When to poll instead of sleeping (pure).
+ *
+ * Waking a process that sleeps costs far more than the work it wakes for, so a loop that expects
+ * something soon polls for a little while before it sleeps. The rules, found by measurement:
+ *  - After a sleep that ended within SPIN_GAP_NS of the last activity, polling would have paid:
+ *    poll before the next sleep. The gap must exceed the round trip of two sleeping ends, or
+ *    polling never begins.
+ *  - A whole spin that caught nothing pauses spinning for 1, 2, 4 ... 64 such gaps; a catch halves
+ *    that, so that a steady load spins and a slow or bursty one does not burn the processor.
+ *  - Waiting for replies and waiting for requests are separate habits: a server whose clients are
+ *    slow should not teach its own calls to sleep.
+ *  - A sched_yield() that took over SPIN_YIELD_NS means another thread wants this core: spinning
+ *    then only takes from it, so it stops for a while.
+ */
+#ifndef NODE_SPIN_H
+#define NODE_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SPIN_GAP_NS       400000ull
+#define SPIN_YIELD_NS     30000ull
+#define SPIN_HOG_PAUSE_NS 20000000ull
+#define SPIN_PENALTY_MAX  64u
+
+/* What the loop is waiting for. */
+enum spin_wait { SPIN_FOR_REQUESTS = 0, SPIN_FOR_REPLIES = 1 };
+
+struct spin_habit {
+    uint32_t penalty; /* gaps to sit out after the next miss */
+    uint32_t skip;    /* short gaps still to sit out */
+    bool on;          /* the last short gap says: poll */
+};
+
+struct spin {
+    uint64_t budget_ns; /* how long one spin may last; 0: never spin */
+    uint64_t hog_until_ns;
+    struct spin_habit habits[2];
+    uint64_t spins_n, hits_n;
+};
+
+void spin_init(struct spin *spin, uint64_t budget_ns);
+/* May the loop poll now instead of sleeping? */
+bool spin_wanted(const struct spin *spin, enum spin_wait wait, uint64_t now_ns);
+/* A spin ended: @hit if it caught something. */
+void spin_ended(struct spin *spin, enum spin_wait wait, bool hit);
+/* A sleep ended with something to do, @gap_ns after the last activity before it. */
+void spin_woken(struct spin *spin, enum spin_wait wait, uint64_t gap_ns);
+/* A yield inside the spin took @took_ns. True: stop spinning. */
+bool spin_yielded(struct spin *spin, uint64_t now_ns, uint64_t took_ns);
+
+#endif
