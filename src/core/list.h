@@ -70,10 +70,13 @@ static inline void list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 
+/* @it is declared here and cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* @it may be removed inside the body. */
 #define list_for_each_safe(it, head)                                                               \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -242,8 +242,10 @@ char *text_time_ms(uint64_t unix_ms, char out[32])
     uint64_t s = unix_ms / 1000;
     civil(s / 86400, &year, &month, &day);
     /* The format has four digits for the year; a clock beyond that shows its last moment. */
-    if (year > 9999)
-        return strcpy(out, "9999-12-31T23:59:59.999Z");
+    if (year > 9999) {
+        memcpy(out, "9999-12-31T23:59:59.999Z", sizeof("9999-12-31T23:59:59.999Z"));
+        return out;
+    }
     unsigned of_day = (unsigned)(s % 86400);
     (void)snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year % 10000,
                    month % 100, day % 100, of_day / 3600 % 100, of_day / 60 % 60, of_day % 60,

@@ -167,7 +167,7 @@ static void open_files(struct facts *facts)
     facts->loadavg_fd = open_read("/proc/loadavg");
     long n = sysconf(_SC_NPROCESSORS_CONF);
     uint32_t cpus = n < 1 ? 1 : n > FACTS_CPUS_MAX ? FACTS_CPUS_MAX : (uint32_t)n;
-    facts->text_bytes = (cpus + 1) * STAT_LINE_BYTES;
+    facts->text_bytes = ((size_t)cpus + 1) * STAT_LINE_BYTES;
     facts->cpus = core_calloc(cpus, sizeof(*facts->cpus));
     facts->text = core_malloc(facts->text_bytes);
     if (facts->cpus != NULL)
@@ -246,11 +246,10 @@ void facts_sample(struct facts *facts, struct facts_load *out)
     out->memory_available_bytes = number_of(text, "MemAvailable:") * 1024;
     (void)read_fd(facts->loadavg_fd, text, sizeof(text));
     /* "0.52 0.58 0.59 1/467 12345", always with two decimals and a point. */
-    unsigned whole = 0;
-    unsigned hundredths = 0;
-    out->load_milli = 0;
-    if (sscanf(text, "%u.%2u", &whole, &hundredths) == 2)
-        out->load_milli = whole * 1000 + hundredths * 10;
+    char *end;
+    unsigned long whole = strtoul(text, &end, 10);
+    unsigned long hundredths = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    out->load_milli = (uint32_t)(whole * 1000 + hundredths * 10);
     out->cpu_permille = facts->all.permille;
 }
 
@@ -267,30 +266,22 @@ size_t facts_cpu_percent(const struct facts *facts, double *out, size_t max)
 uint64_t facts_rss_bytes(void)
 {
     char text[128];
-    unsigned long long pages = 0;
     (void)read_path("/proc/self/statm", text, sizeof(text));
-    if (sscanf(text, "%*s %llu", &pages) != 1)
-        return 0;
+    /* The second number: resident pages. */
+    const char *resident = strchr(text, ' ');
+    uint64_t pages = resident != NULL ? strtoull(resident, NULL, 10) : 0;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void facts_self(struct facts_self *out)
 {
-    char text[1024];
+    char text[4096];
     struct timespec cpu = {0};
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     out->cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
     out->rss_bytes = facts_rss_bytes();
-    /* The name, second field, may hold anything but a ')' behind the last one; then field 3 begins.
-     */
-    out->threads = 0;
-    size_t len = read_path("/proc/self/stat", text, sizeof(text));
-    const char *name_end = len > 0 ? strrchr(text, ')') : NULL;
-    if (name_end == NULL ||
-        sscanf(name_end + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u",
-               &out->threads) != 1)
-        out->threads = 0;
+    (void)read_path("/proc/self/status", text, sizeof(text));
+    out->threads = (uint32_t)number_of(text, "Threads:");
 }
 
 void facts_close(struct facts *facts)

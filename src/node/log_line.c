@@ -128,7 +128,10 @@ static bool put_pair(struct log_line *line, const char *key, const char *value, 
         return false;
     if (hidden_key(key))
         value = "(hidden)";
-    char last = line->len > 0 ? line->text[line->len - 1] : ' ';
+    /* The first of a line has nothing in front of it, the first behind a logfmt time its blank. */
+    char last = ' ';
+    if (line->len > 0)
+        last = line->text[line->len - 1];
     if (json && last != '{')
         put(line, ",", 1);
     else if (!json && last != ' ')

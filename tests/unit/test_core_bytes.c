@@ -120,7 +120,9 @@ static void reader_gives_fields_in_order_and_knows_the_end(void **state)
     put_le16(data + 1, 0x1234);
     put_le32(data + 3, 0x89abcdef);
     put_le64(data + 7, 0xfedcba9876543210u);
-    memcpy(data + 15, "end", 3);
+    data[15] = 'e';
+    data[16] = 'n';
+    data[17] = 'd';
     assert_int_equal(data[1], 0x34);
     assert_int_equal(data[3], 0xef);
     assert_int_equal(data[7], 0x10);

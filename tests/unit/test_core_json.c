@@ -159,7 +159,7 @@ static void assert_plain(const char *printed, const char *want)
 {
     char text[40];
     assert_true(strlen(printed) < sizeof(text));
-    memcpy(text, printed, strlen(printed));
+    (void)snprintf(text, sizeof(text), "%s", printed);
     size_t len = json_number_plain(text, strlen(printed));
     assert_int_equal(len, strlen(want));
     assert_memory_equal(text, want, len);

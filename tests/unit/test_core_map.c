@@ -57,104 +57,159 @@ static struct kith_node_id key_id(size_t at)
 
 static char key_texts[KEYS_N][24];
 
+/* The three maps behind one shape; @map is one of them. */
+struct kind {
+    void *(*find)(const void *map, size_t at);
+    int (*set)(void *map, size_t at, void *value);
+    void *(*remove)(void *map, size_t at);
+    void *(*next)(const void *map, size_t *at);
+    size_t (*n)(const void *map);
+};
+
 /* The map's iteration gives every value of the model once. */
-static void check_seen(const struct model *model, const unsigned char *seen, size_t seen_n)
+static void check_whole(const struct kind *kind, const void *map, const struct model *model)
 {
+    unsigned char seen[KEYS_N] = {0};
+    size_t seen_n = 0;
+    size_t at = 0;
+    int *value;
+    while ((value = kind->next(map, &at)) != NULL) {
+        size_t i = (size_t)(value - values[0]) / 4;
+        assert_true(i < KEYS_N && seen[i] == 0 && model->values[i] == value);
+        seen[i] = 1;
+        seen_n++;
+    }
     assert_int_equal(seen_n, model->n);
-    for (size_t i = 0; i < KEYS_N; i++)
-        assert_int_equal(seen[i], model->values[i] != NULL);
 }
 
-#define CHECK_WHOLE(NEXT)                                                                          \
-    do {                                                                                           \
-        unsigned char seen[KEYS_N] = {0};                                                          \
-        size_t seen_n = 0;                                                                         \
-        size_t at = 0;                                                                             \
-        void *value;                                                                               \
-        while ((value = (NEXT)(&map, &at)) != NULL) {                                              \
-            size_t v = (size_t)((int *)value - values[0]) / 4;                                     \
-            assert_true(v < KEYS_N && seen[v] == 0 && model.values[v] == value);                   \
-            seen[v] = 1;                                                                           \
-            seen_n++;                                                                              \
-        }                                                                                          \
-        check_seen(&model, seen, seen_n);                                                          \
-    } while (0)
+/* Random sets, removals and look-ups in a map and its model, over few and over many keys. */
+static void run_model(const struct kind *kind, void *map)
+{
+    struct model model = {0};
+    struct rng rng = test_rng();
+    for (unsigned step = 0; step < 60000; step++) {
+        size_t i = (size_t)rng_below(&rng, step / 10000 % 2 == 0 ? KEYS_N : 40);
+        uint64_t what = rng_below(&rng, 8);
+        unsigned growing = step / 15000 % 2;
+        if (what < 3 + growing) {
+            void *value = &values[i][rng_below(&rng, 4)];
+            assert_int_equal(kind->set(map, i, value), 0);
+            model_set(&model, i, value);
+        } else if (what < 6) {
+            assert_ptr_equal(kind->remove(map, i), model_remove(&model, i));
+        } else {
+            assert_ptr_equal(kind->find(map, i), model.values[i]);
+        }
+        assert_int_equal(kind->n(map), model.n);
+        if (step % 500 == 0)
+            check_whole(kind, map, &model);
+    }
+    for (size_t i = 0; i < KEYS_N; i++)
+        assert_ptr_equal(kind->find(map, i), model.values[i]);
+    check_whole(kind, map, &model);
+}
 
-/* @steps_n random sets, removals and look-ups in a map and its model, over few and over many keys.
- */
-#define RUN_MODEL(KEY_OF, FIND, SET, REMOVE, NEXT)                                                 \
-    do {                                                                                           \
-        struct rng rng = test_rng();                                                               \
-        for (unsigned step = 0; step < 60000; step++) {                                            \
-            size_t range = step / 10000 % 2 == 0 ? KEYS_N : 40;                                    \
-            size_t i = (size_t)rng_below(&rng, range);                                             \
-            unsigned what = (unsigned)rng_below(&rng, 8);                                          \
-            unsigned bias = step / 15000 % 2;                                                      \
-            if (what < 3 + bias) {                                                                 \
-                void *value = &values[i][rng_below(&rng, 4)];                                      \
-                assert_int_equal((SET)(&map, KEY_OF(i), value), 0);                                \
-                model_set(&model, i, value);                                                       \
-            } else if (what < 6) {                                                                 \
-                assert_ptr_equal((REMOVE)(&map, KEY_OF(i)), model_remove(&model, i));              \
-            } else {                                                                               \
-                assert_ptr_equal((FIND)(&map, KEY_OF(i)), model.values[i]);                        \
-            }                                                                                      \
-            assert_int_equal(map.n, model.n);                                                      \
-            if (step % 500 == 0)                                                                   \
-                CHECK_WHOLE(NEXT);                                                                 \
-        }                                                                                          \
-        for (size_t i = 0; i < KEYS_N; i++)                                                        \
-            assert_ptr_equal((FIND)(&map, KEY_OF(i)), model.values[i]);                            \
-        CHECK_WHOLE(NEXT);                                                                         \
-    } while (0)
+static void *u64_find(const void *map, size_t at)
+{
+    uint64_t key = key64(at);
+    return map64_find(map, key);
+}
+static int u64_set(void *map, size_t at, void *value)
+{
+    uint64_t key = key64(at);
+    return map64_set(map, key, value);
+}
+static void *u64_remove(void *map, size_t at)
+{
+    uint64_t key = key64(at);
+    return map64_remove(map, key);
+}
+static void *u64_next(const void *map, size_t *at)
+{
+    return map64_next(map, at);
+}
+static size_t u64_n(const void *map)
+{
+    return ((const struct map64 *)map)->n;
+}
 
 static void map64_agrees_with_its_model(void **state)
 {
     (void)state;
+    static const struct kind kind = {u64_find, u64_set, u64_remove, u64_next, u64_n};
     struct map64 map = {0};
-    struct model model = {0};
-    RUN_MODEL(key64, map64_find, map64_set, map64_remove, map64_next);
+    run_model(&kind, &map);
     map64_deinit(&map);
     map64_deinit(&map);
 }
 
-static int id_set(struct mapid *map, struct kith_node_id key, void *value)
+static void *id_find(const void *map, size_t at)
 {
+    struct kith_node_id key = key_id(at);
+    return mapid_find(map, &key);
+}
+static int id_set(void *map, size_t at, void *value)
+{
+    struct kith_node_id key = key_id(at);
     return mapid_set(map, &key, value);
 }
-static void *id_remove(struct mapid *map, struct kith_node_id key)
+static void *id_remove(void *map, size_t at)
 {
+    struct kith_node_id key = key_id(at);
     return mapid_remove(map, &key);
 }
-static void *id_find(const struct mapid *map, struct kith_node_id key)
+static void *id_next(const void *map, size_t *at)
 {
-    return mapid_find(map, &key);
+    return mapid_next(map, at);
+}
+static size_t id_n(const void *map)
+{
+    return ((const struct mapid *)map)->n;
 }
 
 static void mapid_agrees_with_its_model(void **state)
 {
     (void)state;
+    static const struct kind kind = {id_find, id_set, id_remove, id_next, id_n};
     struct mapid map = {0};
-    struct model model = {0};
-    RUN_MODEL(key_id, id_find, id_set, id_remove, mapid_next);
+    run_model(&kind, &map);
     mapid_deinit(&map);
     mapid_deinit(&map);
 }
 
-static const char *key_text(size_t at)
+static void *text_find(const void *map, size_t at)
 {
-    return key_texts[at];
+    const char *key = key_texts[at];
+    return maptext_find(map, key);
+}
+static int text_set(void *map, size_t at, void *value)
+{
+    const char *key = key_texts[at];
+    return maptext_set(map, key, value);
+}
+static void *text_remove(void *map, size_t at)
+{
+    const char *key = key_texts[at];
+    return maptext_remove(map, key);
+}
+static void *text_next(const void *map, size_t *at)
+{
+    return maptext_next(map, at);
+}
+static size_t text_n(const void *map)
+{
+    return ((const struct maptext *)map)->n;
 }
 
 static void maptext_agrees_with_its_model(void **state)
 {
     (void)state;
+    static const struct kind kind = {text_find, text_set, text_remove, text_next, text_n};
     struct maptext map = {0};
-    struct model model = {0};
     for (size_t i = 0; i < KEYS_N; i++)
         (void)snprintf(key_texts[i], sizeof(key_texts[i]), "%.*s%zu", (int)(i % 17),
                        "sys.longer-names", i);
-    RUN_MODEL(key_text, maptext_find, maptext_set, maptext_remove, maptext_next);
+    run_model(&kind, &map);
     maptext_deinit(&map);
     maptext_deinit(&map);
 }

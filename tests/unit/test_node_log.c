@@ -354,7 +354,7 @@ static void journal_lines_have_a_priority_and_no_time(void **state)
     (void)state;
     int saved = dup(STDERR_FILENO);
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
-    struct stat st;
+    struct stat st = {0};
     char stream[64];
     assert_true(saved >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0 && fstat(file, &st) == 0);
     (void)snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
