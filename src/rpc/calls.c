@@ -634,15 +634,6 @@ static const char *body_text(struct rpc_core *core, const uint8_t *data, size_t 
     return text;
 }
 
-static void count_entry(struct call *call, const struct rpc_peer *peer, bool error)
-{
-    struct entry *entry = fn_entry_of(call->fn, peer);
-    if (entry != NULL && entry->calls_n != UINT64_MAX) {
-        entry->calls_n++;
-        entry->errors_n += error;
-    }
-}
-
 static void on_refused(struct rpc_core *core,
                        struct call *call,
                        const struct wire_result *result,
@@ -668,6 +659,18 @@ static void on_refused(struct rpc_core *core,
     calls_try_failed(core, call, outcome, code, text);
 }
 
+/* Typed values are used in place: they must lie as malloc would lay them. */
+static struct kith_bytes aligned(struct rpc_core *core, struct call *call, struct kith_bytes data)
+{
+    if (((uintptr_t)data.data & 7) == 0)
+        return data;
+    uint8_t *copy = data.len <= RPC_INLINE_BYTES ? call->data : arena_alloc(&core->arena, data.len);
+    if (copy == NULL)
+        return data; /* kith_unpack() then says so */
+    memcpy(copy, data.data, data.len);
+    return (struct kith_bytes){.data = copy, .len = data.len};
+}
+
 int calls_on_result(struct rpc_core *core, struct rpc_peer *peer, const uint8_t *body, size_t len)
 {
     struct wire_result result;
@@ -684,12 +687,13 @@ int calls_on_result(struct rpc_core *core, struct rpc_peer *peer, const uint8_t 
     peer->connects_n = 0;
     struct kith_bytes data = {.data = body + WIRE_RESULT_BYTES, .len = len - WIRE_RESULT_BYTES};
     if (result.outcome == KITH_OUTCOME_OK) {
+        if (call->signature != 0)
+            data = aligned(core, call, data);
         call_end(core, call, KITH_OUTCOME_OK, 0, data, "");
         return 0;
     }
     const char *text = body_text(core, data.data, data.len);
     if (result.outcome == KITH_OUTCOME_APP_ERROR) {
-        count_entry(call, peer, true);
         call_end(core, call, KITH_OUTCOME_APP_ERROR, result.code, data, text);
     } else {
         on_refused(core, call, &result, text);

@@ -226,6 +226,8 @@ static void get_array(struct reader *in, enum value_base base, va_list *args)
     }
     if (in->bad)
         return;
+    if ((uintptr_t)elements % value_size(base) != 0)
+        in->bad = true; /* not as malloc() aligns */
     *elements_out = elements;
     *n_out = n;
 }

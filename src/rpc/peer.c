@@ -142,6 +142,8 @@ bool peer_boot(struct rpc_core *core, struct rpc_peer *peer, uint64_t boot_no)
     peer->connects_n = 0;
     peer->load = 0;
     timer_cancel(core, &peer->connect_timer);
+    if (peer->up)
+        registry_greet(core, peer);
     return true;
 }
 

@@ -282,6 +282,8 @@ static void begin(struct rpc_core *core, uint64_t now_ns, struct rpc_output *out
     *out = (struct rpc_output){0};
     core->actions_n = 0;
     core->again = false;
+    if (!list_empty(&core->oversize))
+        sessions_drop_oversize(core);
     if (!list_empty(&core->ended))
         calls_recycle(core);
     if (!list_empty(&core->retired))

@@ -22,6 +22,7 @@ void serves_init(struct rpc_core *core)
     list_init(&core->live);
     list_init(&core->unsent);
     list_init(&core->kept);
+    list_init(&core->oversize);
     list_init(&core->sessions);
 }
 

@@ -89,10 +89,15 @@ void session_drop_kept(struct rpc_core *core, struct rpc_serve *serve)
 {
     struct session *session = serve->session;
     assert(serve->state == SERVE_DONE);
-    session->kept_bytes -= kept_cost(serve);
-    core->kept_bytes -= kept_cost(serve);
-    list_remove(&serve->kept);
-    list_remove(&serve->aged);
+    if (list_linked(&serve->kept)) {
+        session->kept_bytes -= kept_cost(serve);
+        core->kept_bytes -= kept_cost(serve);
+        list_remove(&serve->kept);
+        list_remove(&serve->aged);
+    } else {
+        core->oversize_bytes -= serve->reply_len;
+        list_remove(&serve->link);
+    }
     list_remove(&serve->unsent);
     struct serve_slot *slot = slot_of(serve);
     assert(slot->serve == serve);
@@ -105,15 +110,35 @@ static void keep(struct rpc_core *core, struct rpc_serve *serve)
 {
     struct session *session = serve->session;
     size_t cost = kept_cost(serve);
+    if (cost > RPC_RESULTS_KEPT_SESSION_BYTES_MAX) {
+        core->oversize_bytes += serve->reply_len;
+        list_append(&core->oversize, &serve->link);
+        return;
+    }
     session->kept_bytes += cost;
     core->kept_bytes += cost;
     list_append(&session->kept, &serve->kept);
     list_append(&core->kept, &serve->aged);
-    /* Oldest first; the newest itself if it alone is too large. */
     while (session->kept_bytes > RPC_RESULTS_KEPT_SESSION_BYTES_MAX)
         session_drop_kept(core, container_of(list_first(&session->kept), struct rpc_serve, kept));
     while (core->kept_bytes > RPC_RESULTS_KEPT_BYTES_MAX)
         session_drop_kept(core, container_of(list_first(&core->kept), struct rpc_serve, aged));
+}
+
+static uint64_t aged_out_ns(const struct rpc_serve *serve)
+{
+    return serve->done_ns + RPC_RESULT_KEPT_MS * NS_PER_MS;
+}
+
+void sessions_drop_oversize(struct rpc_core *core)
+{
+    list_for_each_safe(node, &core->oversize)
+    {
+        struct rpc_serve *serve = container_of(node, struct rpc_serve, link);
+        bool refused = list_linked(&serve->unsent) && aged_out_ns(serve) > core->now_ns;
+        if (!refused || core->oversize_bytes > RPC_RESULTS_KEPT_BYTES_MAX)
+            session_drop_kept(core, serve);
+    }
 }
 
 /* The caller has finished with every call below: their results are needed no more. */
@@ -126,11 +151,6 @@ static void note_low_water(struct rpc_core *core, struct session *session, uint6
             return;
         session_drop_kept(core, serve);
     }
-}
-
-static uint64_t aged_out_ns(const struct rpc_serve *serve)
-{
-    return serve->done_ns + RPC_RESULT_KEPT_MS * NS_PER_MS;
 }
 
 void sessions_age(struct rpc_core *core)
@@ -191,7 +211,6 @@ static void send_result(struct rpc_core *core, struct rpc_serve *serve)
 
 void session_note_send_failed(struct rpc_core *core, struct rpc_serve *serve)
 {
-    /* One too large to be kept is gone; the caller asks again after its link, or times out. */
     if (serve->state == SERVE_DONE && serve->session != NULL)
         note_unsent(core, serve);
 }
@@ -466,6 +485,9 @@ static int take_arg(struct rpc_core *core,
         return 0;
     }
     uint8_t *data = event->u.frame.owned;
+    /* Typed values are used in place: they must lie as malloc would lay them. */
+    if (((uintptr_t)arg & 7) != 0 && serve->exported->entry.signature_hash != 0)
+        data = NULL;
     serve->arg = arg;
     if (data == NULL) {
         data = core_malloc(len);

@@ -28,6 +28,8 @@ void session_free(struct rpc_core *core, struct session *session);
 /* Results older than RPC_RESULT_KEPT_MS go. */
 void sessions_age(struct rpc_core *core);
 uint64_t sessions_age_deadline_ms(const struct rpc_core *core);
+/* Results too large to keep go with the next step, unless the channel has refused them. */
+void sessions_drop_oversize(struct rpc_core *core);
 /* The channel refused the SEND of a result. */
 void session_note_send_failed(struct rpc_core *core, struct rpc_serve *serve);
 void sessions_send_unsent(struct rpc_core *core);

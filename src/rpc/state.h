@@ -13,6 +13,7 @@
 #define RPC_STATE_H
 
 #include <assert.h>
+#include <stdalign.h>
 
 #include "core/list.h"
 #include "core/map.h"
@@ -190,7 +191,7 @@ struct call {
     struct kith_node_id node;
     struct kith_result result;
     uint8_t head[WIRE_CALL_BYTES];
-    uint8_t data[RPC_INLINE_BYTES];
+    alignas(16) uint8_t data[RPC_INLINE_BYTES]; /* argument; then, if it must be aligned, reply */
 };
 
 /* ---- calls we serve ---- */
@@ -204,7 +205,7 @@ enum serve_state {
 };
 
 struct rpc_serve {
-    struct list link;   /* QUEUED: export's queue; RETIRED: core->retired */
+    struct list link;   /* QUEUED: export's queue; DONE: core->oversize; RETIRED: core->retired */
     struct list live;   /* QUEUED, RUNNING: session->live or core->live */
     struct list kept;   /* DONE: session->kept */
     struct list aged;   /* DONE: core->kept, oldest first */
@@ -235,7 +236,7 @@ struct rpc_serve {
     struct kith_node_id caller;
     void *user;
     uint8_t head[WIRE_RESULT_BYTES];
-    uint8_t data[RPC_INLINE_BYTES];
+    alignas(16) uint8_t data[RPC_INLINE_BYTES];
 };
 
 /* The server's side of a window. */
@@ -338,6 +339,8 @@ struct rpc_core {
     uint64_t sessions_evicted;
     struct list kept; /* results by age */
     size_t kept_bytes;
+    struct list oversize; /* results too large to keep: until they are known to be on their way */
+    size_t oversize_bytes;
     size_t args_bytes;
     struct list live;           /* queued or running without a session */
     struct list ready;          /* exports that wait for a place on the pool */

@@ -6,7 +6,7 @@
 
 #include "core/alloc.h"
 
-static struct kith_node_id id_of(size_t index)
+struct kith_node_id desk_id(size_t index)
 {
     struct kith_node_id id = {{0}};
     put_le64(id.bytes, index + 1);
@@ -26,7 +26,7 @@ struct desk *desk_new(size_t nodes_n, const struct rpc_config *config)
         struct desk_node *node = &desk->nodes[i];
         node->desk = desk;
         node->index = i;
-        node->id = id_of(i);
+        node->id = desk_id(i);
         node->boot_no = 1;
         if (config != NULL)
             node->config = *config;
@@ -53,6 +53,8 @@ static void free_results(struct desk_node *node)
 void desk_free(struct desk *desk)
 {
     desk_drop_all(desk);
+    if (desk->stray != NULL)
+        desk_drop(desk->stray);
     for (size_t i = 0; i < desk->nodes_n; i++) {
         rpc_free(desk->nodes[i].core);
         free_results(&desk->nodes[i]);
@@ -97,9 +99,8 @@ static void do_send(struct desk_node *node, const struct rpc_action *action)
     assert_non_null(frame);
     frame->from = node->index;
     frame->to = index_of(&action->to);
-    assert_true(frame->to < desk->nodes_n);
     frame->from_boot = node->boot_no;
-    frame->to_boot = desk->nodes[frame->to].boot_no;
+    frame->to_boot = frame->to < desk->nodes_n ? desk->nodes[frame->to].boot_no : 0;
     frame->net_class = action->net_class;
     frame->type = action->frame_type;
     frame->body.data = malloc(action->head.len + action->body.len + 1);
@@ -111,6 +112,13 @@ static void do_send(struct desk_node *node, const struct rpc_action *action)
     frame->body.len = action->head.len + action->body.len;
     if (action->release != NULL)
         rpc_body_release(node->core, action->release);
+    if (frame->to >= desk->nodes_n) {
+        if (desk->stray != NULL)
+            desk_drop(desk->stray);
+        desk->stray = frame;
+        desk->strays_n++;
+        return;
+    }
     if (desk->filter != NULL && desk->filter(desk, frame))
         return;
     *desk->last = frame;
@@ -265,6 +273,22 @@ void desk_give(struct desk *desk, struct desk_frame *frame)
     if (node->out.owned_taken)
         frame->body.data = NULL;
     desk_drop(frame);
+}
+
+int desk_inject(struct desk_node *node,
+                struct kith_node_id id,
+                uint64_t boot_no,
+                uint8_t type,
+                const void *body,
+                size_t len)
+{
+    struct rpc_event event = {.type = RPC_FRAME};
+    event.u.frame.from = id;
+    event.u.frame.boot_no = boot_no;
+    event.u.frame.type = type;
+    event.u.frame.body = body;
+    event.u.frame.len = len;
+    return desk_step(node, &event);
 }
 
 bool desk_deliver(struct desk *desk)
