@@ -109,7 +109,9 @@ uint8_t *net_frame_take(struct net_frame *frame)
 
 void net_frame_done(struct net_frame *frame)
 {
-    core_free(frame->owned);
+    if (frame->owned == NULL)
+        return;
+    frame_block_put(frame->pool, frame->owned, frame->len);
     frame->owned = NULL;
 }
 
@@ -129,6 +131,8 @@ void frame_pool_deinit(struct frame_pool *pool)
         core_free(chunk);
     }
     pool->free_n = 0;
+    pool->blocks_used = false;
+    (void)frame_pool_trim(pool);
 }
 
 struct frame_chunk *frame_pool_get(struct frame_pool *pool)
@@ -160,4 +164,66 @@ void frame_pool_put(struct frame_pool *pool, struct frame_chunk *chunk)
     chunk->next = pool->free;
     pool->free = chunk;
     pool->free_n++;
+}
+
+/* ---- blocks ---- */
+
+/* What is allocated for @len, so that a block's size follows from that of its frame. */
+static size_t block_bytes(size_t len)
+{
+    const size_t step = 64 * 1024;
+
+    return (len + step - 1) / step * step;
+}
+
+uint8_t *frame_block_get(struct frame_pool *pool, size_t len)
+{
+    size_t bytes = block_bytes(len);
+
+    if (pool != NULL)
+        pool->blocks_used = true;
+    for (unsigned i = pool != NULL ? pool->blocks_n : 0; i > 0; i--) {
+        uint8_t *data = pool->blocks[i - 1].data;
+
+        if (pool->blocks[i - 1].bytes != bytes)
+            continue;
+        pool->blocks_n--;
+        pool->blocks_bytes -= bytes;
+        memmove(pool->blocks + i - 1, pool->blocks + i,
+                (pool->blocks_n - (i - 1)) * sizeof(pool->blocks[0]));
+        return data;
+    }
+    return core_malloc(bytes);
+}
+
+void frame_block_put(struct frame_pool *pool, uint8_t *data, size_t len)
+{
+    size_t bytes = block_bytes(len);
+
+    if (pool == NULL || bytes > NET_BLOCKS_KEPT_BYTES_MAX) {
+        core_free(data);
+        return;
+    }
+    /* The oldest give way: what comes now is more like what comes next. */
+    while (pool->blocks_n > 0 && (pool->blocks_n == NET_BLOCKS_KEPT_MAX ||
+                                  pool->blocks_bytes + bytes > NET_BLOCKS_KEPT_BYTES_MAX)) {
+        pool->blocks_bytes -= pool->blocks[0].bytes;
+        core_free(pool->blocks[0].data);
+        pool->blocks_n--;
+        memmove(pool->blocks, pool->blocks + 1, pool->blocks_n * sizeof(pool->blocks[0]));
+    }
+    pool->blocks[pool->blocks_n++] = (struct frame_block){data, bytes};
+    pool->blocks_bytes += bytes;
+}
+
+bool frame_pool_trim(struct frame_pool *pool)
+{
+    bool keep = pool->blocks_used;
+
+    pool->blocks_used = false;
+    while (!keep && pool->blocks_n > 0)
+        core_free(pool->blocks[--pool->blocks_n].data);
+    if (!keep)
+        pool->blocks_bytes = 0;
+    return pool->blocks_n > 0;
 }

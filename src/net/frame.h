@@ -10,8 +10,8 @@
  * contiguous in the stream; it may run over the end of a record.
  * - A larger frame (class rpc only) travels as fragments of up to NET_FRAGMENT_BYTES that share an
  * id from 1: the first has FIRST|MORE and its body starts with the u32 total length, the middle
- * ones have MORE, the last has no flag. Fragments of several frames take turns, and whole frames go
- * between them. A fragment has at least one byte of the frame.
+ * ones have MORE, the last has no flag. Fragments of several frames take turns (of about a
+ * megabyte), and whole frames go between them. A fragment has at least one byte of the frame.
  * - Whole frames of a stream keep their order among themselves; a large frame may be overtaken.
  * - The receiver bounds what it assembles: NET_FRAGMENTS_OPEN_MAX frames and a budget of bytes, by
  * their announced totals. The sender keeps within the same numbers, so only a broken peer meets
@@ -126,18 +126,37 @@ struct frame_chunk {
     uint8_t data[FRAME_CHUNK_BYTES];
 };
 
-/* A stock of free chunks, shared by all streams of a loop, so that the steady state allocates
- * nothing. */
+/* A block of a large frame that was delivered, kept for the next one of about its size. */
+struct frame_block {
+    uint8_t *data;
+    size_t bytes;
+};
+
+/* A stock of free chunks and blocks, shared by all streams of a loop, so that the steady state
+ * allocates nothing. */
 struct frame_pool {
     struct frame_chunk *free;
     unsigned free_n;
-    unsigned keep_max; /* more than these are given back to the heap */
+    unsigned keep_max;                              /* more than these are given back to the heap */
+    struct frame_block blocks[NET_BLOCKS_KEPT_MAX]; /* the latest last */
+    unsigned blocks_n;
+    size_t blocks_bytes;
+    bool blocks_used; /* since the last frame_pool_trim() */
 };
 void frame_pool_init(struct frame_pool *pool, unsigned keep_max);
 void frame_pool_deinit(
     struct frame_pool *pool); /* frees the stock; chunks in use are their users' */
 struct frame_chunk *frame_pool_get(struct frame_pool *pool); /* empty; NULL if memory is short */
 void frame_pool_put(struct frame_pool *pool, struct frame_chunk *chunk); /* NULL is fine */
+/*
+ * A block for a frame of @len bytes, from malloc() or the stock of @pool (may be NULL); and back to
+ * the stock. Fine to free() instead.
+ */
+uint8_t *frame_block_get(struct frame_pool *pool, size_t len);
+void frame_block_put(struct frame_pool *pool, uint8_t *data, size_t len);
+/* Gives the blocks back to the heap, unless one was used since the last call. True if some are
+ * left. */
+bool frame_pool_trim(struct frame_pool *pool);
 
 /* ---- sending: queue frames, take records ---- */
 
@@ -153,8 +172,9 @@ struct frame_writer {
     unsigned open_n;
     size_t open_bytes; /* their totals */
     uint16_t next_id;
-    bool mid_frame;  /* the last record ended inside a whole frame */
-    bool large_turn; /* the next record starts with a fragment if it can */
+    bool mid_frame;     /* the last record ended inside a whole frame */
+    unsigned large_run; /* fragments that the first of open has given in its turn */
+    bool large_turn;    /* the next record starts with a fragment if it can */
 };
 
 /*
@@ -215,6 +235,7 @@ struct net_frame {
     const uint8_t *body;
     size_t len;
     uint8_t *owned; /* not NULL: the malloc'ed block that holds body; see net_frame_take() */
+    struct frame_pool *pool; /* takes the block back if it was not taken; may be NULL */
 };
 
 /*
@@ -223,7 +244,7 @@ struct net_frame {
  */
 uint8_t *net_frame_take(struct net_frame *frame);
 
-/* After handling a frame: frees its block if it was not taken. */
+/* After handling a frame: frees its block, or keeps it for the next, if it was not taken. */
 void net_frame_done(struct net_frame *frame);
 
 struct frame_assembly; /* a large frame that is coming in */
@@ -232,6 +253,7 @@ struct frame_reader {
     enum net_class net_class;
     uint32_t frame_bytes_max;
     struct frame_budget *budget; /* of what is assembled for the peer */
+    struct frame_pool *pool;     /* for blocks; set after init, or NULL: from the heap */
     struct map64 open;           /* of struct frame_assembly, by id */
     const uint8_t *data;         /* plaintext of the record that is being read */
     size_t len;

@@ -126,7 +126,7 @@ static int begin_assembly(struct frame_reader *reader,
     if (assembly == NULL)
         return fail(reader, KITH_E_MEMORY, "out of memory");
     *assembly = (struct frame_assembly){.id = head->id, .type = head->type, .total = total};
-    assembly->data = core_malloc(total);
+    assembly->data = frame_block_get(reader->pool, total);
     if (assembly->data == NULL || map64_set(&reader->open, head->id, assembly) != 0) {
         core_free(assembly->data);
         core_free(assembly);
@@ -285,6 +285,7 @@ static int give_ready(struct frame_reader *reader, struct net_frame *frame_out)
         .body = assembly->data,
         .len = assembly->total,
         .owned = assembly->data,
+        .pool = reader->pool,
     };
     reader->ready = NULL;
     assembly->data = NULL;

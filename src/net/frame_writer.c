@@ -17,6 +17,11 @@
 
 /* Plaintext of a record, less the room for a FRAME_REKEY at its end. */
 #define FILL_BYTES  (NET_RECORD_FILL_BYTES - FRAME_HEAD_BYTES)
+/*
+ * A large frame gives so many fragments before the next one has its turn: about a megabyte, so that the
+ * receiver finishes it in memory that is still warm, while a 16 MiB frame holds no other up for long.
+ */
+#define LARGE_RUN_FRAGMENTS 20
 #define TOTAL_BYTES 4 /* u32 total at the start of a first fragment */
 #define PARTS_MAX   5 /* fragment's head, two slices of a large frame, chunk, rekey */
 
@@ -407,11 +412,16 @@ static struct frame_large *commit(struct frame_writer *writer, const struct draf
         return NULL;
     uncharge(writer, draft->large_n);
     large->at += draft->large_n;
-    list_remove(&large->node);
     if (large->at < large->total) {
+        if (++writer->large_run < LARGE_RUN_FRAGMENTS)
+            return NULL;
+        writer->large_run = 0;
+        list_remove(&large->node);
         list_append(&writer->open, &large->node);
         return NULL;
     }
+    writer->large_run = 0;
+    list_remove(&large->node);
     writer->open_n--;
     writer->open_bytes -= large->total;
     return large;

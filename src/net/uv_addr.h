@@ -18,8 +18,8 @@ union uvn_addr {
 /* Takes an IPv4 or IPv6 address (a mapped IPv4 one becomes IPv4); false for any other family. */
 bool uvn_addr_from(union uvn_addr *addr_out, const struct sockaddr *sa);
 /*
- * "1.2.3.4:5", "[v6%zone]:5". 0; KITH_E_PARSE if the text is neither (a name with a port, or no address at
- * all): then host and port are still set if it could be split, else *port_out is 0.
+ * "1.2.3.4:5", "[v6%zone]:5". 0; KITH_E_PARSE if the text is neither (a name with a port, or no
+ * address at all): then host and port are still set if it could be split, else *port_out is 0.
  */
 int uvn_addr_parse(const char *text,
                    union uvn_addr *addr_out,

@@ -15,7 +15,8 @@
 #include "core/text.h"
 #include "net/uv_priv.h"
 
-/* A name that is being looked up. Outlives its dial: libuv's request cannot be taken back at once. */
+/* A name that is being looked up. Outlives its dial: libuv's request cannot be taken back at once.
+ */
 struct resolve {
     uv_getaddrinfo_t request;
     struct list link; /* dial->resolves, if the dial still wants it */
@@ -190,8 +191,7 @@ static void dial_begin(struct uvn_dial *dial)
 /* The next that waits, if there is room for its attempts. */
 static void dials_start_waiting(struct uv_net *net)
 {
-    list_for_each_safe(at, &net->dials_waiting)
-    {
+    list_for_each_safe (at, &net->dials_waiting) {
         struct uvn_dial *dial = container_of(at, struct uvn_dial, link);
         if (net->closing || net->attempts_n >= NET_DIALS_MAX)
             return;
@@ -210,8 +210,7 @@ static void backoff(struct uv_peer *peer)
     if (base > UVN_BACKOFF_MAX_MS)
         base = UVN_BACKOFF_MAX_MS;
     peer->dial_failures++;
-    peer->dial_next_ms =
-        uvn_now_ms() + base / 2 + randombytes_uniform((uint32_t)(base / 2) + 1);
+    peer->dial_next_ms = uvn_now_ms() + base / 2 + randombytes_uniform((uint32_t)(base / 2) + 1);
 }
 
 /* Frees what it holds; it is on no list then. */
@@ -243,7 +242,8 @@ void uvn_dial_end(struct uvn_dial *dial, int code, struct uv_peer *peer)
     if (code == KITH_E_AGAIN)
         code = KITH_E_UNREACHABLE;
     if (code != 0)
-        (void)kith_fail_with(code, "%s", dial->reason[0] != '\0' ? dial->reason : "no address to try");
+        (void)kith_fail_with(code, "%s",
+                             dial->reason[0] != '\0' ? dial->reason : "no address to try");
     if (code != 0 && dialled != NULL && dialled->chans[net_class].stream == NULL &&
         dial->done == NULL) {
         backoff(dialled);
@@ -386,8 +386,7 @@ bool uvn_dial_choose(struct uvn_stream *stream)
     }
     dial->chosen = stream;
     uvn_timer_stop(net, &dial->timer);
-    list_for_each_safe(at, &dial->attempts)
-    {
+    list_for_each_safe (at, &dial->attempts) {
         struct uvn_stream *other = container_of(at, struct uvn_stream, dial_link);
         if (other == stream)
             continue;
@@ -403,8 +402,7 @@ struct uvn_stream *uvn_dial_pending(struct uv_net *net,
                                     const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES],
                                     enum net_class net_class)
 {
-    list_for_each(at, &net->dials)
-    {
+    list_for_each (at, &net->dials) {
         struct uvn_dial *dial = container_of(at, struct uvn_dial, link);
         if (dial->chosen != NULL && dial->net_class == net_class &&
             memcmp(dial->chosen->remote_dh_pk, dh_pk, NET_PUBLIC_KEY_BYTES) == 0)
@@ -413,10 +411,10 @@ struct uvn_stream *uvn_dial_pending(struct uv_net *net,
     return NULL;
 }
 
-static struct uvn_dial *dial_for(struct list *dials, const struct uv_peer *peer, enum net_class net_class)
+static struct uvn_dial *
+dial_for(struct list *dials, const struct uv_peer *peer, enum net_class net_class)
 {
-    list_for_each(at, dials)
-    {
+    list_for_each (at, dials) {
         struct uvn_dial *dial = container_of(at, struct uvn_dial, link);
         if (dial->net_class != net_class)
             continue;
@@ -455,10 +453,12 @@ int uvn_chan_connect(struct uvn_chan *chan, bool now)
     if (peer->addresses_n == 0 && peer->udp.sa.sa_family == 0)
         return kith_fail_with(KITH_E_UNREACHABLE, "the peer has no known address");
     if (net->dials_waiting_n >= UVN_DIALS_WAITING_MAX)
-        return kith_fail_with(KITH_E_LIMIT, "peer channel: too many connections are waiting to be opened");
+        return kith_fail_with(KITH_E_LIMIT,
+                              "peer channel: too many connections are waiting to be opened");
     uint64_t at = uvn_now_ms();
     if (!now && peer->dial_next_ms > at + UVN_BACKOFF_WAIT_MS)
-        return kith_fail_with(KITH_E_UNREACHABLE, "no address of the peer answered (%s); tried again in %llu ms",
+        return kith_fail_with(KITH_E_UNREACHABLE,
+                              "no address of the peer answered (%s); tried again in %llu ms",
                               peer->dial_reason, (unsigned long long)(peer->dial_next_ms - at));
     if (uvn_peer_dh(net, peer) != 0)
         return kith_fail_with(KITH_E_UNREACHABLE, "the peer's public key is of no use");
@@ -488,9 +488,11 @@ int uv_net_dial(struct uv_net *net,
         return kith_fail_with(KITH_E_STOPPED, "peer channel: it is closing");
     (void)uvn_addr_parse(address, &addr, host, sizeof(host), &port);
     if (port == 0 || strlen(address) >= sizeof(((struct uvn_dial *)0)->address))
-        return kith_fail_with(KITH_E_INVALID, "\"%s\" is not HOST:PORT, such as 10.0.0.7:7117", address);
+        return kith_fail_with(KITH_E_INVALID, "\"%s\" is not HOST:PORT, such as 10.0.0.7:7117",
+                              address);
     if (net->dials_waiting_n >= UVN_DIALS_WAITING_MAX)
-        return kith_fail_with(KITH_E_LIMIT, "peer channel: too many connections are waiting to be opened");
+        return kith_fail_with(KITH_E_LIMIT,
+                              "peer channel: too many connections are waiting to be opened");
     struct uvn_dial *dial = dial_new(net, NULL, NET_CONTROL);
     if (dial == NULL)
         return kith_fail_with(KITH_E_MEMORY, "peer channel: out of memory");
@@ -523,8 +525,7 @@ void uvn_dials_forget(struct uv_net *net, struct uv_peer *peer)
 {
     struct list *lists[2] = {&net->dials, &net->dials_waiting};
     for (int i = 0; i < 2; i++) {
-        list_for_each_safe(at, lists[i])
-        {
+        list_for_each_safe (at, lists[i]) {
             struct uvn_dial *dial = container_of(at, struct uvn_dial, link);
             if (dial->peer != peer)
                 continue;

@@ -5,11 +5,11 @@
  * only then do frames flow, so it is the responder alone who decides between two connections, and
  * what it does not adopt has never carried a frame.
  *
- * Simultaneous opens of one class: a responder that has itself sent message 3 to the same node knows
- * that the other will get its own. The lower node id then parks the incoming one (its own stays if
- * it is answered; else the parked one is adopted), the higher adopts the incoming one and gives up its own.
- * A responder that has an adopted stream already parks the new connection, and asks the old one for
- * a sign of life: the peer opens a second one only if it has lost the first.
+ * Simultaneous opens of one class: a responder that has itself sent message 3 to the same node
+ * knows that the other will get its own. The lower node id then parks the incoming one (its own
+ * stays if it is answered; else the parked one is adopted), the higher adopts the incoming one and
+ * gives up its own. A responder that has an adopted stream already parks the new connection, and
+ * asks the old one for a sign of life: the peer opens a second one only if it has lost the first.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,8 @@
 /* ---- what both sides' logs say ---- */
 
 #define HELP_JOIN_HERE "run `kith invite` on a node of that cluster and `kith join TOKEN` here"
-#define HELP_JOIN_THERE "to let it in, run `kith invite` on a node of this cluster and `kith join TOKEN` there"
+#define HELP_JOIN_THERE                                                                            \
+    "to let it in, run `kith invite` on a node of this cluster and `kith join TOKEN` there"
 #define HELP_VERSION "`kith version` on both nodes shows them; bring the older one up to date"
 
 struct refusal {
@@ -174,7 +175,8 @@ static void adopt(struct uvn_stream *stream)
         uvn_peer_worked(peer, &stream->remote);
     if (chan->parked != NULL)
         uvn_park_drop(chan, "another stream of this class was opened first");
-    /* What ended before is told before. A callback may forget the peer: then the stream is closed. */
+    /* What ended before is told before. A callback may forget the peer: then the stream is closed.
+     */
     uvn_reports(net);
     if (stream->state != UVN_OPEN)
         return;
@@ -276,7 +278,8 @@ static int meet(struct uvn_stream *stream, const struct hello *hello)
     const char *addresses[NET_ADDRESSES_PER_PEER_MAX];
     for (size_t i = 0; i < hello->addresses_n; i++)
         addresses[i] = hello->addresses[i];
-    int r = uv_net_learn(net, &hello->id, hello->sign_pk, addresses, hello->addresses_n, &stream->peer);
+    int r =
+        uv_net_learn(net, &hello->id, hello->sign_pk, addresses, hello->addresses_n, &stream->peer);
     if (r != 0)
         return r;
     uvn_peer_dh_set(net, stream->peer, stream->remote_dh_pk);
@@ -314,13 +317,15 @@ static void authenticated(struct uvn_stream *stream)
         return;
     }
     if (!uvn_peer_room(net, stream->peer)) {
-        uvn_stream_end(stream, FRAME_CLOSE_IDLE, 0, "as many peers as may be are connected, all busy");
+        uvn_stream_end(stream, FRAME_CLOSE_IDLE, 0,
+                       "as many peers as may be are connected, all busy");
         return;
     }
     struct uvn_chan *chan = &stream->peer->chans[stream->net_class];
     frame_reader_init(&stream->reader, stream->net_class,
                       stream->net_class == NET_RPC ? net->rpc_frame_bytes_max : 0,
                       &stream->peer->assembly);
+    stream->reader.pool = &net->pool;
     stream->rx_window = NET_BULK_WINDOW_BYTES;
     bool ours_pending = uvn_dial_pending(net, stream->remote_dh_pk, stream->net_class) != NULL;
     bool we_are_lower =
@@ -455,6 +460,7 @@ static void welcome(struct uvn_stream *stream, const struct hello *hello)
         return;
     }
     stream->reader.budget = &stream->peer->assembly;
+    stream->reader.pool = &net->pool;
     dial->peer = stream->peer;
     uvn_dial_release(stream);
     uvn_timer_stop(net, &stream->timer);
@@ -468,11 +474,13 @@ void uvn_hello_frame(struct uvn_stream *stream, const struct net_frame *frame)
     struct hello hello;
     enum frame_close_reason reason;
     uint64_t arg;
-    if (frame->type == FRAME_CLOSE && frame_close_decode(frame->body, frame->len, &reason, &arg) == 0) {
+    if (frame->type == FRAME_CLOSE &&
+        frame_close_decode(frame->body, frame->len, &reason, &arg) == 0) {
         uvn_hello_refused(stream, reason, arg);
         return;
     }
-    int r = frame->type == FRAME_HELLO ? hello_decode(frame->body, frame->len, &hello) : KITH_E_PARSE;
+    int r =
+        frame->type == FRAME_HELLO ? hello_decode(frame->body, frame->len, &hello) : KITH_E_PARSE;
     if (r == 0)
         r = hello_check(&hello, stream->remote_dh_pk, net->cluster, &net->identity->id);
     if (r == 0 && hello.net_class != stream->net_class)

@@ -5,8 +5,8 @@
  * the UDP socket is dual-stack like the TCP one.
  *
  * A stranger costs one uvn_stream and one handshake. There are at most NET_HANDSHAKES_MAX of them,
- * NET_HANDSHAKES_PER_ADDR_MAX of one address, each for NET_HANDSHAKE_DEADLINE_MS; beyond that the oldest goes, so
- * that a flood cannot lock out those who finish quickly.
+ * NET_HANDSHAKES_PER_ADDR_MAX of one address, each for NET_HANDSHAKE_DEADLINE_MS; beyond that the
+ * oldest goes, so that a flood cannot lock out those who finish quickly.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -51,8 +51,7 @@ void uvn_handshake_counted(struct uv_net *net, struct uvn_stream *stream)
 {
     unsigned same_n = 0;
     struct uvn_stream *oldest_same = NULL;
-    list_for_each(at, &net->handshakes)
-    {
+    list_for_each (at, &net->handshakes) {
         struct uvn_stream *other = container_of(at, struct uvn_stream, hs_link);
         if (!uvn_addr_same_host(&other->remote, &stream->remote))
             continue;
@@ -129,9 +128,9 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     }
     if (uvn_log_pass(net, UVN_LOG_ACCEPT, held))
-        log_error(net->log, "net", "a connection could not be accepted", "cause", uv_strerror(status),
-                  "help", "raise the limit of open files (ulimit -n, LimitNOFILE=)", "held", held,
-                  NULL);
+        log_error(net->log, "net", "a connection could not be accepted", "cause",
+                  uv_strerror(status), "help",
+                  "raise the limit of open files (ulimit -n, LimitNOFILE=)", "held", held, NULL);
 }
 
 /* ---- sockets ---- */
@@ -213,20 +212,23 @@ static int listen_failed(const char *text, const union uvn_addr *addr, int error
 {
     unsigned port = uvn_addr_port(addr);
     if (error == -EADDRINUSE)
-        return kith_fail_with(KITH_E_IN_USE,
-                              "port %u (%s) is in use by another program; stop it, or listen on another "
-                              "one with `--listen ADDR:PORT` (port 0 takes any free one)",
-                              port, text);
+        return kith_fail_with(
+            KITH_E_IN_USE,
+            "port %u (%s) is in use by another program; stop it, or listen on another "
+            "one with `--listen ADDR:PORT` (port 0 takes any free one)",
+            port, text);
     if (error == -EADDRNOTAVAIL)
-        return kith_fail_with(KITH_E_INVALID,
-                              "listen address %s: no interface of this host has it; give one that it "
-                              "has, or [::]:%u for all",
-                              text, port);
+        return kith_fail_with(
+            KITH_E_INVALID,
+            "listen address %s: no interface of this host has it; give one that it "
+            "has, or [::]:%u for all",
+            text, port);
     if (error == -EACCES)
-        return kith_fail_with(KITH_E_PERMISSION,
-                              "port %u (%s) may not be opened by this user; choose one above 1023 with "
-                              "`--listen ADDR:PORT`",
-                              port, text);
+        return kith_fail_with(
+            KITH_E_PERMISSION,
+            "port %u (%s) may not be opened by this user; choose one above 1023 with "
+            "`--listen ADDR:PORT`",
+            port, text);
     return kith_fail_with(KITH_E_IO, "listen on %s: %s", text, strerror(-error));
 }
 
@@ -237,9 +239,10 @@ int uvn_listen(struct uv_net *net, const char *listen_text, uint16_t port_kept)
     union uvn_addr addr;
     struct pair pair = {-1, -1};
     if (uvn_addr_parse(listen_text, &addr, host, sizeof(host), &port) != 0)
-        return kith_fail_with(KITH_E_INVALID,
-                              "listen address \"%s\" is not ADDRESS:PORT, such as 0.0.0.0:7117 or [::]:7117",
-                              listen_text);
+        return kith_fail_with(
+            KITH_E_INVALID,
+            "listen address \"%s\" is not ADDRESS:PORT, such as 0.0.0.0:7117 or [::]:7117",
+            listen_text);
     int r = pair_bind_any(&pair, &addr, port_kept);
     if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) && addr.sa.sa_family == AF_INET6 &&
         uvn_addr_is_any(&addr)) {
@@ -266,6 +269,7 @@ int uvn_listen(struct uv_net *net, const char *listen_text, uint16_t port_kept)
     if (r == 0)
         r = uvn_udp_start(net);
     if (r != 0)
-        log_error(net->log, "net", "the listening sockets do not work", "cause", uv_strerror(r), NULL);
+        log_error(net->log, "net", "the listening sockets do not work", "cause", uv_strerror(r),
+                  NULL);
     return 0;
 }

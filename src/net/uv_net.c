@@ -81,7 +81,8 @@ void uvn_reports(struct uv_net *net)
         if (stream->peer != NULL && stream->open_told) {
             stream->open_told = false;
             if (net->events.stream_closed != NULL)
-                net->events.stream_closed(net->user, stream->peer, stream->net_class, stream->reason);
+                net->events.stream_closed(net->user, stream->peer, stream->net_class,
+                                          stream->reason);
         }
         if (stream->gone)
             uvn_stream_free(stream);
@@ -109,7 +110,8 @@ void uvn_settle(struct uv_net *net)
     net->settling = false;
 }
 
-/* Frames may have waited for a read window or for the next turn: the loop must come back at once. */
+/* Frames may have waited for a read window or for the next turn: the loop must come back at once.
+ */
 static void on_idle(uv_idle_t *handle)
 {
     (void)handle;
@@ -234,19 +236,31 @@ bool uvn_stale_boot(struct uv_net *net, uint64_t seen)
                  "cause",
                  "a peer has seen a higher one: this data directory was restored from a copy, or a "
                  "copy of it runs elsewhere",
-                 "help", "run only one node with this key; `kith init` makes a new one", "held", held,
-                 NULL);
+                 "help", "run only one node with this key; `kith init` makes a new one", "held",
+                 held, NULL);
     if (boot_no <= seen || net->closing)
         return false;
     net->boot_no = boot_no;
     /* What is open was opened by the boot that is gone; the others will say so themselves. */
-    list_for_each_safe(at, &net->streams)
-    {
+    list_for_each_safe (at, &net->streams) {
         struct uvn_stream *stream = container_of(at, struct uvn_stream, link);
         if (stream->state == UVN_OPEN || stream->state == UVN_PARKED || stream->state == UVN_LINGER)
             uvn_stream_close(stream, "our boot number was raised");
     }
     return true;
+}
+
+static void blocks_due(struct uvn_timer *timer)
+{
+    struct uv_net *net = container_of(timer, struct uv_net, blocks_timer);
+    if (frame_pool_trim(&net->pool))
+        uvn_timer_set(net, timer, uvn_now_ms() + UVN_BLOCKS_MS);
+}
+
+void uvn_blocks_used(struct uv_net *net)
+{
+    if (!heap_contains(&net->blocks_timer.node) && !net->closing)
+        uvn_timer_set(net, &net->blocks_timer, uvn_now_ms() + UVN_BLOCKS_MS);
 }
 
 /* ---- opening ---- */
@@ -290,6 +304,7 @@ static void lists_init(struct uv_net *net)
     list_init(&net->dials_waiting);
     net->trim_timer.fn = uvn_trim_due;
     net->accept_timer.fn = uvn_accept_due;
+    net->blocks_timer.fn = blocks_due;
     net->timer_armed_ms = UINT64_MAX;
 }
 
@@ -325,7 +340,8 @@ static void ignore_sigpipe(void)
 int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config)
 {
     if (config->boot_no == 0 || config->listen == NULL || config->loop == NULL)
-        return kith_fail_with(KITH_E_INVALID, "peer channel: boot number, loop and listen address are needed");
+        return kith_fail_with(KITH_E_INVALID,
+                              "peer channel: boot number, loop and listen address are needed");
     if (sodium_init() < 0)
         return kith_fail_with(KITH_E_INTERNAL, "peer channel: libsodium does not start");
     struct uv_net *net = core_calloc(1, sizeof(*net));
@@ -392,8 +408,7 @@ void uv_net_close(struct uv_net *net, void (*closed)(void *user), void *user)
     if (net->closing)
         return;
     /* What was queued leaves as far as the sockets take it at once; nobody waits for the rest. */
-    list_for_each_safe(at, &net->streams)
-    {
+    list_for_each_safe (at, &net->streams) {
         struct uvn_stream *stream = container_of(at, struct uvn_stream, link);
         uvn_stream_end(stream, FRAME_CLOSE_NORMAL, 0, "this node closed its channel");
     }

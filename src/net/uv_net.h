@@ -25,18 +25,29 @@ struct uv_net_events {
      * A stream to @peer is authenticated and open. For the first control stream of a node not
      * seen before this is where it becomes known. @boot_no is proven.
      */
-    void (*stream_open)(void *user, struct uv_peer *peer, uint64_t boot_no, enum net_class net_class);
+    void (*stream_open)(void *user,
+                        struct uv_peer *peer,
+                        uint64_t boot_no,
+                        enum net_class net_class);
     /* A stream ended. @reason is static or borrowed text. Queued frames of it are lost. */
-    void (*stream_closed)(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason);
+    void (*stream_closed)(void *user,
+                          struct uv_peer *peer,
+                          enum net_class net_class,
+                          const char *reason);
     void (*frame)(void *user, struct uv_peer *peer, uint64_t boot_no, struct net_frame *frame);
-    void (*datagram)(void *user, struct uv_peer *peer, uint64_t boot_no, const uint8_t *data, size_t len);
-    /* No address of @peer answered (all raced and failed); frames queued for @net_class are dropped. */
-    void (*unreachable)(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason);
+    void (*datagram)(
+        void *user, struct uv_peer *peer, uint64_t boot_no, const uint8_t *data, size_t len);
+    /* No address of @peer answered (all raced and failed); frames queued for @net_class are
+     * dropped. */
+    void (*unreachable)(void *user,
+                        struct uv_peer *peer,
+                        enum net_class net_class,
+                        const char *reason);
     /* Somebody said our boot_no is stale: write one above @seen and return it, or 0 on failure. */
     uint64_t (*stale_boot)(void *user, uint64_t seen);
     /*
-     * May be NULL. True if something of @peer is under way that the channel cannot see (a call that is
-     * being executed): it is then not among those that are closed as idle.
+     * May be NULL. True if something of @peer is under way that the channel cannot see (a call that
+     * is being executed): it is then not among those that are closed as idle.
      */
     bool (*in_use)(void *user, struct uv_peer *peer);
     /* The queue to @peer fell below a quarter of its bound after it had refused a send. */
@@ -49,10 +60,10 @@ struct uv_net_config {
     const struct net_identity *identity; /* borrowed, lives as long as the net */
     const struct net_cluster *cluster;   /* likewise */
     uint64_t boot_no;
-    uint8_t role;              /* enum kith_role */
-    const char *name;          /* of this node, told in each Hello; may be NULL; copied */
-    const char *listen;        /* "address:port", "[::]:port"; port 0: see port_kept */
-    uint16_t port_kept;        /* tried first when the port in listen is 0; 0: none */
+    uint8_t role;                 /* enum kith_role */
+    const char *name;             /* of this node, told in each Hello; may be NULL; copied */
+    const char *listen;           /* "address:port", "[::]:port"; port 0: see port_kept */
+    uint16_t port_kept;           /* tried first when the port in listen is 0; 0: none */
     uint32_t rpc_frame_bytes_max; /* 0: NET_RPC_FRAME_BYTES_MAX */
     size_t peer_queue_bytes_max;  /* 0: NET_PEER_QUEUE_BYTES_MAX */
     struct uv_net_events events;
@@ -60,20 +71,23 @@ struct uv_net_config {
 };
 
 /*
- * Binds and listens. 0; KITH_E_IN_USE (the port; says which and what to do), KITH_E_INVALID, KITH_E_IO,
- * KITH_E_MEMORY.
+ * Binds and listens. 0; KITH_E_IN_USE (the port; says which and what to do), KITH_E_INVALID,
+ * KITH_E_IO, KITH_E_MEMORY.
  */
 int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config);
-/* Closes everything; @closed runs on the loop when no callback will run any more; then it is freed. */
+/* Closes everything; @closed runs on the loop when no callback will run any more; then it is freed.
+ */
 void uv_net_close(struct uv_net *net, void (*closed)(void *user), void *user);
 
 uint16_t uv_net_port(const struct uv_net *net);
-/* Usable addresses of this host as "address:port" texts, loopback only if nothing else or if bound to it. */
+/* Usable addresses of this host as "address:port" texts, loopback only if nothing else or if bound
+ * to it. */
 size_t uv_net_addresses(struct uv_net *net, char out[][KITH_ADDRESS_TEXT_MAX + 1], size_t out_max);
 
 /* ---- peers ---- */
 
-struct uv_peer *uv_net_find(struct uv_net *net, const struct kith_node_id *id); /* NULL if unknown */
+struct uv_peer *uv_net_find(struct uv_net *net,
+                            const struct kith_node_id *id); /* NULL if unknown */
 /*
  * Makes @id known, or replaces its addresses (those that worked stay first). @sign_pk must hash to
  * @id: else KITH_E_CORRUPT. KITH_E_LIMIT at NET_PEER_KEYS_MAX.
@@ -109,8 +123,8 @@ void *uv_peer_user(const struct uv_peer *peer);
 
 /*
  * First contact with an address: opens a control stream to whoever is there. @done runs once:
- * 0 and the peer, or KITH_E_UNREACHABLE, KITH_E_OTHER_CLUSTER, KITH_E_SECRET, KITH_E_VERSION, KITH_E_TIMEOUT,
- * KITH_E_EXISTS (it is ourselves). Names are resolved off the loop.
+ * 0 and the peer, or KITH_E_UNREACHABLE, KITH_E_OTHER_CLUSTER, KITH_E_SECRET, KITH_E_VERSION,
+ * KITH_E_TIMEOUT, KITH_E_EXISTS (it is ourselves). Names are resolved off the loop.
  */
 int uv_net_dial(struct uv_net *net,
                 const char *address,
@@ -125,8 +139,8 @@ void uv_net_disconnect(struct uv_net *net, struct uv_peer *peer, const char *rea
 
 /*
  * Queues one frame whose body is @parts put together (copied); opens the stream if need be. Leaves
- * with all others of this loop turn. 0; KITH_E_BUSY (queue bound), KITH_E_TOO_LARGE, KITH_E_UNREACHABLE (no address),
- * KITH_E_MEMORY.
+ * with all others of this loop turn. 0; KITH_E_BUSY (queue bound), KITH_E_TOO_LARGE,
+ * KITH_E_UNREACHABLE (no address), KITH_E_MEMORY.
  */
 int uv_net_send(struct uv_net *net,
                 struct uv_peer *peer,
@@ -146,7 +160,8 @@ int uv_net_send_take(struct uv_net *net,
                      struct kith_bytes body,
                      void (*release)(void *arg),
                      void *release_arg);
-/* One sealed datagram, at most NET_DGRAM_BYTES_MAX after sealing. Lossy: 0, or KITH_E_UNREACHABLE. */
+/* One sealed datagram, at most NET_DGRAM_BYTES_MAX after sealing. Lossy: 0, or KITH_E_UNREACHABLE.
+ */
 int uv_net_send_datagram(struct uv_net *net, struct uv_peer *peer, const void *data, size_t len);
 /* Largest plaintext that fits a datagram. */
 size_t uv_net_datagram_bytes_max(void);
@@ -162,10 +177,10 @@ bool uv_net_poll(struct uv_net *net);
 /* ---- counters ---- */
 
 struct uv_net_stats {
-    uint64_t bytes_in, bytes_out;         /* on the wire, TCP and UDP */
+    uint64_t bytes_in, bytes_out; /* on the wire, TCP and UDP */
     uint64_t frames_in, frames_out;
     uint64_t datagrams_in, datagrams_out;
-    uint64_t datagrams_dropped;           /* unauthenticated, replayed, malformed */
+    uint64_t datagrams_dropped; /* unauthenticated, replayed, malformed */
     uint64_t handshakes_ok, handshakes_failed, handshakes_evicted;
     uint64_t refused_version, refused_cluster, refused_secret;
     uint32_t streams_open, peers_known, handshakes_now;

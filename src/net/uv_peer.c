@@ -25,7 +25,8 @@ const uint8_t *uv_peer_sign_pk(const struct uv_peer *peer)
 
 const char *uv_peer_address(const struct uv_peer *peer)
 {
-    return peer->addresses_n > 0 && peer->addresses[0].worked_ms != 0 ? peer->addresses[0].text : "";
+    return peer->addresses_n > 0 && peer->addresses[0].worked_ms != 0 ? peer->addresses[0].text
+                                                                      : "";
 }
 
 size_t uv_peer_addresses(const struct uv_peer *peer, const char **out, size_t out_max)
@@ -141,7 +142,9 @@ int uvn_peer_dh(struct uv_net *net, struct uv_peer *peer)
     return r;
 }
 
-void uvn_peer_dh_set(struct uv_net *net, struct uv_peer *peer, const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES])
+void uvn_peer_dh_set(struct uv_net *net,
+                     struct uv_peer *peer,
+                     const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES])
 {
     if (peer->dh_known)
         return;
@@ -176,10 +179,11 @@ static int peer_new(struct uv_net *net,
                     struct uv_peer **peer_out)
 {
     if (net->peers.n >= NET_PEER_KEYS_MAX)
-        return kith_fail_with(KITH_E_LIMIT,
-                              "peer table: %d peers are known, which is the limit; `kith forget` drops "
-                              "those that are gone",
-                              NET_PEER_KEYS_MAX);
+        return kith_fail_with(
+            KITH_E_LIMIT,
+            "peer table: %d peers are known, which is the limit; `kith forget` drops "
+            "those that are gone",
+            NET_PEER_KEYS_MAX);
     struct uv_peer *peer = core_calloc(1, sizeof(*peer));
     if (peer == NULL)
         return kith_fail_with(KITH_E_MEMORY, "peer table: out of memory");
@@ -211,12 +215,14 @@ int uv_net_learn(struct uv_net *net,
     if (peer == NULL) {
         struct kith_node_id hashed = net_node_id_of(sign_pk);
         if (!kith_node_id_equal(&hashed, id))
-            return kith_fail_with(KITH_E_CORRUPT, "peer table: a public key does not belong to its node id");
+            return kith_fail_with(KITH_E_CORRUPT,
+                                  "peer table: a public key does not belong to its node id");
         int r = peer_new(net, id, sign_pk, &peer);
         if (r != 0)
             return r;
     } else if (memcmp(peer->sign_pk, sign_pk, sizeof(peer->sign_pk)) != 0) {
-        return kith_fail_with(KITH_E_CORRUPT, "peer table: a public key does not belong to its node id");
+        return kith_fail_with(KITH_E_CORRUPT,
+                              "peer table: a public key does not belong to its node id");
     }
     if (addresses_n > 0)
         addresses_replace(peer, addresses, addresses_n);
@@ -234,8 +240,7 @@ void uv_net_seen_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no
 
 static void peer_detach(struct uv_net *net, struct uv_peer *peer, const char *reason)
 {
-    list_for_each_safe(at, &net->streams)
-    {
+    list_for_each_safe (at, &net->streams) {
         struct uvn_stream *stream = container_of(at, struct uvn_stream, link);
         if (stream->peer != peer)
             continue;
@@ -247,8 +252,7 @@ static void peer_detach(struct uv_net *net, struct uv_peer *peer, const char *re
         stream->open_told = false;
         stream->peer = NULL;
     }
-    list_for_each_safe(at, &net->reports)
-    {
+    list_for_each_safe (at, &net->reports) {
         struct uvn_stream *stream = container_of(at, struct uvn_stream, report_link);
         if (stream->peer != peer)
             continue;
@@ -292,8 +296,7 @@ bool uvn_peer_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no, u
     if (boot_no == before)
         return true;
     uvn_udp_boot(peer, boot_no);
-    list_for_each_safe(at, &net->streams)
-    {
+    list_for_each_safe (at, &net->streams) {
         struct uvn_stream *stream = container_of(at, struct uvn_stream, link);
         if (stream->peer == peer && stream->boot_no != 0 && stream->boot_no < boot_no &&
             stream->state != UVN_CLOSED)
@@ -358,15 +361,15 @@ static void peer_linger(struct uv_peer *peer)
 {
     for (int i = 0; i < NET_CLASSES_N; i++)
         if (peer->chans[i].stream != NULL)
-            uvn_stream_linger(peer->chans[i].stream, FRAME_CLOSE_IDLE, "idle, and many peers are connected");
+            uvn_stream_linger(peer->chans[i].stream, FRAME_CLOSE_IDLE,
+                              "idle, and many peers are connected");
 }
 
 bool uvn_peer_room(struct uv_net *net, const struct uv_peer *peer)
 {
     if (net->open_peers_n < net->open_peers_max || (peer != NULL && list_linked(&peer->open_link)))
         return true;
-    list_for_each_safe(at, &net->open_peers)
-    {
+    list_for_each_safe (at, &net->open_peers) {
         struct uv_peer *other = container_of(at, struct uv_peer, open_link);
         if (peer_is_idle(net, other)) {
             peer_linger(other);
@@ -380,8 +383,7 @@ void uvn_trim_due(struct uvn_timer *timer)
 {
     struct uv_net *net = container_of(timer, struct uv_net, trim_timer);
     uint64_t now = uvn_now_ms();
-    list_for_each_safe(at, &net->open_peers)
-    {
+    list_for_each_safe (at, &net->open_peers) {
         struct uv_peer *peer = container_of(at, struct uv_peer, open_link);
         if (net->open_peers_n <= net->open_peers_idle_max || now < peer->used_ms + net->idle_ms)
             break;

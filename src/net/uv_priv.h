@@ -10,8 +10,8 @@
  *   uv_write.c      queues and what leaves: one seal and one write a loop turn
  *   uv_udp.c        sealed datagrams
  *
- * A uv_peer has one uvn_chan per class, for life: that is where frames wait. A uvn_stream is one TCP
- * connection; at most one of a (peer, class) is adopted by its channel at a time, and only an
+ * A uv_peer has one uvn_chan per class, for life: that is where frames wait. A uvn_stream is one
+ * TCP connection; at most one of a (peer, class) is adopted by its channel at a time, and only an
  * adopted one carries frames. So nothing is lost or reordered by choosing between two connections:
  * what is not adopted has never carried a frame.
  *
@@ -45,7 +45,7 @@
 /* Streams that uv_net_poll() tries. */
 #define UVN_HOT_MAX 4
 /* Between the starts of two attempts of one dial (happy eyeballs). */
-#define UVN_DIAL_STAGGER_MS 100
+#define UVN_DIAL_STAGGER_MS  100
 #define UVN_BACKOFF_FIRST_MS 200
 #define UVN_BACKOFF_MAX_MS   30000
 /* A send meanwhile waits for the next attempt if that is as near as this; else it is refused. */
@@ -60,13 +60,15 @@
 /* An orderly end waits so long for the peer's own end. */
 #define UVN_LINGER_MS 3000
 /* A peer unused for so long may be closed when more than NET_PEERS_OPEN_IDLE_MAX are open. */
-#define UVN_IDLE_MS 10000
+#define UVN_IDLE_MS       10000
 #define UVN_LOG_PERIOD_MS 60000
+/* Blocks of large frames are given back after one to two of these without any. */
+#define UVN_BLOCKS_MS 2000
 /* Bulk credit is returned in steps of this. */
 #define UVN_CREDIT_STEP_BYTES (NET_BULK_WINDOW_BYTES / 4)
 /* Datagrams without an answer, after which other addresses are tried in turn. */
-#define UVN_UDP_SILENT_MAX 4
-#define UVN_BOOT_ANSWER_MS 1000
+#define UVN_UDP_SILENT_MAX    4
+#define UVN_BOOT_ANSWER_MS    1000
 #define UVN_DIALS_WAITING_MAX 8192
 
 struct uvn_timer {
@@ -114,22 +116,22 @@ struct uvn_stream {
     enum uvn_state state;
     enum net_class net_class;
     bool initiator;
-    bool dirty;         /* in net->dirty or net->again */
-    bool writing;       /* a uv_write is under way */
-    bool pinged;        /* a PING is out and nothing came since */
-    bool ping_late;     /* its answer got one more chance */
-    bool discard;       /* LINGER after a disconnect: what still comes is dropped */
-    bool gone;          /* libuv is done with it; only the report is owed */
-    bool reading;       /* uv_read_start was called */
-    bool hs_counted;    /* in net->handshakes */
-    bool open_told;     /* stream_open was called, so stream_closed is owed */
-    bool keep_queue;    /* frames queued behind it wait for the next stream */
+    bool dirty;      /* in net->dirty or net->again */
+    bool writing;    /* a uv_write is under way */
+    bool pinged;     /* a PING is out and nothing came since */
+    bool ping_late;  /* its answer got one more chance */
+    bool discard;    /* LINGER after a disconnect: what still comes is dropped */
+    bool gone;       /* libuv is done with it; only the report is owed */
+    bool reading;    /* uv_read_start was called */
+    bool hs_counted; /* in net->handshakes */
+    bool open_told;  /* stream_open was called, so stream_closed is owed */
+    bool keep_queue; /* frames queued behind it wait for the next stream */
     uv_os_fd_t fd;
-    uint64_t boot_no;   /* of the peer, proven by this stream */
-    struct list link;   /* net->streams */
-    struct list hs_link;    /* net->handshakes, oldest first */
-    struct list dial_link;  /* dial->attempts */
-    struct list dirty_link; /* net->dirty, net->again */
+    uint64_t boot_no;        /* of the peer, proven by this stream */
+    struct list link;        /* net->streams */
+    struct list hs_link;     /* net->handshakes, oldest first */
+    struct list dial_link;   /* dial->attempts */
+    struct list dirty_link;  /* net->dirty, net->again */
     struct list report_link; /* net->reports */
     struct uvn_timer timer;  /* what it waits for depends on the state */
     union uvn_addr remote;
@@ -142,8 +144,8 @@ struct uvn_stream {
     struct frame_chunk *partial; /* beginning of a record (or of the handshake's rest) */
     uint64_t rx_ms;              /* loop time of the last read */
     uint64_t ping_ms;
-    uint32_t credit_used;        /* bulk bytes consumed and not yet returned */
-    int64_t rx_window;           /* bulk bytes the peer may still send */
+    uint32_t credit_used; /* bulk bytes consumed and not yet returned */
+    int64_t rx_window;    /* bulk bytes the peer may still send */
 
     /* sending */
     struct record_out out;
@@ -165,7 +167,7 @@ struct uvn_chan {
     struct frame_writer writer;
     struct list bulk_waiting; /* bulk only: frames that wait for credit */
     int64_t tx_window;        /* bulk only: bytes that may still be given to the writer */
-    bool refused; /* a send met the bound: drained is owed */
+    bool refused;             /* a send met the bound: drained is owed */
 };
 
 struct uvn_address {
@@ -191,14 +193,14 @@ struct uv_peer {
     struct list open_link; /* net->open_peers, least recently used first */
     uint64_t used_ms;
     unsigned dial_failures;
-    uint64_t dial_next_ms; /* back-off */
-    char dial_reason[200];  /* why the last dial failed */
-    struct list drain_link; /* net->drains */
+    uint64_t dial_next_ms;    /* back-off */
+    char dial_reason[200];    /* why the last dial failed */
+    struct list drain_link;   /* net->drains */
     struct dgram_peer *dgram; /* NULL until first needed */
     union uvn_addr udp;       /* where datagrams go, once known */
     unsigned udp_silent;      /* sent since one came back */
     unsigned udp_turn;
-    uint64_t boot_answer_ms;  /* no BOOT answer before */
+    uint64_t boot_answer_ms; /* no BOOT answer before */
 };
 
 /* ---- a dial: all addresses of somebody raced for one stream ---- */
@@ -280,9 +282,10 @@ struct uv_net {
     unsigned attempts_n;
     struct uvn_timer trim_timer;
     struct uvn_timer accept_timer;
+    struct uvn_timer blocks_timer; /* gives the blocks of large frames back when none came */
 
     struct frame_pool pool;
-    struct frame_chunk *wire; /* where the next record is sealed to */
+    struct frame_chunk *wire;        /* where the next record is sealed to */
     struct frame_budget no_assembly; /* of streams whose peer is not known yet */
     uint8_t *rx;
     uint8_t *udp_rx;
@@ -303,20 +306,26 @@ struct uv_net {
 uint64_t uvn_now_ms(void);
 void uvn_timer_set(struct uv_net *net, struct uvn_timer *timer, uint64_t at_ms);
 void uvn_timer_stop(struct uv_net *net, struct uvn_timer *timer);
-/* Tells what has ended, adopts what is to be adopted. Only where no function of the facade is below. */
+/* Tells what has ended, adopts what is to be adopted. Only where no function of the facade is
+ * below. */
 void uvn_settle(struct uv_net *net);
 void uvn_reports(struct uv_net *net);
 /* True once a minute per @kind; *held_out has the digits of those held back, or "". */
 bool uvn_log_pass(struct uv_net *net, enum uvn_log_kind kind, char held_out[24]);
 void uvn_handle_closed(struct uv_net *net);
+/* A large frame came: its block is kept for the next, for a while. */
+void uvn_blocks_used(struct uv_net *net);
 /* Our boot_no was called stale: raises it. True if it is above @seen now. */
 bool uvn_stale_boot(struct uv_net *net, uint64_t seen);
 
 /* ---- uv_peer.c ---- */
 
-int uvn_peer_dh(struct uv_net *net, struct uv_peer *peer); /* computes dh_pk once. 0 or KITH_E_CORRUPT */
+int uvn_peer_dh(struct uv_net *net,
+                struct uv_peer *peer); /* computes dh_pk once. 0 or KITH_E_CORRUPT */
 /* A handshake proved its X25519 key. */
-void uvn_peer_dh_set(struct uv_net *net, struct uv_peer *peer, const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES]);
+void uvn_peer_dh_set(struct uv_net *net,
+                     struct uv_peer *peer,
+                     const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES]);
 struct uv_peer *uvn_peer_by_dh(struct uv_net *net, const uint8_t dh_pk[NET_PUBLIC_KEY_BYTES]);
 /* Notes that @addr works for TCP (and so for UDP). */
 void uvn_peer_worked(struct uv_peer *peer, const union uvn_addr *addr);
@@ -389,7 +398,8 @@ struct uvn_stream *uvn_stream_new(struct uv_net *net);
 int uvn_stream_read_start(struct uvn_stream *stream);
 /* Ends it now: no more callbacks, queue of its channel dropped unless keep_queue, report queued. */
 void uvn_stream_close(struct uvn_stream *stream, const char *reason);
-/* As close, after what is queued and a CLOSE frame were given to the kernel, as far as it takes them. */
+/* As close, after what is queued and a CLOSE frame were given to the kernel, as far as it takes
+ * them. */
 void uvn_stream_end(struct uvn_stream *stream,
                     enum frame_close_reason close_reason,
                     uint64_t arg,
@@ -406,7 +416,7 @@ void uvn_stream_received(struct uvn_stream *stream, size_t n);
 uv_buf_t uvn_stream_rx(struct uvn_stream *stream);
 /* Works through what is held in @partial (after a parked one was adopted). */
 void uvn_stream_resume(struct uvn_stream *stream);
-void uvn_stream_opened(struct uvn_stream *stream); /* keep-alive begins */
+void uvn_stream_opened(struct uvn_stream *stream);         /* keep-alive begins */
 void uvn_stream_handshake_done(struct uvn_stream *stream); /* wipes and frees what it needed */
 void uvn_stream_free(struct uvn_stream *stream);
 /* Keeps @len bytes (at most one chunk) for the next read. 0, KITH_E_TOO_LARGE, KITH_E_MEMORY. */

@@ -1,8 +1,8 @@
 /*
  * One TCP connection: what arrives, keep-alive, and the ways it ends.
  *
- * All streams read into one buffer of the net; only the beginning of an unfinished record is kept by
- * its stream, so an idle stream holds no memory. A record is opened in place (or into the large
+ * All streams read into one buffer of the net; only the beginning of an unfinished record is kept
+ * by its stream, so an idle stream holds no memory. A record is opened in place (or into the large
  * frame that it goes on) and its frames are handed up as they stand.
  *
  * Any callback may end the stream, forget its peer or close the net. So after each one the state is
@@ -331,6 +331,8 @@ static bool frames(struct uvn_stream *stream)
             handle_frame(stream, &frame);
         else
             channel_frame(stream, &frame);
+        if (frame.pool != NULL)
+            uvn_blocks_used(stream->net);
         net_frame_done(&frame);
         if (stream->state == UVN_CLOSED)
             return false;
@@ -467,14 +469,14 @@ static void lost(struct uvn_stream *stream, ssize_t error)
 {
     if (stream->dial != NULL) {
         int code = stream->state == UVN_HANDSHAKE ? uvn_handshake_eof(stream) : KITH_E_UNREACHABLE;
-        uvn_dial_attempt_failed(stream, code,
-                                error == UV_EOF ? "closed the connection" : uv_strerror((int)error));
+        uvn_dial_attempt_failed(
+            stream, code, error == UV_EOF ? "closed the connection" : uv_strerror((int)error));
         return;
     }
     if (stream->state == UVN_HANDSHAKE)
         stream->net->stats.handshakes_failed++;
-    uvn_stream_close(stream, error == UV_EOF ? "the peer closed the connection"
-                                             : uv_strerror((int)error));
+    uvn_stream_close(stream,
+                     error == UV_EOF ? "the peer closed the connection" : uv_strerror((int)error));
 }
 
 static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *from)

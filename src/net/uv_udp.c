@@ -132,7 +132,8 @@ static void answer_boot(struct uv_net *net, struct uv_peer *peer, const union uv
 }
 
 /* True if it was authentic. */
-static bool received(struct uv_net *net, const union uvn_addr *from, const uint8_t *data, size_t len)
+static bool
+received(struct uv_net *net, const union uvn_addr *from, const uint8_t *data, size_t len)
 {
     struct dgram_head head;
     struct dgram dgram;
@@ -171,11 +172,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *into)
     *into = uv_buf_init((char *)net->udp_rx, UDP_RX_BYTES);
 }
 
-static void on_receive(uv_udp_t *handle,
-                       ssize_t n,
-                       const uv_buf_t *buf,
-                       const struct sockaddr *source,
-                       unsigned flags)
+static void on_receive(
+    uv_udp_t *handle, ssize_t n, const uv_buf_t *buf, const struct sockaddr *source, unsigned flags)
 {
     struct uv_net *net = handle->data;
     union uvn_addr from;

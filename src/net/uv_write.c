@@ -104,13 +104,15 @@ void uvn_drains(struct uv_net *net)
 static int busy(struct uvn_chan *chan)
 {
     chan->refused = true;
-    return kith_fail_with(KITH_E_BUSY, "peer queue: %zu bytes wait for the peer, which is the limit",
+    return kith_fail_with(KITH_E_BUSY,
+                          "peer queue: %zu bytes wait for the peer, which is the limit",
                           chan->peer->queue.used);
 }
 
 /* ---- bulk ---- */
 
-static int bulk_add(struct uvn_chan *chan, uint8_t type, const struct kith_bytes *parts, size_t parts_n)
+static int
+bulk_add(struct uvn_chan *chan, uint8_t type, const struct kith_bytes *parts, size_t parts_n)
 {
     struct frame_budget *budget = &chan->peer->queue;
     size_t len = 0;
@@ -263,7 +265,8 @@ void uvn_mark_dirty(struct uvn_stream *stream)
 
 /* ---- sealing and writing ---- */
 
-/* Seals the next record to net->wire; *len_out is 0 if there is none. 0 or why the stream must end. */
+/* Seals the next record to net->wire; *len_out is 0 if there is none. 0 or why the stream must end.
+ */
 static int next_record(struct uvn_stream *stream, size_t *len_out)
 {
     struct uv_net *net = stream->net;
@@ -273,7 +276,8 @@ static int next_record(struct uvn_stream *stream, size_t *len_out)
     /* A whole frame that runs over two records may not be parted by another one. */
     if (stream->ctl.len > 0 && (chan == NULL || !chan->writer.mid_frame)) {
         struct kith_bytes part = {stream->ctl.data, stream->ctl.len};
-        int r = record_seal(&stream->out, &part, 1, net->wire->data, sizeof(net->wire->data), len_out);
+        int r =
+            record_seal(&stream->out, &part, 1, net->wire->data, sizeof(net->wire->data), len_out);
         stream->ctl.len = 0;
         return r;
     }

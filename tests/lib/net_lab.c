@@ -38,7 +38,8 @@ void lab_turn(struct lab *lab, uint64_t until_ns, const char *what, const char *
 
 /* ---- events ---- */
 
-static void on_stream_open(void *user, struct uv_peer *peer, uint64_t boot_no, enum net_class net_class)
+static void
+on_stream_open(void *user, struct uv_peer *peer, uint64_t boot_no, enum net_class net_class)
 {
     struct lab_node *node = user;
     node->opened++;
@@ -47,7 +48,8 @@ static void on_stream_open(void *user, struct uv_peer *peer, uint64_t boot_no, e
     node->last_boot_no = boot_no;
 }
 
-static void on_stream_closed(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
+static void
+on_stream_closed(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
 {
     struct lab_node *node = user;
     (void)peer;
@@ -76,7 +78,8 @@ static void on_frame(void *user, struct uv_peer *peer, uint64_t boot_no, struct 
     node->frames_n++;
 }
 
-static void on_datagram(void *user, struct uv_peer *peer, uint64_t boot_no, const uint8_t *data, size_t len)
+static void
+on_datagram(void *user, struct uv_peer *peer, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     struct lab_node *node = user;
     node->last_peer = peer;
@@ -86,7 +89,8 @@ static void on_datagram(void *user, struct uv_peer *peer, uint64_t boot_no, cons
     node->datagram_len = len;
 }
 
-static void on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
+static void
+on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
 {
     struct lab_node *node = user;
     (void)peer;
@@ -126,7 +130,8 @@ static void on_log(struct log *log,
     int n = snprintf(line, sizeof(line), "%s: %s", area, message);
     (void)level;
     for (size_t i = 0; i < pairs_n && (size_t)n < sizeof(line); i++)
-        n += snprintf(line + n, sizeof(line) - (size_t)n, " %s=\"%s\"", pairs[2 * i], pairs[2 * i + 1]);
+        n += snprintf(line + n, sizeof(line) - (size_t)n, " %s=\"%s\"", pairs[2 * i],
+                      pairs[2 * i + 1]);
     (void)snprintf(node->log_text + len, sizeof(node->log_text) - len, "%s\n", line);
     node->logs++;
 }
@@ -255,7 +260,8 @@ struct uv_peer *lab_peer(struct lab_node *from, const struct lab_node *to)
 uint8_t lab_type(enum net_class net_class)
 {
     return net_class == NET_CONTROL ? FRAME_MEMBER_PUSH_PULL
-                                    : net_class == NET_RPC ? FRAME_CALL : FRAME_CALL_LAST + 1;
+           : net_class == NET_RPC   ? FRAME_CALL
+                                    : FRAME_CALL_LAST + 1;
 }
 
 static uint8_t *body_new(uint32_t number, size_t len)

@@ -79,7 +79,8 @@ void lab_dial(struct lab_node *from, const char *address);
 /* Makes @to known to @from with its real address (or @address). */
 struct uv_peer *lab_learn(struct lab_node *from, const struct lab_node *to, const char *address);
 struct uv_peer *lab_peer(struct lab_node *from, const struct lab_node *to);
-/* Sends a frame whose first four bytes are @number and whose others follow from it. 0 or KITH_E_*. */
+/* Sends a frame whose first four bytes are @number and whose others follow from it. 0 or KITH_E_*.
+ */
 int lab_send(struct lab_node *from,
              struct uv_peer *peer,
              enum net_class net_class,

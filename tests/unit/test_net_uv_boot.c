@@ -249,14 +249,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(datagrams_travel_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(first_datagram_makes_the_boots_known, setup, teardown),
-        cmocka_unit_test_setup_teardown(replayed_and_changed_datagrams_are_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(replayed_and_changed_datagrams_are_dropped, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(datagrams_of_an_earlier_life_are_dropped, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_restored_snapshot_bumps_its_boot_and_gets_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restored_snapshot_bumps_its_boot_and_gets_in, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_dialled_node_with_a_stale_boot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(no_way_in_if_the_boot_cannot_be_raised, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_higher_boot_ends_the_streams_of_the_lower, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_datagram_of_a_higher_boot_ends_the_streams_of_the_lower, setup,
+        cmocka_unit_test_setup_teardown(a_higher_boot_ends_the_streams_of_the_lower, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_datagram_of_a_higher_boot_ends_the_streams_of_the_lower,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

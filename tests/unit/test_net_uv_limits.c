@@ -100,10 +100,11 @@ static void release_runs_once_on_every_failure(void **state)
     const char *no_address = NULL;
     struct uv_peer *unknown;
     struct lab_node *c = lab_node(&lab, 2, 1);
-    assert_int_equal(uv_net_learn(a->net, &c->identity.id, c->identity.sign_pk, &no_address, 0, &unknown), 0);
+    assert_int_equal(
+        uv_net_learn(a->net, &c->identity.id, c->identity.sign_pk, &no_address, 0, &unknown), 0);
     struct kith_bytes last = {calloc(1, 20), 20};
-    assert_int_equal(uv_net_send_take(a->net, unknown, NET_RPC, FRAME_RESULT, none, last, on_release,
-                                      (void *)(uintptr_t)last.data),
+    assert_int_equal(uv_net_send_take(a->net, unknown, NET_RPC, FRAME_RESULT, none, last,
+                                      on_release, (void *)(uintptr_t)last.data),
                      KITH_E_UNREACHABLE);
     assert_int_equal(released, 4);
 }

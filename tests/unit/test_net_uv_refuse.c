@@ -246,9 +246,12 @@ static void silent_connections_end_at_the_deadline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(other_cluster_is_refused_and_both_logs_say_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong_secret_is_refused_and_both_logs_say_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(known_peer_with_another_secret_is_unreachable, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_cluster_is_refused_and_both_logs_say_so, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(wrong_secret_is_refused_and_both_logs_say_so, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(known_peer_with_another_secret_is_unreachable, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(other_version_is_refused_by_one_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(being_refused_for_the_version_is_logged, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_is_closed_in_silence, setup, teardown),
