@@ -14,10 +14,6 @@ static void stamp(const uint8_t pk[32], const uint8_t *data, size_t len, uint8_t
         put_le64(out + 8 * i, hash_bytes(data, len, hash_bytes(pk, 32, i)));
 }
 
-struct signer {
-    struct world *world;
-};
-
 static void sign(void *user, const uint8_t *data, size_t len, uint8_t signature_out[64])
 {
     (void)user;
@@ -540,5 +536,59 @@ size_t world_count(const struct world *world, enum member_change change)
     size_t n = 0;
     for (size_t i = 0; i < world->changes_n; i++)
         n += world->changes[i].change == change;
+    return n;
+}
+
+size_t world_record(struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out)
+{
+    const struct member_config *config = &world->nodes[j].config;
+    return record_encode(out, config, &config->facts, boot_no, version, left);
+}
+
+int world_hear(struct world *world,
+               size_t i,
+               size_t from,
+               uint64_t boot_no,
+               const struct msg *msgs,
+               size_t n,
+               struct member_output *out)
+{
+    uint8_t data[8192];
+    size_t len = 0;
+    for (size_t m = 0; m < n; m++)
+        len += wire_encode(data + len, &msgs[m]);
+    struct member_event event = {.type = MEMBER_DATAGRAM,
+                                 .now_ms = world->now_ms,
+                                 .id = world->nodes[from].id,
+                                 .boot_no = boot_no,
+                                 .data = data,
+                                 .len = len};
+    int r = member_step(world->nodes[i].core, &event, out);
+    member_check(world->nodes[i].core);
+    return r;
+}
+
+int world_meet(struct world *world, size_t i, size_t j, uint64_t boot_no, struct member_output *out)
+{
+    uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
+    struct msg msg = {.type = MSG_FACTS};
+    msg.u.record.data = bytes;
+    msg.u.record.len = world_record(world, j, boot_no, 1, false, bytes);
+    return world_hear(world, i, j, boot_no, &msg, 1, out);
+}
+
+const struct member_action *world_action(const struct member_output *out, enum member_action_type type)
+{
+    for (size_t i = 0; i < out->actions_n; i++)
+        if (out->actions[i].type == type)
+            return &out->actions[i];
+    return NULL;
+}
+
+size_t world_actions(const struct member_output *out, enum member_action_type type)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < out->actions_n; i++)
+        n += out->actions[i].type == type;
     return n;
 }

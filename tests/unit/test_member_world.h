@@ -82,8 +82,17 @@ bool world_all_alive(struct world *world, void *arg);
 /* Do all other running nodes see node *(size_t *)arg as failed? */
 bool world_all_failed(struct world *world, void *arg);
 size_t world_changes(const struct world *world, size_t seer, size_t about, enum member_change change);
-/* FAILED changes about nodes that were running and not paused then, as seen by anyone but @except. */
 size_t world_count(const struct world *world, enum member_change change);
+
+/* A signed record of node @j, as it would make it. Returns its length. */
+size_t world_record(struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out);
+/* Node @i gets one datagram of @msgs from @from; nothing of the output is carried out. */
+int world_hear(struct world *world, size_t i, size_t from, uint64_t boot_no, const struct msg *msgs, size_t n,
+               struct member_output *out);
+/* ... the facts of node @j, from itself. */
+int world_meet(struct world *world, size_t i, size_t j, uint64_t boot_no, struct member_output *out);
+const struct member_action *world_action(const struct member_output *out, enum member_action_type type);
+size_t world_actions(const struct member_output *out, enum member_action_type type);
 
 /* The stand-in for signatures: a keyed hash that anybody can check. */
 struct member_crypto world_crypto(struct world *world);
