@@ -148,6 +148,8 @@ static bool receive_sealed(struct channel *channel,
                             body_out,
                             &proven);
 
+    if (r == 0 || r == KITH_E_AGAIN)
+        sim_heard_from(channel->node, from);
     if (r == KITH_E_AGAIN)
         answer_boot(channel, peer, from);
     if (proven > peer->boot_no)
@@ -175,6 +177,7 @@ bool channel_receive(struct channel *channel,
         return false;
     }
     peer->boot_no = boot_no;
+    sim_heard_from(channel->node, from);
     if (data[0] == TYPE_BOOT)
         return false;
     if (get_le64(data + 1) != sim_node_boot_no(channel->node)) {

@@ -24,8 +24,14 @@
 #define SIM_HANDSHAKE_DEADLINE_NS (3000 * SIM_MS)
 #define SIM_RTO_NS                (200 * SIM_MS) /* first retransmission of a stream; doubles */
 #define SIM_RTO_TRIES_MAX         7              /* then the link breaks */
-#define SIM_STALL_NS              (15000 * SIM_MS) /* unacknowledged data breaks a link after this */
-#define SIM_LINKS_OPEN_IDLE_MAX   64             /* as NET_PEERS_OPEN_IDLE_MAX */
+/* As the channel of src/net has them. */
+#define SIM_STALL_NS            (10000 * SIM_MS) /* unacknowledged data breaks a link (TCP_USER_TIMEOUT) */
+#define SIM_KEEPALIVE_NS        (10000 * SIM_MS) /* nothing came: a PING; and so long for its answer */
+#define SIM_KEEPALIVE_BYTES     104              /* a side: half of PING, PONG and what TCP adds */
+#define SIM_LINKS_OPEN_IDLE_MAX 64               /* then those unused for a keep-alive close */
+#define SIM_BACKOFF_MIN_NS      (200 * SIM_MS)   /* after a failed opening, doubled each time */
+#define SIM_BACKOFF_MAX_NS      (30000 * SIM_MS)
+#define SIM_BACKOFF_WAIT_NS     (1000 * SIM_MS)  /* a frame waits so long for the next try, or is refused */
 #define SIM_NS_PER_BYTE           8              /* a gigabit */
 #define SIM_SOCKET_DATAGRAMS_MAX  256            /* of 212,992 bytes of socket buffer at 768 each */
 
@@ -40,6 +46,8 @@ struct sim_side {
     bool broken;      /* a segment was lost for good: nothing it sends arrives until it is down */
     bool stalled;     /* it has sent what cannot arrive: a LINK_STALLED is on its way */
     uint64_t stalled_at_ns;
+    uint32_t failures_n; /* openings in a row */
+    uint64_t next_ns;    /* no opening before, unless it is asked for */
     uint64_t last_ns; /* arrival of the last frame it sent */
     struct sim_event *wait_first, *wait_last; /* frames that wait for the opening or the end of a cut */
     struct list of_node; /* in the node's list of links that are not closed, least recently used first */

@@ -134,6 +134,16 @@ void sim_know_address(struct sim_node *node, const struct kith_node_id *to, cons
         address != NULL ? (uint8_t)(gen + 1) : 0;
 }
 
+void sim_heard_from(struct sim_node *node, const struct kith_node_id *to)
+{
+    struct sim_world *world = node->world;
+    struct sim_node *target = sim_node_by_id(world, to);
+
+    if (world->addresses != NULL && target != NULL)
+        world->addresses[(size_t)node->index * world->nodes_n + target->index] =
+            (uint8_t)(target->address_gen + 1);
+}
+
 /* ---- cuts ---- */
 
 void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut)

@@ -23,6 +23,8 @@ enum sim_event_type {
     SIM_EV_LINK_CLOSED, /* `to` finds it closed without a word from the peer */
     SIM_EV_LINK_STALLED,/* a link with a cut has waited long enough */
     SIM_EV_LINK_FLUSH,  /* a healed link sends again what was stalled */
+    SIM_EV_LINK_ALIVE,  /* is it? after a while without use */
+    SIM_EV_LINK_REFUSED,/* a frame came too soon after a failed opening */
     SIM_EV_DIAL_FAILED,
     SIM_EV_RESUME,
     SIM_EV_CALL, /* the scenario's */

@@ -139,7 +139,8 @@ static void on_peer_down(struct hr *hr, const struct kith_node_id *id)
     while ((value = map64_next(&rw->by_token, &at)) != NULL) {
         struct rw_call *call = &rw->calls[(uintptr_t)value - 1];
 
-        if (call->caller == sim_node_index(hr->hm.node) && call->to == sim_node_index(node))
+        if (call->caller == sim_node_index(hr->hm.node) &&
+            call->caller_boot == sim_node_boot_no(hr->hm.node) && call->to == sim_node_index(node))
             sim_violation(rw->world,
                           "node %zu was declared failed and call %" PRIu64 " to it goes on",
                           call->to,
@@ -328,7 +329,8 @@ static void cancel_some(struct rpc_world *rw, struct hr *hr)
     for (size_t i = rw->calls_n; i > 0 && i + 50 > rw->calls_n; i--) {
         struct rw_call *call = &rw->calls[i - 1];
 
-        if (call->pending && call->caller == self) {
+        if (call->pending && call->caller == self &&
+            call->caller_boot == sim_node_boot_no(hr->hm.node)) {
             call->cancelled = true;
             sim_note(rw->world, "cancel call %zu", i);
             hr_cancel(hr, call->token);

@@ -12,8 +12,6 @@
 
 #include "internal.h"
 
-#define IDLE_CLOSE_NS (1000 * SIM_MS)
-
 static unsigned side_of(const struct sim_link *link, const struct sim_node *node)
 {
     return link->side[0].node == node->index ? 0 : 1;
@@ -141,16 +139,18 @@ static bool path_cut(const struct sim_world *world, const struct sim_link *link)
 
 /* ---- opening ---- */
 
-static void link_open(struct sim_world *world, struct sim_link *link, unsigned s)
+/* Side @s opens it, at @at or later. */
+static void link_open(struct sim_world *world, struct sim_link *link, unsigned s, uint64_t at)
 {
     struct sim_node *target = node_of(world, link, 1 - s);
-    uint64_t deadline = world->now_ns + SIM_HANDSHAKE_DEADLINE_NS;
-    uint64_t at = world->now_ns;
 
+    if (at < world->now_ns)
+        at = world->now_ns;
+    uint64_t deadline = at + SIM_HANDSHAKE_DEADLINE_NS;
     link->gen++;
     link->opening = true;
     link->opener = (uint8_t)s;
-    link->opened_at_ns = world->now_ns;
+    link->opened_at_ns = at;
     link_list(world, link);
     if (path_cut(world, link) || target->machine_off ||
         (!link->side[s].dials && !network_finds(world, node_of(world, link, s), target))) {
@@ -226,26 +226,6 @@ static void link_close(struct sim_world *world, struct sim_link *link, unsigned 
     push_event(world, link, SIM_EV_LINK_CLOSED, s, side->gen, world->now_ns);
 }
 
-/* Above the number of open links that may stay idle the least recently used one is closed. */
-static void close_an_idle_link(struct sim_world *world, struct sim_node *node)
-{
-    if (node->links_open_n <= SIM_LINKS_OPEN_IDLE_MAX)
-        return;
-    list_for_each(it, &node->links)
-    {
-        struct sim_side *side = container_of(it, struct sim_side, of_node);
-        struct sim_link *link = container_of(side - side->index, struct sim_link, side);
-
-        if (world->now_ns - link->used_at_ns < IDLE_CLOSE_NS)
-            return;
-        if (side->up && !side->broken) {
-            link_used(world, link, side->index); /* not found again while its end is on the way */
-            link_close(world, link, side->index);
-            return;
-        }
-    }
-}
-
 static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
 {
     struct sim_side *side = &link->side[s];
@@ -253,6 +233,8 @@ static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
     struct sim_node *peer = node_of(world, link, 1 - s);
 
     side->up = true;
+    side->failures_n = 0;
+    side->next_ns = 0;
     side->gen = link->gen;
     side->broken = false;
     side->stalled = false;
@@ -262,7 +244,6 @@ static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
     link_list(world, link);
     link_used(world, link, s);
     side_flush(world, link, s);
-    close_an_idle_link(world, node);
     if (world->log != NULL)
         sim_note(world, "link up %u (to %u), class %u", node->index, peer->index, link->net_class);
     world->events_n++;
@@ -384,6 +365,7 @@ static bool on_handshake(struct sim_world *world, struct sim_event *event)
         side_down(world, link, s, true);
     push_event(world, link, SIM_EV_LINK_UP, 1 - s, link->gen, at);
     link->side[s].last_ns = at;
+    push_event(world, link, SIM_EV_LINK_ALIVE, s, link->gen, world->now_ns + SIM_KEEPALIVE_NS);
     side_up(world, link, s);
     return true;
 }
@@ -415,8 +397,20 @@ static bool on_link_up(struct sim_world *world, struct sim_event *event)
         side_down(world, link, s, true);
     side_up(world, link, s);
     if (link->side[1 - s].wants && !link->side[1 - s].up && !link->opening && peer->up)
-        link_open(world, link, 1 - s);
+        link_open(world, link, 1 - s, world->now_ns);
     return true;
+}
+
+/* As the channel does after an opening that failed. */
+static void side_backs_off(struct sim_world *world, struct sim_side *side)
+{
+    uint64_t base = SIM_BACKOFF_MIN_NS;
+
+    for (uint32_t i = 0; i < side->failures_n && base < SIM_BACKOFF_MAX_NS; i++)
+        base *= 2;
+    base = base < SIM_BACKOFF_MAX_NS ? base : SIM_BACKOFF_MAX_NS;
+    side->failures_n++;
+    side->next_ns = world->now_ns + base / 2 + rng_below(&world->rng_network, base / 2 + 1);
 }
 
 static bool on_link_failed(struct sim_world *world, struct sim_event *event)
@@ -435,12 +429,13 @@ static bool on_link_failed(struct sim_world *world, struct sim_event *event)
     link->opening = false;
     side->dials = false;
     side->wants = false;
+    side_backs_off(world, side);
     if (!side->up)
         side_drop_waiting(world, side);
     link_list(world, link);
     node->bytes_sent += 3 * 60; /* SYNs */
     if (link->side[1 - s].wants && !link->side[1 - s].up && peer->up)
-        link_open(world, link, 1 - s);
+        link_open(world, link, 1 - s, world->now_ns);
     if (world->log != NULL)
         sim_note(world, "no link %u to %u, class %u", node->index, peer->index, link->net_class);
     world->events_n++;
@@ -452,6 +447,70 @@ static bool on_link_failed(struct sim_world *world, struct sim_event *event)
         world->host->unreachable(node->state, &peer->id, link->net_class);
     world->running = NULL;
     return true;
+}
+
+static bool on_link_refused(struct sim_world *world, struct sim_event *event)
+{
+    struct sim_link *link = event->link;
+    struct sim_node *node = &world->nodes[event->to];
+
+    if (link->side[side_of(link, node)].up)
+        return false;
+    trace_link(world, event);
+    world->events_n++;
+    world->touched = node;
+    world->running = node;
+    if (world->host->unreachable != NULL)
+        world->host->unreachable(node->state, &world->nodes[event->from].id, link->net_class);
+    world->running = NULL;
+    return true;
+}
+
+static bool link_lives(const struct sim_world *world, const struct sim_link *link)
+{
+    return link->side[0].up && link->side[1].up && link->side[0].gen == link->side[1].gen &&
+           !path_cut(world, link);
+}
+
+/* The channel's keep-alive: PING and PONG of a link that is not used, without sending either. */
+static void on_link_alive(struct sim_world *world, struct sim_event *event)
+{
+    struct sim_link *link = event->link;
+    uint64_t next_ns = world->now_ns + SIM_KEEPALIVE_NS;
+
+    if (link->gen != event->gen || (!link->side[0].up && !link->side[1].up))
+        return;
+    if (world->now_ns - link->used_at_ns < SIM_KEEPALIVE_NS) {
+        push_event(world,
+                   link,
+                   SIM_EV_LINK_ALIVE,
+                   side_of(link, &world->nodes[event->to]),
+                   link->gen,
+                   link->used_at_ns + SIM_KEEPALIVE_NS);
+        return;
+    }
+    for (unsigned s = 0; s < 2; s++) {
+        struct sim_node *node = node_of(world, link, s);
+        struct sim_node *peer = node_of(world, link, 1 - s);
+
+        if (!link->side[s].up)
+            continue;
+        node->bytes_sent += SIM_KEEPALIVE_BYTES;
+        if (!link_lives(world, link))
+            side_stalled(world, link, s);
+        else if (peer->paused && peer->paused_until_ns > next_ns && !node->paused)
+            push_event(world, link, SIM_EV_LINK_CLOSED, s, link->side[s].gen, next_ns);
+        else if (node->links_open_n > SIM_LINKS_OPEN_IDLE_MAX && !node->paused) {
+            link_close(world, link, s);
+            return;
+        }
+    }
+    push_event(world,
+               link,
+               SIM_EV_LINK_ALIVE,
+               side_of(link, &world->nodes[event->to]),
+               link->gen,
+               next_ns);
 }
 
 /* The end of a stream, by reset, in good order, or by waiting in vain. */
@@ -466,12 +525,10 @@ static bool on_link_end(struct sim_world *world, struct sim_event *event)
     if (!side->up || side->gen != event->gen)
         return false;
     if (event->type == SIM_EV_LINK_STALLED) {
-        bool lives = other->up && other->gen == side->gen && !path_cut(world, link);
-
         if (!side->stalled || world->now_ns - side->stalled_at_ns < SIM_STALL_NS)
             return false;
         side->stalled = false;
-        if (lives)
+        if (link_lives(world, link))
             return false;
     }
     if (event->type == SIM_EV_LINK_DOWN && path_cut(world, link)) {
@@ -480,6 +537,13 @@ static bool on_link_end(struct sim_world *world, struct sim_event *event)
     }
     trace_link(world, event);
     world->events_n++;
+    if (event->type == SIM_EV_LINK_CLOSED && other->up && other->gen == side->gen)
+        push_event(world,
+                   link,
+                   SIM_EV_LINK_DOWN,
+                   1 - s,
+                   side->gen,
+                   world->now_ns + network_delay_ns(world));
     side_down(world, link, s, true);
     return true;
 }
@@ -508,17 +572,22 @@ bool stream_event(struct sim_world *world, struct sim_event *event)
 
     if (event->type == SIM_EV_FRAME)
         return on_frame(world, event);
-    /* The side that acts must be there and awake; a handshake knows by itself. */
-    if (event->type != SIM_EV_HANDSHAKE && node->up && world_hold(world, node, event))
+    /* The side that acts must be there and awake; handshakes and keep-alives know by themselves. */
+    if (event->type != SIM_EV_HANDSHAKE && event->type != SIM_EV_LINK_ALIVE && node->up &&
+        world_hold(world, node, event))
         return false;
     if (event->type == SIM_EV_HANDSHAKE)
         counts = on_handshake(world, event);
+    else if (event->type == SIM_EV_LINK_ALIVE)
+        on_link_alive(world, event);
     else if (!node->up)
         counts = false;
     else if (event->type == SIM_EV_LINK_UP)
         counts = on_link_up(world, event);
     else if (event->type == SIM_EV_LINK_FAILED)
         counts = on_link_failed(world, event);
+    else if (event->type == SIM_EV_LINK_REFUSED)
+        counts = on_link_refused(world, event);
     else if (event->type == SIM_EV_LINK_FLUSH)
         counts = on_link_flush(world, event);
     else
@@ -545,12 +614,14 @@ static void side_gone(struct sim_world *world, struct sim_link *link, unsigned s
     }
     side->wants = false;
     side->dials = false;
+    side->failures_n = 0;
+    side->next_ns = 0;
     side_drop_waiting(world, side);
     if (link->opening && link->opener == s) { /* nobody is left to finish it */
         link->opening = false;
         link->gen++;
         if (other->wants && !other->up)
-            link_open(world, link, 1 - s);
+            link_open(world, link, 1 - s, world->now_ns);
     } else if (link->opening) {
         uint64_t deadline = link->opened_at_ns + SIM_HANDSHAKE_DEADLINE_NS;
 
@@ -644,13 +715,18 @@ void sim_send_frame(struct sim_node *node,
     event->from = node->index;
     event->from_boot = node->boot_no;
     event->to = target->index;
+    if (!side->up && !link->opening && side->next_ns > world->now_ns + SIM_BACKOFF_WAIT_NS) {
+        queue_release(&world->queue, event);
+        push_event(world, link, SIM_EV_LINK_REFUSED, s, link->gen, world->now_ns);
+        return;
+    }
     node->bytes_sent += len + SIM_FRAME_HEAD_BYTES + SIM_TCP_HEAD_BYTES;
     target->bytes_sent += SIM_TCP_HEAD_BYTES; /* its acknowledgement */
     if (!side->up) {
         side_wait(side, event);
         side->wants = true;
         if (!link->opening)
-            link_open(world, link, s);
+            link_open(world, link, s, side->next_ns);
         return;
     }
     link_used(world, link, s);
@@ -686,7 +762,7 @@ void sim_connect(struct sim_node *node, const struct kith_node_id *to, uint8_t n
         return;
     link->side[s].wants = true;
     if (!link->opening)
-        link_open(world, link, s);
+        link_open(world, link, s, world->now_ns);
 }
 
 static void dial_fails(struct sim_node *node, const char *address, uint64_t after_ns)
@@ -730,7 +806,7 @@ void sim_dial(struct sim_node *node, const char *address)
     }
     link->side[s].dials = true;
     if (!link->opening)
-        link_open(world, link, s);
+        link_open(world, link, s, world->now_ns);
 }
 
 void sim_disconnect(struct sim_node *node, const struct kith_node_id *to)

@@ -93,6 +93,8 @@ void sim_disconnect(struct sim_node *node, const struct kith_node_id *to); /* al
  * then (and with NULL again) it reaches @to wherever that is.
  */
 void sim_know_address(struct sim_node *node, const struct kith_node_id *to, const char *address);
+/* @to was heard at the address it has now, so that is where it is. */
+void sim_heard_from(struct sim_node *node, const struct kith_node_id *to);
 bool sim_link_is_up(const struct sim_node *node, const struct kith_node_id *to, uint8_t net_class);
 /* Node clock; replaces; UINT64_MAX: none. A time that has passed fires next, never from inside. */
 void sim_set_timer(struct sim_node *node, uint64_t at_ms);

@@ -226,6 +226,11 @@ static void fill_all(struct map_core *core)
 {
     bool any = true;
     core->fill_due = false;
+    /* A node may be free again and yet have no place, when few items are left: not due any more. */
+    for (size_t i = 0; i < core->nodes_n; i++) {
+        if (core->nodes[i]->blocked_ms <= core->now_ms)
+            core->nodes[i]->blocked_ms = 0;
+    }
     while (any && !core->cancelled) {
         any = false;
         for (size_t i = 0; i < core->nodes_n && item_waits(core); i++) {
@@ -326,7 +331,7 @@ static void block(struct map_core *core, struct map_node *node)
     node->blocked_ms = core->now_ms + top / 2 + rng_below(&core->rng, top / 2 + 1);
 }
 
-enum fate { FATE_DONE, FATE_FAILED, FATE_REFUSED, FATE_LOST, FATE_WITHDRAWN };
+enum fate { FATE_DONE, FATE_FAILED, FATE_REFUSED, FATE_LOST };
 
 static enum fate fate_of(const struct map_event *event)
 {
@@ -340,9 +345,9 @@ static enum fate fate_of(const struct map_event *event)
     case KITH_E_BUSY:
     case KITH_E_MEMORY:
     case KITH_E_LIMIT:
-        return FATE_REFUSED;
+    /* Withdrawn: NODE_DOWN follows, unless it is offered again by then and nobody saw it gone. */
     case KITH_E_NO_FUNCTION:
-        return FATE_WITHDRAWN;
+        return FATE_REFUSED;
     case KITH_E_SIGNATURE:
     case KITH_E_TOO_LARGE:
     case KITH_E_NAME:
@@ -390,10 +395,6 @@ static void item_ended(struct map_core *core, struct map_node *node, const struc
             give_back(core, index);
             action_add(core, MAP_LOST, node, index);
         }
-        break;
-    case FATE_WITHDRAWN:
-        set_down(core, node);
-        give_back(core, index);
         break;
     case FATE_REFUSED:
         block(core, node);

@@ -106,7 +106,8 @@ int registry_update_decode(const uint8_t *body, size_t len, struct registry_upda
     int r = KITH_E_CORRUPT;
     bool fits = message->parts >= 1 && message->parts <= RPC_REGISTRY_PARTS_MAX &&
                 message->part < message->parts && message->n_entries <= RPC_FUNCTIONS_NODE_MAX &&
-                message->n_removed <= REMOVED_NAMES_MAX && message->version > message->base_version;
+                message->n_removed <= REMOVED_NAMES_MAX && message->version > 0 &&
+                message->version >= message->base_version; /* equal: a pull found nothing new */
     if (fits) {
         *update_out = (struct registry_update){
             .boot_no = message->boot_no,

@@ -309,7 +309,7 @@ static void a_crash_resets_its_streams_and_loses_what_was_under_way(void **state
     sim_start(world, 1);
     assert_int_equal(seen_at(world, 1)->boot_no, 2);
     send_no(world, 0, 1, 3);
-    assert_true(sim_run(world, 200, NULL));
+    assert_true(sim_run(world, 1000, NULL));
     assert_int_equal(seen_at(world, 1)->frames_n, 1);
     assert_int_equal(seen_at(world, 1)->frames[0], 3);
     sim_free(world);
@@ -324,10 +324,65 @@ static void a_machine_without_power_is_noticed_only_by_waiting(void **state)
     assert_true(sim_run(world, 100, NULL));
     sim_power_off(world, 1);
     send_no(world, 0, 1, 1);
-    assert_true(sim_run(world, 10000, NULL));
+    assert_true(sim_run(world, 9000, NULL));
     assert_int_equal(seen_at(world, 0)->downs_n, 0);
-    assert_true(sim_run(world, 20000, NULL));
+    assert_true(sim_run(world, 11000, NULL));
     assert_int_equal(seen_at(world, 0)->downs_n, 1);
+    sim_free(world);
+}
+
+static void keep_alive_finds_a_dead_peer_on_a_link_without_traffic(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(17, 2, (struct sim_faults){0}, NULL);
+
+    send_no(world, 0, 1, 0);
+    assert_true(sim_run(world, 60000, NULL));
+    assert_int_equal(seen_at(world, 0)->downs_n, 0);
+    sim_power_off(world, 1);
+    assert_true(sim_run(world, 60000 + 9000, NULL));
+    assert_int_equal(seen_at(world, 0)->downs_n, 0);
+    assert_true(sim_run(world, 60000 + 21000, NULL));
+    assert_int_equal(seen_at(world, 0)->downs_n, 1);
+    sim_free(world);
+}
+
+static void keep_alive_bears_a_short_pause_and_not_a_long_one(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(18, 2, (struct sim_faults){0}, NULL);
+
+    send_no(world, 0, 1, 0);
+    assert_true(sim_run(world, 1000, NULL));
+    sim_pause(world, 1, 12000);
+    assert_true(sim_run(world, 60000, NULL));
+    assert_int_equal(seen_at(world, 0)->downs_n, 0);
+    sim_pause(world, 1, 40000);
+    assert_true(sim_run(world, 90000, NULL));
+    assert_int_equal(seen_at(world, 0)->downs_n, 1);
+    assert_int_equal(seen_at(world, 1)->downs_n, 0); /* asleep */
+    assert_true(sim_run(world, 101000, NULL));
+    assert_int_equal(seen_at(world, 1)->downs_n, 1);
+    sim_free(world);
+}
+
+static void frames_are_refused_while_openings_back_off(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(19, 2, (struct sim_faults){0}, NULL);
+
+    sim_crash(world, 1);
+    for (uint64_t i = 1; i <= 60; i++) { /* each second a try, or a refusal */
+        send_no(world, 0, 1, 0);
+        assert_true(sim_run(world, i * 1000, NULL));
+    }
+    assert_int_equal(seen_at(world, 0)->unreachable_n, 60);
+    assert_in_range(sim_bytes_sent(world, 0), 3 * (180 + 82), 12 * (180 + 82)); /* few SYNs */
+    sim_start(world, 1);
+    struct kith_node_id id = sim_node_id(sim_node_at(world, 1));
+    sim_connect(sim_node_at(world, 0), &id, 1); /* asked for: at once */
+    assert_true(sim_run(world, 60100, NULL));
+    assert_int_equal(seen_at(world, 0)->ups_n, 1);
     sim_free(world);
 }
 
@@ -346,7 +401,7 @@ static void a_rebooted_machine_resets_a_stream_it_does_not_know(void **state)
     assert_int_equal(seen_at(world, 0)->downs_n, 1);
     assert_int_equal(seen_at(world, 1)->frames_n, 0);
     send_no(world, 0, 1, 2);
-    assert_true(sim_run(world, 400, NULL));
+    assert_true(sim_run(world, 1000, NULL));
     assert_int_equal(seen_at(world, 1)->frames[0], 2);
     sim_free(world);
 }
@@ -560,6 +615,9 @@ int main(void)
         cmocka_unit_test(both_may_open_at_once),
         cmocka_unit_test(a_crash_resets_its_streams_and_loses_what_was_under_way),
         cmocka_unit_test(a_machine_without_power_is_noticed_only_by_waiting),
+        cmocka_unit_test(keep_alive_finds_a_dead_peer_on_a_link_without_traffic),
+        cmocka_unit_test(keep_alive_bears_a_short_pause_and_not_a_long_one),
+        cmocka_unit_test(frames_are_refused_while_openings_back_off),
         cmocka_unit_test(a_rebooted_machine_resets_a_stream_it_does_not_know),
         cmocka_unit_test(a_short_cut_delays_a_stream_and_a_long_one_breaks_it),
         cmocka_unit_test(a_pause_loses_nothing_but_time),
