@@ -180,6 +180,7 @@ take_fragment(struct frame_reader *reader, const struct frame_head *head, const 
         if (assembly == NULL)
             return fail(reader, KITH_E_PARSE, "a fragment of a frame that has not begun");
     }
+    assert(assembly != NULL);
     return grow_assembly(reader, assembly, head, body, len);
 }
 

@@ -16,14 +16,15 @@
 #include "net/frame.h"
 
 /* Plaintext of a record, less the room for a FRAME_REKEY at its end. */
-#define FILL_BYTES  (NET_RECORD_FILL_BYTES - FRAME_HEAD_BYTES)
+#define FILL_BYTES (NET_RECORD_FILL_BYTES - FRAME_HEAD_BYTES)
 /*
- * A large frame gives so many fragments before the next one has its turn: about a megabyte, so that the
- * receiver finishes it in memory that is still warm, while a 16 MiB frame holds no other up for long.
+ * A large frame gives so many fragments before the next one has its turn: about a megabyte, so that
+ * the receiver finishes it in memory that is still warm, while a 16 MiB frame holds no other up for
+ * long.
  */
 #define LARGE_RUN_FRAGMENTS 20
-#define TOTAL_BYTES 4 /* u32 total at the start of a first fragment */
-#define PARTS_MAX   5 /* fragment's head, two slices of a large frame, chunk, rekey */
+#define TOTAL_BYTES         4 /* u32 total at the start of a first fragment */
+#define PARTS_MAX           5 /* fragment's head, two slices of a large frame, chunk, rekey */
 
 static_assert(NET_FRAGMENT_BYTES + FRAME_HEAD_BYTES + TOTAL_BYTES < FILL_BYTES, "room for others");
 static_assert(FRAME_WHOLE_BYTES_MAX + FRAME_HEAD_BYTES <= 2 * FILL_BYTES, "at most two chunks");
@@ -161,10 +162,12 @@ static void put_bytes(struct frame_writer *writer, const void *data, size_t len)
 {
     const uint8_t *from = (const uint8_t *)data;
     struct frame_chunk *chunk = writer->last;
-    size_t n = FILL_BYTES - chunk->len;
+    size_t n;
 
     if (len == 0)
         return;
+    assert(chunk != NULL); /* make_room() made it */
+    n = FILL_BYTES - chunk->len;
     if (n > len)
         n = len;
     memcpy(chunk->data + chunk->len, from, n);

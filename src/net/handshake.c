@@ -15,9 +15,6 @@
 #define MESSAGE3_HEAD_BYTES 2
 
 static_assert(FIRST_BYTES <= HANDSHAKE_MESSAGE2_BYTES, "fits the inline input");
-static_assert(HANDSHAKE_MESSAGE3_BYTES_MAX ==
-                  MESSAGE3_HEAD_BYTES + MESSAGE3_BYTES_MIN + HELLO_BYTES_MAX,
-              "message 3");
 
 static int noise_begin(struct handshake *hs,
                        bool initiator,

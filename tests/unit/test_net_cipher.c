@@ -218,7 +218,7 @@ static void automatic_choice_goes_by_size(void **state)
     (void)state;
     if (!cipher_has(CIPHER_OPENSSL)) {
         assert_int_equal(cipher_init(&cipher, CIPHER_OPENSSL, key), KITH_E_UNSUPPORTED);
-        test_skip("built without libcrypto");
+        return; /* nothing to choose from */
     }
     assert_int_equal(cipher_init(&cipher, CIPHER_AUTO, key), 0);
     assert_string_equal(cipher_name(&cipher), "auto");

@@ -417,7 +417,7 @@ static void default_directory_follows_the_environment(void **state)
     char out[4096], tiny[4];
 
     (void)state;
-    assert_int_equal(setenv("HOME", "/home/u", 1), 0);
+    assert_int_equal(setenv("HOME", "/users/u", 1), 0);
     unsetenv("STATE_DIRECTORY");
     assert_int_equal(setenv("XDG_STATE_HOME", "/x/state", 1), 0);
     assert_int_equal(data_dir_default(out, sizeof out), 0);
@@ -430,7 +430,7 @@ static void default_directory_follows_the_environment(void **state)
     assert_int_equal(setenv("XDG_STATE_HOME", "relative", 1),
                      0); /* not valid by its specification */
     assert_int_equal(data_dir_default(out, sizeof out), 0);
-    assert_string_equal(out, geteuid() == 0 ? "/var/lib/kith" : "/home/u/.local/state/kith");
+    assert_string_equal(out, geteuid() == 0 ? "/var/lib/kith" : "/users/u/.local/state/kith");
 }
 
 #define case_in_dir(f) cmocka_unit_test_setup_teardown(f, begin, end)
