@@ -70,6 +70,8 @@ static void on_prepare(uv_prepare_t *handle)
         atomic_thread_fence(memory_order_seq_cst);
     } while (!node_queue_empty(&node->queue) && (atomic_store(&node->sleeping, false), true));
 
+    node->now_ns = 0;
+    node->now_unix_ms = 0;
     node->slept_at_n = node->work_n;
     if (node->work_n != node->work_seen_n) {
         node->work_seen_n = node->work_n;
@@ -112,6 +114,8 @@ static bool spin_phase(struct kith_node *node)
     if (now_ns >= end_ns || !spin_wanted(&node->spin, wait, now_ns))
         return false;
     for (unsigned polls = 1;; polls++) {
+        node->now_ns = 0;
+        node->now_unix_ms = 0;
         bool hit = uv_net_poll(node->net);
         hit |= node_drain(node);
         now_ns = node_now_ns();

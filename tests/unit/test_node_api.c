@@ -457,13 +457,24 @@ static void cancel_reaches_the_running_function(void **state)
     assert_int_equal(kith_unexport(nodes[1], "waits"), 0);
 }
 
+/* Does not look at its deadline, and is not done before it. */
+static int stubborn(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
+{
+    struct timespec nap = {.tv_nsec = 700000000};
+    (void)ctx;
+    (void)arg;
+    (void)len;
+    (void)user;
+    nanosleep(&nap, NULL);
+    return 0;
+}
+
 static void deadline_passes_while_the_function_runs(void **state)
 {
     struct kith_call_options options = soon();
 
     (void)state;
-    atomic_store(&waiting_started, 0);
-    offer(nodes[1], "slow", waits, 0);
+    offer(nodes[1], "slow", stubborn, 0);
     options.timeout_ms = 300;
     int r = kith_call(nodes[0], "slow", NULL, 0, &options, NULL);
     assert_int_equal(r, KITH_E_TIMEOUT);
