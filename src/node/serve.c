@@ -24,7 +24,7 @@ enum ctx_state {
 struct kith_ctx {
     struct node_request request; /* DONE crossing to the loop */
     struct worker_job job;
-    struct list link; /* in ctx_free */
+    struct kith_ctx *next_free;
     struct kith_node *node;
     struct rpc_serve *serve;
     kith_fn fn;
@@ -48,12 +48,10 @@ struct kith_ctx {
 
 static struct kith_ctx *ctx_take(struct kith_node *node)
 {
-    struct list *link = list_first(&node->ctx_free);
-    struct kith_ctx *ctx;
-    if (link != NULL) {
-        list_remove(link);
+    struct kith_ctx *ctx = node->ctx_free;
+    if (ctx != NULL) {
+        node->ctx_free = ctx->next_free;
         node->ctx_free_n--;
-        ctx = container_of(link, struct kith_ctx, link);
     } else {
         ctx = core_malloc(sizeof(*ctx));
         if (ctx == NULL)
@@ -72,16 +70,17 @@ static void ctx_give(struct kith_node *node, struct kith_ctx *ctx)
         core_free(ctx);
         return;
     }
-    list_prepend(&node->ctx_free, &ctx->link);
+    ctx->next_free = node->ctx_free;
+    node->ctx_free = ctx;
     node->ctx_free_n++;
 }
 
 void node_serve_deinit(struct kith_node *node)
 {
-    list_for_each_safe(it, &node->ctx_free)
-    {
-        list_remove(it);
-        core_free(container_of(it, struct kith_ctx, link));
+    while (node->ctx_free != NULL) {
+        struct kith_ctx *next = node->ctx_free->next_free;
+        core_free(node->ctx_free);
+        node->ctx_free = next;
     }
 }
 

@@ -284,6 +284,8 @@ static void begin(struct rpc_core *core, uint64_t now_ns, struct rpc_output *out
     core->again = false;
     if (!list_empty(&core->oversize))
         sessions_drop_oversize(core);
+    if (!list_empty(&core->sent))
+        sessions_settle_sent(core);
     if (!list_empty(&core->ended))
         calls_recycle(core);
     if (!list_empty(&core->retired))

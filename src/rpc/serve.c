@@ -17,6 +17,7 @@ void serves_init(struct rpc_core *core)
 {
     pool_init(&core->serves, sizeof(struct rpc_serve));
     list_init(&core->retired);
+    list_init(&core->sent);
     list_init(&core->ready);
     list_init(&core->ready_deferred);
     list_init(&core->live);

@@ -320,7 +320,31 @@ void session_result(struct rpc_core *core, struct rpc_serve *serve)
     if (serve->outcome == KITH_OUTCOME_NOT_EXECUTED)
         slot_of(serve)->refused = serve->code < 0 ? serve->code : KITH_E_NOT_EXECUTED;
     send_result(core, serve);
+    if ((serve->exported->desc.flags & KITH_FN_IDEMPOTENT) != 0) {
+        /* Decided at the next step, when it is known whether the channel took it. */
+        list_append(&core->sent, &serve->aged);
+        return;
+    }
     keep(core, serve);
+}
+
+/*
+ * Results of idempotent functions are not kept: a copy of the call may run it again. They would be
+ * the largest part of the memory that a call touches.
+ */
+void sessions_settle_sent(struct rpc_core *core)
+{
+    struct list *node;
+    while ((node = list_first(&core->sent)) != NULL) {
+        struct rpc_serve *serve = container_of(node, struct rpc_serve, aged);
+        list_remove(node);
+        if (list_linked(&serve->unsent)) {
+            keep(core, serve);
+            continue;
+        }
+        slot_of(serve)->again = true;
+        forget(core, serve);
+    }
 }
 
 void session_refuse(struct rpc_core *core, struct rpc_serve *serve, int code, const char *text)
@@ -579,7 +603,13 @@ int session_on_call(struct rpc_core *core, struct rpc_peer *peer, const struct r
         return 0;
     }
     if (head.no == slot->no) {
-        on_duplicate(core, peer, &head, slot);
+        if (slot->again) {
+            core->stats.duplicates++;
+            slot->again = false;
+            serve_call(core, session, &head, slot, event);
+        } else {
+            on_duplicate(core, peer, &head, slot);
+        }
         return 0;
     }
     bool history_lost = slot->no == 0 && session->partial && (head.flags & WIRE_CALL_RESEND) != 0;
@@ -612,5 +642,6 @@ int session_on_cancel(struct rpc_core *core, struct rpc_peer *peer, const uint8_
      */
     if (cancel.no > slot->no)
         *slot = (struct serve_slot){.no = cancel.no};
+    slot->again = false;
     return 0;
 }

@@ -17,6 +17,8 @@ int session_on_cancel(struct rpc_core *core,
                       size_t len);
 
 /* The result of @serve is set: sends it and keeps it for duplicates. */
+/* What was sent in the last step is let go of, or kept if the channel refused it. */
+void sessions_settle_sent(struct rpc_core *core);
 void session_result(struct rpc_core *core, struct rpc_serve *serve);
 /* @serve was queued and will not run. */
 void session_refuse(struct rpc_core *core, struct rpc_serve *serve, int code, const char *text);

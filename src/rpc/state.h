@@ -244,6 +244,7 @@ struct serve_slot {
     uint64_t no; /* newest call seen in this slot; 0: none */
     struct rpc_serve *serve;
     int32_t refused; /* not 0: it was refused with this code and never ran */
+    bool again;      /* it ran, and may run again: its function is idempotent, no result is kept */
 };
 
 struct session {
@@ -334,6 +335,7 @@ struct rpc_core {
 
     struct pool serves;
     struct list retired;
+    struct list sent;    /* idempotent serves whose result went out in this step (by aged) */
     struct list sessions;
     size_t sessions_n;
     uint64_t sessions_evicted;
