@@ -292,6 +292,7 @@ int node_rpc_open(struct kith_node *node)
 {
     struct rpc_config config = {
         .self = node->identity.id,
+        .self_name = node->name,
         .boot_no = node->boot_no,
         .seed = node_seed(),
         .body_bytes_max = (uint32_t)(node->arg_bytes_max > node->reply_bytes_max

@@ -263,6 +263,8 @@ void call_end(struct rpc_core *core,
         result->node_name = peer_name(core, peer);
     } else if (call->state == CALL_LOCAL) {
         result->node = core->config.self;
+        if (core->config.self_name != NULL)
+            result->node_name = core->config.self_name;
     } else if (call->tried_n > 0) {
         result->node = call->tried[(call->tried_n - 1) % CALL_TRIED_MAX];
         struct rpc_peer *last = mapid_find(&core->peers_by_id, &result->node);

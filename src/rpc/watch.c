@@ -282,7 +282,7 @@ report_here(struct rpc_core *core, const struct rpc_serve *serve, const uint8_t 
     *completion = (struct kith_completion){
         .fn = arena_text(core, "%s", serve->exported->desc.name), /* it may be withdrawn by now */
         .node = core->config.self,
-        .node_name = "",
+        .node_name = core->config.self_name != NULL ? core->config.self_name : "",
         .caller = serve->caller,
         .outcome = (enum kith_outcome)serve->outcome,
         .elapsed_ns = serve->done_ns - serve->started_ns,
