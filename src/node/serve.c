@@ -415,6 +415,13 @@ void node_ctx_refuse(struct kith_ctx *ctx, const char *text)
     end_with(ctx, KITH_OUTCOME_NOT_EXECUTED, KITH_E_NO_FUNCTION, text);
 }
 
+void node_export_set_parallel(struct kith_node *node, const char *name, uint32_t parallel)
+{
+    struct rpc_event event = {.type = RPC_PARALLEL,
+                              .u.parallel = {.name = name, .n = parallel}};
+    node_rpc_step_soon(node, &event);
+}
+
 /* ---- what the function may do ---- */
 
 /*

@@ -509,12 +509,15 @@ struct step_later {
 static void step_later_run(struct kith_node *node, struct node_request *request)
 {
     struct step_later *later = container_of(request, struct step_later, request);
-    later->event.u.name = later->name;
+    if (later->event.type == RPC_PARALLEL)
+        later->event.u.parallel.name = later->name;
+    else
+        later->event.u.name = later->name;
     node_rpc_step(node, &later->event);
     core_free(later);
 }
 
-/* An event that carries just a name, now or as soon as no step runs. */
+/* An event that carries a name, now or as soon as no step runs. */
 void node_rpc_step_soon(struct kith_node *node, struct rpc_event *event)
 {
     if (node->rpc_stepping == 0) {
@@ -526,6 +529,9 @@ void node_rpc_step_soon(struct kith_node *node, struct rpc_event *event)
         return;
     later->request.run = step_later_run;
     later->event = *event;
-    snprintf(later->name, sizeof(later->name), "%s", event->u.name);
+    snprintf(later->name,
+             sizeof(later->name),
+             "%s",
+             event->type == RPC_PARALLEL ? event->u.parallel.name : event->u.name);
     node_push(node, &later->request);
 }

@@ -152,6 +152,17 @@ void export_on_unexport(struct rpc_core *core, const char *name)
     export_settle(core, fn);
 }
 
+void export_on_parallel(struct rpc_core *core, const char *name, uint32_t n)
+{
+    struct rpc_export *fn = export_find(core, rpc_name_hash(name));
+    if (fn == NULL) {
+        core->out->code = KITH_E_NOT_FOUND;
+        return;
+    }
+    fn->desc.parallel = n;
+    export_ready(core, fn);
+}
+
 void exports_resume(struct rpc_core *core)
 {
     list_for_each_safe (node, &core->withdrawn) {

@@ -9,6 +9,7 @@
 void exports_deinit(struct rpc_core *core);
 void export_on_export(struct rpc_core *core, const struct kith_export *desc, void *user);
 void export_on_unexport(struct rpc_core *core, const char *name);
+void export_on_parallel(struct rpc_core *core, const char *name, uint32_t n);
 
 static inline struct rpc_export *export_find(const struct rpc_core *core, uint64_t hash)
 {

@@ -258,6 +258,9 @@ static int dispatch(struct rpc_core *core, const struct rpc_event *event)
     case RPC_UNEXPORT:
         export_on_unexport(core, event->u.name);
         return 0;
+    case RPC_PARALLEL:
+        export_on_parallel(core, event->u.parallel.name, event->u.parallel.n);
+        return 0;
     case RPC_WATCH_ON:
         watch_on(core, event->u.name);
         return 0;

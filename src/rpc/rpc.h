@@ -59,6 +59,7 @@ enum rpc_event_type {
     RPC_PEER_REGISTRY, /* u.registry: its registry version as heard with membership */
     RPC_EXPORT,        /* u.export_fn; the result is in out->code and out->export_out */
     RPC_UNEXPORT,      /* u.name */
+    RPC_PARALLEL,      /* u.parallel: how many calls of a function run at once from now on */
     RPC_WATCH_ON,      /* u.name: report completions of it from everywhere */
     RPC_WATCH_OFF,     /* u.name */
     RPC_BOOT,          /* u.boot_no: our own was raised before anything was served */
@@ -136,6 +137,10 @@ struct rpc_event {
             const struct kith_export *desc; /* copied */
             void *user;                     /* the driver's, on the export */
         } export_fn;
+        struct {
+            const char *name;
+            uint32_t n; /* 0: no own limit */
+        } parallel;
         const char *name;
         uint64_t boot_no;
     } u;
