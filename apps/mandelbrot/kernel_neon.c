@@ -6,8 +6,8 @@
 /* Keeps the groups of one step apart: mixing them would take more registers than exist. */
 #define SIMD_PIN(a, b) __asm__ volatile("" : "+w"(a), "+w"(b))
 
-#define SIMD_LANES  2
-#define SIMD_GROUPS 8
+#define SIMD_LANES         2
+#define SIMD_GROUPS        8
 #define SIMD_EACH_GROUP(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 typedef double vec __attribute__((vector_size(16)));

@@ -82,14 +82,10 @@ static int scalar_count(const struct mandel_points *points, uint32_t *counts, do
     for (uint32_t y = 0; y < points->height; y++) {
         for (uint32_t x = 0; x < points->width; x++) {
             size_t i = (size_t)y * points->width + x;
-            counts[i] = points->shortcuts ? point_with_shortcuts(points->re[x],
-                                                                 points->im[y],
-                                                                 points->iterations,
-                                                                 &norms[i])
-                                          : mandel_point(points->re[x],
-                                                         points->im[y],
-                                                         points->iterations,
-                                                         &norms[i]);
+            counts[i] = points->shortcuts ? point_with_shortcuts(points->re[x], points->im[y],
+                                                                 points->iterations, &norms[i])
+                                          : mandel_point(points->re[x], points->im[y],
+                                                         points->iterations, &norms[i]);
             steps += counts[i] ? counts[i] : points->iterations;
             if (steps < SCALAR_CANCEL_STEPS)
                 continue;
@@ -125,5 +121,5 @@ static bool scalar_usable(void)
     return true;
 }
 
-const struct mandel_kernel mandel_kernel_scalar = {
-    "scalar", scalar_usable, scalar_count, simd_shade};
+const struct mandel_kernel mandel_kernel_scalar = {"scalar", scalar_usable, scalar_count,
+                                                   simd_shade};

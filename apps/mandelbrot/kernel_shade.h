@@ -3,8 +3,8 @@
  *
  * The includer defines SIMD_LANES, the vector types vec (double), ivec (int64_t), cvec (uint32_t)
  * and svec (uint16_t) of that many lanes, mask, vec_less() and vec_select(). Only additions and
- * multiplications of doubles are used, one rounding each and in one order, so the shades are the same
- * bits on every processor; libm is not, hence the logarithm here.
+ * multiplications of doubles are used, one rounding each and in one order, so the shades are the
+ * same bits on every processor; libm is not, hence the logarithm here.
  */
 #ifndef MANDELBROT_KERNEL_SHADE_H
 #define MANDELBROT_KERNEL_SHADE_H

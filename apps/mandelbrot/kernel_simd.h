@@ -7,8 +7,8 @@
  * The second half iterates survivors in blocks of SIMD_BLOCK steps without any check: six
  * operations a step, SIMD_GROUPS independent vectors of them in flight so that none waits for
  * the last. Only at the end of a block it looks who is out. For those the block is taken back: the
- * state from before it moves to the late batch, where it is done again step by step, which finds the
- * exact count. Their lanes are filled from the queue at once, so a slow point holds up nobody.
+ * state from before it moves to the late batch, where it is done again step by step, which finds
+ * the exact count. Their lanes are filled from the queue at once, so a slow point holds up nobody.
  *
  * Why looking at the end is enough: with |c| <= 2 a point outside |z| = 2 only grows, and rounding
  * cannot bring it back as long as |c| stays a little below 2 (from |z| > 2 - 1e-15 follows
@@ -18,7 +18,8 @@
  *
  * The includer defines SIMD_LANES, SIMD_GROUPS, the types vec, ivec, cvec, svec, mask (of
  * SIMD_LANES lanes) and the primitives vec_twice_plus, vec_bounded (norm <= 4, false for nan),
- * vec_equal, vec_less, vec_select, mask_and, mask_bits and ivec_count (n + 1 where the mask is set).
+ * vec_equal, vec_less, vec_select, mask_and, mask_bits and ivec_count (n + 1 where the mask is
+ * set).
  */
 #ifndef MANDELBROT_KERNEL_SIMD_H
 #define MANDELBROT_KERNEL_SIMD_H
@@ -54,7 +55,8 @@ struct simd_batch {
     unsigned bounded[SIMD_BATCH_GROUPS]; /* after the run: a bit for each lane still inside */
 };
 
-/* Survivors under way, SIMD_LANES to a vector; slot s is lane s % SIMD_LANES of group s / SIMD_LANES. */
+/* Survivors under way, SIMD_LANES to a vector; slot s is lane s % SIMD_LANES of group s /
+ * SIMD_LANES. */
 struct simd_slots {
     vec zr[SIMD_GROUPS]; /* as of the last block that was kept */
     vec zi[SIMD_GROUPS];
@@ -71,26 +73,25 @@ struct simd_slots {
 };
 
 struct simd_run {
-    const struct mandel_points *points;
-    uint32_t *counts;
-    double *norms;
-    uint32_t steps_first; /* steps of the first pass; the rest is whole blocks */
-    uint32_t blocks;      /* blocks after it */
-    uint32_t blocks_asked;    /* since cancellation was last looked at */
-    uint32_t blocks_unmarked; /* since the cycle marks were last looked at */
-
     struct simd_slots slots;
+    struct simd_batch late; /* points that escape within the next block */
 
     double queue_zr[SIMD_QUEUE]; /* survivors waiting for a slot; last in, first out */
     double queue_zi[SIMD_QUEUE];
     double queue_cr[SIMD_QUEUE];
     double queue_ci[SIMD_QUEUE];
     uint32_t queue_index[SIMD_QUEUE];
-    uint32_t queue_n;
-
-    struct simd_batch late; /* points that escape within the next block */
     uint32_t late_index[SIMD_BATCH];
+    uint32_t queue_n;
     uint32_t late_n;
+
+    const struct mandel_points *points;
+    uint32_t *counts;
+    double *norms;
+    uint32_t steps_first;     /* steps of the first pass; the rest is whole blocks */
+    uint32_t blocks;          /* blocks after it */
+    uint32_t blocks_asked;    /* since cancellation was last looked at */
+    uint32_t blocks_unmarked; /* since the cycle marks were last looked at */
 };
 
 /* Lane @slot of an array of vectors, as a number of its own. */
@@ -213,7 +214,8 @@ static void slot_fill(struct simd_run *run, unsigned slot)
         ci = run->queue_ci[i];
         slots->index[slot] = run->queue_index[i];
         slots->left[slot] = run->blocks;
-        slots->mark_left[slot] = run->blocks > SIMD_MARK_BLOCKS ? run->blocks - SIMD_MARK_BLOCKS : 0;
+        slots->mark_left[slot] =
+            run->blocks > SIMD_MARK_BLOCKS ? run->blocks - SIMD_MARK_BLOCKS : 0;
         slots->idle &= ~(UINT64_C(1) << slot);
     }
     *lane_of(slots->zr, slot) = zr;
@@ -238,8 +240,8 @@ static void slot_fill(struct simd_run *run, unsigned slot)
     slots->ahead_zi[g] = zi##g;
 
 /*
- * The hot loop: one block from the kept state to the state ahead. A function of its own and each group
- * in variables of its own, because no compiler keeps arrays in registers reliably.
+ * The hot loop: one block from the kept state to the state ahead. A function of its own and each
+ * group in variables of its own, because no compiler keeps arrays in registers reliably.
  */
 static __attribute__((noinline)) void slots_block(struct simd_slots *slots)
 {
@@ -282,11 +284,8 @@ static inline uint64_t slots_cycle(const struct simd_slots *slots)
  * @kept_out says how many those were. Returns the slots that escaped in the one after; @cycle_out
  * has those that closed a cycle in it.
  */
-static inline __attribute__((always_inline)) uint64_t slots_run(struct simd_slots *slots,
-                                                                uint32_t blocks,
-                                                                bool cycles,
-                                                                uint32_t *kept_out,
-                                                                uint64_t *cycle_out)
+static inline __attribute__((always_inline)) uint64_t slots_run(
+    struct simd_slots *slots, uint32_t blocks, bool cycles, uint32_t *kept_out, uint64_t *cycle_out)
 {
     uint64_t escaped = 0;
     uint64_t cycle = 0;
@@ -371,11 +370,11 @@ static void slots_fill_idle(struct simd_run *run)
  * Iterates survivors: until the queue is empty and a slot idle, or with @drain until all are done.
  * Returns 0 or KITH_E_CANCELED.
  */
-static inline __attribute__((always_inline)) int survivors_run(struct simd_run *run,
-                                                               bool drain,
-                                                               bool cycles)
+static inline __attribute__((always_inline)) int
+survivors_run(struct simd_run *run, bool drain, bool cycles)
 {
-    const uint64_t all_idle = SIMD_SLOTS == 64 ? UINT64_MAX : (UINT64_C(1) << (SIMD_SLOTS % 64)) - 1;
+    const uint64_t all_idle =
+        SIMD_SLOTS == 64 ? UINT64_MAX : (UINT64_C(1) << (SIMD_SLOTS % 64)) - 1;
 
     for (;;) {
         uint32_t kept;
@@ -411,7 +410,8 @@ static int survivors(struct simd_run *run, bool drain)
 }
 
 /* Those of @batch that are still inside after the first pass wait for the second half. */
-static void queue_push(struct simd_run *run, struct simd_batch *batch, int g, unsigned set, uint32_t index)
+static void
+queue_push(struct simd_run *run, struct simd_batch *batch, int g, unsigned set, uint32_t index)
 {
     for (; set; set &= set - 1) {
         unsigned lane = (unsigned)__builtin_ctz(set);
@@ -445,7 +445,8 @@ static inline unsigned group_inside(vec cr, vec ci)
 }
 
 /* Counts the SIMD_BATCH points at @re, in row @y, of which @n (from @index on) are real. */
-static void first_pass(struct simd_run *run, const double *re, uint32_t y, uint32_t n, uint32_t index)
+static void
+first_pass(struct simd_run *run, const double *re, uint32_t y, uint32_t n, uint32_t index)
 {
     struct simd_batch batch;
     unsigned inside[SIMD_BATCH_GROUPS];
@@ -501,8 +502,7 @@ static int simd_count(const struct mandel_points *points, uint32_t *counts, doub
     run.steps_first = points->iterations;
     run.blocks = 0;
     if (points->iterations > SIMD_FIRST_STEPS) {
-        run.steps_first =
-            SIMD_FIRST_STEPS + (points->iterations - SIMD_FIRST_STEPS) % SIMD_BLOCK;
+        run.steps_first = SIMD_FIRST_STEPS + (points->iterations - SIMD_FIRST_STEPS) % SIMD_BLOCK;
         run.blocks = (points->iterations - run.steps_first) / SIMD_BLOCK;
     }
     run.slots.idle = 0;

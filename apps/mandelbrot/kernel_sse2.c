@@ -7,8 +7,8 @@
 /* Keeps the groups of one step apart: mixing them would take more registers than exist. */
 #define SIMD_PIN(a, b) __asm__ volatile("" : "+x"(a), "+x"(b))
 
-#define SIMD_LANES  2
-#define SIMD_GROUPS 5
+#define SIMD_LANES         2
+#define SIMD_GROUPS        5
 #define SIMD_EACH_GROUP(X) X(0) X(1) X(2) X(3) X(4)
 
 typedef double vec __attribute__((vector_size(16)));
@@ -59,5 +59,5 @@ static inline ivec ivec_count(mask m, ivec n)
 
 #include "kernel_simd.h"
 
-const struct mandel_kernel mandel_kernel_sse2 = {
-    "sse2", mandel_x86_has_sse2, simd_count, simd_shade};
+const struct mandel_kernel mandel_kernel_sse2 = {"sse2", mandel_x86_has_sse2, simd_count,
+                                                 simd_shade};

@@ -1,6 +1,4 @@
 /* The kernels of x86-64, and the only place that asks which instructions the processor has. */
-#include "kernel.h"
-
 #include "kernel_x86.h"
 
 bool mandel_x86_has_avx2(void)

@@ -37,7 +37,8 @@ static const struct region regions[] = {
     {"257 iterations", -0.75, 0.0, 3.0, 129, 65, 257},
     {"seahorse valley", -0.7436438870371587, 0.13182590420531198, 0.01, 192, 128, 5000},
     {"seahorse valley, deep", -0.7436438870371587, 0.13182590420531198, 1e-9, 64, 64, 20000},
-    {"at the end of double precision", -0.7436438870371587, 0.13182590420531198, 1e-14, 40, 40, 65535},
+    {"at the end of double precision", -0.7436438870371587, 0.13182590420531198, 1e-14, 40, 40,
+     65535},
     {"elephant valley", 0.2925, 0.0149, 0.01, 96, 96, 4000},
     {"needle", -1.9, 0.0, 0.2, 301, 9, 3000},
     {"tip of the needle", -2.0, 0.0, 1e-6, 65, 65, 2000},
@@ -73,7 +74,8 @@ struct result {
 
 static struct result result_new(size_t n)
 {
-    struct result r = {malloc(n * sizeof(*r.counts)), malloc(n * sizeof(*r.norms)), malloc(n * sizeof(*r.shades)), n};
+    struct result r = {malloc(n * sizeof(*r.counts)), malloc(n * sizeof(*r.norms)),
+                       malloc(n * sizeof(*r.shades)), n};
 
     assert_non_null(r.counts);
     assert_non_null(r.norms);
@@ -132,31 +134,43 @@ static void axes(const struct region *region, double *re, double *im)
 
 static bool same_double(double a, double b)
 {
-    return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof(a)) == 0;
+    uint64_t a_bits, b_bits;
+
+    memcpy(&a_bits, &a, sizeof(a));
+    memcpy(&b_bits, &b, sizeof(b));
+    return (isnan(a) && isnan(b)) || a_bits == b_bits;
 }
 
-static void compare(const struct region *region, const struct mandel_kernel *kernel, bool shortcuts,
-                    const double *re, const double *im, const struct result *want)
+static void compare(const struct region *region,
+                    const struct mandel_kernel *kernel,
+                    bool shortcuts,
+                    const double *re,
+                    const double *im,
+                    const struct result *want)
 {
     struct result got = result_new(want->n);
-    struct mandel_points points = {
-        .re = re, .im = im, .width = region->width, .height = region->height,
-        .iterations = region->iterations, .shortcuts = shortcuts};
+    struct mandel_points points = {.re = re,
+                                   .im = im,
+                                   .width = region->width,
+                                   .height = region->height,
+                                   .iterations = region->iterations,
+                                   .shortcuts = shortcuts};
 
     assert_int_equal(kernel->count(&points, got.counts, got.norms), 0);
     for (size_t i = 0; i < want->n; i++) {
         if (got.counts[i] != want->counts[i] ||
             (want->counts[i] && !same_double(got.norms[i], want->norms[i])))
-            fail_msg("%s, kernel %s%s: point %zu (%.17g, %.17g) counts %u norm %a, should be %u norm %a",
-                     region->name, kernel->name, shortcuts ? " with shortcuts" : "", i,
-                     re[i % region->width], im[i / region->width], got.counts[i], got.norms[i],
-                     want->counts[i], want->norms[i]);
+            fail_msg(
+                "%s, kernel %s%s: point %zu (%.17g, %.17g) counts %u norm %a, should be %u norm %a",
+                region->name, kernel->name, shortcuts ? " with shortcuts" : "", i,
+                re[i % region->width], im[i / region->width], got.counts[i], got.norms[i],
+                want->counts[i], want->norms[i]);
     }
     kernel->shade(got.counts, got.norms, got.n, got.shades);
     for (size_t i = 0; i < want->n; i++) {
         if (got.shades[i] != want->shades[i])
-            fail_msg("%s, kernel %s: point %zu has shade %u, should be %u",
-                     region->name, kernel->name, i, got.shades[i], want->shades[i]);
+            fail_msg("%s, kernel %s: point %zu has shade %u, should be %u", region->name,
+                     kernel->name, i, got.shades[i], want->shades[i]);
         assert_int_equal(got.shades[i] == 0, want->counts[i] == 0);
     }
     result_free(&got);
@@ -174,7 +188,8 @@ static void every_kernel_counts_as_the_plain_loop(void **state)
         assert_non_null(im);
         axes(region, re, im);
         for (size_t i = 0; i < want.n; i++)
-            plain(re[i % region->width], im[i / region->width], region->iterations, &want.counts[i], &want.norms[i]);
+            plain(re[i % region->width], im[i / region->width], region->iterations, &want.counts[i],
+                  &want.norms[i]);
         mandel_kernel_scalar.shade(want.counts, want.norms, want.n, want.shades);
         for (size_t k = 0; k < mandel_kernels_n; k++) {
             if (!mandel_kernels[k]->usable())
@@ -199,14 +214,19 @@ static void random_regions_agree(void **state)
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             unit[i] = (double)(seed >> 11) / 9007199254740992.0;
         }
-        struct region region = {"random", -2.2 + 3.2 * unit[0], -1.3 + 2.6 * unit[1],
-                                pow(10, -12 * unit[2]), 1 + (uint32_t)(unit[3] * 97),
-                                1 + (uint32_t)(unit[0] * 61), 1 + (uint32_t)(unit[1] * 700)};
+        struct region region = {"random",
+                                -2.2 + 3.2 * unit[0],
+                                -1.3 + 2.6 * unit[1],
+                                pow(10, -12 * unit[2]),
+                                1 + (uint32_t)(unit[3] * 97),
+                                1 + (uint32_t)(unit[0] * 61),
+                                1 + (uint32_t)(unit[1] * 700)};
         double re[128], im[128];
         struct result want = result_new((size_t)region.width * region.height);
         axes(&region, re, im);
         for (size_t i = 0; i < want.n; i++)
-            plain(re[i % region.width], im[i / region.width], region.iterations, &want.counts[i], &want.norms[i]);
+            plain(re[i % region.width], im[i / region.width], region.iterations, &want.counts[i],
+                  &want.norms[i]);
         mandel_kernel_scalar.shade(want.counts, want.norms, want.n, want.shades);
         for (size_t k = 0; k < mandel_kernels_n; k++) {
             if (!mandel_kernels[k]->usable())
@@ -226,8 +246,9 @@ static void no_point_known_to_be_inside_escapes(void **state)
     for (int i = 0; i < 4000; i++) {
         double angle = 2 * 3.14159265358979323846 * i / 4000;
         for (int side = 0; side < 8; side++) {
+            const int digits = 3 + side / 2 * 2;
             /* both outlines, approached from inside and outside down to 1e-9 */
-            double shrink = 1 + (side % 2 ? 1 : -1) * pow(10, -3 - 2 * (side / 2));
+            double shrink = 1 + (side % 2 ? 1 : -1) * pow(10, -digits);
             double mu_re = shrink * cos(angle), mu_im = shrink * sin(angle);
             double cardioid_re = mu_re / 2 - (mu_re * mu_re - mu_im * mu_im) / 4;
             double cardioid_im = mu_im / 2 - mu_re * mu_im / 2;
@@ -290,9 +311,13 @@ static void a_cancelled_count_ends_early(void **state)
     (void)state;
     for (size_t k = 0; k < mandel_kernels_n; k++) {
         int asked = 0;
-        struct mandel_points points = {.re = re, .im = im, .width = 64, .height = 64,
+        struct mandel_points points = {.re = re,
+                                       .im = im,
+                                       .width = 64,
+                                       .height = 64,
                                        .iterations = 1000000000, /* minutes, all inside */
-                                       .cancelled = cancel_after_a_while, .user = &asked};
+                                       .cancelled = cancel_after_a_while,
+                                       .user = &asked};
         if (!mandel_kernels[k]->usable())
             continue;
         if (!strcmp(mandel_kernels[k]->name, "scalar"))

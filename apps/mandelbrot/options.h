@@ -1,0 +1,25 @@
+/* The command line of kith-mandelbrot. */
+#ifndef MANDELBROT_OPTIONS_H
+#define MANDELBROT_OPTIONS_H
+
+#include "tile.h"
+
+struct options {
+    const char *out; /* borrowed from argv, as all text here */
+    struct mandel_view view;
+    uint32_t tile;
+    uint32_t threads; /* of --serial; 0: one for each processor */
+    const char *kernel;
+    const char *agent;
+    bool serial;
+    bool tint;
+    bool json;
+};
+
+/*
+ * Parses @argv. Returns -1 if there is something to draw, otherwise the exit code of what has been
+ * said already: 0 after help, 2 after a usage error.
+ */
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif
