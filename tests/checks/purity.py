@@ -21,7 +21,7 @@ FORBIDDEN = re.compile(r"""^(
     send | sendto | sendm?msg | recv | recvfrom | recvm?msg | getaddrinfo | getnameinfo |
     [gs]etsockopt | poll | ppoll | p?select | epoll_.* |
     clock_.* | gettimeofday | time | times | ftime | nanosleep | u?sleep | alarm |
-    timer_.* | [gs]etitimer |
+    timer_(create|settime|gettime|delete|getoverrun) | timerfd_.* | [gs]etitimer |
     getrandom | getentropy | randombytes.* | rand | rand_r | srand | random | srandom |
     [delmns]rand48 | [jl]rand48 | arc4random.* | crypto_(?!.*seed_keypair).*_keypair | crypto_.*_keygen | RAND_.* |
     pthread_.* | sem_.* | thrd_.* | mtx_.* | cnd_.* | fork | vfork | exec[vl].* | posix_spawn.* |

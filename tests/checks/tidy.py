@@ -60,7 +60,9 @@ def line_problems(path, text):
             yield f"{path}:{no}: a tab"
         if str(path) in EXEMPT:
             continue
-        if MACHINE_PATH.search(line):
+        machine = MACHINE_PATH.search(line)
+        # A test may make up whose home it is.
+        if machine and not (path.parts[0] == "tests" and machine[1].startswith("home/")):
             yield f"{path}:{no}: a path of some machine"
         if PACKAGE_HOST.search(line):
             yield f"{path}:{no}: a host of packages"
