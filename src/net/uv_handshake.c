@@ -171,6 +171,8 @@ static void adopt(struct uvn_stream *stream)
     }
     uvn_stream_opened(stream);
     uvn_peer_opened(net, peer);
+    /* A fresh window; what the writer holds already will be counted against it there. */
+    chan->tx_window = NET_BULK_WINDOW_BYTES - (int64_t)chan->writer.queued;
     if (stream->initiator)
         uvn_peer_worked(peer, &stream->remote);
     if (chan->parked != NULL)

@@ -68,33 +68,19 @@ void uvn_handshake_counted(struct uv_net *net, struct uvn_stream *stream)
     net->handshakes_n++;
 }
 
-/* libuv does not offer another connection before this one is taken, so taking it is tried again. */
-static void take(struct uv_net *net);
-
-void uvn_accept_due(struct uvn_timer *timer)
+static void stranger(struct uv_net *net, int fd, const struct sockaddr *from)
 {
-    take(container_of(timer, struct uv_net, accept_timer));
-}
-
-static void take(struct uv_net *net)
-{
+    uint8_t ephemeral_sk[NOISE_KEY_BYTES];
     struct uvn_stream *stream = uvn_stream_new(net);
     if (stream == NULL) {
-        uvn_timer_set(net, &net->accept_timer, uvn_now_ms() + 100);
+        close(fd);
         return;
     }
-    if (uv_accept((uv_stream_t *)&net->listener, (uv_stream_t *)&stream->tcp) != 0) {
-        uvn_stream_close(stream, "accept failed");
+    if (!uvn_addr_from(&stream->remote, from) || uv_tcp_open(&stream->tcp, fd) != 0) {
+        close(fd);
+        uvn_stream_close(stream, "a connection that cannot be used");
         return;
     }
-    struct sockaddr_storage name;
-    int name_len = sizeof(name);
-    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&name, &name_len) != 0 ||
-        !uvn_addr_from(&stream->remote, (const struct sockaddr *)&name)) {
-        uvn_stream_close(stream, "gone before it was accepted");
-        return;
-    }
-    uint8_t ephemeral_sk[NOISE_KEY_BYTES];
     randombytes_buf(ephemeral_sk, sizeof(ephemeral_sk));
     stream->state = UVN_HANDSHAKE;
     stream->hs = core_calloc(1, sizeof(*stream->hs));
@@ -113,24 +99,58 @@ static void take(struct uv_net *net)
 }
 
 /*
- * Out of descriptors, libuv gives up its spare one for a moment to accept and close what waits, so
- * the loop does not run hot on a listener that is always ready; accepting goes on by itself when
- * descriptors are free again. What is left to do here is to say it.
+ * Out of descriptors (or memory of the kernel). The listener stays ready, so polling it on would
+ * run hot: it is paused for a moment. Whoever waits is not left hanging: the spare descriptor takes
+ * one connection and closes it. (libuv's own listener does likewise, but loops for ever if another
+ * thread catches its spare one.)
  */
-static void on_connection(uv_stream_t *listener, int status)
+static void accept_failed(struct uv_net *net, int error)
+{
+    char held[24];
+    if (uvn_log_pass(net, UVN_LOG_ACCEPT, held))
+        log_error(net->log, "net", "a connection could not be accepted", "cause", strerror(error),
+                  "help", "raise the limit of open files (ulimit -n, LimitNOFILE=)", "held", held,
+                  NULL);
+    if (net->spare_fd >= 0) {
+        close(net->spare_fd);
+        int fd = uvn_os_accept(net->listen_fd, NULL, NULL);
+        if (fd >= 0)
+            close(fd);
+        net->spare_fd = uvn_os_spare();
+    }
+    uv_poll_stop(&net->listener);
+    uvn_timer_set(net, &net->accept_timer, uvn_now_ms() + UVN_ACCEPT_PAUSE_MS);
+}
+
+static void on_connection(uv_poll_t *listener, int status, int events)
 {
     struct uv_net *net = listener->data;
-    char held[24];
-    if (net->closing)
+    (void)events;
+    if (status != 0)
         return;
-    if (status == 0) {
-        take(net);
+    for (unsigned i = 0; i < UVN_ACCEPTS_TURN_MAX && !net->closing; i++) {
+        struct sockaddr_storage from;
+        socklen_t from_len = sizeof(from);
+        int fd = uvn_os_accept(net->listen_fd, (struct sockaddr *)&from, &from_len);
+        if (fd >= 0) {
+            stranger(net, fd, (const struct sockaddr *)&from);
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return;
+        if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+            continue;
+        accept_failed(net, errno);
         return;
     }
-    if (uvn_log_pass(net, UVN_LOG_ACCEPT, held))
-        log_error(net->log, "net", "a connection could not be accepted", "cause",
-                  uv_strerror(status), "help",
-                  "raise the limit of open files (ulimit -n, LimitNOFILE=)", "held", held, NULL);
+}
+
+void uvn_accept_due(struct uvn_timer *timer)
+{
+    struct uv_net *net = container_of(timer, struct uv_net, accept_timer);
+    if (net->spare_fd < 0)
+        net->spare_fd = uvn_os_spare();
+    (void)uv_poll_start(&net->listener, UV_READABLE, on_connection);
 }
 
 /* ---- sockets ---- */
@@ -152,7 +172,7 @@ static void pair_close(struct pair *pair)
 
 static int socket_new(int family, int type)
 {
-    int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = uvn_os_socket(family, type);
     int one = 1, zero = 0;
     if (fd < 0)
         return -1;
@@ -232,6 +252,33 @@ static int listen_failed(const char *text, const union uvn_addr *addr, int error
     return kith_fail_with(KITH_E_IO, "listen on %s: %s", text, strerror(-error));
 }
 
+/* Takes both sockets over, also on failure. */
+static int handles_start(struct uv_net *net, const union uvn_addr *addr, struct pair *pair)
+{
+    net->bound = *addr;
+    net->udp_v6 = addr->sa.sa_family == AF_INET6;
+    net->listener.data = net;
+    net->udp.data = net;
+    int r = uv_poll_init_socket(net->loop, &net->listener, pair->tcp);
+    if (r != 0) {
+        pair_close(pair);
+        return kith_fail_with(KITH_E_IO, "listening socket: %s", uv_strerror(r));
+    }
+    net->listen_fd = pair->tcp;
+    net->spare_fd = uvn_os_spare();
+    net->handles_n += 2;
+    (void)uv_udp_init_ex(net->loop, &net->udp, UV_UDP_RECVMMSG);
+    /* These fail only for want of memory, or if the descriptors were no sockets. */
+    r = uv_udp_open(&net->udp, pair->udp);
+    if (r != 0)
+        close(pair->udp);
+    if (r == 0)
+        r = uvn_udp_start(net);
+    if (r == 0)
+        r = uv_poll_start(&net->listener, UV_READABLE, on_connection);
+    return r == 0 ? 0 : kith_fail_with(KITH_E_IO, "listening sockets: %s", uv_strerror(r));
+}
+
 int uvn_listen(struct uv_net *net, const char *listen_text, uint16_t port_kept)
 {
     char host[256];
@@ -253,23 +300,5 @@ int uvn_listen(struct uv_net *net, const char *listen_text, uint16_t port_kept)
     if (r != 0)
         return listen_failed(listen_text, &addr, r);
 
-    uv_tcp_init(net->loop, &net->listener);
-    uv_udp_init_ex(net->loop, &net->udp, UV_UDP_RECVMMSG);
-    net->handles_n += 2;
-    net->listener.data = net;
-    net->udp.data = net;
-    net->bound = addr;
-    net->udp_v6 = addr.sa.sa_family == AF_INET6;
-    /* These fail only for a descriptor that is no socket, or without memory for epoll's table. */
-    r = uv_tcp_open(&net->listener, pair.tcp);
-    if (r == 0)
-        r = uv_udp_open(&net->udp, pair.udp);
-    if (r == 0)
-        r = uv_listen((uv_stream_t *)&net->listener, LISTEN_BACKLOG, on_connection);
-    if (r == 0)
-        r = uvn_udp_start(net);
-    if (r != 0)
-        log_error(net->log, "net", "the listening sockets do not work", "cause", uv_strerror(r),
-                  NULL);
-    return 0;
+    return handles_start(net, &addr, &pair);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -147,6 +148,7 @@ static void on_check(uv_check_t *handle)
 static void on_prepare(uv_prepare_t *handle)
 {
     struct uv_net *net = handle->data;
+    net->turn++;
     uvn_settle(net);
     if (!net->closing)
         uvn_flush_all(net);
@@ -278,6 +280,7 @@ static int buffers_make(struct uv_net *net)
 static void net_free(struct uv_net *net)
 {
     uvn_peers_free(net);
+    uvn_forgotten_free(net);
     mapid_deinit(&net->peers);
     map64_deinit(&net->hints);
     map64_deinit(&net->dh_keys);
@@ -374,11 +377,15 @@ int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config)
     int r = buffers_make(net);
     if (r == 0)
         r = uvn_listen(net, config->listen, config->port_kept);
-    if (r != 0) {
+    if (r != 0 && net->handles_n == 0) {
         net_free(net);
         return r;
     }
     hooks_start(net);
+    if (r != 0) {
+        uv_net_close(net, NULL, NULL); /* it goes when the loop has closed its handles */
+        return r;
+    }
     *net_out = net;
     return 0;
 }
@@ -423,7 +430,11 @@ void uv_net_close(struct uv_net *net, void (*closed)(void *user), void *user)
     net->closed = closed;
     net->closed_user = user;
     uvn_dials_close(net);
+    uv_poll_stop(&net->listener);
     uv_close((uv_handle_t *)&net->listener, on_closed);
+    close(net->listen_fd);
+    if (net->spare_fd >= 0)
+        close(net->spare_fd);
     uv_close((uv_handle_t *)&net->udp, on_closed);
     uv_close((uv_handle_t *)&net->check, on_closed);
     uv_close((uv_handle_t *)&net->prepare, on_closed);

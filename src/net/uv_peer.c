@@ -200,6 +200,9 @@ static int peer_new(struct uv_net *net,
         peer_free(net, peer);
         return kith_fail_with(KITH_E_MEMORY, "peer table: out of memory");
     }
+    struct uvn_forgotten *forgotten = mapid_find(&net->forgotten, id);
+    if (forgotten != NULL)
+        peer->boot = forgotten->boot;
     *peer_out = peer;
     return 0;
 }
@@ -238,6 +241,46 @@ void uv_net_seen_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no
         peer->boot.boot_no = boot_no;
 }
 
+void uvn_peer_heard(struct uv_peer *peer)
+{
+    uint64_t soon = uvn_now_ms() + UVN_BACKOFF_WAIT_MS;
+    if (peer->dial_next_ms > soon)
+        peer->dial_next_ms = soon;
+}
+
+/* Keeps what protects from replays. Of more than the limit some go, which costs only that
+ * protection. */
+static void remember_forgotten(struct uv_net *net, struct uv_peer *peer)
+{
+    if (peer->dgram == NULL)
+        return;
+    if (net->forgotten.n >= UVN_FORGOTTEN_MAX) {
+        struct kith_node_id id = {{0}};
+        for (size_t i = 0; i < net->forgotten.cap; i++)
+            if (net->forgotten.slots[i].value != NULL)
+                id = net->forgotten.slots[i].key;
+        core_free(mapid_remove(&net->forgotten, &id));
+    }
+    struct uvn_forgotten *forgotten = core_calloc(1, sizeof(*forgotten));
+    if (forgotten == NULL)
+        return;
+    forgotten->boot = peer->boot;
+    forgotten->dgram = *peer->dgram;
+    if (mapid_set(&net->forgotten, &peer->id, forgotten) != 0)
+        core_free(forgotten);
+}
+
+void uvn_forgotten_free(struct uv_net *net)
+{
+    size_t at = 0;
+    struct uvn_forgotten *forgotten;
+    while ((forgotten = mapid_next(&net->forgotten, &at)) != NULL) {
+        dgram_peer_wipe(&forgotten->dgram);
+        core_free(forgotten);
+    }
+    mapid_deinit(&net->forgotten);
+}
+
 static void peer_detach(struct uv_net *net, struct uv_peer *peer, const char *reason)
 {
     list_for_each_safe (at, &net->streams) {
@@ -272,6 +315,7 @@ void uv_net_forget(struct uv_net *net, struct uv_peer *peer)
         net->open_peers_n--;
     }
     list_remove(&peer->drain_link);
+    remember_forgotten(net, peer);
     mapid_remove(&net->peers, &peer->id);
     peer_free(net, peer);
 }

@@ -60,7 +60,13 @@
 /* An orderly end waits so long for the peer's own end. */
 #define UVN_LINGER_MS 3000
 /* A peer unused for so long may be closed when more than NET_PEERS_OPEN_IDLE_MAX are open. */
-#define UVN_IDLE_MS       10000
+#define UVN_IDLE_MS 10000
+/* Connections taken in one turn, so that a flood of them leaves the loop to the peers. */
+#define UVN_ACCEPTS_TURN_MAX 64
+/* Without descriptors nothing is accepted for so long. */
+#define UVN_ACCEPT_PAUSE_MS 100
+/* Forgotten peers whose replay windows are kept, for the case that they are learned again. */
+#define UVN_FORGOTTEN_MAX 1024
 #define UVN_LOG_PERIOD_MS 60000
 /* Blocks of large frames are given back after one to two of these without any. */
 #define UVN_BLOCKS_MS 2000
@@ -144,6 +150,8 @@ struct uvn_stream {
     struct frame_chunk *partial; /* beginning of a record (or of the handshake's rest) */
     uint64_t rx_ms;              /* loop time of the last read */
     uint64_t ping_ms;
+    uint64_t rx_turn;     /* net->turn of the last read, */
+    size_t rx_turn_bytes; /* and what was read in it */
     uint32_t credit_used; /* bulk bytes consumed and not yet returned */
     int64_t rx_window;    /* bulk bytes the peer may still send */
 
@@ -203,6 +211,15 @@ struct uv_peer {
     uint64_t boot_answer_ms; /* no BOOT answer before */
 };
 
+/*
+ * What must outlive a forgotten peer: without the window and the boot a datagram of before could be
+ * played again once it is learned anew.
+ */
+struct uvn_forgotten {
+    struct boot_seen boot;
+    struct dgram_peer dgram;
+};
+
 /* ---- a dial: all addresses of somebody raced for one stream ---- */
 
 #define UVN_CANDIDATES_MAX (2 * NET_ADDRESSES_PER_PEER_MAX)
@@ -246,7 +263,9 @@ struct uv_net {
     struct uv_net_events events;
     void *user;
 
-    uv_tcp_t listener;
+    uv_poll_t listener;
+    int listen_fd;
+    int spare_fd; /* given up for a moment when there are no others */
     uv_udp_t udp;
     union uvn_addr bound;
     bool udp_v6; /* the socket is dual-stack: IPv4 goes out mapped */
@@ -260,8 +279,9 @@ struct uv_net {
     unsigned requests_n; /* address look-ups under way */
 
     struct mapid peers;
-    struct map64 hints;   /* datagram hint to peer */
-    struct map64 dh_keys; /* first bytes of the X25519 key to peer */
+    struct mapid forgotten; /* of struct uvn_forgotten */
+    struct map64 hints;     /* datagram hint to peer */
+    struct map64 dh_keys;   /* first bytes of the X25519 key to peer */
     struct list open_peers;
     unsigned open_peers_n;
     unsigned open_peers_max, open_peers_idle_max; /* NET_PEERS_OPEN_*; tests set less */
@@ -276,6 +296,7 @@ struct uv_net {
     struct list drains;    /* peers whose queue may have drained */
     struct uvn_stream *hot[UVN_HOT_MAX];
     unsigned polls;
+    uint64_t turn; /* of the loop */
     struct list dials;
     struct list dials_waiting;
     unsigned dials_waiting_n;
@@ -332,6 +353,8 @@ void uvn_peer_worked(struct uv_peer *peer, const union uvn_addr *addr);
 /* A proven boot: true and streams of older boots closed, or false if it is stale. */
 bool uvn_peer_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no, uint64_t instance);
 void uvn_peer_opened(struct uv_net *net, struct uv_peer *peer); /* has an open stream now */
+void uvn_peer_heard(struct uv_peer *peer); /* a sign of life outside of streams: less back-off */
+void uvn_forgotten_free(struct uv_net *net);
 void uvn_peer_used(struct uv_net *net, struct uv_peer *peer);
 /* Makes room for one more open peer: false if all are busy. */
 bool uvn_peer_room(struct uv_net *net, const struct uv_peer *peer);
@@ -449,6 +472,9 @@ void uvn_udp_boot(struct uv_peer *peer, uint64_t boot_no);
 
 /* ---- uv_os_*.c: what differs between systems ---- */
 
+int uvn_os_socket(int family, int type); /* close-on-exec, non-blocking; as socket() */
+int uvn_os_accept(int fd, struct sockaddr *from, socklen_t *from_len); /* likewise; as accept() */
+int uvn_os_spare(void); /* a descriptor that stands for nothing, or -1 */
 void uvn_os_tcp_options(uv_os_fd_t fd, unsigned user_timeout_ms);
 
 #endif

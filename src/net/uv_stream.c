@@ -458,10 +458,21 @@ void uvn_stream_resume(struct uvn_stream *stream)
         (void)uvn_stream_keep(stream, chunk->data + used, chunk->len - used);
 }
 
+/*
+ * libuv reads on as long as the buffer comes back full: with a fast sender that would be megabytes
+ * while others wait. No buffer ends it (UV_ENOBUFS); what is left is offered again in the next
+ * turn.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *into)
 {
+    struct uvn_stream *stream = handle->data;
     (void)suggested;
-    *into = uvn_stream_rx(handle->data);
+    if (stream->rx_turn != stream->net->turn) {
+        stream->rx_turn = stream->net->turn;
+        stream->rx_turn_bytes = 0;
+    }
+    *into =
+        stream->rx_turn_bytes < UVN_TURN_BYTES_MAX ? uvn_stream_rx(stream) : uv_buf_init(NULL, 0);
 }
 
 /* The other end closed, or the connection broke. */
@@ -484,12 +495,14 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *from)
     struct uvn_stream *stream = handle->data;
     struct uv_net *net = stream->net;
     (void)from;
-    if (n == 0 || stream->state == UVN_CLOSED)
+    if (n == 0 || n == UV_ENOBUFS || stream->state == UVN_CLOSED)
         return;
-    if (n > 0)
+    if (n > 0) {
+        stream->rx_turn_bytes += (size_t)n;
         uvn_stream_received(stream, (size_t)n);
-    else
+    } else {
         lost(stream, n);
+    }
     uvn_settle(net);
 }
 

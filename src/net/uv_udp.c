@@ -37,6 +37,15 @@ static int keys(struct uv_net *net, struct uv_peer *peer)
     struct dgram_peer *dgram = core_calloc(1, sizeof(*dgram));
     if (dgram == NULL)
         return KITH_E_MEMORY;
+    struct uvn_forgotten *forgotten = mapid_remove(&net->forgotten, &peer->id);
+    if (forgotten != NULL) {
+        *dgram = forgotten->dgram;
+        dgram_peer_boot(dgram, peer->boot.boot_no);
+        sodium_memzero(forgotten, sizeof(*forgotten));
+        core_free(forgotten);
+        peer->dgram = dgram;
+        return 0;
+    }
     int r = dgram_peer_init(dgram, net->identity, net->cluster, &peer->id, peer->dh_pk,
                             peer->boot.boot_no, uv_hrtime());
     if (r != 0) {
@@ -154,6 +163,9 @@ received(struct uv_net *net, const union uvn_addr *from, const uint8_t *data, si
     net->stats.datagrams_in++;
     peer->udp = *from;
     peer->udp_silent = 0;
+    /* It is there: sends may wait for the next attempt instead of being refused. */
+    if (peer->dial_next_ms != 0)
+        uvn_peer_heard(peer);
     if (dgram.boot_no > peer->boot.boot_no)
         (void)uvn_peer_boot(net, peer, dgram.boot_no, 0);
     /* What the old boot left open is told to be closed before the new one is heard. */

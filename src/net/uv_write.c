@@ -295,10 +295,15 @@ static void on_written(uv_write_t *request, int status)
     stream->wire = NULL;
     if (stream->state == UVN_CLOSED)
         return;
-    if (status < 0)
+    if (status < 0) {
         uvn_stream_close(stream, uv_strerror(status));
-    else
+    } else {
+        /* A full socket that takes bytes again is a sign of life: on a slow path a PING may take
+         * long. */
+        stream->rx_ms = uv_now(net->loop);
+        stream->pinged = false;
         uvn_stream_flush(stream);
+    }
     uvn_settle(net);
 }
 

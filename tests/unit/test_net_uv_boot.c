@@ -114,6 +114,37 @@ static void replayed_and_changed_datagrams_are_dropped(void **state)
     raw_close(tap);
 }
 
+static void forgetting_a_peer_opens_no_door_to_replays(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
+    uint16_t port;
+    int tap = raw_udp(&port), n;
+    uint8_t bytes[1500];
+    char address[64];
+    (void)state;
+    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port);
+    struct uv_peer *to_b = lab_learn(a, b, address);
+    uv_net_seen_boot(a->net, to_b, 1);
+    (void)lab_learn(b, a, NULL);
+    assert_int_equal(uv_net_send_datagram(a->net, to_b, "once", 4), 0);
+    LAB_WAIT(&lab, (n = raw_read(tap, bytes, sizeof(bytes))) > 0);
+    raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
+    LAB_WAIT(&lab, b->datagrams == 1);
+    uv_net_forget(b->net, lab_peer(b, a));
+    raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
+    LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 1);
+    assert_int_equal(uv_peer_boot_no(lab_learn(b, a, NULL)), 1);
+    raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
+    LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 2);
+    assert_int_equal(b->datagrams, 1);
+    /* And what A sends next still gets through. */
+    assert_int_equal(uv_net_send_datagram(a->net, to_b, "next", 4), 0);
+    LAB_WAIT(&lab, (n = raw_read(tap, bytes, sizeof(bytes))) > 0);
+    raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
+    LAB_WAIT(&lab, b->datagrams == 2);
+    raw_close(tap);
+}
+
 static void datagrams_of_an_earlier_life_are_dropped(void **state)
 {
     struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
@@ -250,6 +281,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(datagrams_travel_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(first_datagram_makes_the_boots_known, setup, teardown),
         cmocka_unit_test_setup_teardown(replayed_and_changed_datagrams_are_dropped, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(forgetting_a_peer_opens_no_door_to_replays, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(datagrams_of_an_earlier_life_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restored_snapshot_bumps_its_boot_and_gets_in, setup,

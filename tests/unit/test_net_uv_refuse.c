@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -243,6 +245,40 @@ static void silent_connections_end_at_the_deadline(void **state)
     raw_close(listener);
 }
 
+static void without_descriptors_it_says_so_and_goes_on_afterwards(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
+    struct rlimit limit, low;
+    uint8_t answer[8];
+    int fds[8];
+    (void)state;
+    struct uv_peer *peer = lab_learn(b, a, NULL);
+    assert_int_equal(lab_send(b, peer, NET_RPC, 1, 64), 0);
+    LAB_WAIT(&lab, a->frames_n == 1);
+    for (int i = 0; i < 8; i++)
+        fds[i] = raw_connect(uv_net_port(a->net), 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    /* Everything below the lowest free number is taken. */
+    int free_fd = dup(0);
+    assert_true(free_fd > 0);
+    raw_close(free_fd);
+    low.rlim_cur = (rlim_t)free_fd;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    /* They are closed, not left hanging; the loop does not run hot; peers do not notice. */
+    for (int i = 0; i < 8; i++)
+        LAB_WAIT(&lab, raw_read(fds[i], answer, sizeof(answer)) == -1);
+    assert_int_equal(lines_with(a, "ulimit"), 1);
+    assert_int_equal(lab_send(b, peer, NET_RPC, 2, 64), 0);
+    LAB_WAIT(&lab, a->frames_n == 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    lab_dial(b, a->address);
+    LAB_WAIT(&lab, b->dials_done == 1);
+    assert_int_equal(b->dial_status, 0);
+    for (int i = 0; i < 8; i++)
+        raw_close(fds[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(garbage_is_closed_in_silence, setup, teardown),
         cmocka_unit_test_setup_teardown(full_handshake_table_evicts_the_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(one_address_may_not_fill_the_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_descriptors_it_says_so_and_goes_on_afterwards,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(silent_connections_end_at_the_deadline, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
