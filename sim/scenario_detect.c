@@ -96,7 +96,8 @@ const struct scenario scenario_member_crash = {
 
 /*
  * What docs/protocols/member.md promises: a round of probes until the dead one's turn comes, the
- * probe itself, the whole suspicion (max / 2 for up to three nodes, max above), and a gossip round.
+ * probe itself, the whole suspicion (max / 2 for up to three nodes, max above), and the last echo to
+ * one that few accuse, which is slower where several went at once.
  */
 static uint64_t small_bound_ms(enum member_profile profile, size_t nodes_n)
 {
@@ -105,7 +106,7 @@ static uint64_t small_bound_ms(enum member_profile profile, size_t nodes_n)
     uint64_t probe = interval_ms[profile];
     uint64_t suspicion_max = 6 * 4 * probe;
 
-    return 2 * nodes_n * probe + (nodes_n <= 3 ? suspicion_max / 2 : suspicion_max) + 1000;
+    return 2 * nodes_n * probe + (nodes_n <= 3 ? suspicion_max / 2 : suspicion_max) + 3 * probe;
 }
 
 /* Of @n nodes @dead lose power at once: when the last of the others knows of the last of them. */

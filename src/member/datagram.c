@@ -113,7 +113,7 @@ static void on_message(struct member_core *core, struct incoming *in, const stru
         probe_on_request(core, &in->from, msg);
         return;
     case MSG_NACK:
-        probe_on_nack(core, msg->seq);
+        probe_on_nack(core, &in->from, msg->seq);
         return;
     case MSG_RELAY_ACK:
         if (in->node != NULL)

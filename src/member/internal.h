@@ -27,11 +27,12 @@
 /* At or above this health score a node may suspect but not confirm (protocols 5.3). */
 #define HEALTH_NO_CONFIRM 4
 /*
- * ... for so long: a node that still hears nobody then is alone, and says so. That all others went at
- * once is the less likely the more they are, so it waits longer among many.
+ * ... for this times the square of the nodes, at most an hour: a node that still hears nobody then is
+ * alone, and says so. That all others went at once is the less likely the more they are: 6 s among 5,
+ * 25 s among 10, 40 minutes among 100.
  */
-#define CONFIRM_HOLD_PER_NODE_MS (10 * 1000)
-#define CONFIRM_HOLD_MAX_MS      (15 * 60 * 1000)
+#define CONFIRM_HOLD_MS     250
+#define CONFIRM_HOLD_MAX_MS (60 * 60 * 1000)
 /* New suspicions that one node takes up in a second (protocols 5.3; consul#5567). */
 #define SUSPICIONS_PER_S 5
 /* A program that went is forgotten after this. */
@@ -120,6 +121,8 @@ struct tomb {
     struct gossip_item *gossip;
 };
 
+#define PROBE_RELAYS_MAX 16
+
 enum probe_phase { PROBE_IDLE, PROBE_DIRECT, PROBE_INDIRECT };
 
 struct probe {
@@ -128,8 +131,10 @@ struct probe {
     uint32_t seq;
     uint64_t sent_us;
     uint64_t round_end_ms;
-    uint32_t nacks_expected;
+    uint32_t relays_n; /* asked with a nack wanted */
     uint32_t nacks;
+    struct kith_node_id relays[PROBE_RELAYS_MAX];
+    bool relay_answered[PROBE_RELAYS_MAX];
     bool resent; /* the answer is no sample of the round trip then */
 };
 
@@ -399,7 +404,7 @@ void probe_timer(struct member_core *core);
 void probe_forget(struct member_core *core, const struct mnode *node);
 void probe_lag(struct member_core *core);
 void probe_on_ack(struct member_core *core, struct mnode *from, uint32_t seq, bool relayed);
-void probe_on_nack(struct member_core *core, uint32_t seq);
+void probe_on_nack(struct member_core *core, const struct kith_node_id *from, uint32_t seq);
 void probe_on_request(struct member_core *core,
                       const struct kith_node_id *from,
                       const struct msg *request);

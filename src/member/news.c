@@ -3,6 +3,7 @@
  * within a boot the higher n; at equal n FAILED beats SUSPECT beats ALIVE; LEFT, signed by the node
  * itself, beats everything of its boot.
  */
+#include "core/mutant.h"
 #include "member/internal.h"
 
 void news_told(struct member_core *core, struct mnode *node, enum member_change change, const char *reason)
@@ -18,7 +19,7 @@ void news_told(struct member_core *core, struct mnode *node, enum member_change 
 void news_refute(struct member_core *core, uint64_t n)
 {
     struct mnode *self = core->self;
-    if (core->leaving)
+    if (core->leaving || MUTANT(MEMBER_NO_REFUTE))
         return;
     if (n >= self->pub.incarnation) {
         self->pub.incarnation = n + 1;

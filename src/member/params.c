@@ -62,7 +62,7 @@ static bool config_is_sound(const struct member_config *config)
            config->echo_interval_ms <= INTERVAL_MS_MAX &&
            config->echo_limit_ms <= INTERVAL_MS_MAX && config->suspicion_alpha >= 2 &&
            config->suspicion_alpha <= MEMBER_ACCUSERS_MAX + 1 && config->suspicion_beta <= 100 &&
-           config->health_max <= 64 && config->indirect_k <= 16 && config->gossip_fanout <= 16;
+           config->health_max <= 64 && config->indirect_k <= PROBE_RELAYS_MAX && config->gossip_fanout <= 16;
 }
 
 int params_fill(struct member_config *config)

@@ -115,7 +115,7 @@ static void send_direct(struct member_core *core)
     uint64_t wait_ms = timeout_ms(core, probe->target) * scale(core);
     probe->phase = PROBE_DIRECT;
     probe->nacks = 0;
-    probe->nacks_expected = 0;
+    probe->relays_n = 0;
     probe->sent_us = core->now_us;
     probe->round_end_ms = core->now_ms + core->config.probe_interval_ms * scale(core);
     probe_ping(core, probe->target, probe->seq);
@@ -138,17 +138,19 @@ static void begin_round(struct member_core *core)
 static void go_indirect(struct member_core *core)
 {
     struct probe *probe = &core->probe;
-    struct mnode *relays[16];
+    struct mnode *relays[PROBE_RELAYS_MAX];
     uint64_t left_ms = probe->round_end_ms - core->now_ms;
     size_t n = table_random_n(core, relays, core->config.indirect_k, probe->target, NULL, false);
     struct msg msg = {.type = MSG_PING_REQ, .seq = probe->seq, .id = probe->target->pub.id};
     if (!core->config.lifeguard_off) {
         /* Early enough for a nack to be here in time (Lifeguard IV-A: at 80 %). */
         msg.value = left_ms * 4 / 5;
-        probe->nacks_expected = (uint32_t)n;
+        probe->relays_n = (uint32_t)n;
     }
     for (size_t i = 0; i < n; i++) {
         struct packet packet;
+        probe->relays[i] = relays[i]->pub.id;
+        probe->relay_answered[i] = false;
         if (!packet_begin(core, &packet, &relays[i]->pub.id))
             break;
         packet_put(core, &packet, &msg);
@@ -161,17 +163,31 @@ static void go_indirect(struct member_core *core)
     core_timer_set(core, &core->probe_timer, probe->round_end_ms);
 }
 
+/* ... or they are gone as well: one of them is looked at next. */
+static void look_at_silent_relay(struct member_core *core)
+{
+    const struct probe *probe = &core->probe;
+    for (uint32_t i = 0; i < probe->relays_n; i++) {
+        struct mnode *node = table_find(core, &probe->relays[i]);
+        if (probe->relay_answered[i] || node == NULL || node->pub.status != KITH_STATUS_ALIVE)
+            continue;
+        table_probe_next(core, node);
+        return;
+    }
+}
+
 static void round_failed(struct member_core *core)
 {
     struct probe *probe = &core->probe;
     struct mnode *target = probe->target;
-    uint32_t missing = probe->nacks_expected - probe->nacks;
+    uint32_t missing = probe->relays_n - probe->nacks;
     core->stats.probe_failures++;
     probe->phase = PROBE_IDLE;
     probe->target = NULL;
     /* Relays that did not even say no: perhaps it is us who hear nothing. */
     health_add(core, (int)missing);
     suspect_own(core, target);
+    look_at_silent_relay(core);
 }
 
 void probe_timer(struct member_core *core)
@@ -244,11 +260,18 @@ void probe_on_ack(struct member_core *core, struct mnode *from, uint32_t seq, bo
     relay->used = false;
 }
 
-void probe_on_nack(struct member_core *core, uint32_t seq)
+void probe_on_nack(struct member_core *core, const struct kith_node_id *from, uint32_t seq)
 {
     struct probe *probe = &core->probe;
-    if (probe->phase == PROBE_INDIRECT && probe->seq == seq && probe->nacks < probe->nacks_expected)
+    if (probe->phase != PROBE_INDIRECT || probe->seq != seq)
+        return;
+    for (uint32_t i = 0; i < probe->relays_n; i++) {
+        if (probe->relay_answered[i] || !id_equal(&probe->relays[i], from))
+            continue;
+        probe->relay_answered[i] = true;
         probe->nacks++;
+        return;
+    }
 }
 
 void probe_on_request(struct member_core *core,

@@ -151,7 +151,7 @@ void suspect_failed(struct member_core *core, struct mnode *node, uint64_t n, co
 
 static bool may_not_confirm(const struct member_core *core, const struct suspicion *suspicion)
 {
-    uint64_t hold_ms = core_n(core) * CONFIRM_HOLD_PER_NODE_MS;
+    uint64_t hold_ms = (uint64_t)core_n(core) * core_n(core) * CONFIRM_HOLD_MS;
     if (hold_ms > CONFIRM_HOLD_MAX_MS)
         hold_ms = CONFIRM_HOLD_MAX_MS;
     return core->health >= HEALTH_NO_CONFIRM && core->now_ms - suspicion->started_ms < hold_ms;

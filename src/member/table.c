@@ -314,15 +314,13 @@ static void here_remove(struct member_core *core, struct mnode *node)
 
 void table_probe_next(struct member_core *core, struct mnode *node)
 {
-    if (node->here_at == 0 || core->here_cursor >= core->here_n)
+    if (node->here_at == 0)
         return;
     size_t at = node->here_at - 1;
-    if (at < core->here_cursor) {
+    /* One of the done comes back before the cursor; so does any at the end of a round. */
+    if (at < core->here_cursor)
         core->here_cursor--;
-        here_swap(core, at, core->here_cursor);
-    } else {
-        here_swap(core, at, core->here_cursor);
-    }
+    here_swap(core, at, core->here_cursor);
 }
 
 struct mnode *table_random(struct member_core *core,
