@@ -106,7 +106,7 @@ static uint64_t small_bound_ms(enum member_profile profile, size_t nodes_n)
     uint64_t probe = interval_ms[profile];
     uint64_t suspicion_max = 6 * 4 * probe;
 
-    return 2 * nodes_n * probe + (nodes_n <= 3 ? suspicion_max / 2 : suspicion_max) + 3 * probe;
+    return 2 * nodes_n * probe + (nodes_n <= 3 ? suspicion_max / 2 : suspicion_max) + 4 * probe;
 }
 
 /* Of @n nodes @dead lose power at once: when the last of the others knows of the last of them. */

@@ -1,6 +1,6 @@
 /*
- * What arrives in a datagram. It is decoded and its signatures are checked before any of it is acted
- * on; then the messages are taken in order, and at most one datagram goes back.
+ * What arrives in a datagram. It is decoded and its signatures are checked before any of it is
+ * acted on; then the messages are taken in order, and at most one datagram goes back.
  */
 #include "member/internal.h"
 
@@ -85,21 +85,20 @@ static void on_failed(struct member_core *core, struct incoming *in, const struc
                              in->node != NULL ? in->node->pub.shown_name : "?"));
 }
 
-static void on_facts(struct member_core *core, struct incoming *in, const struct msg *msg)
+static void on_facts(struct member_core *core, struct incoming *in, struct msg *msg)
 {
     struct claim claim = {
         .record = &msg->u.record,
         .n = msg->n,
         .registry_version = msg->value,
         .status = KITH_STATUS_ALIVE,
-        .teller = in->from,
     };
     news_facts(core, &claim, NEWS_GOSSIP);
     if (in->node == NULL)
         in->node = table_find(core, &in->from);
 }
 
-static void on_message(struct member_core *core, struct incoming *in, const struct msg *msg)
+static void on_message(struct member_core *core, struct incoming *in, struct msg *msg)
 {
     switch (msg->type) {
     case MSG_PING:
@@ -194,16 +193,18 @@ static bool facts_overdue(const struct member_core *core, const struct mnode *no
            (!node->record_current && core->now_ms - node->pub.status_since_ms >= FACTS_MS);
 }
 
-static bool signatures_hold(struct member_core *core, struct msg *msgs, int n)
+/* Of the records that are news: are they whole, and signed by their node? */
+static bool records_hold(struct member_core *core, struct msg *msgs, int n)
 {
     for (int i = 0; i < n; i++) {
-        struct record *record = &msgs[i].u.record;
+        struct facts_record *record = &msgs[i].u.record;
         if (msgs[i].type != MSG_FACTS)
             continue;
-        record->verified = false;
         if (id_equal(&record->id, &core->config.self) || !news_is_new(core, record, msgs[i].n))
             continue;
-        if (!record_verify(record, &core->config.crypto)) {
+        if (facts_decode(record, record->data, record->len) != 0)
+            return false;
+        if (!facts_verify(record, &core->config.crypto)) {
             core->stats.bad_signatures++;
             return false;
         }
@@ -220,15 +221,16 @@ int datagram_in(struct member_core *core, const struct member_event *event)
     if (id_equal(&event->id, &core->config.self))
         return 0;
     int n = wire_decode(msgs, event->data, event->len);
-    if (n < 0 || !signatures_hold(core, msgs, n)) {
+    if (n < 0 || !records_hold(core, msgs, n)) {
         core->stats.bad_messages++;
         return KITH_E_CORRUPT;
     }
     struct incoming in = {.from = event->id};
     if (!news_contact(core, &event->id, event->boot_no, &in.node))
         return 0; /* of a life that is over */
-    in.outcast = in.node != NULL && !in.node->remembered &&
-                 (in.node->pub.status == KITH_STATUS_FAILED || in.node->pub.status == KITH_STATUS_LEFT);
+    in.outcast =
+        in.node != NULL && !in.node->remembered &&
+        (in.node->pub.status == KITH_STATUS_FAILED || in.node->pub.status == KITH_STATUS_LEFT);
     for (int i = 0; i < n; i++)
         on_message(core, &in, &msgs[i]);
     if (in.node == NULL)

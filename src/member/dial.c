@@ -1,9 +1,9 @@
 /*
  * Finding others: seeds, and nodes that were here once. Both for ever.
  *
- * A seed is dialled unless the node that answered there is here: at once, then after 1, 2, 4 ... s up
- * to reconnect_interval. Nodes that failed (and remembered ones, after a power cut) are tried one
- * each reconnect_interval; while we are alone, in batches, with growing pauses between passes.
+ * A seed is dialled unless the node that answered there is here: at once, then after 1, 2, 4 ... s
+ * up to reconnect_interval. Nodes that failed (and remembered ones, after a power cut) are tried
+ * one each reconnect_interval; while we are alone, in batches, with growing pauses between passes.
  * Every pause is jittered, so that a cluster that comes up at once does not knock in step.
  */
 #include "core/error.h"
@@ -127,7 +127,8 @@ void dial_link_up(struct member_core *core, const struct kith_node_id *id, const
 
 /* ---- nodes that were here ---- */
 
-/* By its id, where the channel knows which address worked; every other time whoever is there now. */
+/* By its id, where the channel knows which address worked; every other time whoever is there now.
+ */
 static void try_again(struct member_core *core, struct mnode *node)
 {
     const struct member_known_facts *facts = &node->pub.facts;

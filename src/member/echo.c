@@ -57,8 +57,9 @@ void echo_timer(struct member_core *core, struct mnode *node)
         return;
     }
     core->stats.probe_failures++;
-    suspect_failed(core, node, node->pub.incarnation,
-                   core_text(core, "no answer to an echo within %u ms", core->config.echo_limit_ms));
+    suspect_failed(
+        core, node, node->pub.incarnation,
+        core_text(core, "no answer to an echo within %u ms", core->config.echo_limit_ms));
 }
 
 void echo_on_ack(struct member_core *core, struct mnode *from, uint32_t seq)

@@ -44,7 +44,8 @@ void gossip_drop_item(struct member_core *core, struct gossip_item *item)
         item->node->gossip[item->slot] = NULL;
     else
         item->tomb->gossip = NULL;
-    if (item->node == core->self && item->slot == GOSSIP_FACTS && core->leaving && !core->left_told) {
+    if (item->node == core->self && item->slot == GOSSIP_FACTS && core->leaving &&
+        !core->left_told) {
         core->left_told = true;
         core_act(core, MEMBER_TOLD_LEAVE);
     }
@@ -130,7 +131,10 @@ bool packet_put(struct member_core *core, struct packet *packet, const struct ms
     return true;
 }
 
-void packet_put_seq(struct member_core *core, struct packet *packet, enum msg_type type, uint32_t seq)
+void packet_put_seq(struct member_core *core,
+                    struct packet *packet,
+                    enum msg_type type,
+                    uint32_t seq)
 {
     struct msg msg;
     msg.type = type;
@@ -255,8 +259,8 @@ void packet_send(struct member_core *core, struct packet *packet)
 }
 
 /*
- * The next ones round the table, which stands in random order: random enough, and in a small cluster
- * each item surely gets to all.
+ * The next ones round the table, which stands in random order: random enough, and in a small
+ * cluster each item surely gets to all.
  */
 static size_t choose_targets(struct member_core *core, struct mnode **targets)
 {

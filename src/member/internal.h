@@ -6,7 +6,7 @@
  *     news.c     what a claim about a node changes echo.c     detector = echo
  *     gossip.c   the queue of news, datagrams      datagram.c what arrives in a datagram
  *     sync.c     push-pull                         dial.c     seeds and nodes to be found again
- *     params.c   profiles and formulas             record.c, wire.c  bytes
+ *     params.c   profiles and formulas             facts.c, wire.c  bytes
  *
  * Cost: an event touches a bounded number of nodes and O(log n) of a timer heap. Scans of the table
  * happen per push-pull only.
@@ -27,9 +27,9 @@
 /* At or above this health score a node may suspect but not confirm (protocols 5.3). */
 #define HEALTH_NO_CONFIRM 4
 /*
- * ... for this times the square of the nodes, at most an hour: a node that still hears nobody then is
- * alone, and says so. That all others went at once is the less likely the more they are: 6 s among 5,
- * 25 s among 10, 40 minutes among 100.
+ * ... for this times the square of the nodes, at most an hour: a node that still hears nobody then
+ * is alone, and says so. That all others went at once is the less likely the more they are: 6 s
+ * among 5, 25 s among 10, 40 minutes among 100.
  */
 #define CONFIRM_HOLD_MS     250
 #define CONFIRM_HOLD_MAX_MS (60 * 60 * 1000)
@@ -38,7 +38,7 @@
 /* A program that went is forgotten after this. */
 #define PROGRAM_TOMBSTONE_MS (60 * 1000)
 /* Up to so many nodes a push-pull carries the whole table, above it digests. */
-#define SYNC_WHOLE_MAX 32
+#define SYNC_WHOLE_MAX   32
 #define GOSSIP_SENDS_MAX 24 /* 4 * ceil(log10(MEMBER_NODES_MAX + 1)) and some */
 
 enum timer_kind {
@@ -85,24 +85,24 @@ struct suspicion {
 /* A node; what others may see of it comes first. */
 struct mnode {
     struct member pub;
-    uint8_t *block;           /* pointers to addresses, then the record */
-    const uint8_t *record;    /* in block; NULL if not signed (remembered) */
+    uint8_t *block;        /* pointers to addresses, then the record */
+    const uint8_t *record; /* in block; NULL if not signed (remembered) */
     uint32_t record_len;
     uint8_t record_flags;
-    bool record_current;      /* the record is of pub.boot_no */
-    bool remembered;          /* from the peer cache, not yet met in this life */
-    bool sync_owed;           /* its link came up and we did not ask: its HELLO makes us */
-    char *own_shown;          /* shown name with its number, or NULL: facts.name */
-    uint32_t all_at;          /* place in all[] */
-    uint32_t here_at;         /* place in here[] + 1; 0: not alive or suspect, or self */
-    struct timer timer;       /* suspicion, echo or end of the tombstone, as its status says */
+    bool record_current;         /* the record is of pub.boot_no */
+    bool remembered;             /* from the peer cache, not yet met in this life */
+    bool sync_owed;              /* its link came up and we did not ask: its HELLO makes us */
+    char *own_shown;             /* shown name with its number, or NULL: facts.name */
+    uint32_t all_at;             /* place in all[] */
+    uint32_t here_at;            /* place in here[] + 1; 0: not alive or suspect, or self */
+    struct timer timer;          /* suspicion, echo or end of the tombstone, as its status says */
     struct suspicion *suspicion; /* while suspect */
     struct gossip_item *gossip[GOSSIP_SLOTS];
-    struct list gone_link;    /* in failed or left; then oldest first */
-    struct mnode *name_next;  /* others of the same name */
-    uint64_t sync_mark;       /* equal at both sides in this push-pull */
-    uint64_t told_ms;         /* when it was last told, unasked, what we think of it */
-    uint32_t dials;           /* attempts to find it again */
+    struct list gone_link;   /* in failed or left; then oldest first */
+    struct mnode *name_next; /* others of the same name */
+    uint64_t sync_mark;      /* equal at both sides in this push-pull */
+    uint64_t told_ms;        /* when it was last told, unasked, what we think of it */
+    uint32_t dials;          /* attempts to find it again */
     /* detector = echo */
     uint32_t echo_seq;
     uint64_t echo_sent_ms; /* 0: none under way */
@@ -236,7 +236,7 @@ struct member_core {
     /* push-pull */
     uint64_t sync_no;
     uint32_t sync_turn; /* push-pulls since we met a stranger; the first ones follow sooner */
-    uint64_t stranger_next_ms; /* when a stranger's datagram may make us ask it again */
+    uint64_t stranger_next_ms;      /* when a stranger's datagram may make us ask it again */
     struct kith_node_id fresh_from; /* who told us the table when we knew nobody */
     uint64_t fresh_until_ms;
 
@@ -256,12 +256,16 @@ struct member_core {
 int params_fill(struct member_config *config); /* 0 or KITH_E_INVALID */
 uint32_t params_retransmits(size_t nodes_n);
 /* Suspicion: shortest, longest, and the confirmations that lead from one to the other. */
-void params_suspicion(const struct member_core *core, uint64_t *min_ms, uint64_t *max_ms, uint32_t *k);
+void params_suspicion(const struct member_core *core,
+                      uint64_t *min_ms,
+                      uint64_t *max_ms,
+                      uint32_t *k);
 uint64_t params_suspicion_ms(uint64_t min_ms, uint64_t max_ms, uint32_t k, uint32_t confirmations);
 uint64_t params_push_pull_ms(const struct member_core *core);
 
 /* ---- member.c ---- */
-void *core_arena(struct member_core *core, size_t len); /* until the next step; NULL: error is set */
+void *core_arena(struct member_core *core,
+                 size_t len); /* until the next step; NULL: error is set */
 struct member_action *core_act(struct member_core *core, enum member_action_type type);
 const char *core_text(struct member_core *core, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -297,14 +301,17 @@ struct mnode *table_find(const struct member_core *core, const struct kith_node_
 /* NULL if the table is full or memory short. Status 0: the caller gives it one. */
 struct mnode *table_add(struct member_core *core, const struct kith_node_id *id);
 /* Takes the facts of @record over. False if memory is short (unchanged). */
-bool table_set_record(struct member_core *core, struct mnode *node, const struct record *record);
+bool table_set_record(struct member_core *core,
+                      struct mnode *node,
+                      const struct facts_record *record);
 /* As table_set_record() for a node of the peer cache. */
 bool table_set_unsigned(struct member_core *core, struct mnode *node, const struct member *peer);
 /* Moves it between here, failed and left, keeps the counters and timers; tells nobody. */
 void table_set_status(struct member_core *core, struct mnode *node, enum kith_status status);
 void table_remove(struct member_core *core, struct mnode *node); /* FORGOTTEN is told */
 void table_bury(struct member_core *core); /* frees what the last step removed */
-uint64_t table_keep_ms(const struct member_core *core, enum kith_role role, enum kith_status status);
+uint64_t
+table_keep_ms(const struct member_core *core, enum kith_role role, enum kith_status status);
 struct tomb *tomb_find(const struct member_core *core, const struct kith_node_id *id);
 struct tomb *tomb_set(struct member_core *core,
                       const struct kith_node_id *id,
@@ -338,17 +345,19 @@ enum news_origin {
     NEWS_SYNC_FRESH, /* push-pull while we knew nobody: the others know it all already */
 };
 struct claim {
-    const struct record *record;
+    struct facts_record *record; /* its head; the rest once it is verified */
     uint64_t n;
     uint64_t registry_version;
     enum kith_status status; /* of push-pull; ALIVE from gossip */
     uint64_t age_ms;
-    struct kith_node_id teller;
 };
 /* Would the record replace what we have? Only then is its signature worth checking. */
-bool news_is_new(const struct member_core *core, const struct record *record, uint64_t n);
+bool news_is_new(const struct member_core *core, const struct facts_record *record, uint64_t n);
 void news_facts(struct member_core *core, const struct claim *claim, enum news_origin origin);
-void news_alive(struct member_core *core, const struct kith_node_id *id, uint64_t boot_no, uint64_t n);
+void news_alive(struct member_core *core,
+                const struct kith_node_id *id,
+                uint64_t boot_no,
+                uint64_t n);
 void news_registry(struct member_core *core,
                    const struct kith_node_id *id,
                    uint64_t boot_no,
@@ -359,14 +368,17 @@ void news_forgotten(struct member_core *core,
                     uint64_t n,
                     uint64_t remaining_ms);
 /*
- * @id made contact with a proven @boot_no: a restart shows. False if it is an older boot's. *node_out is
- * NULL for a stranger.
+ * @id made contact with a proven @boot_no: a restart shows. False if it is an older boot's.
+ * *node_out is NULL for a stranger.
  */
 bool news_contact(struct member_core *core,
                   const struct kith_node_id *id,
                   uint64_t boot_no,
                   struct mnode **node_out);
-void news_told(struct member_core *core, struct mnode *node, enum member_change change, const char *reason);
+void news_told(struct member_core *core,
+               struct mnode *node,
+               enum member_change change,
+               const char *reason);
 /* We are called suspect, failed or forgotten at @n: say that we live, above it. */
 void news_refute(struct member_core *core, uint64_t n);
 
@@ -393,7 +405,10 @@ void gossip_drop_node(struct member_core *core, struct mnode *node);
 void gossip_round(struct member_core *core);
 bool packet_begin(struct member_core *core, struct packet *packet, const struct kith_node_id *to);
 bool packet_put(struct member_core *core, struct packet *packet, const struct msg *msg);
-void packet_put_seq(struct member_core *core, struct packet *packet, enum msg_type type, uint32_t seq);
+void packet_put_seq(struct member_core *core,
+                    struct packet *packet,
+                    enum msg_type type,
+                    uint32_t seq);
 /* Fills the rest with gossip and sends, if there is anything in it. */
 void packet_send(struct member_core *core, struct packet *packet);
 void gossip_msg_of(const struct member_core *core, const struct mnode *node, struct msg *msg);

@@ -149,8 +149,8 @@ static void run_timers(struct member_core *core)
 }
 
 /*
- * We slept: whatever ran out meanwhile says nothing about the others (protocols 5.1). Suspicions get
- * the time back, an echo under way starts again, and the score keeps us from judging in haste.
+ * We slept: whatever ran out meanwhile says nothing about the others (protocols 5.1). Suspicions
+ * get the time back, an echo under way starts again, and the score keeps us from judging in haste.
  */
 static void slept(struct member_core *core, uint64_t lag_ms)
 {
@@ -181,11 +181,11 @@ static void notice_sleep(struct member_core *core)
 void core_sign(struct member_core *core)
 {
     uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
-    struct record record;
+    struct facts_record record;
     core->facts_version++;
-    size_t len = record_encode(bytes, &core->config, &core->facts, core->self->pub.boot_no,
-                               core->facts_version, core->leaving);
-    int r = record_decode(&record, bytes, len);
+    size_t len = facts_encode(bytes, &core->config, &core->facts, core->self->pub.boot_no,
+                              core->facts_version, core->leaving);
+    int r = facts_decode(&record, bytes, len);
     assert(r == 0);
     (void)r;
     if (table_set_record(core, core->self, &record)) {
@@ -209,7 +209,7 @@ static bool facts_equal(const struct member_facts *a, const struct member_facts 
 
 static int own_facts(struct member_core *core, const struct member_facts *facts)
 {
-    int r = record_check_facts(facts);
+    int r = facts_check(facts);
     if (r != 0)
         return r;
     bool registry = facts->registry_version != core->facts.registry_version;
@@ -262,10 +262,9 @@ static int forget(struct member_core *core, const struct kith_node_id *id)
     if (node == NULL)
         return kith_fail_with(KITH_E_NO_NODE, "no such node is known here");
     if (node->pub.status == KITH_STATUS_ALIVE || node->pub.status == KITH_STATUS_SUSPECT)
-        return kith_fail_with(KITH_E_EXISTS,
-                              "node '%s' is %s: stop it first, or wait until it is seen as failed",
-                              node->pub.shown_name,
-                              node == core->self ? "this node itself" : "still here");
+        return kith_fail_with(
+            KITH_E_EXISTS, "node '%s' is %s: stop it first, or wait until it is seen as failed",
+            node->pub.shown_name, node == core->self ? "this node itself" : "still here");
     uint64_t for_ms = node->pub.facts.role == KITH_ROLE_PROGRAM ? PROGRAM_TOMBSTONE_MS
                                                                 : core->config.tombstone_ms;
     struct tomb *tomb = tomb_set(core, id, node->pub.boot_no, node->pub.incarnation, for_ms);
@@ -382,7 +381,9 @@ static void check_step(const struct member_core *core)
     assert(core->here_n > 0 || core->gossip_n == 0);
 }
 
-int member_step(struct member_core *core, const struct member_event *event, struct member_output *out)
+int member_step(struct member_core *core,
+                const struct member_event *event,
+                struct member_output *out)
 {
     arena_reset(core);
     table_bury(core);

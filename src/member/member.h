@@ -55,9 +55,9 @@ struct member_known_facts {
 /* Facts that change often: ride on acks, never gossiped. */
 struct member_load {
     uint64_t memory_available_bytes;
-    uint32_t load_milli;        /* 1-minute load average * 1,000 */
-    uint32_t cpu_permille;      /* of all processors */
-    uint32_t queue_len;         /* calls waiting on the worker pool */
+    uint32_t load_milli;   /* 1-minute load average * 1,000 */
+    uint32_t cpu_permille; /* of all processors */
+    uint32_t queue_len;    /* calls waiting on the worker pool */
 };
 
 /*
@@ -125,7 +125,8 @@ enum member_event_type {
     MEMBER_START,       /* once, first */
     MEMBER_TICK,        /* the deadline has come */
     MEMBER_SEED,        /* text: an address to try for ever */
-    MEMBER_REMEMBER,    /* peer: a node from the peer cache (status is ignored, taken as failed, silent) */
+    MEMBER_REMEMBER,    /* peer: a node from the peer cache (status is ignored, taken as failed,
+                           silent) */
     MEMBER_LINK_UP,     /* id, boot_no, sign_pk, text = address: a control stream is open */
     MEMBER_LINK_DOWN,   /* id */
     MEMBER_DIAL_FAILED, /* text: a DIAL of this address ended without a link; code */
@@ -163,19 +164,19 @@ enum member_action_type {
     MEMBER_DIAL,          /* text: a seed or remembered address */
     MEMBER_CONNECT,       /* id: open a control stream to a known node */
     MEMBER_LEARNED,       /* member: new or changed key, boot_no or addresses; tell the channel */
-    MEMBER_CHANGED,       /* member, change, text = reason: joined, suspect, failed, left, alive again */
+    MEMBER_CHANGED, /* member, change, text = reason: joined, suspect, failed, left, alive again */
     /* member: facts (registry_version too) changed; also comes behind each JOINED */
     MEMBER_FACTS_CHANGED,
     /* id, member (valid until the next step): gone from all tables; drop keys and pointers */
     MEMBER_FORGOTTEN,
-    MEMBER_NAME_CLASH,    /* member, other: shown once per pair */
-    MEMBER_TOLD_LEAVE,    /* our leave has been sent often enough */
-    MEMBER_CACHE_DIRTY,   /* the peer cache should be written soon */
-    MEMBER_CLONED,        /* member: another process runs with its key (ours too): log an alarm */
+    MEMBER_NAME_CLASH,  /* member, other: shown once per pair */
+    MEMBER_TOLD_LEAVE,  /* our leave has been sent often enough */
+    MEMBER_CACHE_DIRTY, /* the peer cache should be written soon */
+    MEMBER_CLONED,      /* member: another process runs with its key (ours too): log an alarm */
 };
 
 enum member_change {
-    MEMBER_JOINED,  /* first seen alive, or back after failed or left, or restarted */
+    MEMBER_JOINED, /* first seen alive, or back after failed or left, or restarted */
     MEMBER_SUSPECT,
     MEMBER_REFUTED, /* suspect no more: alive again, no event to programs */
     MEMBER_FAILED,  /* once per incarnation */
@@ -208,7 +209,9 @@ void member_free(struct member_core *core);
  * One event. 0; KITH_E_CORRUPT for a message that does not decode (counted, nothing changed);
  * KITH_E_EXISTS, KITH_E_NO_NODE for FORGET; KITH_E_MEMORY.
  */
-int member_step(struct member_core *core, const struct member_event *event, struct member_output *out);
+int member_step(struct member_core *core,
+                const struct member_event *event,
+                struct member_output *out);
 /* When TICK is due; UINT64_MAX before START. */
 uint64_t member_deadline_ms(const struct member_core *core);
 

@@ -1,12 +1,15 @@
 /*
- * What a claim about a node changes. The order of claims is (boot_no, n): a higher boot always wins,
- * within a boot the higher n; at equal n FAILED beats SUSPECT beats ALIVE; LEFT, signed by the node
- * itself, beats everything of its boot.
+ * What a claim about a node changes. The order of claims is (boot_no, n): a higher boot always
+ * wins, within a boot the higher n; at equal n FAILED beats SUSPECT beats ALIVE; LEFT, signed by
+ * the node itself, beats everything of its boot.
  */
 #include "core/mutant.h"
 #include "member/internal.h"
 
-void news_told(struct member_core *core, struct mnode *node, enum member_change change, const char *reason)
+void news_told(struct member_core *core,
+               struct mnode *node,
+               enum member_change change,
+               const char *reason)
 {
     struct member_action *action = core_act(core, MEMBER_CHANGED);
     action->member = &node->pub;
@@ -42,7 +45,7 @@ static void own_claim(struct member_core *core, uint64_t boot_no, uint64_t versi
     core_act(core, MEMBER_CLONED)->member = &self->pub;
 }
 
-bool news_is_new(const struct member_core *core, const struct record *record, uint64_t n)
+bool news_is_new(const struct member_core *core, const struct facts_record *record, uint64_t n)
 {
     const struct tomb *tomb = tomb_find(core, &record->id);
     if (tomb != NULL && tomb_covers(tomb, record->boot_no, n))
@@ -75,9 +78,10 @@ static void became_left(struct member_core *core, struct mnode *node, bool tell)
 }
 
 /* Its record is in the table already. */
-static void set_gone_silently(struct member_core *core, struct mnode *node, const struct claim *claim)
+static void
+set_gone_silently(struct member_core *core, struct mnode *node, const struct claim *claim)
 {
-    bool left = (node->record_flags & RECORD_LEFT) != 0;
+    bool left = (node->record_flags & FACTS_LEFT) != 0;
     table_set_status(core, node, left ? KITH_STATUS_LEFT : KITH_STATUS_FAILED);
     node->pub.status_since_ms = core->now_ms > claim->age_ms ? core->now_ms - claim->age_ms : 0;
     uint64_t keep_ms = table_keep_ms(core, node->pub.facts.role, node->pub.status);
@@ -88,13 +92,13 @@ static void set_gone_silently(struct member_core *core, struct mnode *node, cons
 /* First heard of. */
 static void stranger(struct member_core *core, const struct claim *claim, enum news_origin origin)
 {
-    const struct record *record = claim->record;
-    bool gone = (record->flags & RECORD_LEFT) != 0 || claim->status == KITH_STATUS_FAILED ||
+    const struct facts_record *record = claim->record;
+    bool gone = (record->flags & FACTS_LEFT) != 0 || claim->status == KITH_STATUS_FAILED ||
                 claim->status == KITH_STATUS_LEFT;
     if (gone) {
         /* In passing it does not matter; of a push-pull it is kept as long as the others do. */
         enum kith_status status =
-            (record->flags & RECORD_LEFT) != 0 ? KITH_STATUS_LEFT : KITH_STATUS_FAILED;
+            (record->flags & FACTS_LEFT) != 0 ? KITH_STATUS_LEFT : KITH_STATUS_FAILED;
         if (origin == NEWS_GOSSIP ||
             claim->age_ms >= table_keep_ms(core, (enum kith_role)record->role, status))
             return;
@@ -126,10 +130,10 @@ static void newer_record(struct member_core *core,
                          const struct claim *claim,
                          enum news_origin origin)
 {
-    const struct record *record = claim->record;
+    const struct facts_record *record = claim->record;
     bool was_remembered = node->remembered;
     bool restarted = record->boot_no > node->pub.boot_no || was_remembered;
-    bool left = (record->flags & RECORD_LEFT) != 0;
+    bool left = (record->flags & FACTS_LEFT) != 0;
     bool same_addresses = node->pub.facts.addresses_n == record->addresses_n;
     const char *address = record->addresses;
     for (uint32_t i = 0; same_addresses && i < record->addresses_n; i++) {
@@ -206,10 +210,8 @@ static void sync_status(struct member_core *core, struct mnode *node, const stru
     else
         suspect_claim(core, node, claim->n, NULL, 0);
     struct packet packet;
-    struct msg msg = {.type = MSG_SUSPECT,
-                      .id = node->pub.id,
-                      .boot_no = node->pub.boot_no,
-                      .n = claim->n};
+    struct msg msg = {
+        .type = MSG_SUSPECT, .id = node->pub.id, .boot_no = node->pub.boot_no, .n = claim->n};
     if (claim->status == KITH_STATUS_FAILED && packet_begin(core, &packet, &node->pub.id) &&
         packet_put(core, &packet, &msg))
         packet_send(core, &packet);
@@ -217,9 +219,24 @@ static void sync_status(struct member_core *core, struct mnode *node, const stru
 
 /* ---- claims ---- */
 
+/*
+ * Once per (node, boot, version). Mostly it is done before the first message of a datagram is acted
+ * on; but one of them may have made this one news.
+ */
+static bool is_genuine(struct member_core *core, struct facts_record *record)
+{
+    if (facts_decode(record, record->data, record->len) == 0 &&
+        facts_verify(record, &core->config.crypto)) {
+        record->verified = true;
+        return true;
+    }
+    core->stats.bad_signatures++;
+    return false;
+}
+
 void news_facts(struct member_core *core, const struct claim *claim, enum news_origin origin)
 {
-    const struct record *record = claim->record;
+    struct facts_record *record = claim->record;
     if (id_equal(&record->id, &core->config.self)) {
         own_claim(core, record->boot_no, record->version);
         if (record->boot_no == core->self->pub.boot_no && claim->n >= core->self->pub.incarnation &&
@@ -230,15 +247,9 @@ void news_facts(struct member_core *core, const struct claim *claim, enum news_o
     struct tomb *tomb = tomb_find(core, &record->id);
     if (tomb != NULL && tomb_covers(tomb, record->boot_no, claim->n))
         return;
-    /*
-     * Once per (node, boot, version). Mostly it is done before the first message of a datagram is
-     * acted on; but one of them may have made this one news.
-     */
-    if (news_is_new(core, record, claim->n) && !record->verified &&
-        !record_verify(record, &core->config.crypto)) {
-        core->stats.bad_signatures++;
+    bool is_new = news_is_new(core, record, claim->n);
+    if (is_new && !record->verified && !is_genuine(core, record))
         return;
-    }
     if (tomb != NULL)
         tomb_remove(core, tomb);
     struct mnode *node = table_find(core, &record->id);
@@ -246,7 +257,7 @@ void news_facts(struct member_core *core, const struct claim *claim, enum news_o
         stranger(core, claim, origin);
         return;
     }
-    if (news_is_new(core, record, claim->n))
+    if (is_new)
         newer_record(core, node, claim, origin);
     if (record->boot_no != node->pub.boot_no)
         return;
@@ -257,7 +268,10 @@ void news_facts(struct member_core *core, const struct claim *claim, enum news_o
     news_registry(core, &record->id, record->boot_no, claim->registry_version);
 }
 
-void news_alive(struct member_core *core, const struct kith_node_id *id, uint64_t boot_no, uint64_t n)
+void news_alive(struct member_core *core,
+                const struct kith_node_id *id,
+                uint64_t boot_no,
+                uint64_t n)
 {
     struct mnode *node = table_find(core, id);
     /* Of a stranger or of a new boot its signed facts must come first. */

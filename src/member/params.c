@@ -62,7 +62,8 @@ static bool config_is_sound(const struct member_config *config)
            config->echo_interval_ms <= INTERVAL_MS_MAX &&
            config->echo_limit_ms <= INTERVAL_MS_MAX && config->suspicion_alpha >= 2 &&
            config->suspicion_alpha <= MEMBER_ACCUSERS_MAX + 1 && config->suspicion_beta <= 100 &&
-           config->health_max <= 64 && config->indirect_k <= PROBE_RELAYS_MAX && config->gossip_fanout <= 16;
+           config->health_max <= 64 && config->indirect_k <= PROBE_RELAYS_MAX &&
+           config->gossip_fanout <= 16;
 }
 
 int params_fill(struct member_config *config)
@@ -98,7 +99,7 @@ int params_fill(struct member_config *config)
                               config->datagram_bytes_max, MEMBER_DATAGRAM_BYTES_MIN);
     if (config->boot_no == 0)
         return kith_fail_with(KITH_E_INVALID, "a node's boot_no starts at 1");
-    return record_check_facts(&config->facts);
+    return facts_check(&config->facts);
 }
 
 /* Digits: ceil(log10(n + 1)) for n of 1 and more. */
@@ -133,7 +134,10 @@ static uint64_t log2_q16(uint64_t x)
     return whole << 16 | part;
 }
 
-void params_suspicion(const struct member_core *core, uint64_t *min_ms, uint64_t *max_ms, uint32_t *k)
+void params_suspicion(const struct member_core *core,
+                      uint64_t *min_ms,
+                      uint64_t *max_ms,
+                      uint32_t *k)
 {
     const struct member_config *config = &core->config;
     size_t n = core_n(core);

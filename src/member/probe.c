@@ -93,8 +93,8 @@ static void shuffle(struct member_core *core)
 static struct mnode *next_target(struct member_core *core)
 {
     /*
-     * When a whole room went dark, those already accused can wait: who is well must be heard, or our
-     * own score never falls and we may confirm nothing.
+     * When a whole room went dark, those already accused can wait: who is well must be heard, or
+     * our own score never falls and we may confirm nothing.
      */
     bool skip = !core->config.lifeguard_off && core->here_n > 8 &&
                 core->alive_n - 1 < core->here_n - core->here_n / 4;

@@ -90,8 +90,8 @@ void suspect_claim(struct member_core *core,
                    const uint64_t *accusers,
                    size_t accusers_n)
 {
-    if (node == core->self || node->remembered || n < node->pub.incarnation ||
-        node->here_at == 0 || core->config.detector_echo)
+    if (node == core->self || node->remembered || n < node->pub.incarnation || node->here_at == 0 ||
+        core->config.detector_echo)
         return;
     bool news = false;
     if (node->pub.status == KITH_STATUS_ALIVE) {
@@ -121,7 +121,8 @@ void suspect_own(struct member_core *core, struct mnode *node)
     if (node->here_at == 0)
         return;
     if (node->pub.status == KITH_STATUS_ALIVE) {
-        if (!begin(core, node, node->pub.incarnation, "no answer to an echo, direct or through others")) {
+        if (!begin(core, node, node->pub.incarnation,
+                   "no answer to an echo, direct or through others")) {
             table_probe_next(core, node); /* held back, not acquitted */
             return;
         }

@@ -3,8 +3,8 @@
  * Many: a digest a bucket, and only the nodes of buckets that differ travel.
  *
  *     asker    PUSH_PULL TABLE (all its nodes)     other   REPLY (what differs)
- *     asker    PUSH_PULL DIGEST                    other   REPLY (its nodes of differing buckets, wanted)
- *     asker    REPLY (its nodes of the wanted buckets)
+ *     asker    PUSH_PULL DIGEST                    other   REPLY (its nodes of differing buckets,
+ * wanted) asker    REPLY (its nodes of the wanted buckets)
  *
  * When a link comes up the lower id asks, if the other is not known to be alive. The higher one
  * may be the one that does not know: it says HELLO, and the lower one asks after all.
@@ -41,7 +41,8 @@ static void pb_free(void *user, void *memory)
 }
 static ProtobufCAllocator pb_allocator = {pb_alloc, pb_free, NULL};
 
-/* What can be passed on: remembered nodes have no signed record, restarted ones not yet the new one. */
+/* What can be passed on: remembered nodes have no signed record, restarted ones not yet the new
+ * one. */
 static bool can_push(const struct mnode *node)
 {
     return node->record != NULL && node->record_current && !node->remembered;
@@ -113,7 +114,8 @@ static void send_frame(struct member_core *core,
     core->stats.bytes_out += len;
 }
 
-static void fill_node(const struct member_core *core, Kith__Member__Node *out, const struct mnode *node)
+static void
+fill_node(const struct member_core *core, Kith__Member__Node *out, const struct mnode *node)
 {
     kith__member__node__init(out);
     out->record.data = (uint8_t *)(uintptr_t)node->record;
@@ -141,7 +143,8 @@ static bool list_begin(struct member_core *core, struct node_list *list, size_t 
     return list->items != NULL && list->nodes != NULL;
 }
 
-static void list_add(const struct member_core *core, struct node_list *list, const struct mnode *node)
+static void
+list_add(const struct member_core *core, struct node_list *list, const struct mnode *node)
 {
     assert(list->n < list->cap);
     fill_node(core, &list->nodes[list->n], node);
@@ -272,9 +275,10 @@ static void answer(struct member_core *core,
 
 /* ---- receiving ---- */
 
-static int decode_node(const Kith__Member__Node *in, struct record *record, struct claim *claim)
+static int
+decode_node(const Kith__Member__Node *in, struct facts_record *record, struct claim *claim)
 {
-    if (record_decode(record, in->record.data, in->record.len) != 0 ||
+    if (facts_decode(record, in->record.data, in->record.len) != 0 ||
         in->incarnation >= UINT64_MAX - 1 || in->status < KITH_STATUS_ALIVE ||
         in->status > KITH_STATUS_LEFT)
         return KITH_E_CORRUPT;
@@ -294,7 +298,7 @@ static int decode_nodes(struct member_core *core,
                         size_t n,
                         struct claim **claims_out)
 {
-    struct record *records = core_arena(core, (n + 1) * sizeof(*records));
+    struct facts_record *records = core_arena(core, (n + 1) * sizeof(*records));
     struct claim *claims = core_arena(core, (n + 1) * sizeof(*claims));
     if (records == NULL || claims == NULL)
         return KITH_E_MEMORY;
@@ -305,7 +309,7 @@ static int decode_nodes(struct member_core *core,
         if (id_equal(&records[i].id, &core->config.self) ||
             !news_is_new(core, &records[i], claims[i].n))
             continue;
-        if (!record_verify(&records[i], &core->config.crypto)) {
+        if (!facts_verify(&records[i], &core->config.crypto)) {
             core->stats.bad_signatures++;
             return KITH_E_CORRUPT;
         }
@@ -366,7 +370,6 @@ static int apply(struct member_core *core,
         news_forgotten(core, &id, dead[i]->boot_no, dead[i]->incarnation, dead[i]->remaining_ms);
     }
     for (size_t i = 0; i < nodes_n; i++) {
-        claims[i].teller = *from;
         news_facts(core, &claims[i], origin);
         mark(core, &claims[i]);
     }
@@ -482,8 +485,8 @@ int sync_frame_in(struct member_core *core, const struct member_event *event)
 /* ---- when ---- */
 
 /*
- * Young in a cluster, or just met a part of it that was cut off: soon, and then after 2, 4, 8 ... s.
- * Gossip alone leaves a few gaps when many come at once.
+ * Young in a cluster, or just met a part of it that was cut off: soon, and then after 2, 4, 8 ...
+ * s. Gossip alone leaves a few gaps when many come at once.
  */
 static void arm(struct member_core *core)
 {
@@ -499,8 +502,8 @@ void sync_link_up(struct member_core *core, const struct kith_node_id *id, uint6
     if (id_equal(id, &core->config.self))
         return;
     struct mnode *node = table_find(core, id);
-    bool strange = node == NULL || node->remembered || node->here_at == 0 ||
-                   node->pub.boot_no != boot_no;
+    bool strange =
+        node == NULL || node->remembered || node->here_at == 0 || node->pub.boot_no != boot_no;
     if (!news_contact(core, id, boot_no, &node))
         return;
     if (node != NULL) {

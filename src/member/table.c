@@ -60,7 +60,8 @@ static void name_number(struct member_core *core, struct name_group *group)
         /* A node that is really called "pi-2" keeps its name: the second "pi" is "pi-3" then. */
         while (number > 1) {
             snprintf(shown, sizeof(shown), "%s-%u", group->name, number);
-            if (strlen(shown) > MEMBER_NAME_BYTES_MAX || maptext_find(&core->by_name, shown) == NULL)
+            if (strlen(shown) > MEMBER_NAME_BYTES_MAX ||
+                maptext_find(&core->by_name, shown) == NULL)
                 break;
             number++;
         }
@@ -196,10 +197,12 @@ static uint8_t *block_new(struct member_core *core,
     return block;
 }
 
-bool table_set_record(struct member_core *core, struct mnode *node, const struct record *record)
+bool table_set_record(struct member_core *core,
+                      struct mnode *node,
+                      const struct facts_record *record)
 {
-    uint8_t *block = block_new(core, record->data, record->len, record->addresses,
-                               record->addresses_n);
+    uint8_t *block =
+        block_new(core, record->data, record->len, record->addresses, record->addresses_n);
     if (block == NULL)
         return false;
     struct member_known_facts *facts = &node->pub.facts;
@@ -226,7 +229,7 @@ bool table_set_record(struct member_core *core, struct mnode *node, const struct
         .role = (enum kith_role)record->role,
         .cpus = record->cpus,
         .cores = record->cores,
-        .gpu = (record->flags & RECORD_GPU) != 0,
+        .gpu = (record->flags & FACTS_GPU) != 0,
         .memory_bytes = record->memory_bytes,
         .registry_version = facts->registry_version,
         .born_unix_ms = record->born_unix_ms,
@@ -337,8 +340,7 @@ static bool eligible(const struct mnode *node,
                      const struct mnode *not2,
                      bool suspects_too)
 {
-    return node != not1 && node != not2 &&
-           (suspects_too || node->pub.status == KITH_STATUS_ALIVE);
+    return node != not1 && node != not2 && (suspects_too || node->pub.status == KITH_STATUS_ALIVE);
 }
 
 size_t table_random_n(struct member_core *core,
@@ -414,7 +416,8 @@ static void status_enter(struct member_core *core, struct mnode *node)
     case KITH_STATUS_FAILED:
     case KITH_STATUS_LEFT:
         /* Programs come and go; nobody looks for one that failed. */
-        list_append(node->pub.status == KITH_STATUS_FAILED && !program ? &core->failed : &core->left,
+        list_append(node->pub.status == KITH_STATUS_FAILED && !program ? &core->failed
+                                                                       : &core->left,
                     &node->gone_link);
         keep_ms = table_keep_ms(core, node->pub.facts.role, node->pub.status);
         if (keep_ms != UINT64_MAX)
@@ -447,8 +450,8 @@ void table_set_status(struct member_core *core, struct mnode *node, enum kith_st
         /* Nobody is left to tell or to be measured by. */
         for (size_t i = 0; i <= GOSSIP_SENDS_MAX; i++)
             while (!list_empty(&core->by_sends[i]))
-                gossip_drop_item(core, container_of(core->by_sends[i].next, struct gossip_item,
-                                                    link));
+                gossip_drop_item(core,
+                                 container_of(core->by_sends[i].next, struct gossip_item, link));
         core->health = 0;
         dial_soon(core);
     }

@@ -163,7 +163,7 @@ static void read_facts(struct reader *r, struct msg *msg)
     msg->value = wire_read_varint(r);
     size_t len = read_le16(r);
     const uint8_t *bytes = read_bytes(r, len);
-    if (bytes == NULL || msg->n >= UINT64_MAX - 1 || record_decode(&msg->u.record, bytes, len) != 0) {
+    if (bytes == NULL || msg->n >= UINT64_MAX - 1 || facts_peek(&msg->u.record, bytes, len) != 0) {
         r->bad = true;
         return;
     }

@@ -8,7 +8,7 @@
 #define MEMBER_WIRE_H
 
 #include "core/bytes.h"
-#include "member/record.h"
+#include "member/facts.h"
 
 enum msg_type {
     MSG_PING = 1,       /* u32 seq */
@@ -36,7 +36,7 @@ struct msg {
     uint64_t accusers[MEMBER_ACCUSERS_MAX];
     union {
         struct member_load load;
-        struct record record;
+        struct facts_record record;
     } u;
 };
 
@@ -46,12 +46,13 @@ struct msg {
 size_t wire_put_varint(uint8_t *out, uint64_t value); /* at most 10 bytes */
 uint64_t wire_read_varint(struct reader *r);
 
-/* Encodes at @out, which has room for WIRE_SMALL_BYTES_MAX, or for FACTS 23 more than the record. */
+/* Encodes at @out, which has room for WIRE_SMALL_BYTES_MAX, or for FACTS 23 more than the record.
+ */
 size_t wire_encode(uint8_t *out, const struct msg *msg);
 
 /*
- * Decodes a whole datagram. @msgs has MEMBER_MESSAGES_MAX places; records point into @data.
- * Returns how many, or KITH_E_CORRUPT.
+ * Decodes a whole datagram. @msgs has MEMBER_MESSAGES_MAX places; records point into @data, and
+ * only their heads have been read (facts_peek()). Returns how many, or KITH_E_CORRUPT.
  */
 int wire_decode(struct msg *msgs, const uint8_t *data, size_t len);
 

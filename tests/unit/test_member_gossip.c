@@ -32,7 +32,8 @@ static void tick(struct world *world, struct member_output *out)
 }
 
 /* How many messages of @type about @id all datagrams of @out hold. */
-static size_t said(const struct member_output *out, enum msg_type type, const struct kith_node_id *id)
+static size_t
+said(const struct member_output *out, enum msg_type type, const struct kith_node_id *id)
 {
     size_t n = 0;
     for (size_t a = 0; a < out->actions_n; a++) {
@@ -103,7 +104,8 @@ static void newer_news_of_a_node_replaces_what_waits(void **state)
     struct member_output out;
     settle(world);
     world->now_ms += 1; /* not in the interval of the last round */
-    struct msg suspect = {.type = MSG_SUSPECT, .id = world_id(1), .boot_no = 1, .n = 0, .accusers_n = 1};
+    struct msg suspect = {
+        .type = MSG_SUSPECT, .id = world_id(1), .boot_no = 1, .n = 0, .accusers_n = 1};
     suspect.accusers[0] = 5;
     assert_int_equal(world_hear(world, 0, 2, 1, &suspect, 1, &out), 0);
     assert_int_equal(world->nodes[0].core->gossip_n, 1);
@@ -130,7 +132,8 @@ static void least_sent_goes_first_when_not_all_fits(void **state)
     for (size_t batch = 0; batch < 4; batch++) {
         struct msg msgs[30];
         for (size_t i = 0; i < 30; i++)
-            msgs[i] = (struct msg){.type = MSG_ALIVE, .id = world_id(1 + batch * 30 + i), .boot_no = 1, .n = 1};
+            msgs[i] = (struct msg){
+                .type = MSG_ALIVE, .id = world_id(1 + batch * 30 + i), .boot_no = 1, .n = 1};
         world->now_ms += 1;
         assert_int_equal(world_hear(world, 0, 2, 1, msgs, 30, &out), 0);
     }
@@ -172,7 +175,8 @@ static void suspect_is_told_with_the_very_echo(void **state)
     struct world *world = lone_node_knows(3);
     struct member_output out;
     settle(world);
-    struct msg suspect = {.type = MSG_SUSPECT, .id = world_id(1), .boot_no = 1, .n = 0, .accusers_n = 1};
+    struct msg suspect = {
+        .type = MSG_SUSPECT, .id = world_id(1), .boot_no = 1, .n = 0, .accusers_n = 1};
     assert_int_equal(world_hear(world, 0, 2, 1, &suspect, 1, &out), 0);
     settle(world);
     bool told = false;
@@ -295,7 +299,12 @@ static void damaged_datagram_changes_nothing_and_is_counted(void **state)
     uint8_t data[128];
     size_t len = wire_encode(data, &failed);
     data[len++] = 0xee; /* a good message, then damage */
-    struct member_event event = {.type = MEMBER_DATAGRAM, .now_ms = world->now_ms, .id = world_id(2), .boot_no = 1, .data = data, .len = len};
+    struct member_event event = {.type = MEMBER_DATAGRAM,
+                                 .now_ms = world->now_ms,
+                                 .id = world_id(2),
+                                 .boot_no = 1,
+                                 .data = data,
+                                 .len = len};
     assert_int_equal(member_step(core, &event, &out), KITH_E_CORRUPT);
     assert_int_equal(out.actions_n, 0);
     assert_int_equal(world_sees(world, 0, 1), KITH_STATUS_ALIVE);
@@ -348,7 +357,8 @@ static void relays_are_bounded(void **state)
     settle(world);
     size_t echoes = 0;
     for (uint32_t i = 0; i < MEMBER_RELAYS_MAX + 20; i++) {
-        struct msg request = {.type = MSG_PING_REQ, .seq = i << 8, .id = world_id(1), .value = 5000};
+        struct msg request = {
+            .type = MSG_PING_REQ, .seq = i << 8, .id = world_id(1), .value = 5000};
         world_hear(world, 0, 2, 1, &request, 1, &out);
         echoes += said(&out, MSG_PING, NULL);
     }

@@ -1,5 +1,6 @@
 /*
- * SWIM with Lifeguard: joining, failing, refuting, restarting, the bounds of docs/protocols/member.md.
+ * SWIM with Lifeguard: joining, failing, refuting, restarting, the bounds of
+ * docs/protocols/member.md.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -382,7 +383,8 @@ static void sleepers_make_fifty_times_fewer_false_failures_than_plain_swim(void 
     (void)state;
     size_t with = false_failures_with_pauses(false);
     size_t without = false_failures_with_pauses(true);
-    print_message("# 10 %% asleep at times, 15 %% loss: %zu false failures, plain SWIM %zu\n", with, without);
+    print_message("# 10 %% asleep at times, 15 %% loss: %zu false failures, plain SWIM %zu\n", with,
+                  without);
     assert_true(without >= 50);
     assert_true(with * 50 <= without);
 }
@@ -399,7 +401,8 @@ static void new_suspicions_are_held_to_five_a_second(void **state)
         msg.accusers[0] = 99;
         len += wire_encode(data + len, &msg);
     }
-    struct member_event event = {.type = MEMBER_DATAGRAM, .id = world_id(1), .boot_no = 1, .data = data, .len = len};
+    struct member_event event = {
+        .type = MEMBER_DATAGRAM, .id = world_id(1), .boot_no = 1, .data = data, .len = len};
     assert_int_equal(world_step(world, 0, &event), 0);
     struct member_stats stats;
     member_stats(world->nodes[0].core, &stats);

@@ -40,7 +40,11 @@ static void equal_tables_exchange_digests_only(void **state)
     world_boot_all_joined(world);
     world_run(world, 120 * 1000);
     struct member_output out;
-    struct member_event event = {.type = MEMBER_FRAME, .now_ms = world->now_ms, .id = world_id(2), .boot_no = 1, .frame_type = FRAME_MEMBER_PUSH_PULL};
+    struct member_event event = {.type = MEMBER_FRAME,
+                                 .now_ms = world->now_ms,
+                                 .id = world_id(2),
+                                 .boot_no = 1,
+                                 .frame_type = FRAME_MEMBER_PUSH_PULL};
     /* What node 2 would ask. */
     struct member_core *asker = world->nodes[2].core;
     asker->actions_n = 0;
@@ -103,7 +107,11 @@ static void failed_of_a_push_pull_is_suspicion_and_the_node_refutes(void **state
     message.nodes = &nodes;
     message.n_nodes = 1;
     uint8_t data[1024];
-    struct member_event event = {.type = MEMBER_FRAME, .id = world_id(1), .boot_no = 1, .frame_type = FRAME_MEMBER_PUSH_PULL, .data = data};
+    struct member_event event = {.type = MEMBER_FRAME,
+                                 .id = world_id(1),
+                                 .boot_no = 1,
+                                 .frame_type = FRAME_MEMBER_PUSH_PULL,
+                                 .data = data};
     event.len = kith__member__push_pull__pack(&message, data);
     assert_int_equal(world_step(world, 0, &event), 0);
     assert_int_equal(world_sees(world, 0, 2), KITH_STATUS_SUSPECT);
@@ -143,7 +151,12 @@ static void damaged_frames_change_nothing_and_are_counted(void **state)
     message.nodes = nodes;
     message.n_nodes = 2;
     uint8_t data[4096];
-    struct member_event event = {.type = MEMBER_FRAME, .now_ms = 2000, .id = world_id(3), .boot_no = 1, .frame_type = FRAME_MEMBER_PUSH_PULL, .data = data};
+    struct member_event event = {.type = MEMBER_FRAME,
+                                 .now_ms = 2000,
+                                 .id = world_id(3),
+                                 .boot_no = 1,
+                                 .frame_type = FRAME_MEMBER_PUSH_PULL,
+                                 .data = data};
     uint64_t bad = 0;
 #define REFUSED()                                                                                  \
     do {                                                                                           \

@@ -91,7 +91,10 @@ static void load_rides_on_acks_with_its_age(void **state)
     (void)state;
     struct world *world = world_new(2, 4, NULL);
     world_boot_all_joined(world);
-    struct member_load load = {.memory_available_bytes = 123456789, .load_milli = 2500, .cpu_permille = 400, .queue_len = 3};
+    struct member_load load = {.memory_available_bytes = 123456789,
+                               .load_milli = 2500,
+                               .cpu_permille = 400,
+                               .queue_len = 3};
     struct member_event event = {.type = MEMBER_LOAD, .load = &load};
     uint64_t set_ms = world->now_ms;
     assert_int_equal(world_step(world, 1, &event), 0);
@@ -140,14 +143,14 @@ static void replayed_old_facts_change_nothing(void **state)
     size_t old_len = world_record(world, 1, 2, 1, false, old);
     strcpy(world->nodes[1].config.facts.name, "fresh");
     size_t fresh_len = world_record(world, 1, 2, 2, false, fresh);
-    msg.u.record = (struct record){.data = fresh, .len = fresh_len};
+    msg.u.record = (struct facts_record){.data = fresh, .len = fresh_len};
     assert_int_equal(world_hear(world, 0, 1, 2, &msg, 1, &out), 0);
     uint64_t verifies = world->verifies;
-    msg.u.record = (struct record){.data = old, .len = old_len};
+    msg.u.record = (struct facts_record){.data = old, .len = old_len};
     assert_int_equal(world_hear(world, 0, 1, 2, &msg, 1, &out), 0);
     assert_string_equal(world_mnode(world, 0, 1)->pub.facts.name, "fresh");
     old_len = world_record(world, 1, 1, 9, false, old); /* an older boot, a higher version */
-    msg.u.record = (struct record){.data = old, .len = old_len};
+    msg.u.record = (struct facts_record){.data = old, .len = old_len};
     assert_int_equal(world_hear(world, 0, 1, 2, &msg, 1, &out), 0);
     assert_int_equal(world_mnode(world, 0, 1)->pub.boot_no, 2);
     assert_int_equal(world->verifies, verifies);
@@ -157,7 +160,8 @@ static void replayed_old_facts_change_nothing(void **state)
 static void unverified_facts_do_not_slip_in_behind_a_forgetting(void **state)
 {
     (void)state;
-    /* Known at version 3 and failed. One datagram forgets it, and brings an older, forged record. */
+    /* Known at version 3 and failed. One datagram forgets it, and brings an older, forged record.
+     */
     struct world *world = lone_node(3);
     struct member_output out;
     assert_int_equal(world_meet(world, 0, 2, 1, &out), 0);
@@ -166,8 +170,9 @@ static void unverified_facts_do_not_slip_in_behind_a_forgetting(void **state)
     assert_int_equal(world_hear(world, 0, 2, 1, &failed, 1, &out), 0);
     assert_int_equal(world_sees(world, 0, 1), KITH_STATUS_FAILED);
     uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
-    struct msg msgs[2] = {{.type = MSG_FORGOTTEN, .id = world_id(1), .boot_no = 1, .n = 0, .value = 10000},
-                          {.type = MSG_FACTS, .n = 1}};
+    struct msg msgs[2] = {
+        {.type = MSG_FORGOTTEN, .id = world_id(1), .boot_no = 1, .n = 0, .value = 10000},
+        {.type = MSG_FACTS, .n = 1}};
     msgs[1].u.record.data = bytes;
     msgs[1].u.record.len = world_record(world, 1, 1, 1, false, bytes);
     bytes[msgs[1].u.record.len - 1] ^= 1;
@@ -356,7 +361,7 @@ static void only_the_node_itself_can_say_that_it_left(void **state)
     struct msg msg = {.type = MSG_FACTS};
     msg.u.record.data = bytes;
     msg.u.record.len = world_record(world, 1, 1, 2, false, bytes);
-    bytes[1] |= RECORD_LEFT;
+    bytes[1] |= FACTS_LEFT;
     assert_int_equal(world_hear(world, 0, 2, 1, &msg, 1, &out), KITH_E_CORRUPT);
     assert_int_equal(world_sees(world, 0, 1), KITH_STATUS_ALIVE);
     msg.u.record.len = world_record(world, 1, 1, 2, true, bytes);
@@ -503,7 +508,10 @@ static void program_that_failed_is_dropped_after_a_minute(void **state)
 
 /* ---- the bound ---- */
 
-static int meet_number(struct member_core *core, struct member_config *config, size_t number, struct member_output *out)
+static int meet_number(struct member_core *core,
+                       struct member_config *config,
+                       size_t number,
+                       struct member_output *out)
 {
     uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
     uint8_t data[MEMBER_RECORD_BYTES_MAX + 32];
@@ -513,8 +521,9 @@ static int meet_number(struct member_core *core, struct member_config *config, s
     snprintf(config->facts.name, sizeof(config->facts.name), "n%zu", number);
     struct msg msg = {.type = MSG_FACTS};
     msg.u.record.data = bytes;
-    msg.u.record.len = record_encode(bytes, config, &config->facts, 1, 1, false);
-    struct member_event event = {.type = MEMBER_DATAGRAM, .now_ms = 2000, .id = config->self, .boot_no = 1, .data = data};
+    msg.u.record.len = facts_encode(bytes, config, &config->facts, 1, 1, false);
+    struct member_event event = {
+        .type = MEMBER_DATAGRAM, .now_ms = 2000, .id = config->self, .boot_no = 1, .data = data};
     event.len = wire_encode(data, &msg);
     return member_step(core, &event, out);
 }
@@ -541,7 +550,8 @@ static void full_table_refuses_the_next_and_makes_room_for_it_by_the_gone(void *
     struct msg failed = {.type = MSG_FAILED, .id = seventh, .boot_no = 1};
     meet_number(core, &config, 8, &out);
     uint8_t data[64];
-    struct member_event event = {.type = MEMBER_DATAGRAM, .now_ms = 2000, .id = config.self, .boot_no = 1, .data = data};
+    struct member_event event = {
+        .type = MEMBER_DATAGRAM, .now_ms = 2000, .id = config.self, .boot_no = 1, .data = data};
     event.len = wire_encode(data, &failed);
     assert_int_equal(member_step(core, &event, &out), 0);
     assert_int_equal(member_find(core, &seventh)->status, KITH_STATUS_FAILED);
@@ -560,7 +570,8 @@ static void tombstones_are_bounded(void **state)
     struct member_core *core = core_of(world, 0);
     struct member_output out;
     for (size_t i = 0; i < MEMBER_TOMBSTONES_MAX + 10; i++) {
-        struct msg msg = {.type = MSG_FORGOTTEN, .id = world_id(i + 10), .boot_no = 1, .value = 10000 + i};
+        struct msg msg = {
+            .type = MSG_FORGOTTEN, .id = world_id(i + 10), .boot_no = 1, .value = 10000 + i};
         assert_int_equal(world_hear(world, 0, 1, 1, &msg, 1, &out), 0);
     }
     assert_int_equal(core->tombs.n, MEMBER_TOMBSTONES_MAX);

@@ -9,7 +9,10 @@
 
 #include "test_member_world.h"
 
-#define ABOUT(t) {.type = (t), .id = world_id(5), .boot_no = 7, .n = 300, .value = 70000}
+#define ABOUT(t)                                                                                   \
+    {                                                                                              \
+        .type = (t), .id = world_id(5), .boot_no = 7, .n = 300, .value = 70000                     \
+    }
 
 static void every_message_comes_back_as_it_was(void **state)
 {
@@ -20,8 +23,13 @@ static void every_message_comes_back_as_it_was(void **state)
     struct msg msgs[] = {
         {.type = MSG_PING, .seq = 0xfffffffe},
         {.type = MSG_ACK, .seq = 1},
-        {.type = MSG_ACK_LOAD, .seq = 2, .value = 1234,
-         .u.load = {.memory_available_bytes = UINT64_C(1) << 40, .load_milli = 1500, .cpu_permille = 999, .queue_len = 7}},
+        {.type = MSG_ACK_LOAD,
+         .seq = 2,
+         .value = 1234,
+         .u.load = {.memory_available_bytes = UINT64_C(1) << 40,
+                    .load_milli = 1500,
+                    .cpu_permille = 999,
+                    .queue_len = 7}},
         {.type = MSG_PING_REQ, .seq = 3, .id = world_id(4), .value = 720},
         {.type = MSG_NACK, .seq = 4},
         {.type = MSG_RELAY_ACK, .seq = 5},
@@ -57,7 +65,9 @@ static void every_message_comes_back_as_it_was(void **state)
     assert_int_equal(back[9].value, 34);
     assert_int_equal(back[9].u.record.boot_no, 3);
     assert_int_equal(back[9].u.record.version, 9);
-    assert_string_equal(back[9].u.record.name, "node-0");
+    struct facts_record whole;
+    assert_int_equal(facts_decode(&whole, back[9].u.record.data, back[9].u.record.len), 0);
+    assert_string_equal(whole.name, "node-0");
     assert_int_equal(back[10].value, 70000);
     assert_int_equal(back[11].value, 70000);
     /* Cut anywhere, it is one of the shorter whole ones or nothing. */
@@ -117,13 +127,14 @@ static void numbers_out_of_range_are_damage(void **state)
     assert_false(r.bad);
 }
 
-static size_t encode_facts(const struct member_facts *facts, uint8_t *out, struct record *record)
+static size_t
+encode_facts(const struct member_facts *facts, uint8_t *out, struct facts_record *record)
 {
     struct world *world = world_new(1, 1, NULL);
-    size_t len = record_encode(out, &world->nodes[0].config, facts, UINT64_MAX, UINT64_MAX, true);
+    size_t len = facts_encode(out, &world->nodes[0].config, facts, UINT64_MAX, UINT64_MAX, true);
     world_free(world);
     assert_true(len <= MEMBER_RECORD_BYTES_MAX);
-    assert_int_equal(record_decode(record, out, len), 0);
+    assert_int_equal(facts_decode(record, out, len), 0);
     return len;
 }
 
@@ -141,17 +152,17 @@ static void longest_facts_fit_and_addresses_give_way(void **state)
     }
     facts.cpus = facts.cores = UINT32_MAX;
     facts.memory_bytes = facts.born_unix_ms = UINT64_MAX;
-    assert_int_equal(record_check_facts(&facts), 0);
+    assert_int_equal(facts_check(&facts), 0);
     uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
-    struct record record;
+    struct facts_record record;
     encode_facts(&facts, bytes, &record);
     assert_true(record.addresses_n >= 4);
     assert_true(record.addresses_n < MEMBER_ADDRESSES_MAX);
     assert_string_equal(record.addresses, facts.addresses[0]);
     assert_string_equal(record.name, facts.name);
     assert_int_equal(record.cores, UINT32_MAX);
-    assert_true((record.flags & RECORD_LEFT) != 0);
-    assert_true((record.flags & RECORD_GPU) == 0);
+    assert_true((record.flags & FACTS_LEFT) != 0);
+    assert_true((record.flags & FACTS_GPU) == 0);
 }
 
 static void facts_that_cannot_be_are_refused(void **state)
@@ -159,24 +170,24 @@ static void facts_that_cannot_be_are_refused(void **state)
     (void)state;
     struct member_facts facts = world_facts(0);
     memset(facts.name, 'n', sizeof(facts.name));
-    assert_int_equal(record_check_facts(&facts), KITH_E_NAME);
+    assert_int_equal(facts_check(&facts), KITH_E_NAME);
     facts = world_facts(0);
     strcpy(facts.name, "two words");
-    assert_int_equal(record_check_facts(&facts), KITH_E_NAME);
+    assert_int_equal(facts_check(&facts), KITH_E_NAME);
     facts.name[0] = '\0';
-    assert_int_equal(record_check_facts(&facts), KITH_E_NAME);
+    assert_int_equal(facts_check(&facts), KITH_E_NAME);
     facts = world_facts(0);
     facts.addresses_n = MEMBER_ADDRESSES_MAX + 1;
-    assert_int_equal(record_check_facts(&facts), KITH_E_INVALID);
+    assert_int_equal(facts_check(&facts), KITH_E_INVALID);
     facts = world_facts(0);
     facts.addresses[0][0] = '\0';
-    assert_int_equal(record_check_facts(&facts), KITH_E_INVALID);
+    assert_int_equal(facts_check(&facts), KITH_E_INVALID);
     facts = world_facts(0);
     memset(facts.version, 'v', sizeof(facts.version));
-    assert_int_equal(record_check_facts(&facts), KITH_E_INVALID);
+    assert_int_equal(facts_check(&facts), KITH_E_INVALID);
     facts = world_facts(0);
     facts.role = 0;
-    assert_int_equal(record_check_facts(&facts), KITH_E_INVALID);
+    assert_int_equal(facts_check(&facts), KITH_E_INVALID);
 }
 
 static void changed_record_does_not_verify(void **state)
@@ -184,18 +195,18 @@ static void changed_record_does_not_verify(void **state)
     (void)state;
     struct member_facts facts = world_facts(0);
     uint8_t bytes[MEMBER_RECORD_BYTES_MAX];
-    struct record record;
+    struct facts_record record;
     struct member_crypto crypto = world_crypto(NULL);
     size_t len = encode_facts(&facts, bytes, &record);
-    assert_true(record_verify(&record, &crypto));
+    assert_true(facts_verify(&record, &crypto));
     for (size_t i = 0; i < len; i++) {
         bytes[i] ^= 1;
-        bool holds = record_decode(&record, bytes, len) == 0 && record_verify(&record, &crypto);
+        bool holds = facts_decode(&record, bytes, len) == 0 && facts_verify(&record, &crypto);
         assert_false(holds);
         bytes[i] ^= 1;
     }
     for (size_t cut = 0; cut < len; cut++)
-        assert_true(record_decode(&record, bytes, cut) != 0 || !record_verify(&record, &crypto));
+        assert_true(facts_decode(&record, bytes, cut) != 0 || !facts_verify(&record, &crypto));
 }
 
 static void timing_that_does_not_fit_together_is_refused(void **state)
@@ -233,14 +244,15 @@ static void timing_that_does_not_fit_together_is_refused(void **state)
 static void formulas_are_those_of_the_document(void **state)
 {
     (void)state;
-    struct member_core core = {.config = {.suspicion_alpha = 4, .suspicion_beta = 6, .probe_interval_ms = 1000}};
+    struct member_core core = {
+        .config = {.suspicion_alpha = 4, .suspicion_beta = 6, .probe_interval_ms = 1000}};
     static const struct {
         size_t n;
         uint64_t min_ms, max_ms;
         uint32_t k;
     } rows[] = {
-        {2, 12000, 12000, 0},   {3, 12000, 12000, 0},    {4, 4000, 24000, 2},
-        {10, 4000, 24000, 2},   {100, 8000, 48000, 2},   {1000, 12000, 72000, 2},
+        {2, 12000, 12000, 0}, {3, 12000, 12000, 0},  {4, 4000, 24000, 2},
+        {10, 4000, 24000, 2}, {100, 8000, 48000, 2}, {1000, 12000, 72000, 2},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t min_ms;

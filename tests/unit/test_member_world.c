@@ -18,10 +18,11 @@ static void sign(void *user, const uint8_t *data, size_t len, uint8_t signature_
 {
     (void)user;
     /* The key stands in the record itself, behind the context, form, flags, role and id. */
-    stamp(data + sizeof(RECORD_CONTEXT) + 3 + KITH_NODE_ID_BYTES, data, len, signature_out);
+    stamp(data + sizeof(FACTS_CONTEXT) + 3 + KITH_NODE_ID_BYTES, data, len, signature_out);
 }
 
-static bool verify(void *user, const uint8_t pk[32], const uint8_t *data, size_t len, const uint8_t signature[64])
+static bool verify(
+    void *user, const uint8_t pk[32], const uint8_t *data, size_t len, const uint8_t signature[64])
 {
     struct world *world = user;
     uint8_t right[64];
@@ -39,7 +40,8 @@ static bool key_is_of(void *user, const uint8_t pk[32], const struct kith_node_i
 
 struct member_crypto world_crypto(struct world *world)
 {
-    return (struct member_crypto){.user = world, .sign = sign, .verify = verify, .key_is_of = key_is_of};
+    return (struct member_crypto){
+        .user = world, .sign = sign, .verify = verify, .key_is_of = key_is_of};
 }
 
 void world_key_of(const struct kith_node_id *id, uint8_t sign_pk[32])
@@ -321,7 +323,10 @@ static size_t next_timer(const struct world *world, uint64_t *at_ms)
     return found;
 }
 
-bool world_run_until(struct world *world, bool (*done)(struct world *world, void *arg), void *arg, uint64_t for_ms)
+bool world_run_until(struct world *world,
+                     bool (*done)(struct world *world, void *arg),
+                     void *arg,
+                     uint64_t for_ms)
 {
     uint64_t end_ms = world->now_ms + for_ms;
     for (;;) {
@@ -502,8 +507,9 @@ bool world_all_alive(struct world *world, void *arg)
     for (size_t i = 0; i < world->nodes_n; i++)
         running += world->nodes[i].core != NULL;
     for (size_t i = 0; i < world->nodes_n; i++)
-        if (world->nodes[i].core != NULL && (member_alive_n(world->nodes[i].core, true) != running ||
-                                             core_n(world->nodes[i].core) != running))
+        if (world->nodes[i].core != NULL &&
+            (member_alive_n(world->nodes[i].core, true) != running ||
+             core_n(world->nodes[i].core) != running))
             return false;
     for (size_t i = 0; i < world->nodes_n; i++)
         for (size_t j = 0; world->nodes[i].core != NULL && j < world->nodes_n; j++)
@@ -522,7 +528,8 @@ bool world_all_failed(struct world *world, void *arg)
     return true;
 }
 
-size_t world_changes(const struct world *world, size_t seer, size_t about, enum member_change change)
+size_t
+world_changes(const struct world *world, size_t seer, size_t about, enum member_change change)
 {
     size_t n = 0;
     for (size_t i = 0; i < world->changes_n; i++)
@@ -539,10 +546,11 @@ size_t world_count(const struct world *world, enum member_change change)
     return n;
 }
 
-size_t world_record(struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out)
+size_t world_record(
+    struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out)
 {
     const struct member_config *config = &world->nodes[j].config;
-    return record_encode(out, config, &config->facts, boot_no, version, left);
+    return facts_encode(out, config, &config->facts, boot_no, version, left);
 }
 
 int world_hear(struct world *world,
@@ -577,7 +585,8 @@ int world_meet(struct world *world, size_t i, size_t j, uint64_t boot_no, struct
     return world_hear(world, i, j, boot_no, &msg, 1, out);
 }
 
-const struct member_action *world_action(const struct member_output *out, enum member_action_type type)
+const struct member_action *world_action(const struct member_output *out,
+                                         enum member_action_type type)
 {
     for (size_t i = 0; i < out->actions_n; i++)
         if (out->actions[i].type == type)

@@ -60,8 +60,8 @@ struct world {
 /* @n nodes, none started; @profile gives the fields that are not zero to all of them. */
 struct world *world_new(size_t n, uint64_t seed, const struct member_config *profile);
 void world_free(struct world *world);
-void world_boot(struct world *world, size_t i);             /* a new life, boot_no + 1 */
-void world_boot_all_joined(struct world *world);            /* all, seeded with node 0, until all see all */
+void world_boot(struct world *world, size_t i);  /* a new life, boot_no + 1 */
+void world_boot_all_joined(struct world *world); /* all, seeded with node 0, until all see all */
 void world_seed(struct world *world, size_t i, const char *address);
 void world_crash(struct world *world, size_t i, bool reset_links);
 void world_pause(struct world *world, size_t i, uint64_t for_ms);
@@ -71,7 +71,10 @@ void world_partition(struct world *world, size_t first_of_second); /* [0, x) and
 void world_heal(struct world *world);
 void world_run(struct world *world, uint64_t for_ms);
 /* Runs until @done, at most @for_ms. True if it came. */
-bool world_run_until(struct world *world, bool (*done)(struct world *world, void *arg), void *arg, uint64_t for_ms);
+bool world_run_until(struct world *world,
+                     bool (*done)(struct world *world, void *arg),
+                     void *arg,
+                     uint64_t for_ms);
 /* One event by hand; the output is carried out. Returns what the step returned. */
 int world_step(struct world *world, size_t i, struct member_event *event);
 /* What @i sees of @j; 0 if it does not know it. */
@@ -81,17 +84,26 @@ struct mnode *world_mnode(const struct world *world, size_t i, size_t j);
 bool world_all_alive(struct world *world, void *arg);
 /* Do all other running nodes see node *(size_t *)arg as failed? */
 bool world_all_failed(struct world *world, void *arg);
-size_t world_changes(const struct world *world, size_t seer, size_t about, enum member_change change);
+size_t
+world_changes(const struct world *world, size_t seer, size_t about, enum member_change change);
 size_t world_count(const struct world *world, enum member_change change);
 
 /* A signed record of node @j, as it would make it. Returns its length. */
-size_t world_record(struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out);
+size_t world_record(
+    struct world *world, size_t j, uint64_t boot_no, uint64_t version, bool left, uint8_t *out);
 /* Node @i gets one datagram of @msgs from @from; nothing of the output is carried out. */
-int world_hear(struct world *world, size_t i, size_t from, uint64_t boot_no, const struct msg *msgs, size_t n,
+int world_hear(struct world *world,
+               size_t i,
+               size_t from,
+               uint64_t boot_no,
+               const struct msg *msgs,
+               size_t n,
                struct member_output *out);
 /* ... the facts of node @j, from itself. */
-int world_meet(struct world *world, size_t i, size_t j, uint64_t boot_no, struct member_output *out);
-const struct member_action *world_action(const struct member_output *out, enum member_action_type type);
+int world_meet(
+    struct world *world, size_t i, size_t j, uint64_t boot_no, struct member_output *out);
+const struct member_action *world_action(const struct member_output *out,
+                                         enum member_action_type type);
 size_t world_actions(const struct member_output *out, enum member_action_type type);
 
 /* The stand-in for signatures: a keyed hash that anybody can check. */

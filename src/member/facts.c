@@ -1,8 +1,8 @@
 /*
- * Signed facts. What a peer sends here is kept and passed on byte for byte, so that a signature made
- * once holds everywhere; nothing is ever re-encoded for somebody else.
+ * Signed facts. What a peer sends here is kept and passed on byte for byte, so that a signature
+ * made once holds everywhere; nothing is ever re-encoded for somebody else.
  */
-#include "member/record.h"
+#include "member/facts.h"
 
 #include "core/error.h"
 #include "core/text.h"
@@ -12,7 +12,7 @@
 #define HEAD_BYTES_MAX (3 + 16 + 32 + 6 * 10 + 1)
 
 static_assert(HEAD_BYTES_MAX + MEMBER_NAME_BYTES_MAX + 1 + MEMBER_VERSION_BYTES_MAX + 1 +
-                      4 * (KITH_ADDRESS_TEXT_MAX + 1) + RECORD_SIGNATURE_BYTES <=
+                      4 * (KITH_ADDRESS_TEXT_MAX + 1) + FACTS_SIGNATURE_BYTES <=
                   MEMBER_RECORD_BYTES_MAX,
               "four of the longest addresses always fit");
 static_assert(MEMBER_RECORD_BYTES_MAX + 64 <= MEMBER_DATAGRAM_BYTES_MIN,
@@ -33,7 +33,7 @@ static bool bounded_text(const char *text, size_t len_max, bool may_be_empty)
     return len <= len_max && (len > 0 || may_be_empty) && plain_text(text, len);
 }
 
-int record_check_facts(const struct member_facts *facts)
+int facts_check(const struct member_facts *facts)
 {
     if (strnlen(facts->name, sizeof(facts->name)) == sizeof(facts->name) ||
         !text_is_node_name(facts->name))
@@ -41,15 +41,15 @@ int record_check_facts(const struct member_facts *facts)
                               "'%.63s' is not a name for a node: use 1 to 63 of a-z A-Z 0-9 - _ .",
                               facts->name);
     if (!bounded_text(facts->version, MEMBER_VERSION_BYTES_MAX, true))
-        return kith_fail_with(KITH_E_INVALID, "the version text of node '%s' is too long or has spaces",
-                              facts->name);
+        return kith_fail_with(
+            KITH_E_INVALID, "the version text of node '%s' is too long or has spaces", facts->name);
     if (facts->addresses_n > MEMBER_ADDRESSES_MAX)
         return kith_fail_with(KITH_E_INVALID, "node '%s' has more than %d addresses", facts->name,
                               MEMBER_ADDRESSES_MAX);
     for (uint32_t i = 0; i < facts->addresses_n; i++)
         if (!bounded_text(facts->addresses[i], KITH_ADDRESS_TEXT_MAX, false))
-            return kith_fail_with(KITH_E_INVALID, "address %u of node '%s' is empty or too long", i + 1,
-                                  facts->name);
+            return kith_fail_with(KITH_E_INVALID, "address %u of node '%s' is empty or too long",
+                                  i + 1, facts->name);
     if (facts->role != KITH_ROLE_NODE && facts->role != KITH_ROLE_PROGRAM)
         return kith_fail_with(KITH_E_INVALID, "node '%s' has no role", facts->name);
     return 0;
@@ -65,21 +65,21 @@ static size_t put_text(uint8_t *out, const char *text)
 /* The bytes that are signed: the context, then the record. */
 static size_t signed_bytes(uint8_t *out, const uint8_t *record, size_t len)
 {
-    memcpy(out, RECORD_CONTEXT, sizeof(RECORD_CONTEXT));
-    memcpy(out + sizeof(RECORD_CONTEXT), record, len);
-    return sizeof(RECORD_CONTEXT) + len;
+    memcpy(out, FACTS_CONTEXT, sizeof(FACTS_CONTEXT));
+    memcpy(out + sizeof(FACTS_CONTEXT), record, len);
+    return sizeof(FACTS_CONTEXT) + len;
 }
 
-size_t record_encode(uint8_t *out,
-                     const struct member_config *config,
-                     const struct member_facts *facts,
-                     uint64_t boot_no,
-                     uint64_t version,
-                     bool left)
+size_t facts_encode(uint8_t *out,
+                    const struct member_config *config,
+                    const struct member_facts *facts,
+                    uint64_t boot_no,
+                    uint64_t version,
+                    bool left)
 {
     size_t at = 0;
     out[at++] = FORM;
-    out[at++] = (uint8_t)((facts->gpu ? RECORD_GPU : 0) | (left ? RECORD_LEFT : 0));
+    out[at++] = (uint8_t)((facts->gpu ? FACTS_GPU : 0) | (left ? FACTS_LEFT : 0));
     out[at++] = (uint8_t)facts->role;
     memcpy(out + at, config->self.bytes, KITH_NODE_ID_BYTES);
     at += KITH_NODE_ID_BYTES;
@@ -97,14 +97,14 @@ size_t record_encode(uint8_t *out,
     *addresses_n = 0;
     for (uint32_t i = 0; i < facts->addresses_n; i++) {
         size_t len = strlen(facts->addresses[i]) + 1;
-        if (at + len + RECORD_SIGNATURE_BYTES > MEMBER_RECORD_BYTES_MAX)
+        if (at + len + FACTS_SIGNATURE_BYTES > MEMBER_RECORD_BYTES_MAX)
             break;
         at += put_text(out + at, facts->addresses[i]);
         (*addresses_n)++;
     }
-    uint8_t text[sizeof(RECORD_CONTEXT) + MEMBER_RECORD_BYTES_MAX];
+    uint8_t text[sizeof(FACTS_CONTEXT) + MEMBER_RECORD_BYTES_MAX];
     config->crypto.sign(config->crypto.user, text, signed_bytes(text, out, at), out + at);
-    return at + RECORD_SIGNATURE_BYTES;
+    return at + FACTS_SIGNATURE_BYTES;
 }
 
 /* A text of at most @len_max bytes and its NUL; NULL if it is not one. */
@@ -132,23 +132,39 @@ static uint32_t read_varint32(struct reader *r)
     return (uint32_t)value;
 }
 
-int record_decode(struct record *record, const uint8_t *data, size_t len)
+static int read_head(struct reader *r, struct facts_record *record, const uint8_t *data, size_t len)
 {
-    if (len > MEMBER_RECORD_BYTES_MAX || len <= RECORD_SIGNATURE_BYTES)
+    if (len > MEMBER_RECORD_BYTES_MAX || len <= FACTS_SIGNATURE_BYTES)
         return KITH_E_CORRUPT;
-    struct reader r = reader_of(data, len - RECORD_SIGNATURE_BYTES);
-    *record = (struct record){.data = data, .len = len};
-    uint8_t form = read_u8(&r);
-    record->flags = read_u8(&r);
-    record->role = read_u8(&r);
-    const uint8_t *id = read_bytes(&r, KITH_NODE_ID_BYTES);
-    record->sign_pk = read_bytes(&r, 32);
-    if (r.bad || form != FORM || (record->flags & ~(RECORD_GPU | RECORD_LEFT)) != 0 ||
+    *r = reader_of(data, len - FACTS_SIGNATURE_BYTES);
+    record->data = data;
+    record->len = len;
+    record->verified = false;
+    uint8_t form = read_u8(r);
+    record->flags = read_u8(r);
+    record->role = read_u8(r);
+    const uint8_t *id = read_bytes(r, KITH_NODE_ID_BYTES);
+    record->sign_pk = read_bytes(r, 32);
+    if (r->bad || form != FORM || (record->flags & ~(FACTS_GPU | FACTS_LEFT)) != 0 ||
         (record->role != KITH_ROLE_NODE && record->role != KITH_ROLE_PROGRAM))
         return KITH_E_CORRUPT;
     memcpy(record->id.bytes, id, KITH_NODE_ID_BYTES);
-    record->boot_no = wire_read_varint(&r);
-    record->version = wire_read_varint(&r);
+    record->boot_no = wire_read_varint(r);
+    record->version = wire_read_varint(r);
+    return r->bad || record->boot_no == 0 || record->version == 0 ? KITH_E_CORRUPT : 0;
+}
+
+int facts_peek(struct facts_record *record, const uint8_t *data, size_t len)
+{
+    struct reader r;
+    return read_head(&r, record, data, len);
+}
+
+int facts_decode(struct facts_record *record, const uint8_t *data, size_t len)
+{
+    struct reader r;
+    if (read_head(&r, record, data, len) != 0)
+        return KITH_E_CORRUPT;
     record->born_unix_ms = wire_read_varint(&r);
     record->cpus = read_varint32(&r);
     record->cores = read_varint32(&r);
@@ -156,8 +172,7 @@ int record_decode(struct record *record, const uint8_t *data, size_t len)
     record->addresses_n = read_u8(&r);
     record->name = read_text(&r, MEMBER_NAME_BYTES_MAX, false);
     record->version_text = read_text(&r, MEMBER_VERSION_BYTES_MAX, true);
-    if (r.bad || record->addresses_n > MEMBER_ADDRESSES_MAX || record->boot_no == 0 ||
-        record->version == 0 || !text_is_node_name(record->name))
+    if (r.bad || record->addresses_n > MEMBER_ADDRESSES_MAX || !text_is_node_name(record->name))
         return KITH_E_CORRUPT;
     record->addresses = (const char *)(r.data + r.at);
     for (uint8_t i = 0; i < record->addresses_n; i++)
@@ -165,10 +180,10 @@ int record_decode(struct record *record, const uint8_t *data, size_t len)
     return reader_done(&r) ? 0 : KITH_E_CORRUPT;
 }
 
-bool record_verify(const struct record *record, const struct member_crypto *crypto)
+bool facts_verify(const struct facts_record *record, const struct member_crypto *crypto)
 {
-    uint8_t text[sizeof(RECORD_CONTEXT) + MEMBER_RECORD_BYTES_MAX];
-    size_t body = record->len - RECORD_SIGNATURE_BYTES;
+    uint8_t text[sizeof(FACTS_CONTEXT) + MEMBER_RECORD_BYTES_MAX];
+    size_t body = record->len - FACTS_SIGNATURE_BYTES;
     return crypto->key_is_of(crypto->user, record->sign_pk, &record->id) &&
            crypto->verify(crypto->user, record->sign_pk, text,
                           signed_bytes(text, record->data, body), record->data + body);
