@@ -8,7 +8,7 @@ kith=$build/kith
 mandelbrot=$build/kith-mandelbrot
 pictures=$build/demo
 size=${DEMO_SIZE:-4096x4096}
-iterations=${DEMO_ITERATIONS:-10000}
+iterations=${DEMO_ITERATIONS:-25000}
 view="--size $size --center -0.5,0 --span 4 --iterations $iterations --no-shortcuts"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kdemo.XXXXXX")
@@ -41,24 +41,15 @@ echo "== a picture of $size points, $iterations iterations, drawn by all three"
 "$mandelbrot" render --out "$pictures/cluster.png" $view &
 render=$!
 
-# Kill the second once it has drawn something, while there is still work left.
+# Kill the second once it has drawn something, as it says itself, while there is work left.
 drawn() {
-    "$kith" fn info mandelbrot.tile --json | /usr/bin/python3 -c '
+    "$kith" --socket "$dir/d/2/kith.sock" fn info mandelbrot.tile --json | /usr/bin/python3 -c '
 import json, sys
-def nodes(value):
-    if isinstance(value, dict):
-        for entry in value.get("nodes", []):
-            yield entry
-        for inner in value.values():
-            yield from nodes(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from nodes(inner)
-print(max([int(n.get("calls", 0)) for n in nodes(json.load(sys.stdin))
-           if n.get("name") == "dev-2"], default=0))'
+nodes = json.load(sys.stdin)["function"]["nodes"]
+print(max([node["calls"] for node in nodes if node["name"] == "dev-2"], default=0))'
 }
 tries=0
-until [ "$(drawn 2>/dev/null || echo 0)" -ge 5 ]; do
+until [ "$(drawn 2>/dev/null || echo 0)" -ge 20 ]; do
     kill -0 "$render" 2>/dev/null || fail "the picture was done before a node could be killed"
     tries=$((tries + 1))
     [ $tries -lt 600 ] || fail "the second node draws nothing"
@@ -72,7 +63,7 @@ echo "== killing dev-2 in the middle of it"
 wait "$render" || fail "the picture was not drawn"
 render=""
 tries=0
-until "$kith" nodes | grep -q 'dev-2.*failed'; do
+until "$kith" nodes 2>/dev/null | grep -q 'dev-2.*failed'; do
     tries=$((tries + 1))
     [ $tries -lt 600 ] || fail "dev-2 was killed but is not seen as failed"
     sleep 0.1
