@@ -106,7 +106,7 @@ int input_lines_next(struct cli *cli,
     size_t seen = 0; /* bytes behind `at` known to hold no newline */
 
     for (;;) {
-        const char *start = (const char *)lines->buf.data + lines->at;
+        const char *start = lines->buf.len > 0 ? (const char *)lines->buf.data + lines->at : "";
         size_t len = lines->buf.len - lines->at;
         const char *nl = len > seen ? memchr(start + seen, '\n', len - seen) : NULL;
         size_t line_len = nl != NULL ? (size_t)(nl - start) : len;

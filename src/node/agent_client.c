@@ -191,11 +191,11 @@ static int input_read(struct agent_client *client)
 /* Parses the line of the next message if it is complete. 0, or KITH_E_CORRUPT. */
 static int input_head(struct agent_client *client)
 {
-    const char *start = (const char *)client->in.data + client->used;
     size_t len = client->in.len - client->used;
 
     if (client->head != NULL || len == 0)
         return 0;
+    const char *start = (const char *)client->in.data + client->used;
     const char *nl = memchr(start + client->scanned, '\n', len - client->scanned);
     if (nl == NULL) {
         client->scanned = len;
@@ -226,9 +226,9 @@ bool agent_client_pending(const struct agent_client *client)
     if (input_complete(client))
         return true;
     /* Small messages often stand behind one another: the next line may be whole already. */
-    const uint8_t *start = client->in.data + client->used;
     size_t len = client->in.len - client->used;
-    return client->head == NULL && len > 0 && memchr(start, '\n', len) != NULL;
+    return client->head == NULL && len > 0 &&
+           memchr(client->in.data + client->used, '\n', len) != NULL;
 }
 
 static void input_give(struct agent_client *client, struct agent_message *message_out)
