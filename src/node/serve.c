@@ -75,15 +75,6 @@ static void ctx_give(struct kith_node *node, struct kith_ctx *ctx)
     node->ctx_free_n++;
 }
 
-void node_serve_deinit(struct kith_node *node)
-{
-    while (node->ctx_free != NULL) {
-        struct kith_ctx *next = node->ctx_free->next_free;
-        core_free(node->ctx_free);
-        node->ctx_free = next;
-    }
-}
-
 /* ---- exports ---- */
 
 /* The core has no run of it left and does not offer it. */
@@ -93,6 +84,18 @@ void node_export_gone(struct node_export *export)
     if (export->drained != NULL)
         sem_post(export->drained);
     core_free(export);
+}
+
+void node_serve_deinit(struct kith_node *node)
+{
+    while (node->ctx_free != NULL) {
+        struct kith_ctx *next = node->ctx_free->next_free;
+        core_free(node->ctx_free);
+        node->ctx_free = next;
+    }
+    /* What was never withdrawn: the core that used them is gone. */
+    for (struct list *link; (link = list_first(&node->exports)) != NULL;)
+        node_export_gone(container_of(link, struct node_export, link));
 }
 
 static struct node_export *export_find(struct kith_node *node, const char *name)
