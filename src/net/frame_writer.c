@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/bytes.h"
 #include "core/error.h"
 #include "net/frame.h"
 
@@ -170,7 +171,7 @@ static void put_bytes(struct frame_writer *writer, const void *data, size_t len)
     n = FILL_BYTES - chunk->len;
     if (n > len)
         n = len;
-    memcpy(chunk->data + chunk->len, from, n);
+    copy_small(chunk->data + chunk->len, from, n);
     chunk->len += (uint32_t)n;
     if (n == len)
         return;

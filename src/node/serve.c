@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/bytes.h"
 #include "core/error.h"
 #include "node/internal.h"
 #include "node/serve.h"
@@ -463,7 +464,7 @@ static int reply_copy(struct kith_ctx *ctx, const void *data, size_t len)
             return KITH_E_MEMORY;
         memcpy(ctx->reply_owned, data, len);
     } else if (len > 0) {
-        memcpy(ctx->reply_inline, data, len);
+        copy_small(ctx->reply_inline, data, len);
     }
     ctx->reply_len = len;
     return 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/bytes.h"
 #include "core/error.h"
 #include "net/frame.h"
 #include "rpc/actions.h"
@@ -456,7 +457,7 @@ static int take_arg(struct rpc_core *core, struct call *call, const struct rpc_c
     call->arg_block = NULL;
     if (spec->arg.len <= RPC_INLINE_BYTES) {
         if (spec->arg.len > 0)
-            memcpy(call->data, spec->arg.data, spec->arg.len);
+            copy_small(call->data, spec->arg.data, spec->arg.len);
         call->arg = call->data;
         core_free(spec->arg_owned);
         return 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/bytes.h"
 #include "net/frame.h"
 #include "rpc/actions.h"
 #include "rpc/calls.h"
@@ -314,6 +315,15 @@ void serve_on_timer(struct rpc_core *core, struct rpc_serve *serve)
 
 /* ---- the end ---- */
 
+/* The reply may be a part of the argument, which lies in the same place. */
+static void reply_inline(struct rpc_serve *serve, const uint8_t *data, size_t len)
+{
+    if (data + len <= serve->data || data >= serve->data + sizeof(serve->data))
+        copy_small(serve->data, data, len);
+    else if (data != serve->data)
+        memmove(serve->data, data, len);
+}
+
 static void
 take_reply(struct rpc_core *core, struct rpc_serve *serve, const struct rpc_event *event)
 {
@@ -324,7 +334,7 @@ take_reply(struct rpc_core *core, struct rpc_serve *serve, const struct rpc_even
     serve->reply_len = reply.len;
     if (reply.len <= RPC_INLINE_BYTES) {
         if (reply.len > 0)
-            memmove(serve->data, data, reply.len); /* an echo replies with its argument */
+            reply_inline(serve, data, reply.len);
         serve->reply = serve->data;
         core_free(owned);
         return;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/bytes.h"
 #include "net/frame.h"
 #include "rpc/actions.h"
 #include "rpc/export.h"
@@ -504,7 +505,7 @@ static int take_arg(struct rpc_core *core,
 {
     serve->arg_len = len;
     if (len <= RPC_INLINE_BYTES) {
-        memcpy(serve->data, arg, len);
+        copy_small(serve->data, arg, len);
         serve->arg = serve->data;
         return 0;
     }
