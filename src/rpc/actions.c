@@ -46,11 +46,9 @@ static void free_chunks(struct arena_chunk *chunk)
 }
 
 /* Keeps one chunk of the ordinary size. */
-void arena_reset(struct arena *arena)
+void arena_reset_chunks(struct arena *arena)
 {
     struct arena_chunk *first = arena->chunks;
-    if (first == NULL)
-        return;
     free_chunks(first->next);
     first->next = NULL;
     first->used = 0;
@@ -109,7 +107,8 @@ struct rpc_action *action_add(struct rpc_core *core, enum rpc_action_type type)
     if (!action_room(core))
         return NULL;
     struct rpc_action *action = &core->actions[core->actions_n++];
-    *action = (struct rpc_action){.type = type};
+    zero_fast(action, sizeof(*action));
+    action->type = type;
     return action;
 }
 

@@ -512,7 +512,7 @@ int calls_on_call(struct rpc_core *core, const struct rpc_call *spec)
         core_free(spec->arg_owned);
         return r;
     }
-    memset(call, 0, offsetof(struct call, tried));
+    zero_fast(call, offsetof(struct call, tried));
     r = take_arg(core, call, spec);
     if (r != 0) {
         fn_unref(core, fn);

@@ -123,7 +123,7 @@ struct rpc_serve *serve_new(struct rpc_core *core, struct rpc_export *fn)
     struct rpc_serve *serve = pool_take(&core->serves);
     if (serve == NULL)
         return NULL;
-    memset(serve, 0, offsetof(struct rpc_serve, caller));
+    zero_fast(serve, offsetof(struct rpc_serve, caller));
     serve->timer.kind = TIMER_SERVE;
     serve->user = NULL;
     serve->exported = fn;
