@@ -3,8 +3,9 @@
  * process, without network, cipher or user code. 64-byte argument and reply, an inline function,
  * 1,024 calls outstanding (another number as the first argument).
  *
- * Reports nanoseconds per call of all rpc_step() calls together and of each side, beside a baseline that
- * copies the same bytes through the same frame ring. Medians of 15 rounds. (Sides from 64 outstanding on.)
+ * Reports nanoseconds per call of all rpc_step() calls together and of each side, beside a baseline
+ * that copies the same bytes through the same frame ring. Medians of 15 rounds. (Sides from 64
+ * outstanding on.)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +42,8 @@ static uint64_t now_ns;
 static struct rpc_serve *runs[RING];
 static size_t runs_n;
 
-/* Processor time of this thread, so that a busy machine does not count; too slow to read per call. */
+/* Processor time of this thread, so that a busy machine does not count; too slow to read per call.
+ */
 static uint64_t clock_ns(void)
 {
     struct timespec ts;
@@ -187,7 +189,8 @@ static uint64_t copy_ns(uint64_t outstanding)
     uint64_t begin = clock_ns();
     while (done < CALLS) {
         for (uint64_t i = 0; i < outstanding; i++)
-            put_frame(&server, 0, (struct kith_bytes){head, 48}, (struct kith_bytes){arg, PAYLOAD_BYTES});
+            put_frame(&server, 0, (struct kith_bytes){head, 48},
+                      (struct kith_bytes){arg, PAYLOAD_BYTES});
         while (server.in_head != server.in_tail) {
             struct frame *frame = &server.in[server.in_head++ % RING];
             put_frame(&client, 0, (struct kith_bytes){head, 24},
@@ -247,7 +250,8 @@ int main(int argc, char **argv)
     }
     printf("%llu outstanding, 64 bytes, ns per call: all %.1f, caller %.1f, server %.1f, "
            "copying alone %.1f\n",
-           (unsigned long long)outstanding, median(total), median(caller), median(callee), median(base));
+           (unsigned long long)outstanding, median(total), median(caller), median(callee),
+           median(base));
     rpc_free(client.core);
     rpc_free(server.core);
     free(client.in);

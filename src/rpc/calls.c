@@ -344,11 +344,13 @@ void calls_resume(struct rpc_core *core)
     }
 }
 
-void calls_link_lost(struct rpc_core *core, struct rpc_peer *peer)
+void calls_link_lost(struct rpc_peer *peer, bool was_open)
 {
-    (void)core;
     list_for_each (node, &peer->pending) {
-        container_of(node, struct call, link)->state = CALL_WAIT_LINK;
+        struct call *call = container_of(node, struct call, link);
+        if (was_open && call->sends > 0)
+            call->link_broke = true;
+        call->state = CALL_WAIT_LINK;
     }
 }
 
@@ -371,6 +373,7 @@ static void ask_peer(struct rpc_core *core, struct call *call, struct rpc_peer *
     call_note_tried(call, &peer->id);
     call->no = ++core->call_no;
     call->sends = 0;
+    call->link_broke = false;
     call->state = CALL_WAIT_LINK;
     peer->in_flight++;
     list_append(&peer->pending, &call->link);

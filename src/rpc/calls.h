@@ -38,8 +38,8 @@ void calls_on_send_failed(struct rpc_core *core);
 void calls_end_peer(struct rpc_core *core, struct rpc_peer *peer, int code, const char *why);
 /* Those that never left end as NOT_EXECUTED. */
 void calls_end_unsent(struct rpc_core *core, struct rpc_peer *peer, int code, const char *why);
-/* What was sent on the link has to be sent again. */
-void calls_link_lost(struct rpc_core *core, struct rpc_peer *peer);
+/* What was sent has to be sent again. @was_open: there was a link, so it may have arrived. */
+void calls_link_lost(struct rpc_peer *peer, bool was_open);
 void calls_send_pending(struct rpc_core *core, struct rpc_peer *peer);
 /* Goes on with what did not fit the output before. */
 void calls_resume(struct rpc_core *core);

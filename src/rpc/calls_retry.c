@@ -194,8 +194,11 @@ end_list(struct rpc_core *core, struct list *list, int code, const char *why, bo
     struct list *node;
     while ((node = list_first(&taken)) != NULL) {
         struct call *call = container_of(node, struct call, link);
-        /* Without link events a first SEND that met no address is known not to have left. */
-        bool left = call->sends > (unsent && !core->config.link_events ? 1u : 0u);
+        /* Without link events, what met no address was given in a SEND and did not leave all the
+         * same. */
+        bool left = call->sends > 0;
+        if (unsent && !core->config.link_events)
+            left = call->link_broke;
         list_remove(node);
         list_append(list, node);
         if (unsent && left)

@@ -239,7 +239,7 @@ void peer_on_link_up(struct rpc_core *core, const struct rpc_event *event)
         return;
     /* A stream that replaces another may have lost what the other held. */
     if (peer->link_up)
-        calls_link_lost(core, peer);
+        calls_link_lost(peer, true);
     peer->link_up = true;
     peer->connecting = false;
     timer_cancel(core, &peer->connect_timer);
@@ -256,7 +256,7 @@ void peer_on_link_down(struct rpc_core *core, const struct rpc_event *event)
         return;
     peer->link_up = false;
     peer->connecting = false;
-    calls_link_lost(core, peer);
+    calls_link_lost(peer, true);
     if (list_empty(&peer->pending) || peer->connect_timer.set || peer->connect_timer.due)
         return;
     /* The first time at once; a link that keeps breaking is left alone for a while. */
@@ -274,7 +274,7 @@ void peer_on_unreachable(struct rpc_core *core, const struct rpc_event *event)
         return;
     peer->link_up = false;
     peer->connecting = false;
-    calls_link_lost(core, peer);
+    calls_link_lost(peer, false);
     calls_end_unsent(core, peer, KITH_E_UNREACHABLE, "no address of it answers");
     if (!list_empty(&peer->pending) && !peer->connect_timer.set && !peer->connect_timer.due)
         timer_set(core, &peer->connect_timer, core->now_ms + backoff_ms(core, peer->connects_n++));

@@ -26,8 +26,8 @@ void *pool_take(struct pool *pool);
 void pool_give(struct pool *pool, void *object);
 
 /*
- * memset() to zero of a few hundred bytes. With a size known to the compiler gcc makes `rep stos` of
- * it, which takes 15 ns to start; the library's takes 3.
+ * memset() to zero of a few hundred bytes. With a size known to the compiler gcc makes `rep stos`
+ * of it, which takes 15 ns to start; the library's takes 3.
  */
 static inline void zero_fast(void *memory, size_t size)
 {

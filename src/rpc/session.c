@@ -133,8 +133,7 @@ static uint64_t aged_out_ns(const struct rpc_serve *serve)
 
 void sessions_drop_oversize(struct rpc_core *core)
 {
-    list_for_each_safe(node, &core->oversize)
-    {
+    list_for_each_safe (node, &core->oversize) {
         struct rpc_serve *serve = container_of(node, struct rpc_serve, link);
         bool refused = list_linked(&serve->unsent) && aged_out_ns(serve) > core->now_ns;
         if (!refused || core->oversize_bytes > RPC_RESULTS_KEPT_BYTES_MAX)

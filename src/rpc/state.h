@@ -183,6 +183,7 @@ struct call {
     bool idempotent, no_retry, cast, wait_for_function, partials, local_first;
     bool maybe_ran;   /* an earlier try may have run */
     bool send_failed; /* in core->send_failed */
+    bool link_broke;  /* this try was sent on a link that broke: an answer may be lost */
     uint32_t sends;   /* of this try; 0: it certainly has not left */
     uint32_t retries;
     uint32_t tried_n;

@@ -67,19 +67,20 @@ static void owned_argument_is_taken_over(void **state)
     size_t sizes[] = {10, 5000};
     for (int i = 0; i < 2; i++) {
         uint8_t *owned = calloc(1, sizes[i]);
-        uint64_t token = desk_call(
-            &desk->nodes[0],
-            (struct rpc_call){.fn = "work", .arg = {.data = owned, .len = sizes[i]}, .arg_owned = owned});
+        uint64_t token =
+            desk_call(&desk->nodes[0], (struct rpc_call){.fn = "work",
+                                                         .arg = {.data = owned, .len = sizes[i]},
+                                                         .arg_owned = owned});
         desk_settle(desk);
         desk_expect(&desk->nodes[0], token, KITH_OUTCOME_OK, 0);
     }
     /* Also when it is refused. */
     uint8_t *owned = calloc(1, 300);
-    assert_int_equal(desk_call(&desk->nodes[0],
-                               (struct rpc_call){.fn = "not a name",
-                                                 .arg = {.data = owned, .len = 300},
-                                                 .arg_owned = owned}),
-                     0);
+    assert_int_equal(
+        desk_call(&desk->nodes[0], (struct rpc_call){.fn = "not a name",
+                                                     .arg = {.data = owned, .len = 300},
+                                                     .arg_owned = owned}),
+        0);
     assert_int_equal(desk->nodes[0].out.code, KITH_E_NAME);
     desk_free(desk);
 }
@@ -240,7 +241,8 @@ static void call_without_a_deadline_has_none(void **state)
 {
     (void)state;
     struct desk *desk = two(false);
-    uint64_t token = desk_call(&desk->nodes[0], (struct rpc_call){.fn = "work", .timeout_ms = UINT64_MAX});
+    uint64_t token =
+        desk_call(&desk->nodes[0], (struct rpc_call){.fn = "work", .timeout_ms = UINT64_MAX});
     desk_settle(desk);
     assert_true(rpc_serve_deadline_ns(desk->nodes[1].running[0]) == UINT64_MAX);
     desk_pass(desk, 3600 * 1000);
@@ -612,8 +614,8 @@ static void too_large_an_argument_is_refused(void **state)
     /* A server with a smaller limit refuses it itself. */
     desk_drop_all(desk);
     uint8_t frame[WIRE_CALL_BYTES + 1001] = {0};
-    struct wire_call head = {.no = 1, .target_boot = 1, .fn_hash = rpc_name_hash("work"),
-                             .remaining_ms = 1000};
+    struct wire_call head = {
+        .no = 1, .target_boot = 1, .fn_hash = rpc_name_hash("work"), .remaining_ms = 1000};
     wire_call_encode(&head, frame);
     desk_inject(&desk->nodes[1], desk->nodes[0].id, 1, FRAME_CALL, frame, sizeof(frame));
     assert_int_equal(desk->nodes[1].runs_n, 0);

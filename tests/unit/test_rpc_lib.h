@@ -75,9 +75,9 @@ struct desk {
     uint64_t token;
     struct desk_frame *first, **last;
     size_t frames_n;
-    size_t strays_n;           /* frames to ids that are no node of the desk */
+    size_t strays_n;          /* frames to ids that are no node of the desk */
     struct desk_frame *stray; /* the last of them */
-    bool check; /* rpc_check() after each step; on by default */
+    bool check;               /* rpc_check() after each step; on by default */
     /* Decides about each new frame; NULL: it is put on the pile. True: the test has dealt with it.
      */
     bool (*filter)(struct desk *desk, struct desk_frame *frame);
@@ -97,7 +97,12 @@ void desk_link(struct desk *desk, size_t at, size_t peer, enum rpc_event_type ty
 void desk_restart(struct desk *desk, size_t index);
 
 /* A raw frame of a made-up caller @id reaches @node. Returns what rpc_step() does. */
-int desk_inject(struct desk_node *node, struct kith_node_id id, uint64_t boot_no, uint8_t type, const void *body, size_t len);
+int desk_inject(struct desk_node *node,
+                struct kith_node_id id,
+                uint64_t boot_no,
+                uint8_t type,
+                const void *body,
+                size_t len);
 struct kith_node_id desk_id(size_t index);
 /* Delivers the first frame; false if none is on its way. */
 bool desk_deliver(struct desk *desk);

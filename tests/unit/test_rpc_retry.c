@@ -24,8 +24,9 @@ static uint64_t retries(struct desk_node *node)
 static uint64_t occupy(struct desk *desk, size_t at)
 {
     struct desk_node *node = &desk->nodes[at];
-    return desk_call(node, (struct rpc_call){.fn = "work", .to_node = true, .node = node->id,
-                                             .timeout_ms = UINT64_MAX});
+    return desk_call(
+        node, (struct rpc_call){
+                  .fn = "work", .to_node = true, .node = node->id, .timeout_ms = UINT64_MAX});
 }
 
 static void busy_node_is_left_for_another_after_a_pause(void **state)
@@ -93,7 +94,8 @@ static void retry_never_starts_past_the_deadline(void **state)
     occupy(desk, 2);
     uint64_t token = desk_call(a, (struct rpc_call){.fn = "work", .timeout_ms = 40});
     desk_settle(desk);
-    desk_expect(a, token, KITH_OUTCOME_NOT_EXECUTED, KITH_E_BUSY); /* at once: no time for a pause */
+    desk_expect(a, token, KITH_OUTCOME_NOT_EXECUTED,
+                KITH_E_BUSY); /* at once: no time for a pause */
     token = desk_call(a, (struct rpc_call){.fn = "work", .timeout_ms = 1000});
     uint64_t start_ns = desk->now_ns;
     desk_pass(desk, 5000);
@@ -313,7 +315,8 @@ static void local_first_prefers_this_node(void **state)
         desk_offer(&desk->nodes[i], "work", 0, 0);
     desk_settle(desk);
     for (int i = 0; i < 10; i++)
-        desk_call(&desk->nodes[0], (struct rpc_call){.fn = "work", .select = KITH_SELECT_LOCAL_FIRST});
+        desk_call(&desk->nodes[0],
+                  (struct rpc_call){.fn = "work", .select = KITH_SELECT_LOCAL_FIRST});
     assert_int_equal(desk->nodes[0].running_n, 4);
     assert_int_equal(desk->frames_n, 0);
     desk_free(desk);

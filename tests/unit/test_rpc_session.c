@@ -51,8 +51,8 @@ static void cancel(struct desk *desk, struct kith_node_id caller, uint64_t no, u
 {
     uint8_t frame[WIRE_CANCEL_BYTES];
     wire_cancel_encode(&(struct wire_cancel){.no = no, .target_boot = 1, .slot = slot}, frame);
-    assert_int_equal(
-        desk_inject(&desk->nodes[0], caller, 1, FRAME_CANCEL, frame, sizeof(frame)), 0);
+    assert_int_equal(desk_inject(&desk->nodes[0], caller, 1, FRAME_CANCEL, frame, sizeof(frame)),
+                     0);
 }
 
 /* The newest frame out. */
@@ -307,7 +307,8 @@ static void kept_results_of_a_session_are_bounded(void **state)
         asked.no = i + 1u;
         asked.slot = i;
         ask(desk, &asked);
-        desk_done(&desk->nodes[0], desk->nodes[0].running[0], KITH_OUTCOME_OK, 0, reply, sizeof(reply));
+        desk_done(&desk->nodes[0], desk->nodes[0].running[0], KITH_OUTCOME_OK, 0, reply,
+                  sizeof(reply));
         rpc_stats(desk->nodes[0].core, &stats);
         assert_true(stats.results_kept_bytes <= RPC_RESULTS_KEPT_SESSION_BYTES_MAX);
     }
@@ -366,8 +367,8 @@ static void arguments_held_for_a_session_are_bounded(void **state)
     expect_result(desk, 5, KITH_OUTCOME_NOT_EXECUTED, KITH_E_BUSY);
     /* Another caller still has room, up to the bound of the node. */
     for (uint16_t i = 0; i < 13; i++) {
-        asked = (struct asked){
-            .caller = desk_id(21u + i / 4), .no = i + 1u, .slot = i, .arg_len = len};
+        asked =
+            (struct asked){.caller = desk_id(21u + i / 4), .no = i + 1u, .slot = i, .arg_len = len};
         ask(desk, &asked);
     }
     assert_int_equal(desk->nodes[0].runs_n, RPC_ARGS_HELD_BYTES_MAX / len);
