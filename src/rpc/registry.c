@@ -11,6 +11,7 @@
 #include "rpc/actions.h"
 #include "rpc/calls.h"
 #include "rpc/peer.h"
+#include "rpc/proto_alloc.h"
 #include "rpc/watch.h"
 
 /* Changes within so many milliseconds go out together; the first one at once. */
@@ -272,11 +273,12 @@ static void push_to_one(struct rpc_core *core, const uint8_t *data, size_t len, 
 
 int registry_on_pull(struct rpc_core *core, struct rpc_peer *peer, const uint8_t *body, size_t len)
 {
-    Kith__Rpc__RegistryPull *pull = kith__rpc__registry_pull__unpack(NULL, len, body);
+    Kith__Rpc__RegistryPull *pull =
+        kith__rpc__registry_pull__unpack(&rpc_proto_allocator, len, body);
     if (pull == NULL)
         return KITH_E_CORRUPT;
     uint64_t have = pull->boot_no == core->config.boot_no ? pull->have_version : 0;
-    kith__rpc__registry_pull__free_unpacked(pull, NULL);
+    kith__rpc__registry_pull__free_unpacked(pull, &rpc_proto_allocator);
     if (have > core->version || have < core->removed_floor)
         have = 0;
     return registry_encode(core, have, push_to_one, peer);

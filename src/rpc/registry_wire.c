@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "rpc.pb-c.h"
 #include "rpc/actions.h"
+#include "rpc/proto_alloc.h"
 #include "rpc/registry.h"
 
 /* Room for the fields of an update beside its entries. */
@@ -100,7 +101,8 @@ int registry_update_decode(const uint8_t *body, size_t len, struct registry_upda
     *update_out = (struct registry_update){0};
     if (len > NET_CONTROL_FRAME_BYTES_MAX)
         return KITH_E_CORRUPT;
-    Kith__Rpc__RegistryUpdate *message = kith__rpc__registry_update__unpack(NULL, len, body);
+    Kith__Rpc__RegistryUpdate *message =
+        kith__rpc__registry_update__unpack(&rpc_proto_allocator, len, body);
     if (message == NULL)
         return KITH_E_CORRUPT;
     int r = KITH_E_CORRUPT;
@@ -118,7 +120,7 @@ int registry_update_decode(const uint8_t *body, size_t len, struct registry_upda
         };
         r = take_entries(update_out, message);
     }
-    kith__rpc__registry_update__free_unpacked(message, NULL);
+    kith__rpc__registry_update__free_unpacked(message, &rpc_proto_allocator);
     if (r != 0)
         registry_update_deinit(update_out);
     return r;

@@ -399,6 +399,11 @@ void session_free(struct rpc_core *core, struct session *session)
     struct list *node;
     while ((node = list_first(&session->kept)) != NULL)
         session_drop_kept(core, container_of(node, struct rpc_serve, kept));
+    list_for_each_safe (large, &core->oversize) {
+        struct rpc_serve *serve = container_of(large, struct rpc_serve, link);
+        if (serve->session == session)
+            session_drop_kept(core, serve);
+    }
     list_for_each_safe (at, &session->live) {
         struct rpc_serve *serve = container_of(at, struct rpc_serve, live);
         serve->in_slot = false;

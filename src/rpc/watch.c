@@ -10,6 +10,7 @@
 #include "rpc.pb-c.h"
 #include "rpc/actions.h"
 #include "rpc/peer.h"
+#include "rpc/proto_alloc.h"
 #include "rpc/registry.h"
 
 /* A watch is said again every so often, and ends where it was not heard for three times as long. */
@@ -120,7 +121,8 @@ int watch_on_completions(struct rpc_core *core,
                          const uint8_t *body,
                          size_t len)
 {
-    Kith__Rpc__Completions *message = kith__rpc__completions__unpack(NULL, len, body);
+    Kith__Rpc__Completions *message =
+        kith__rpc__completions__unpack(&rpc_proto_allocator, len, body);
     if (message == NULL)
         return KITH_E_CORRUPT;
     int r = KITH_E_CORRUPT;
@@ -156,7 +158,7 @@ int watch_on_completions(struct rpc_core *core,
         action->completion = completion;
     }
 out:
-    kith__rpc__completions__free_unpacked(message, NULL);
+    kith__rpc__completions__free_unpacked(message, &rpc_proto_allocator);
     return r;
 }
 
@@ -193,12 +195,12 @@ static int watcher_add(struct rpc_export *fn, const struct kith_node_id *id)
 
 int watch_on_watch(struct rpc_core *core, struct rpc_peer *peer, const uint8_t *body, size_t len)
 {
-    Kith__Rpc__Watch *message = kith__rpc__watch__unpack(NULL, len, body);
+    Kith__Rpc__Watch *message = kith__rpc__watch__unpack(&rpc_proto_allocator, len, body);
     if (message == NULL)
         return KITH_E_CORRUPT;
     struct rpc_export *fn = map64_find(&core->exports, rpc_name_hash(message->fn));
     bool on = message->on;
-    kith__rpc__watch__free_unpacked(message, NULL);
+    kith__rpc__watch__free_unpacked(message, &rpc_proto_allocator);
     if (fn == NULL)
         return 0;
     size_t at = watcher_find(fn, &peer->id);
