@@ -250,13 +250,3 @@ void *rpc_export_user(const struct rpc_export *fn)
 {
     return fn->user;
 }
-
-void rpc_set_parallel(struct rpc_core *core, const char *name, uint32_t parallel)
-{
-    struct rpc_export *fn = export_find(core, rpc_name_hash(name));
-
-    if (fn == NULL)
-        return;
-    fn->desc.parallel = parallel != 0 && parallel < fn->running ? fn->running : parallel;
-    export_ready(core, fn);
-}

@@ -67,6 +67,7 @@ void rpc_free(struct rpc_core *core)
         return;
     struct rpc_output out = {0};
     core->out = &out;
+    sessions_settle_sent(core);
     calls_deinit(core);
     peers_deinit(core);
     serves_deinit(core);

@@ -25,7 +25,7 @@ struct rpc_serve;  /* a call being served here */
 
 struct rpc_config {
     struct kith_node_id self;
-    const char *self_name;      /* for results of local calls; lives as long as the core; NULL: "" */
+    const char *self_name; /* for results of local calls; lives as long as the core; NULL: "" */
     uint64_t boot_no;
     uint64_t seed;
     uint32_t body_bytes_max;    /* 0: RPC_BODY_BYTES_MAX */
@@ -219,11 +219,6 @@ void rpc_check(const struct rpc_core *core);
 
 const struct kith_export *rpc_export_desc(const struct rpc_export *fn);
 void *rpc_export_user(const struct rpc_export *fn);
-/*
- * Changes how many calls of the function @name of this node run at once (0: no limit); never below what runs. Calls
- * that may start now start with the next step.
- */
-void rpc_set_parallel(struct rpc_core *core, const char *name, uint32_t parallel);
 
 struct rpc_export *rpc_serve_export(const struct rpc_serve *serve);
 struct kith_bytes rpc_serve_arg(const struct rpc_serve *serve); /* valid until DONE */

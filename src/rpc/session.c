@@ -317,6 +317,10 @@ void session_result(struct rpc_core *core, struct rpc_serve *serve)
         forget(core, serve);
         return;
     }
+    if (serve->outcome == KITH_OUTCOME_NOT_EXECUTED && slot_of(serve)->ran) {
+        serve->outcome = KITH_OUTCOME_UNKNOWN;
+        serve->code = KITH_E_UNKNOWN_OUTCOME;
+    }
     if (serve->outcome == KITH_OUTCOME_NOT_EXECUTED)
         slot_of(serve)->refused = serve->code < 0 ? serve->code : KITH_E_NOT_EXECUTED;
     send_result(core, serve);
@@ -350,9 +354,15 @@ void sessions_settle_sent(struct rpc_core *core)
 void session_refuse(struct rpc_core *core, struct rpc_serve *serve, int code, const char *text)
 {
     if (serve->session != NULL && serve->in_slot) {
-        slot_of(serve)->refused = code;
-        if (!serve->cast && !serve->dropped)
-            answer_refused(core, serve->session->peer, serve->no, serve->slot, code, text);
+        struct serve_slot *slot = slot_of(serve);
+        struct rpc_peer *peer = serve->session->peer;
+        bool wanted = !serve->cast && !serve->dropped;
+        if (!slot->ran)
+            slot->refused = code;
+        if (wanted && slot->ran)
+            answer_unknown(core, peer, serve->no, serve->slot);
+        else if (wanted)
+            answer_refused(core, peer, serve->no, serve->slot, code, text);
     }
     forget(core, serve);
 }
@@ -379,7 +389,8 @@ void session_caller_gone(struct rpc_core *core, struct session *session)
         /* Its number stays: if the caller is back and asks again, it is told that nothing ran. */
         if (serve->state == SERVE_QUEUED && serve->in_slot) {
             struct serve_slot *slot = slot_of(serve);
-            slot->refused = KITH_E_CANCELED;
+            if (!slot->ran)
+                slot->refused = KITH_E_CANCELED;
             slot->serve = NULL;
             serve->in_slot = false;
             serve_abandon(core, serve);
@@ -450,6 +461,9 @@ static void on_duplicate(struct rpc_core *core,
         answer_ack(core, serve);
 }
 
+/*
+ * It will not run this time. Where a copy that came before has run, NOT_EXECUTED would be a lie.
+ */
 static void refuse_new(struct rpc_core *core,
                        struct rpc_peer *peer,
                        const struct wire_call *head,
@@ -457,8 +471,13 @@ static void refuse_new(struct rpc_core *core,
                        int code,
                        const char *text)
 {
-    slot->refused = code;
-    if ((head->flags & WIRE_CALL_CAST) == 0)
+    if (!slot->ran)
+        slot->refused = code;
+    if ((head->flags & WIRE_CALL_CAST) != 0)
+        return;
+    if (slot->ran)
+        answer_unknown(core, peer, head->no, head->slot);
+    else
         answer_refused(core, peer, head->no, head->slot, code, text);
 }
 
@@ -611,6 +630,7 @@ int session_on_call(struct rpc_core *core, struct rpc_peer *peer, const struct r
         if (slot->again) {
             core->stats.duplicates++;
             slot->again = false;
+            slot->ran = true;
             serve_call(core, session, &head, slot, event);
         } else {
             on_duplicate(core, peer, &head, slot);

@@ -246,6 +246,7 @@ struct serve_slot {
     struct rpc_serve *serve;
     int32_t refused; /* not 0: it was refused with this code and never ran */
     bool again;      /* it ran, and may run again: its function is idempotent, no result is kept */
+    bool ran;        /* it is being run again: a refusal is no proof that nothing ran */
 };
 
 struct session {
@@ -336,7 +337,7 @@ struct rpc_core {
 
     struct pool serves;
     struct list retired;
-    struct list sent;    /* idempotent serves whose result went out in this step (by aged) */
+    struct list sent; /* idempotent serves whose result went out in this step (by aged) */
     struct list sessions;
     size_t sessions_n;
     uint64_t sessions_evicted;

@@ -156,6 +156,8 @@ static void make_call(void)
         .to_node = pick(4) == 0,
         .node = desk_id(pick(NODES)),
     };
+    if (call.fn[0] == 'b')
+        told->idempotent = true; /* "b" is so by its export */
     if (call.to_node && pick(10) == 0)
         call.node = desk_id(77);
     told->token = world.desk->token + 1; /* what desk_call() will give; it may end at once */
@@ -210,10 +212,13 @@ static void toggle_function(void)
     struct desk_node *node = &world.desk->nodes[pick(NODES)];
     static const char *const names[] = {"a", "b", "rare"};
     const char *name = names[pick(3)];
+    uint32_t flags = pick(5) == 0 ? KITH_FN_DEFERRED : 0;
+    if (name[0] == 'b')
+        flags |= KITH_FN_IDEMPOTENT;
     if (pick(3) == 0)
         desk_unexport(node, name);
     else
-        desk_offer(node, name, (uint32_t)(pick(5) == 0 ? KITH_FN_DEFERRED : 0), (uint32_t)pick(3));
+        desk_offer(node, name, flags, (uint32_t)pick(3));
 }
 
 /* Frames between the two that were not delivered are lost with their stream. */

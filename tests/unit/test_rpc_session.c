@@ -227,6 +227,42 @@ static void refused_number_stays_refused(void **state)
     desk_free(desk);
 }
 
+static void duplicate_of_an_idempotent_call_may_run_again_but_is_never_denied(void **state)
+{
+    (void)state;
+    struct rpc_config config = {.workers = 1, .queue_node_max = 2};
+    struct desk *desk = desk_new(1, &config);
+    struct desk_node *node = &desk->nodes[0];
+    desk_offer(node, "work", KITH_FN_IDEMPOTENT, 0);
+    struct asked asked = {.caller = desk_id(20), .no = 5};
+    ask(desk, &asked);
+    desk_done_first(node, "x");
+    ask(desk, &asked); /* no result is kept: it runs once more */
+    assert_int_equal(node->runs_n, 2);
+    desk_done_first(node, "y");
+    expect_result(desk, 5, KITH_OUTCOME_OK, 0);
+    /* The places are taken: whoever ran before is not told that nothing ran. */
+    struct asked other = {.caller = desk_id(21), .no = 1};
+    ask(desk, &other);
+    other = (struct asked){.caller = desk_id(21), .no = 2, .slot = 1};
+    ask(desk, &other);
+    ask(desk, &asked);
+    expect_result(desk, 5, KITH_OUTCOME_UNKNOWN, KITH_E_UNKNOWN_OUTCOME);
+    /* Nor if it waits and its function is withdrawn. */
+    desk_done_first(node, "");
+    asked.no = 6;
+    ask(desk, &asked);
+    desk_done_first(node, "");
+    desk_done_first(node, "");
+    other.no = 3;
+    ask(desk, &other);
+    ask(desk, &asked);
+    assert_int_equal(desk->stray->type, FRAME_CALL_ACK);
+    desk_unexport(node, "work");
+    expect_result(desk, 6, KITH_OUTCOME_UNKNOWN, KITH_E_UNKNOWN_OUTCOME);
+    desk_free(desk);
+}
+
 static void call_for_another_boot_touches_nothing(void **state)
 {
     (void)state;
@@ -538,6 +574,7 @@ int main(void)
         cmocka_unit_test(cancel_that_overtakes_its_call_keeps_it_from_running),
         cmocka_unit_test(cancel_of_a_waiting_call_takes_it_out_of_the_queue),
         cmocka_unit_test(refused_number_stays_refused),
+        cmocka_unit_test(duplicate_of_an_idempotent_call_may_run_again_but_is_never_denied),
         cmocka_unit_test(call_for_another_boot_touches_nothing),
         cmocka_unit_test(raised_boot_is_the_one_that_counts),
         cmocka_unit_test(newer_boot_of_the_caller_starts_afresh_and_ends_the_old),
