@@ -1,6 +1,7 @@
 /*
  * The table of known peers: keys, addresses, boot numbers, and which of them stay connected.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -223,6 +224,7 @@ int uv_net_learn(struct uv_net *net,
         int r = peer_new(net, id, sign_pk, &peer);
         if (r != 0)
             return r;
+        assert(peer != NULL);
     } else if (memcmp(peer->sign_pk, sign_pk, sizeof(peer->sign_pk)) != 0) {
         return kith_fail_with(KITH_E_CORRUPT,
                               "peer table: a public key does not belong to its node id");
