@@ -300,7 +300,7 @@ static int attempt_start(struct uvn_dial *dial, const union uvn_addr *addr)
     dial->attempts_n++;
     net->attempts_n++;
     stream->timer.fn = uvn_handshake_hello_due;
-    uvn_timer_set(net, &stream->timer, uvn_now_ms() + NET_HANDSHAKE_DEADLINE_MS);
+    uvn_timer_set(net, &stream->timer, uvn_now_ms() + net->handshake_ms);
     int r = uv_tcp_connect(&stream->connect, &stream->tcp, &addr->sa, on_connected);
     if (r != 0)
         uvn_stream_close(stream, uv_strerror(r));

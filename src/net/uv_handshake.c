@@ -239,7 +239,7 @@ static void park_due(struct uvn_timer *timer)
 static void park(struct uvn_stream *stream, struct uvn_chan *chan)
 {
     struct uv_net *net = stream->net;
-    uint64_t wait_ms = NET_HANDSHAKE_DEADLINE_MS;
+    uint64_t wait_ms = net->handshake_ms;
     if (chan->parked != NULL)
         uvn_stream_close(chan->parked, "replaced by a newer connection of the peer");
     uvn_stream_handshake_done(stream);

@@ -95,7 +95,7 @@ static void stranger(struct uv_net *net, int fd, const struct sockaddr *from)
     }
     uvn_handshake_counted(net, stream);
     stream->timer.fn = uvn_handshake_hello_due;
-    uvn_timer_set(net, &stream->timer, uvn_now_ms() + NET_HANDSHAKE_DEADLINE_MS);
+    uvn_timer_set(net, &stream->timer, uvn_now_ms() + net->handshake_ms);
 }
 
 /*

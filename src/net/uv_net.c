@@ -369,6 +369,7 @@ int uv_net_open(struct uv_net **net_out, const struct uv_net_config *config)
     net->open_peers_max = NET_PEERS_OPEN_MAX;
     net->open_peers_idle_max = NET_PEERS_OPEN_IDLE_MAX;
     net->idle_ms = UVN_IDLE_MS;
+    net->handshake_ms = NET_HANDSHAKE_DEADLINE_MS;
     net->events = config->events;
     net->user = config->user;
     lists_init(net);

@@ -286,6 +286,7 @@ struct uv_net {
     unsigned open_peers_n;
     unsigned open_peers_max, open_peers_idle_max; /* NET_PEERS_OPEN_*; tests set less */
     uint64_t idle_ms;
+    uint64_t handshake_ms; /* NET_HANDSHAKE_DEADLINE_MS; tests set others */
     struct list streams;
     struct list handshakes;
     unsigned handshakes_n;

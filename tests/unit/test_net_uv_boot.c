@@ -100,6 +100,7 @@ static void replayed_and_changed_datagrams_are_dropped(void **state)
         bytes[i] ^= 0x10;
         raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
         bytes[i] ^= 0x10;
+        LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 4u + (unsigned)i);
     }
     LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 3u + (unsigned)n);
     assert_int_equal(b->datagrams, 1);
@@ -107,6 +108,7 @@ static void replayed_and_changed_datagrams_are_dropped(void **state)
     for (int i = 0; i < 100; i++) {
         memset(bytes, i, sizeof(bytes));
         raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)i * 14 + 1);
+        LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 4u + (unsigned)(n + i));
     }
     LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 103u + (unsigned)n);
     /* Nothing was answered to any of it. */

@@ -130,6 +130,38 @@ static void backoff_refuses_at_once_and_grows(void **state)
     LAB_WAIT(&lab, a->unreachable == 5);
 }
 
+static void dials_are_bounded_and_all_come_to_an_end(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0);
+    const unsigned n = 3 * NET_DIALS_MAX;
+    uint16_t port;
+    int deaf = raw_listen(&port); /* the kernel connects as many as its backlog holds */
+    char address[64];
+    const char *addresses[1] = {address};
+    unsigned most = 0;
+    (void)state;
+    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port);
+    a->net->handshake_ms = 100;
+    for (unsigned i = 0; i < n; i++) {
+        struct net_identity identity;
+        struct uv_peer *peer;
+        uint8_t seed[NET_SEED_BYTES] = {(uint8_t)i, (uint8_t)(i >> 8), 77};
+        assert_int_equal(net_identity_from_seed(&identity, seed), 0);
+        assert_int_equal(uv_net_learn(a->net, &identity.id, identity.sign_pk, addresses, 1, &peer),
+                         0);
+        assert_int_equal(uv_net_connect(a->net, peer, NET_CONTROL), 0);
+    }
+    uint64_t until = uv_hrtime() + (uint64_t)LAB_WAIT_MS * 1000000;
+    while (a->unreachable < n) {
+        lab_turn(&lab, until, "dials", __FILE__, __LINE__);
+        most = a->net->attempts_n > most ? a->net->attempts_n : most;
+    }
+    assert_int_equal(most, NET_DIALS_MAX);
+    assert_int_equal(a->net->attempts_n, 0);
+    assert_int_equal(a->net->dials_waiting_n, 0);
+    raw_close(deaf);
+}
+
 /* ---- bulk ---- */
 
 static void bulk_keeps_within_its_window_and_delays_no_call(void **state)
@@ -454,6 +486,7 @@ int main(void)
         CASE(full_queue_refuses_and_says_when_it_drained),
         CASE(release_runs_once_on_every_failure),
         CASE(backoff_refuses_at_once_and_grows),
+        CASE(dials_are_bounded_and_all_come_to_an_end),
         CASE(bulk_keeps_within_its_window_and_delays_no_call),
         CASE(bulk_beyond_the_window_ends_the_stream),
         CASE(least_recently_used_idle_peers_close_above_the_limit),
