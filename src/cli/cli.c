@@ -236,9 +236,11 @@ int cli_find_program(struct cli *cli, const char *name, char *path_out, size_t p
 {
     const char *self = cli_self_path();
     const char *slash = strrchr(self, '/');
+    /* Beside this program, as installed and in a build tree; then where helpers are installed. */
+    const char *const beside[] = {"", "bench/"};
 
-    if (slash != NULL) {
-        snprintf(path_out, path_bytes, "%.*s/%s", (int)(slash - self), self, name);
+    for (size_t i = 0; slash != NULL && i < sizeof(beside) / sizeof(beside[0]); i++) {
+        snprintf(path_out, path_bytes, "%.*s/%s%s", (int)(slash - self), self, beside[i], name);
         if (access(path_out, X_OK) == 0)
             return EXIT_OK;
     }

@@ -201,14 +201,14 @@ def test_map_loses_a_node_and_no_line(cluster, processes, short_dir):
     for node in (b, c):
         serve(processes, node, "up", "tr", "a-z", "A-Z", options=["--idempotent", "-P", "4"])
     known(a, "up", 2)
-    lines = [f"word{i}" for i in range(1500)]
+    lines = [f"word{i}" for i in range(10000)]
     (short_dir / "words").write_text("\n".join(lines) + "\n")
     out = short_dir / "out"
     mapping = processes.start(["sh", "-c", f"exec {kithtest.BUILD / 'kith'} map up --in {short_dir / 'words'} "
                                f"--data-dir {a.dir} > {out}"])
     wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) > 100, what="a hundred lines", timeout=60)
     c.kill()
-    assert mapping.wait(120) == 0
+    assert mapping.wait(180) == 0
     assert out.read_text().splitlines() == [line.upper() for line in lines]
 
 
