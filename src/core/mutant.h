@@ -7,10 +7,18 @@
 #ifndef CORE_MUTANT_H
 #define CORE_MUTANT_H
 
-/* XX(NAME, name of the rule without it, the scenario that must catch it) */
+/* XX(NAME, name, what is missing without it) */
 #define MUTANT_MAP(XX)                                                                             \
-    XX(MEMBER_NO_REFUTE, "member-no-refute", "swarm")                                              \
-    XX(RPC_NO_DEDUPE, "rpc-no-dedupe", "rpc-faults")
+    XX(MEMBER_NO_REFUTE, "member-no-refute", "a suspect that lives does not say so")               \
+    XX(MEMBER_NO_RETRY, "member-no-retry", "who failed is never looked for again")                 \
+    XX(MEMBER_ANY_BOOT, "member-any-boot", "what is said of a former boot counts")                 \
+    XX(RPC_NO_DEDUPE, "rpc-no-dedupe", "a call that comes twice runs twice")                       \
+    XX(RPC_NO_TARGET_BOOT, "rpc-no-target-boot", "a call is not bound to the boot it was for")     \
+    XX(RPC_RETRY_UNKNOWN, "rpc-retry-unknown", "an unknown outcome is tried again regardless")     \
+    XX(RPC_NO_END_AT_FAILURE, "rpc-no-end-at-failure", "calls to a failed node wait on")           \
+    XX(RPC_FORGOTTEN_RUNS, "rpc-forgotten-runs", "a duplicate without a kept result runs again")   \
+    XX(MAP_ANY_DONE, "map-any-done", "a result counts though its item runs elsewhere")             \
+    XX(MAP_NO_ORDER, "map-no-order", "results of an ordered map go out as they come")
 
 #ifdef KITH_MUTANTS
 enum mutant {

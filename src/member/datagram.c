@@ -2,6 +2,7 @@
  * What arrives in a datagram. It is decoded and its signatures are checked before any of it is
  * acted on; then the messages are taken in order, and at most one datagram goes back.
  */
+#include "core/mutant.h"
 #include "member/internal.h"
 
 /* A stranger's datagrams make us ask who it is this often at most. */
@@ -73,8 +74,10 @@ static void on_failed(struct member_core *core, struct incoming *in, const struc
         return;
     }
     struct mnode *node = table_find(core, &msg->id);
-    if (node == NULL || node->here_at == 0 || in->outcast || node->pub.boot_no != msg->boot_no ||
-        msg->n < node->pub.incarnation)
+    if (node == NULL || node->here_at == 0 || in->outcast)
+        return;
+    if ((node->pub.boot_no != msg->boot_no || msg->n < node->pub.incarnation) &&
+        !MUTANT(MEMBER_ANY_BOOT))
         return;
     if (core->config.detector_echo) {
         echo_now(core, node);

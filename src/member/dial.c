@@ -7,6 +7,7 @@
  * Every pause is jittered, so that a cluster that comes up at once does not knock in step.
  */
 #include "core/error.h"
+#include "core/mutant.h"
 #include "member/internal.h"
 
 #define FIRST_PAUSE_MS 1000
@@ -147,7 +148,7 @@ static void try_again(struct member_core *core, struct mnode *node)
 static bool try_next(struct member_core *core)
 {
     struct list *link = list_first(&core->failed);
-    if (link == NULL)
+    if (link == NULL || MUTANT(MEMBER_NO_RETRY))
         return false;
     list_remove(link);
     list_append(&core->failed, link);

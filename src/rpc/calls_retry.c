@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mutant.h"
 #include "rpc/actions.h"
 #include "rpc/calls.h"
 #include "rpc/names.h"
@@ -79,7 +80,7 @@ judge(struct rpc_core *core, const struct call *call, enum kith_outcome outcome,
         return RETRY_NOT;
     if (outcome == KITH_OUTCOME_UNKNOWN) {
         bool given_up = code == KITH_E_TIMEOUT || code == KITH_E_CANCELED;
-        if (given_up || !is_idempotent(call))
+        if (given_up || (!is_idempotent(call) && !MUTANT(RPC_RETRY_UNKNOWN)))
             return RETRY_NOT;
         return call->to_node && code == KITH_E_NO_NODE ? RETRY_NOT : RETRY_LATER;
     }

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/map.h"
+#include "core/mutant.h"
 #include "core/rng.h"
 #include "kith/error.h"
 
@@ -284,7 +285,7 @@ static void emit_held(struct map_core *core)
 static void settle(struct map_core *core, uint64_t index, enum held how)
 {
     map64_remove(&core->attempts, index + 1);
-    if (!core->config.ordered) {
+    if (!core->config.ordered || MUTANT(MAP_NO_ORDER)) {
         action_add(core, how == HELD_RESULT ? MAP_EMIT : MAP_GIVE_UP, NULL, index);
         return;
     }
@@ -511,7 +512,8 @@ static void on_node_down(struct map_core *core, const struct map_event *event)
 static void on_item_done(struct map_core *core, const struct map_event *event)
 {
     struct map_node *node = mapid_find(&core->nodes_by_id, &event->node);
-    if (node == NULL || map64_find(&core->running, event->index + 1) != node)
+    if (node == NULL ||
+        (map64_find(&core->running, event->index + 1) != node && !MUTANT(MAP_ANY_DONE)))
         return;
     map64_remove(&core->running, event->index + 1);
     node->running_n--;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/mutant.h"
 #include "rpc/actions.h"
 #include "rpc/calls.h"
 #include "rpc/registry.h"
@@ -126,7 +127,8 @@ bool peer_boot(struct rpc_core *core, struct rpc_peer *peer, uint64_t boot_no)
     if (boot_no < peer->boot_no)
         return false;
     if (peer->boot_no != 0) {
-        calls_end_peer(core, peer, KITH_E_NO_NODE, "it was restarted");
+        if (!MUTANT(RPC_NO_TARGET_BOOT))
+            calls_end_peer(core, peer, KITH_E_NO_NODE, "it was restarted");
         if (peer->session != NULL)
             session_free(core, peer->session);
         if (registry_clear(core, peer)) {
@@ -191,8 +193,9 @@ void peer_on_down(struct rpc_core *core, const struct rpc_event *event)
     timer_cancel(core, &peer->connect_timer);
     /* Before the calls end: those that are tried again must not choose this node. */
     bool had = registry_clear(core, peer);
-    calls_end_peer(core, peer, KITH_E_NO_NODE,
-                   event->u.peer.left ? "it has left" : "it has failed");
+    if (!MUTANT(RPC_NO_END_AT_FAILURE))
+        calls_end_peer(core, peer, KITH_E_NO_NODE,
+                       event->u.peer.left ? "it has left" : "it has failed");
     if (peer->session != NULL)
         session_caller_gone(core, peer->session);
     watchers_forget(core, &peer->id);

@@ -4,6 +4,7 @@
 
 #include "core/alloc.h"
 #include "core/bytes.h"
+#include "core/mutant.h"
 #include "net/frame.h"
 #include "rpc/actions.h"
 #include "rpc/export.h"
@@ -599,7 +600,7 @@ int session_on_call(struct rpc_core *core, struct rpc_peer *peer, const struct r
     int r = wire_call_decode(&head, event->u.frame.body, event->u.frame.len);
     if (r != 0)
         return r;
-    if (head.target_boot != core->config.boot_no) {
+    if (head.target_boot != core->config.boot_no && !MUTANT(RPC_NO_TARGET_BOOT)) {
         struct wire_result result = answer_to(core, peer, head.no, head.slot);
         result.flags = WIRE_RESULT_OTHER_BOOT;
         result.code = KITH_E_NO_NODE;
@@ -625,6 +626,12 @@ int session_on_call(struct rpc_core *core, struct rpc_peer *peer, const struct r
     if (head.no < slot->no) {
         core->stats.duplicates++;
         return 0;
+    }
+    bool forgotten = slot->serve == NULL && slot->refused == 0 && MUTANT(RPC_FORGOTTEN_RUNS);
+    if (head.no == slot->no && (forgotten || MUTANT(RPC_NO_DEDUPE))) {
+        if (slot->serve != NULL)
+            let_go(core, slot->serve);
+        slot->again = true;
     }
     if (head.no == slot->no) {
         if (slot->again) {
