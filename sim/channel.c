@@ -8,8 +8,8 @@
 #include "kith/error.h"
 #include "queue.h"
 
-#define TYPE_DATA 1
-#define TYPE_BOOT 2
+#define TYPE_DATA      1
+#define TYPE_BOOT      2
 #define WIRE_BYTES_MAX 1200
 /* BOOT answers to one peer, at most one in so long. */
 #define BOOT_PERIOD_NS UINT64_C(1000000000)
@@ -44,19 +44,20 @@ static struct channel_peer *peer_of(struct channel *channel, const struct kith_n
     return node != NULL ? &channel->peers[sim_node_index(node)] : NULL;
 }
 
-static struct dgram_peer *sealed_of(struct channel *channel,
-                                    struct channel_peer *peer,
-                                    const struct kith_node_id *id)
+static struct dgram_peer *
+sealed_of(struct channel *channel, struct channel_peer *peer, const struct kith_node_id *id)
 {
     if (peer->sealed == NULL)
-        peer->sealed = keys_dgram_new(channel->keys,
-                                      channel->node,
-                                      sim_node_by_id(sim_node_world(channel->node), id),
-                                      peer->boot_no);
+        peer->sealed =
+            keys_dgram_new(channel->keys, channel->node,
+                           sim_node_by_id(sim_node_world(channel->node), id), peer->boot_no);
     return peer->sealed;
 }
 
-void channel_learn(struct channel *channel, const struct kith_node_id *id, uint64_t boot_no, const char *address)
+void channel_learn(struct channel *channel,
+                   const struct kith_node_id *id,
+                   uint64_t boot_no,
+                   const char *address)
 {
     struct channel_peer *peer = peer_of(channel, id);
 
@@ -93,12 +94,9 @@ static void send_typed(struct channel *channel,
     size_t wire_len = CHANNEL_HEAD_BYTES + len;
 
     if (channel->keys != NULL) {
-        wire_len = keys_dgram_seal(channel->keys,
-                                   channel->node,
-                                   sealed_of(channel, peer, to),
-                                   type == TYPE_BOOT,
-                                   (struct kith_bytes){.data = data, .len = len},
-                                   wire);
+        wire_len =
+            keys_dgram_seal(channel->keys, channel->node, sealed_of(channel, peer, to),
+                            type == TYPE_BOOT, (struct kith_bytes){.data = data, .len = len}, wire);
         if (wire_len == 0)
             return;
     } else {
@@ -110,7 +108,10 @@ static void send_typed(struct channel *channel,
     sim_send_datagram(channel->node, to, wire, wire_len);
 }
 
-void channel_send(struct channel *channel, const struct kith_node_id *to, const uint8_t *data, size_t len)
+void channel_send(struct channel *channel,
+                  const struct kith_node_id *to,
+                  const uint8_t *data,
+                  size_t len)
 {
     struct channel_peer *peer = peer_of(channel, to);
 
@@ -122,7 +123,8 @@ void channel_send(struct channel *channel, const struct kith_node_id *to, const 
     send_typed(channel, peer, to, TYPE_DATA, data, len);
 }
 
-static void answer_boot(struct channel *channel, struct channel_peer *peer, const struct kith_node_id *to)
+static void
+answer_boot(struct channel *channel, struct channel_peer *peer, const struct kith_node_id *to)
 {
     uint64_t now_ns = sim_now_ns(channel->node);
 
@@ -140,13 +142,8 @@ static bool receive_sealed(struct channel *channel,
                            struct kith_bytes *body_out)
 {
     uint64_t proven = peer->boot_no;
-    int r = keys_dgram_open(channel->node,
-                            sealed_of(channel, peer, from),
-                            data,
-                            len,
-                            channel->scratch + WIRE_BYTES_MAX,
-                            body_out,
-                            &proven);
+    int r = keys_dgram_open(channel->node, sealed_of(channel, peer, from), data, len,
+                            channel->scratch + WIRE_BYTES_MAX, body_out, &proven);
 
     if (r == 0 || r == KITH_E_AGAIN)
         sim_heard_from(channel->node, from);
@@ -184,6 +181,7 @@ bool channel_receive(struct channel *channel,
         answer_boot(channel, peer, from);
         return false;
     }
-    *body_out = (struct kith_bytes){.data = data + CHANNEL_HEAD_BYTES, .len = len - CHANNEL_HEAD_BYTES};
+    *body_out =
+        (struct kith_bytes){.data = data + CHANNEL_HEAD_BYTES, .len = len - CHANNEL_HEAD_BYTES};
     return true;
 }

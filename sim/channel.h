@@ -3,8 +3,8 @@
  * datagram to or from a node whose key is unknown, none from an earlier boot, none that names
  * another boot of ours (it is answered by BOOT), none to an address that is not known.
  *
- * Sealing is left out (the bytes are counted) unless the world runs with real keys: then the shipped
- * codec of net/dgram.h seals and opens every datagram.
+ * Sealing is left out (the bytes are counted) unless the world runs with real keys: then the
+ * shipped codec of net/dgram.h seals and opens every datagram.
  */
 #ifndef SIM_CHANNEL_H
 #define SIM_CHANNEL_H
@@ -21,7 +21,7 @@ struct channel_peer {
 
 struct channel {
     struct sim_node *node;
-    struct sim_keys *keys; /* NULL: stand-in */
+    struct sim_keys *keys;      /* NULL: stand-in */
     struct channel_peer *peers; /* by index */
     uint64_t dropped_n;
     uint8_t *scratch;
@@ -37,9 +37,15 @@ struct channel {
 void channel_init(struct channel *channel, struct sim_node *node, struct sim_keys *keys);
 void channel_deinit(struct channel *channel);
 /* The key of @id is known, and perhaps its address (NULL: not) and boot (0: not). */
-void channel_learn(struct channel *channel, const struct kith_node_id *id, uint64_t boot_no, const char *address);
+void channel_learn(struct channel *channel,
+                   const struct kith_node_id *id,
+                   uint64_t boot_no,
+                   const char *address);
 void channel_forget(struct channel *channel, const struct kith_node_id *id);
-void channel_send(struct channel *channel, const struct kith_node_id *to, const uint8_t *data, size_t len);
+void channel_send(struct channel *channel,
+                  const struct kith_node_id *to,
+                  const uint8_t *data,
+                  size_t len);
 /* True if there is a body to deliver; borrowed until the next call. */
 bool channel_receive(struct channel *channel,
                      const struct kith_node_id *from,

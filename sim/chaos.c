@@ -5,11 +5,11 @@
 
 #include "queue.h"
 
-#define PERIOD_MS     3000
-#define DOWN_MS_MAX   30000
-#define SLOW_MS_MAX   5000
-#define PAUSE_MS_MAX  60000
-#define DELAY_US_MAX  100000
+#define PERIOD_MS    3000
+#define DOWN_MS_MAX  30000
+#define SLOW_MS_MAX  5000
+#define PAUSE_MS_MAX 60000
+#define DELAY_US_MAX 100000
 
 static const char *const names[CHAOS_CLASSES_N] = {
     "loss",     "duplicate", "reorder", "slow",  "clock", "partition", "oneway",
@@ -84,9 +84,11 @@ static size_t up_n(struct sim_world *world)
     return n;
 }
 
+/* Node 0, everybody's seed, stays where it is: if all moved, nobody could know where to look. */
 static void start(struct chaos *chaos, size_t index)
 {
-    if ((chaos->classes & CHAOS_MOVE) != 0 && rng_below(sim_rng(chaos->world), 4) == 0)
+    if (index != 0 && (chaos->classes & CHAOS_MOVE) != 0 &&
+        rng_below(sim_rng(chaos->world), 4) == 0)
         sim_readdress(chaos->world, index);
     sim_start(chaos->world, index);
     if (chaos->started != NULL)
@@ -193,9 +195,7 @@ static void tick(struct sim_world *world, void *arg)
     if ((chaos->classes & class) != 0)
         do_one(chaos, class);
     /* Only some classes do anything here, so a few times faster than what is wanted. */
-    sim_at(world,
-           sim_world_ms(world) + 1 + rng_below(sim_rng(world), chaos->period_ms / 2),
-           tick,
+    sim_at(world, sim_world_ms(world) + 1 + rng_below(sim_rng(world), chaos->period_ms / 2), tick,
            chaos);
 }
 
@@ -214,7 +214,7 @@ void chaos_stop(struct chaos *chaos)
     sim_heal(world);
     for (size_t i = 0; i < sim_nodes_n(world); i++) {
         sim_resume(world, i);
-        if (!sim_node_up(sim_node_at(world, i)) && rng_below(sim_rng(world), 4) != 0)
+        if (!sim_node_up(sim_node_at(world, i)) && (i == 0 || rng_below(sim_rng(world), 4) != 0))
             start(chaos, i);
     }
 }

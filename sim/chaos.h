@@ -32,10 +32,10 @@ struct chaos {
     uint32_t classes;
     uint32_t period_ms; /* something happens about that often */
     bool on;
-    uint8_t *group;       /* of the partition */
-    uint64_t *restart_ms; /* by index: when a node that is down comes back */
+    uint8_t *group;            /* of the partition */
+    uint64_t *restart_ms;      /* by index: when a node that is down comes back */
     uint64_t *paused_until_ms; /* by index: end of the last pause, for oracles that know mercy */
-    uint32_t up_min;      /* so many nodes stay up */
+    uint32_t up_min;           /* so many nodes stay up */
     void (*started)(struct chaos *chaos, size_t index); /* a node was started; may be NULL */
     void *user;
 };
@@ -49,7 +49,8 @@ const char *chaos_class_name(unsigned bit);
 void chaos_init(struct chaos *chaos, struct sim_world *world, uint32_t classes);
 void chaos_deinit(struct chaos *chaos);
 void chaos_start(struct chaos *chaos);
-/* Faults off, cuts healed, pauses over; nodes that are down are started again (or not, by chance). */
+/* Faults off, cuts healed, pauses over; nodes that are down are started again (or not, by chance).
+ */
 void chaos_stop(struct chaos *chaos);
 
 #endif

@@ -54,9 +54,7 @@ static void disk_write(struct hm *hm)
         struct hm_disk_peer *peer = &disk->peers[disk->peers_n++];
         peer->index = (uint32_t)sim_node_index(node);
         peer->boot_no = member->boot_no;
-        snprintf(peer->address,
-                 sizeof(peer->address),
-                 "%s",
+        snprintf(peer->address, sizeof(peer->address), "%s",
                  member->facts.addresses_n > 0 ? member->facts.addresses[0] : "");
     }
     hm->cache_dirty = false;
@@ -139,7 +137,8 @@ void hm_begin(struct hm *hm)
         struct sim_node *seed = sim_node_at(world, i);
 
         if (seed != hm->node)
-            hm_step(hm, &(struct member_event){.type = MEMBER_SEED, .text = sim_node_address(seed)});
+            hm_step(hm,
+                    &(struct member_event){.type = MEMBER_SEED, .text = sim_node_address(seed)});
     }
 }
 
@@ -158,14 +157,8 @@ static void do_action(struct hm *hm, const struct member_action *action)
         channel_send(&hm->channel, &action->id, action->data, action->len);
         break;
     case MEMBER_SEND_FRAME:
-        sim_send_frame(hm->node,
-                       &action->id,
-                       NET_CONTROL,
-                       action->frame_type,
-                       NULL,
-                       0,
-                       action->data,
-                       action->len);
+        sim_send_frame(hm->node, &action->id, NET_CONTROL, action->frame_type, NULL, 0,
+                       action->data, action->len);
         break;
     case MEMBER_DIAL:
         sim_dial(hm->node, action->text);
@@ -174,10 +167,9 @@ static void do_action(struct hm *hm, const struct member_action *action)
         sim_connect(hm->node, &action->id, NET_CONTROL);
         break;
     case MEMBER_LEARNED:
-        channel_learn(&hm->channel,
-                      &action->member->id,
-                      action->member->boot_no,
-                      action->member->facts.addresses_n > 0 ? action->member->facts.addresses[0] : NULL);
+        channel_learn(&hm->channel, &action->member->id, action->member->boot_no,
+                      action->member->facts.addresses_n > 0 ? action->member->facts.addresses[0]
+                                                            : NULL);
         break;
     case MEMBER_FORGOTTEN:
         channel_forget(&hm->channel, &action->id);
@@ -208,11 +200,8 @@ void hm_step(struct hm *hm, struct member_event *event)
     event->now_us = now_ns / 1000;
     int r = member_step(hm->core, event, &out);
     if (r < 0 && r != KITH_E_EXISTS && r != KITH_E_NO_NODE)
-        sim_violation(sim_node_world(hm->node),
-                      "node %zu: member_step of event %d gives %d",
-                      sim_node_index(hm->node),
-                      (int)event->type,
-                      r);
+        sim_violation(sim_node_world(hm->node), "node %zu: member_step of event %d gives %d",
+                      sim_node_index(hm->node), (int)event->type, r);
     for (size_t i = 0; i < out.actions_n; i++) {
         if (hm->on_action != NULL)
             hm->on_action(hm, &out.actions[i]);
@@ -243,12 +232,11 @@ void hm_datagram(struct hm *hm,
 
     if (!channel_receive(&hm->channel, from, boot_no, data, len, &body))
         return;
-    hm_step(hm,
-            &(struct member_event){.type = MEMBER_DATAGRAM,
-                                   .id = *from,
-                                   .boot_no = boot_no,
-                                   .data = body.data,
-                                   .len = body.len});
+    hm_step(hm, &(struct member_event){.type = MEMBER_DATAGRAM,
+                                       .id = *from,
+                                       .boot_no = boot_no,
+                                       .data = body.data,
+                                       .len = body.len});
 }
 
 void hm_frame(struct hm *hm,
@@ -258,13 +246,12 @@ void hm_frame(struct hm *hm,
               const uint8_t *data,
               size_t len)
 {
-    hm_step(hm,
-            &(struct member_event){.type = MEMBER_FRAME,
-                                   .id = *from,
-                                   .boot_no = boot_no,
-                                   .frame_type = type,
-                                   .data = data,
-                                   .len = len});
+    hm_step(hm, &(struct member_event){.type = MEMBER_FRAME,
+                                       .id = *from,
+                                       .boot_no = boot_no,
+                                       .frame_type = type,
+                                       .data = data,
+                                       .len = len});
 }
 
 void hm_link_up(struct hm *hm, const struct kith_node_id *peer, uint64_t boot_no)
@@ -274,12 +261,11 @@ void hm_link_up(struct hm *hm, const struct kith_node_id *peer, uint64_t boot_no
 
     keys_public(hm->hw->keys, node, sign_pk);
     channel_learn(&hm->channel, peer, boot_no, sim_node_address(node));
-    hm_step(hm,
-            &(struct member_event){.type = MEMBER_LINK_UP,
-                                   .id = *peer,
-                                   .boot_no = boot_no,
-                                   .sign_pk = sign_pk,
-                                   .text = sim_node_address(node)});
+    hm_step(hm, &(struct member_event){.type = MEMBER_LINK_UP,
+                                       .id = *peer,
+                                       .boot_no = boot_no,
+                                       .sign_pk = sign_pk,
+                                       .text = sim_node_address(node)});
 }
 
 void hm_link_down(struct hm *hm, const struct kith_node_id *peer)
@@ -289,9 +275,8 @@ void hm_link_down(struct hm *hm, const struct kith_node_id *peer)
 
 void hm_dial_failed(struct hm *hm, const char *address)
 {
-    hm_step(hm,
-            &(struct member_event){
-                .type = MEMBER_DIAL_FAILED, .text = address, .code = KITH_E_UNREACHABLE});
+    hm_step(hm, &(struct member_event){
+                    .type = MEMBER_DIAL_FAILED, .text = address, .code = KITH_E_UNREACHABLE});
 }
 
 void hm_set_registry_version(struct hm *hm, uint64_t version)
@@ -329,11 +314,8 @@ static void host_crash(void *state)
     free(state);
 }
 
-static void host_datagram(void *state,
-                          const struct kith_node_id *from,
-                          uint64_t boot_no,
-                          const uint8_t *data,
-                          size_t len)
+static void host_datagram(
+    void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     hm_datagram(state, from, boot_no, data, len);
     arm(state);
@@ -352,7 +334,8 @@ static void host_frame(void *state,
     arm(state);
 }
 
-static void host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
+static void
+host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
 {
     if (net_class == NET_CONTROL)
         hm_link_up(state, peer, boot_no);
@@ -434,7 +417,8 @@ static bool sees_right(struct hm *hm, struct sim_node *node)
     struct member *member = member_find(hm->core, &id);
 
     if (!sim_node_up(node))
-        return member == NULL || member->status == KITH_STATUS_FAILED || member->status == KITH_STATUS_LEFT;
+        return member == NULL || member->status == KITH_STATUS_FAILED ||
+               member->status == KITH_STATUS_LEFT;
     return member != NULL && member->status == KITH_STATUS_ALIVE &&
            member->boot_no == sim_node_boot_no(node);
 }
@@ -467,14 +451,10 @@ void hm_explain(struct sim_world *world, char *out, size_t out_bytes)
         for (size_t k = 0; hm != NULL && k < n; k++) {
             if (sees_right(hm, sim_node_at(world, k)) || wrong++ >= 5 || at >= out_bytes)
                 continue;
-            int r = snprintf(out + at,
-                             out_bytes - at,
-                             "%s%zu sees %zu (%s) as %s",
-                             at > 0 ? ", " : "",
-                             i,
-                             k,
-                             sim_node_up(sim_node_at(world, k)) ? "up" : "down",
-                             hm_status_text(hm_status(world, i, k)));
+            int r =
+                snprintf(out + at, out_bytes - at, "%s%zu sees %zu (%s) as %s", at > 0 ? ", " : "",
+                         i, k, sim_node_up(sim_node_at(world, k)) ? "up" : "down",
+                         hm_status_text(hm_status(world, i, k)));
             at += r > 0 ? (size_t)r : 0;
         }
     }
@@ -509,9 +489,7 @@ bool hm_form(struct sim_world *world,
     uint64_t now_ms = sim_world_ms(world);
 
     for (size_t i = 0; i < sim_nodes_n(world); i++)
-        sim_at(world,
-               now_ms + rng_below(sim_rng(world), spread_ms + 1),
-               start_it,
+        sim_at(world, now_ms + rng_below(sim_rng(world), spread_ms + 1), start_it,
                (void *)(uintptr_t)i);
     if (!sim_run(world, now_ms + spread_ms, check))
         return false;

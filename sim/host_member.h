@@ -61,8 +61,17 @@ void hm_deinit(struct hm *hm);
 void hm_step(struct hm *hm, struct member_event *event);
 /* The timer of the node has come: LAG if it came late, and TICK if it is due. */
 void hm_tick(struct hm *hm);
-void hm_datagram(struct hm *hm, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len);
-void hm_frame(struct hm *hm, const struct kith_node_id *from, uint64_t boot_no, uint8_t type, const uint8_t *data, size_t len);
+void hm_datagram(struct hm *hm,
+                 const struct kith_node_id *from,
+                 uint64_t boot_no,
+                 const uint8_t *data,
+                 size_t len);
+void hm_frame(struct hm *hm,
+              const struct kith_node_id *from,
+              uint64_t boot_no,
+              uint8_t type,
+              const uint8_t *data,
+              size_t len);
 void hm_link_up(struct hm *hm, const struct kith_node_id *peer, uint64_t boot_no);
 void hm_link_down(struct hm *hm, const struct kith_node_id *peer);
 void hm_dial_failed(struct hm *hm, const char *address);
@@ -82,8 +91,14 @@ bool hm_agree(struct sim_world *world);
 /* Says on the world's log (or to @out) who disagrees about what: the first few. */
 void hm_explain(struct sim_world *world, char *out, size_t out_bytes);
 /* Starts every node, up to @spread_ms apart, and runs until they agree; false after @limit_ms. */
-bool hm_form(struct sim_world *world, uint64_t spread_ms, uint64_t limit_ms, bool (*check)(struct sim_world *world));
+bool hm_form(struct sim_world *world,
+             uint64_t spread_ms,
+             uint64_t limit_ms,
+             bool (*check)(struct sim_world *world));
 /* Runs until hm_agree() or @limit_ms from now; looks every @step_ms. */
-bool hm_run_until_agreed(struct sim_world *world, uint64_t limit_ms, uint64_t step_ms, bool (*check)(struct sim_world *world));
+bool hm_run_until_agreed(struct sim_world *world,
+                         uint64_t limit_ms,
+                         uint64_t step_ms,
+                         bool (*check)(struct sim_world *world));
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Joins the cores of membership, calls and maps as src/node does: what one core says to another goes
- * through a queue, so that no core is ever stepped from inside another one's output.
+ * Joins the cores of membership, calls and maps as src/node does: what one core says to another
+ * goes through a queue, so that no core is ever stepped from inside another one's output.
  */
 #include "host_rpc.h"
 
@@ -14,18 +14,15 @@
 #include "net/frame.h"
 #include "queue.h"
 
-#define SCRATCH_BYTES    ((size_t)256 * 1024)
-#define MAP_IN_FLIGHT    2
-#define PUMP_ROUNDS_MAX  100000
-#define WORKERS          4
-#define ABORTED_ENDS_NS  2000000 /* a function that is told to stop does so within 2 ms */
+#define SCRATCH_BYTES   ((size_t)256 * 1024)
+#define MAP_IN_FLIGHT   2
+#define PUMP_ROUNDS_MAX 100000
+#define WORKERS         4
+#define ABORTED_ENDS_NS 2000000 /* a function that is told to stop does so within 2 ms */
 
 const char *const hr_function_names[HR_FUNCTIONS_N] = {
-    [HR_WORK] = "work",
-    [HR_IDEM] = "idem",
-    [HR_INLINE] = "inline",
-    [HR_FAIL] = "fail",
-    [HR_ONE] = "one",
+    [HR_WORK] = "work", [HR_IDEM] = "idem", [HR_INLINE] = "inline",
+    [HR_FAIL] = "fail", [HR_ONE] = "one",
 };
 
 struct hr_run {
@@ -112,7 +109,8 @@ static void on_member_action(struct hm *hm, const struct member_action *action)
     bool changed = action->type == MEMBER_CHANGED;
     struct hr_todo *todo;
 
-    if ((!changed && action->type != MEMBER_FACTS_CHANGED) || kith_node_id_equal(&member->id, &self))
+    if ((!changed && action->type != MEMBER_FACTS_CHANGED) ||
+        kith_node_id_equal(&member->id, &self))
         return;
     if (changed && (action->change == MEMBER_SUSPECT || action->change == MEMBER_REFUTED))
         return;
@@ -147,10 +145,11 @@ static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
     hr->functions_changed = true;
     if (todo->event == RPC_PEER_DOWN) {
         if (hr->hw->observer.peer_down != NULL)
-            hr->hw->observer.peer_down(hr, &todo->id);
+            hr->hw->observer.peer_down(hr, &todo->id, todo->boot_no);
         return;
     }
-    if (sim_link_is_up(hr->hm.node, &todo->id, NET_RPC)) { /* its stream came before the news of it */
+    if (sim_link_is_up(hr->hm.node, &todo->id,
+                       NET_RPC)) { /* its stream came before the news of it */
         event = (struct rpc_event){.type = RPC_LINK_UP};
         event.u.peer.id = todo->id;
         event.u.peer.boot_no = todo->boot_no;
@@ -247,7 +246,7 @@ static int unused_fn(struct kith_ctx *ctx, const void *arg, size_t arg_len, void
     return 0; /* the host runs functions by itself */
 }
 
-void hr_export(struct hr *hr, enum hr_function fn)
+static void export_one(struct hr *hr, enum hr_function fn)
 {
     struct kith_export desc = {.name = hr_function_names[fn],
                                .version = "1",
@@ -270,6 +269,12 @@ void hr_export(struct hr *hr, enum hr_function fn)
         sim_violation(world_of(hr), "export of '%s' gives %d", desc.name, out.code);
     hr->offered |= 1u << fn;
     hr->functions_changed = true;
+}
+
+void hr_export(struct hr *hr, enum hr_function fn)
+{
+    export_one(hr, fn);
+    pump(hr);
 }
 
 void hr_unexport(struct hr *hr, enum hr_function fn)
@@ -327,7 +332,8 @@ static void map_do(struct hr_map *map, struct map_event *event, const struct kit
         struct hr_todo *todo;
 
         if (item == NULL && action->type != MAP_FINISHED) {
-            sim_violation(world_of(hr), "a map speaks of item %" PRIu64 ", which there is not", action->index);
+            sim_violation(world_of(hr), "a map speaks of item %" PRIu64 ", which there is not",
+                          action->index);
             return;
         }
         switch (action->type) {
@@ -523,24 +529,16 @@ static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *ou
     event->now_ns = now_ns(hr);
     int r = rpc_step(hr->rpc, event, out);
     if (r < 0)
-        sim_violation(world_of(hr),
-                      "node %zu: rpc_step of event %d gives %d",
-                      sim_node_index(hr->hm.node),
-                      (int)event->type,
-                      r);
+        sim_violation(world_of(hr), "node %zu: rpc_step of event %d gives %d",
+                      sim_node_index(hr->hm.node), (int)event->type, r);
     for (size_t i = 0; i < out->actions_n; i++) {
         const struct rpc_action *action = &out->actions[i];
         struct hr_item_call *call;
 
         switch (action->type) {
         case RPC_SEND:
-            sim_send_frame(hr->hm.node,
-                           &action->to,
-                           action->net_class,
-                           action->frame_type,
-                           action->head.data,
-                           action->head.len,
-                           action->body.data,
+            sim_send_frame(hr->hm.node, &action->to, action->net_class, action->frame_type,
+                           action->head.data, action->head.len, action->body.data,
                            action->body.len);
             if (action->release != NULL)
                 rpc_body_release(hr->rpc, action->release);
@@ -597,8 +595,7 @@ static uint64_t maps_deadline_ms(const struct hr *hr)
 {
     uint64_t deadline = UINT64_MAX;
 
-    list_for_each(it, &hr->maps)
-    {
+    list_for_each (it, &hr->maps) {
         struct hr_map *map = container_of(it, struct hr_map, link);
 
         if (!map->finished && map_deadline_ms(map->core) < deadline)
@@ -629,8 +626,7 @@ static bool pump_one(struct hr *hr)
     }
     if (hr->functions_changed) {
         hr->functions_changed = false;
-        list_for_each(it, &hr->maps)
-        {
+        list_for_each (it, &hr->maps) {
             struct hr_map *map = container_of(it, struct hr_map, link);
 
             if (!map->finished)
@@ -639,8 +635,7 @@ static bool pump_one(struct hr *hr)
         return true;
     }
     if (maps_deadline_ms(hr) <= ms) {
-        list_for_each(it, &hr->maps)
-        {
+        list_for_each (it, &hr->maps) {
             struct hr_map *map = container_of(it, struct hr_map, link);
 
             if (!map->finished && map_deadline_ms(map->core) <= ms)
@@ -660,8 +655,7 @@ static void pump(struct hr *hr)
 
     for (unsigned round = 0; pump_one(hr); round++) {
         if (round == PUMP_ROUNDS_MAX) {
-            sim_violation(world_of(hr),
-                          "node %zu spins: something is always due",
+            sim_violation(world_of(hr), "node %zu spins: something is always due",
                           sim_node_index(hr->hm.node));
             break;
         }
@@ -731,8 +725,7 @@ void hr_check(struct hr *hr)
 {
     member_check(hr->hm.core);
     rpc_check(hr->rpc);
-    list_for_each(it, &hr->maps)
-    {
+    list_for_each (it, &hr->maps) {
         map_check(container_of(it, struct hr_map, link)->core);
     }
 }
@@ -760,7 +753,7 @@ static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t 
     hm_begin(&hr->hm);
     for (unsigned i = 0; i < HR_FUNCTIONS_N; i++) {
         if (hw->functions == 0 || (hw->functions >> i & 1) != 0)
-            hr_export(hr, (enum hr_function)i);
+            export_one(hr, (enum hr_function)i);
     }
     pump(hr);
     return hr;
@@ -773,8 +766,7 @@ static void host_crash(void *state)
     void *item;
     size_t at = 0;
 
-    list_for_each_safe(it, &hr->maps)
-    {
+    list_for_each_safe (it, &hr->maps) {
         struct hr_map *map = container_of(it, struct hr_map, link);
 
         map_free(map->core);
@@ -797,11 +789,8 @@ static void host_crash(void *state)
     free(hr);
 }
 
-static void host_datagram(void *state,
-                          const struct kith_node_id *from,
-                          uint64_t boot_no,
-                          const uint8_t *data,
-                          size_t len)
+static void host_datagram(
+    void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     hm_datagram(state, from, boot_no, data, len);
     pump(state);
@@ -845,7 +834,8 @@ static void link_event(struct hr *hr,
     rpc_do(hr, &event, &out);
 }
 
-static void host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
+static void
+host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
 {
     struct hr *hr = state;
 

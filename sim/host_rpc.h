@@ -1,6 +1,6 @@
 /*
- * A simulated node that runs the shipped cores of membership, calls and maps, joined as src/node joins
- * them, with functions that take random time.
+ * A simulated node that runs the shipped cores of membership, calls and maps, joined as src/node
+ * joins them, with functions that take random time.
  *
  * What the scenario wants to know comes by struct hr_observer; it judges, the host does not.
  */
@@ -17,7 +17,8 @@
 struct hr;
 struct hr_map;
 
-/* What a function gets: the oracle's number of the call, how long it takes, and what is computed. */
+/* What a function gets: the oracle's number of the call, how long it takes, and what is computed.
+ */
 struct hr_arg {
     uint64_t uid;
     uint32_t run_us;
@@ -45,8 +46,8 @@ struct hr_observer {
     void (*run)(struct hr *hr, const struct hr_arg *arg);
     /* A call made by hr_call() has ended. */
     void (*complete)(struct hr *hr, uint64_t token, const struct kith_result *result);
-    /* After everything that followed from a node being declared failed or left. */
-    void (*peer_down)(struct hr *hr, const struct kith_node_id *id);
+    /* In the step in which a node of that boot was declared failed or left. */
+    void (*peer_down)(struct hr *hr, const struct kith_node_id *id, uint64_t boot_no);
     /* An item of a map; @result is NULL for none (a map that was cancelled emits what it has). */
     void (*emit)(struct hr_map *map, uint64_t index, const struct kith_result *result);
     void (*lost)(struct hr_map *map, uint64_t index);
@@ -57,7 +58,7 @@ struct hr_observer {
 
 /* sim_user() of such a world. */
 struct hr_world {
-    struct hm_world hm; /* first */
+    struct hm_world hm;       /* first */
     struct rpc_config config; /* of every node; self, boot and seed are filled in */
     struct hr_observer observer;
     uint32_t functions; /* bit set of what is offered; 0: all */
@@ -102,7 +103,7 @@ extern const struct sim_host hr_host;
 struct hr_call_options {
     enum hr_function fn;
     struct hr_arg arg;
-    size_t to;          /* index of a node, or SIZE_MAX: any */
+    size_t to; /* index of a node, or SIZE_MAX: any */
     uint64_t timeout_ms;
     bool idempotent, no_retry, cast, local_first;
 };

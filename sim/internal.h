@@ -12,15 +12,15 @@
 #include "queue.h"
 #include "world.h"
 
-#define SIM_CLASSES_N        3
-#define SIM_MS               UINT64_C(1000000)
-#define SIM_ADDRESS_BYTES    32
-#define SIM_UDP_HEAD_BYTES   28  /* IP and UDP */
-#define SIM_TCP_HEAD_BYTES   52  /* IP, TCP and its time stamp */
-#define SIM_FRAME_HEAD_BYTES 26  /* frame head, and a record of its own: length and tag */
-#define SIM_OPENER_BYTES     900 /* of a handshake: SYN, ACKs, preamble, messages 1 and 3, FIN */
-#define SIM_ANSWERER_BYTES   600
-#define SIM_HANDSHAKE_LEGS   5
+#define SIM_CLASSES_N             3
+#define SIM_MS                    UINT64_C(1000000)
+#define SIM_ADDRESS_BYTES         32
+#define SIM_UDP_HEAD_BYTES        28 /* IP and UDP */
+#define SIM_TCP_HEAD_BYTES        52 /* IP, TCP and its time stamp */
+#define SIM_FRAME_HEAD_BYTES      26 /* frame head, and a record of its own: length and tag */
+#define SIM_OPENER_BYTES          900 /* of a handshake: SYN, ACKs, preamble, messages 1 and 3, FIN */
+#define SIM_ANSWERER_BYTES        600
+#define SIM_HANDSHAKE_LEGS        5
 #define SIM_HANDSHAKE_DEADLINE_NS (3000 * SIM_MS)
 #define SIM_RTO_NS                (200 * SIM_MS) /* first retransmission of a stream; doubles */
 #define SIM_RTO_TRIES_MAX         7              /* then the link breaks */
@@ -29,28 +29,31 @@
 #define SIM_KEEPALIVE_NS        (10000 * SIM_MS) /* nothing came: a PING; and so long for its answer */
 #define SIM_KEEPALIVE_BYTES     104              /* a side: half of PING, PONG and what TCP adds */
 #define SIM_LINKS_OPEN_IDLE_MAX 64               /* then those unused for a keep-alive close */
-#define SIM_BACKOFF_MIN_NS      (200 * SIM_MS)   /* after a failed opening, doubled each time */
+#define SIM_BACKOFF_MIN_NS      (200 * SIM_MS) /* after a failed opening, doubled each time */
 #define SIM_BACKOFF_MAX_NS      (30000 * SIM_MS)
-#define SIM_BACKOFF_WAIT_NS     (1000 * SIM_MS)  /* a frame waits so long for the next try, or is refused */
-#define SIM_NS_PER_BYTE           8              /* a gigabit */
-#define SIM_SOCKET_DATAGRAMS_MAX  256            /* of 212,992 bytes of socket buffer at 768 each */
+#define SIM_BACKOFF_WAIT_NS                                                                        \
+    (1000 * SIM_MS)                  /* a frame waits so long for the next try, or is refused */
+#define SIM_NS_PER_BYTE          8   /* a gigabit */
+#define SIM_SOCKET_DATAGRAMS_MAX 256 /* of 212,992 bytes of socket buffer at 768 each */
 
 /* What one node knows of a stream. */
 struct sim_side {
     uint8_t index; /* 0 or 1 */
     uint32_t node;
-    uint32_t gen;     /* the opening it was told of; frames of others are void */
-    bool up;          /* it has been told that it is open */
-    bool wants;       /* it waits for the opening under way ... */
-    bool dials;       /* ... and asked for it by address */
-    bool broken;      /* a segment was lost for good: nothing it sends arrives until it is down */
-    bool stalled;     /* it has sent what cannot arrive: a LINK_STALLED is on its way */
+    uint32_t gen; /* the opening it was told of; frames of others are void */
+    bool up;      /* it has been told that it is open */
+    bool wants;   /* it waits for the opening under way ... */
+    bool dials;   /* ... and asked for it by address */
+    bool broken;  /* a segment was lost for good: nothing it sends arrives until it is down */
+    bool stalled; /* it has sent what cannot arrive: a LINK_STALLED is on its way */
     uint64_t stalled_at_ns;
     uint32_t failures_n; /* openings in a row */
     uint64_t next_ns;    /* no opening before, unless it is asked for */
-    uint64_t last_ns; /* arrival of the last frame it sent */
-    struct sim_event *wait_first, *wait_last; /* frames that wait for the opening or the end of a cut */
-    struct list of_node; /* in the node's list of links that are not closed, least recently used first */
+    uint64_t last_ns;    /* arrival of the last frame it sent */
+    struct sim_event *wait_first,
+        *wait_last; /* frames that wait for the opening or the end of a cut */
+    struct list
+        of_node; /* in the node's list of links that are not closed, least recently used first */
 };
 
 /* One stream between two nodes, of one class. Side 0 is the node with the lower index. */
@@ -84,7 +87,7 @@ struct sim_node {
     uint64_t clock_inverse; /* 2^64 / rate, to guess from */
     uint64_t timer_at_ns;   /* world time; UINT64_MAX: none */
     uint64_t timer_seq;
-    size_t timer_at;        /* place in the timers' heap + 1; 0: not in it */
+    size_t timer_at;                          /* place in the timers' heap + 1; 0: not in it */
     struct sim_event *wait_first, *wait_last; /* deliveries while paused */
     uint32_t wait_datagrams_n;
     uint64_t ingress_loss; /* chance */
@@ -118,7 +121,7 @@ struct sim_world {
     uint8_t *addresses; /* [node * nodes_n + target]: generation known + 1, 0: the current one */
     struct map64 links; /* by both nodes and the class */
     struct list stalled_links;
-    struct mapid ids;       /* nodes with ids of the scenario's own */
+    struct mapid ids; /* nodes with ids of the scenario's own */
     struct sim_node *touched;
     struct sim_node *running; /* whose host is being called */
     FILE *log;
@@ -149,9 +152,8 @@ static inline bool network_cut(const struct sim_world *world, uint32_t from, uin
     return (world->cuts[bit / 64] >> (bit % 64) & 1) != 0;
 }
 /* Does @node know where @to is? */
-static inline bool network_finds(const struct sim_world *world,
-                                 const struct sim_node *node,
-                                 const struct sim_node *to)
+static inline bool
+network_finds(const struct sim_world *world, const struct sim_node *node, const struct sim_node *to)
 {
     if (world->addresses == NULL)
         return true;

@@ -38,8 +38,8 @@ static bool stand_in_verify(void *user,
                             size_t len,
                             const uint8_t signature[64])
 {
-    uint64_t word = hash_bytes(data, len, 0) ^
-                    hash_bytes(sign_pk, KITH_NODE_ID_BYTES, UINT64_C(0x6b657973));
+    uint64_t word =
+        hash_bytes(data, len, 0) ^ hash_bytes(sign_pk, KITH_NODE_ID_BYTES, UINT64_C(0x6b657973));
     uint8_t first[8];
 
     (void)user;
@@ -150,13 +150,8 @@ struct dgram_peer *keys_dgram_new(struct sim_keys *keys,
     const struct net_identity *other = &keys->identities[sim_node_index(peer)];
     struct dgram_peer *out = sim_realloc(NULL, 1, sizeof(*out));
 
-    if (dgram_peer_init(out,
-                        &keys->identities[sim_node_index(node)],
-                        &keys->cluster,
-                        &other->id,
-                        other->dh_pk,
-                        boot_no,
-                        sim_now_ns(node)) < 0)
+    if (dgram_peer_init(out, &keys->identities[sim_node_index(node)], &keys->cluster, &other->id,
+                        other->dh_pk, boot_no, sim_now_ns(node)) < 0)
         abort();
     return out;
 }
@@ -183,14 +178,8 @@ size_t keys_dgram_seal(struct sim_keys *keys,
     size_t len = 0;
 
     draw(&keys->nonces, nonce, sizeof(nonce));
-    if (dgram_seal(peer,
-                   boot ? DGRAM_BOOT : DGRAM_DATA,
-                   dgram_hint(&keys->derived, &id),
-                   sim_node_boot_no(node),
-                   nonce,
-                   body,
-                   out,
-                   &len) < 0)
+    if (dgram_seal(peer, boot ? DGRAM_BOOT : DGRAM_DATA, dgram_hint(&keys->derived, &id),
+                   sim_node_boot_no(node), nonce, body, out, &len) < 0)
         return 0;
     return len;
 }

@@ -11,7 +11,8 @@
 struct sim_keys;
 struct dgram_peer;
 
-/* Real keys for all nodes of @world, which get the ids that go with them. Before the first start. */
+/* Real keys for all nodes of @world, which get the ids that go with them. Before the first start.
+ */
 struct sim_keys *keys_new(struct sim_world *world, uint64_t seed);
 void keys_free(struct sim_keys *keys);
 
@@ -34,7 +35,8 @@ size_t keys_dgram_seal(struct sim_keys *keys,
                        bool boot,
                        struct kith_bytes body,
                        uint8_t *out);
-/* As dgram_open(): 0 and *body_out (NULL data: nothing to deliver), KITH_E_AGAIN, or to be dropped. */
+/* As dgram_open(): 0 and *body_out (NULL data: nothing to deliver), KITH_E_AGAIN, or to be dropped.
+ */
 int keys_dgram_open(struct sim_node *node,
                     struct dgram_peer *peer,
                     const uint8_t *data,

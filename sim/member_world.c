@@ -47,10 +47,7 @@ static void changed(struct hm *hm, const struct member_action *action)
     mw->nodes_false_n += !mw->false_of[of];
     mw->false_of[of] = true;
     if (mw->false_is_failure)
-        sim_violation(mw->world,
-                      "node %zu declared node %zu failed, which is healthy (%s)",
-                      by,
-                      of,
+        sim_violation(mw->world, "node %zu declared node %zu failed, which is healthy (%s)", by, of,
                       action->text != NULL ? action->text : "");
 }
 
@@ -71,13 +68,13 @@ void mw_init(struct member_world *mw,
     mw->hw.config.detector_echo = scn->options.detector_echo;
     mw->hw.seeds_n = nodes_n < 3 ? 1 : 3;
     mw->hw.changed = changed;
-    mw->world = sim_new(
-        &(struct sim_config){.seed = seed,
-                             .nodes_n = nodes_n,
-                             .faults = faults != NULL ? *faults : (struct sim_faults){0},
-                             .host = &hm_host,
-                             .user = mw,
-                             .datagram_seal_bytes = scn->options.real_crypto ? 0 : CHANNEL_SEAL_BYTES});
+    mw->world = sim_new(&(struct sim_config){
+        .seed = seed,
+        .nodes_n = nodes_n,
+        .faults = faults != NULL ? *faults : (struct sim_faults){0},
+        .host = &hm_host,
+        .user = mw,
+        .datagram_seal_bytes = scn->options.real_crypto ? 0 : CHANNEL_SEAL_BYTES});
     sim_set_log(mw->world, scn->options.log);
     hm_world_init(&mw->hw, mw->world);
     if (scn->options.real_crypto)
@@ -167,7 +164,8 @@ bool mw_run_until_failed(struct member_world *mw, uint64_t limit_ms)
 
     while (!all_know(mw)) {
         if (sim_world_ms(mw->world) >= end_ms) {
-            scn_fail(mw->scn, "node %zu is down for %" PRIu64 " ms and not all know", mw->watched, limit_ms);
+            scn_fail(mw->scn, "node %zu is down for %" PRIu64 " ms and not all know", mw->watched,
+                     limit_ms);
             return false;
         }
         if (!mw_run_for(mw, 50))

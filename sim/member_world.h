@@ -14,19 +14,23 @@ struct member_world {
     struct hm_world hw; /* first: it is sim_user() */
     struct sim_world *world;
     struct scn *scn;
-    bool *impaired;          /* by index: paused now and then, cut, lossy */
-    uint64_t *failed_at_ms;  /* [observer]: when it declared `watched` failed, 0: not yet */
-    size_t watched;          /* SIZE_MAX: nobody */
-    uint64_t false_n;        /* declarations of healthy nodes, one per observer and time */
-    uint64_t impaired_n;     /* of impaired ones */
-    uint64_t suspected_n;    /* healthy ones suspected */
-    size_t nodes_false_n;    /* different healthy nodes among them */
-    bool *false_of;          /* by index */
-    bool false_is_failure;   /* a false failure ends the seed as failed */
+    bool *impaired;         /* by index: paused now and then, cut, lossy */
+    uint64_t *failed_at_ms; /* [observer]: when it declared `watched` failed, 0: not yet */
+    size_t watched;         /* SIZE_MAX: nobody */
+    uint64_t false_n;       /* declarations of healthy nodes, one per observer and time */
+    uint64_t impaired_n;    /* of impaired ones */
+    uint64_t suspected_n;   /* healthy ones suspected */
+    size_t nodes_false_n;   /* different healthy nodes among them */
+    bool *false_of;         /* by index */
+    bool false_is_failure;  /* a false failure ends the seed as failed */
 };
 
 /* @faults may be NULL: a quiet network. No node is started. */
-void mw_init(struct member_world *mw, struct scn *scn, uint64_t seed, size_t nodes_n, const struct sim_faults *faults);
+void mw_init(struct member_world *mw,
+             struct scn *scn,
+             uint64_t seed,
+             size_t nodes_n,
+             const struct sim_faults *faults);
 /* Takes the world's events and trace over to the scenario. */
 void mw_deinit(struct member_world *mw);
 /* Starts all within some seconds and runs until they agree; scn_fail() if they do not. */

@@ -3,10 +3,9 @@
 #ifdef KITH_MUTANTS
 unsigned mutant_on;
 
-const char *const mutant_names[MUTANTS_N] = {
-    "none",
+const char *const mutant_names[MUTANTS_N] = {"none",
 #define XX(name, text, scenario) text,
-    MUTANT_MAP(XX)
+                                             MUTANT_MAP(XX)
 #undef XX
 };
 #endif

@@ -75,7 +75,10 @@ static void datagram_push(struct sim_world *world,
     world_push(world, event, world->now_ns + delay);
 }
 
-void sim_send_datagram(struct sim_node *node, const struct kith_node_id *to, const void *data, size_t len)
+void sim_send_datagram(struct sim_node *node,
+                       const struct kith_node_id *to,
+                       const void *data,
+                       size_t len)
 {
     struct sim_world *world = node->world;
     struct sim_node *target = sim_node_by_id(world, to);
@@ -109,7 +112,8 @@ void network_deliver(struct sim_world *world, struct sim_node *node, struct sim_
             sim_note(world, "datagram %u > %u, %u bytes", event->from, node->index, event->len);
         world->running = node;
         if (world->host->datagram != NULL)
-            world->host->datagram(node->state, &from->id, event->from_boot, event->data, event->len);
+            world->host->datagram(node->state, &from->id, event->from_boot, event->data,
+                                  event->len);
         world->running = NULL;
     }
     queue_release(&world->queue, event);

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of data by pool: probes and acks, full datagrams, then frames. Larger ones are malloc'ed. */
+/* Bytes of data by pool: probes and acks, full datagrams, then frames. Larger ones are malloc'ed.
+ */
 static const size_t pool_bytes[SIM_POOLS_N] = {192, 1536, 8192, 65536 + 64, 1u << 20, SIZE_MAX};
 #define SLAB_BYTES ((size_t)256 * 1024)
 
@@ -17,7 +18,8 @@ void *sim_realloc(void *memory, size_t n, size_t size)
     void *out = size != 0 && n > SIZE_MAX / size ? NULL : realloc(memory, n * size);
 
     if (out == NULL) {
-        fprintf(stderr, "kith-sim: out of memory; use fewer nodes (--nodes) or a shorter run (--time)\n");
+        fprintf(stderr,
+                "kith-sim: out of memory; use fewer nodes (--nodes) or a shorter run (--time)\n");
         abort();
     }
     return out;

@@ -15,16 +15,16 @@ struct sim_world;
 enum sim_event_type {
     SIM_EV_DATAGRAM = 1,
     SIM_EV_FRAME,
-    SIM_EV_TIMER, /* never in the queue: nodes' timers have a heap of their own */
-    SIM_EV_HANDSHAKE,   /* the opener's last handshake message arrives at the other side */
-    SIM_EV_LINK_UP,     /* the opener learns that it is open */
-    SIM_EV_LINK_DOWN,   /* `to` learns that it is closed */
-    SIM_EV_LINK_FAILED, /* the opener gives up */
-    SIM_EV_LINK_CLOSED, /* `to` finds it closed without a word from the peer */
-    SIM_EV_LINK_STALLED,/* a link with a cut has waited long enough */
-    SIM_EV_LINK_FLUSH,  /* a healed link sends again what was stalled */
-    SIM_EV_LINK_ALIVE,  /* is it? after a while without use */
-    SIM_EV_LINK_REFUSED,/* a frame came too soon after a failed opening */
+    SIM_EV_TIMER,        /* never in the queue: nodes' timers have a heap of their own */
+    SIM_EV_HANDSHAKE,    /* the opener's last handshake message arrives at the other side */
+    SIM_EV_LINK_UP,      /* the opener learns that it is open */
+    SIM_EV_LINK_DOWN,    /* `to` learns that it is closed */
+    SIM_EV_LINK_FAILED,  /* the opener gives up */
+    SIM_EV_LINK_CLOSED,  /* `to` finds it closed without a word from the peer */
+    SIM_EV_LINK_STALLED, /* a link with a cut has waited long enough */
+    SIM_EV_LINK_FLUSH,   /* a healed link sends again what was stalled */
+    SIM_EV_LINK_ALIVE,   /* is it? after a while without use */
+    SIM_EV_LINK_REFUSED, /* a frame came too soon after a failed opening */
     SIM_EV_DIAL_FAILED,
     SIM_EV_RESUME,
     SIM_EV_CALL, /* the scenario's */
@@ -66,7 +66,8 @@ struct sim_queue {
 };
 
 void queue_deinit(struct sim_queue *queue);
-/* An event with room for @len bytes; zeroed but for the data. Never NULL: without memory it aborts. */
+/* An event with room for @len bytes; zeroed but for the data. Never NULL: without memory it aborts.
+ */
 struct sim_event *queue_event(struct sim_queue *queue, enum sim_event_type type, size_t len);
 void queue_release(struct sim_queue *queue, struct sim_event *event);
 void queue_push(struct sim_queue *queue, struct sim_event *event, uint64_t at_ns, uint64_t seq);

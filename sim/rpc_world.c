@@ -10,13 +10,15 @@
 #include "queue.h"
 
 /*
- * A call ends so late after its deadline at most: a tick of the timer wheel on either side and what a
- * turn of the loop takes.
+ * A call ends so late after its deadline at most: a tick of the timer wheel on either side and what
+ * a turn of the loop takes.
  */
 #define LATE_NS_MAX    (50 * UINT64_C(1000000))
 #define SWEEP_MS       500
 #define TIMEOUT_MS_MAX 10000
 #define RUN_US_MAX     200000
+#define BURST_CALLS    40
+#define BURST_BYTES    60000
 
 static struct rpc_world *rw_of(struct hr *hr)
 {
@@ -49,21 +51,17 @@ static void on_run(struct hr *hr, const struct hr_arg *arg)
         sim_violation(rw->world, "call %" PRIu64 " runs with another argument", arg->uid);
     call->runs_n++;
     if (call->runs_n > 1 && !call->idempotent)
-        sim_violation(rw->world,
-                      "call %" PRIu64 " ('%s') runs a second time, on node %zu",
-                      arg->uid,
-                      hr_function_names[call->fn],
-                      sim_node_index(hr->hm.node));
+        sim_violation(rw->world, "call %" PRIu64 " ('%s') runs a second time, on node %zu",
+                      arg->uid, hr_function_names[call->fn], sim_node_index(hr->hm.node));
     if (call->ended && call->outcome == KITH_OUTCOME_NOT_EXECUTED)
-        sim_violation(rw->world,
-                      "call %" PRIu64 " ended as NOT_EXECUTED and runs on node %zu",
-                      arg->uid,
-                      sim_node_index(hr->hm.node));
+        sim_violation(rw->world, "call %" PRIu64 " ended as NOT_EXECUTED and runs on node %zu",
+                      arg->uid, sim_node_index(hr->hm.node));
     if (call->to != SIZE_MAX && call->to != sim_node_index(hr->hm.node))
         sim_violation(rw->world, "call %" PRIu64 " was for another node", arg->uid);
 }
 
-static void judge_result(struct rpc_world *rw, struct rw_call *call, const struct kith_result *result)
+static void
+judge_result(struct rpc_world *rw, struct rw_call *call, const struct kith_result *result)
 {
     uint64_t uid = uid_of(rw, call);
 
@@ -77,20 +75,16 @@ static void judge_result(struct rpc_world *rw, struct rw_call *call, const struc
             sim_violation(rw->world, "call %" PRIu64 " is OK with a wrong result", uid);
         break;
     case KITH_OUTCOME_APP_ERROR:
-        if (call->fn != HR_FAIL || call->runs_n == 0 || result->code != (int)(1 + call->input % 100))
-            sim_violation(rw->world,
-                          "call %" PRIu64 " ('%s') ended as APP_ERROR with %d",
-                          uid,
-                          hr_function_names[call->fn],
-                          result->code);
+        if (call->fn != HR_FAIL || call->runs_n == 0 ||
+            result->code != (int)(1 + call->input % 100))
+            sim_violation(rw->world, "call %" PRIu64 " ('%s') ended as APP_ERROR with %d", uid,
+                          hr_function_names[call->fn], result->code);
         break;
     case KITH_OUTCOME_NOT_EXECUTED:
         if (call->runs_n > 0)
             sim_violation(rw->world,
-                          "call %" PRIu64 " ('%s') ended as NOT_EXECUTED (%s) and has run",
-                          uid,
-                          hr_function_names[call->fn],
-                          kith_error_name(result->code));
+                          "call %" PRIu64 " ('%s') ended as NOT_EXECUTED (%s) and has run", uid,
+                          hr_function_names[call->fn], kith_error_name(result->code));
         break;
     case KITH_OUTCOME_UNKNOWN:
         break;
@@ -108,10 +102,7 @@ static void on_complete(struct hr *hr, uint64_t token, const struct kith_result 
     }
     struct rw_call *call = &rw->calls[index - 1];
     uint64_t now_ns = sim_now_ns(hr->hm.node);
-    sim_note(rw->world,
-             "call %zu ends as %s %d",
-             index,
-             kith_outcome_text(result->outcome),
+    sim_note(rw->world, "call %zu ends as %s %d", index, kith_outcome_text(result->outcome),
              result->code);
     sim_trace(rw->world, (uint64_t)index << 16 | (uint64_t)result->outcome << 8 | 2);
     call->pending = false;
@@ -123,19 +114,19 @@ static void on_complete(struct hr *hr, uint64_t token, const struct kith_result 
     /* A paused caller is late by nature. */
     if (now_ns > call->deadline_ns + LATE_NS_MAX &&
         rw->chaos.paused_until_ms[call->caller] + SWEEP_MS < sim_world_ms(rw->world))
-        sim_violation(rw->world,
-                      "call %zu ends %" PRIu64 " ms after its deadline",
-                      index,
+        sim_violation(rw->world, "call %zu ends %" PRIu64 " ms after its deadline", index,
                       (now_ns - call->deadline_ns) / 1000000);
 }
 
-static void on_peer_down(struct hr *hr, const struct kith_node_id *id)
+static void on_peer_down(struct hr *hr, const struct kith_node_id *id, uint64_t boot_no)
 {
     struct rpc_world *rw = rw_of(hr);
     struct sim_node *node = sim_node_by_id(rw->world, id);
     size_t at = 0;
     void *value;
 
+    if (boot_no < sim_node_boot_no(node))
+        return; /* it runs again, and calls may have met the new boot before this news came */
     while ((value = map64_next(&rw->by_token, &at)) != NULL) {
         struct rw_call *call = &rw->calls[(uintptr_t)value - 1];
 
@@ -143,8 +134,7 @@ static void on_peer_down(struct hr *hr, const struct kith_node_id *id)
             call->caller_boot == sim_node_boot_no(hr->hm.node) && call->to == sim_node_index(node))
             sim_violation(rw->world,
                           "node %zu was declared failed and call %" PRIu64 " to it goes on",
-                          call->to,
-                          uid_of(rw, call));
+                          call->to, uid_of(rw, call));
     }
 }
 
@@ -172,18 +162,13 @@ static void on_emit(struct hr_map *hr_map, uint64_t index, const struct kith_res
         if (result->len < 8 || get_le64(result->data) != hr_answer(hr_map_input(hr_map, index)))
             sim_violation(rw->world, "item %" PRIu64 " of a map has a wrong result", index);
     } else if (!map->cancelled && !map->attempts_limited) {
-        sim_violation(rw->world,
-                      "item %" PRIu64 " of a map is given up as %s %s",
-                      index,
-                      kith_outcome_text(result->outcome),
-                      kith_error_name(result->code));
+        sim_violation(rw->world, "item %" PRIu64 " of a map is given up as %s %s", index,
+                      kith_outcome_text(result->outcome), kith_error_name(result->code));
     }
     if (map->seen[index]++ != 0)
         sim_violation(rw->world, "item %" PRIu64 " of a map is handed out twice", index);
     if (map->ordered && !map->cancelled && index != map->next)
-        sim_violation(rw->world,
-                      "an ordered map hands out item %" PRIu64 " before %" PRIu64,
-                      index,
+        sim_violation(rw->world, "an ordered map hands out item %" PRIu64 " before %" PRIu64, index,
                       map->next);
     map->next = index + 1;
 }
@@ -207,13 +192,8 @@ static void on_progress(struct hr_map *hr_map, const struct kith_map_progress *p
                       "a map's counters do not add up: %" PRIu64 " items, %" PRIu64
                       " pending, %" PRIu64 " running (%" PRIu64 " by nodes), %" PRIu64
                       " done (%" PRIu64 " by nodes), %" PRIu64 " failed",
-                      progress->items_n,
-                      progress->pending_n,
-                      progress->running_n,
-                      running,
-                      progress->done_n,
-                      done,
-                      progress->failed_n);
+                      progress->items_n, progress->pending_n, progress->running_n, running,
+                      progress->done_n, done, progress->failed_n);
     if (map->emitted_n > progress->done_n + progress->failed_n && !map->cancelled)
         sim_violation(rw->world, "a map has handed out more than has ended");
 }
@@ -226,11 +206,10 @@ static void on_finished(struct hr_map *hr_map)
     if (map->finished)
         sim_violation(rw->world, "a map ends twice");
     map->finished = true;
-    sim_note(rw->world, "map on %u ends, %" PRIu64 " of %" PRIu64, map->caller, map->emitted_n, map->items_n);
+    sim_note(rw->world, "map on %u ends, %" PRIu64 " of %" PRIu64, map->caller, map->emitted_n,
+             map->items_n);
     if (!map->cancelled && map->emitted_n != map->items_n)
-        sim_violation(rw->world,
-                      "a map of %" PRIu64 " items ends with %" PRIu64,
-                      map->items_n,
+        sim_violation(rw->world, "a map of %" PRIu64 " items ends with %" PRIu64, map->items_n,
                       map->emitted_n);
 }
 
@@ -260,6 +239,8 @@ static uint32_t random_bytes(struct rng *rng)
     }
 }
 
+static void make_call_with(struct rpc_world *rw, struct hr *hr, struct hr_call_options options);
+
 static void make_call(struct rpc_world *rw, struct hr *hr)
 {
     struct rng *rng = sim_rng(rw->world);
@@ -270,10 +251,34 @@ static void make_call(struct rpc_world *rw, struct hr *hr)
                                       .no_retry = rng_below(rng, 8) == 0,
                                       .cast = rng_below(rng, 16) == 0,
                                       .local_first = rng_below(rng, 8) == 0};
-    int code = 0;
 
     if (rng_below(rng, 2) == 0)
         options.to = (size_t)rng_below(rng, sim_nodes_n(rw->world));
+    options.arg.run_us = (uint32_t)rng_below(rng, 1 + rng_below(rng, RUN_US_MAX));
+    options.arg.bytes = random_bytes(rng);
+    make_call_with(rw, hr, options);
+}
+
+/* Many large results of one server at once: more than it keeps for one caller. */
+static void make_burst(struct rpc_world *rw, struct hr *hr)
+{
+    struct rng *rng = sim_rng(rw->world);
+    struct hr_call_options options = {.fn = HR_WORK,
+                                      .to = (size_t)rng_below(rng, sim_nodes_n(rw->world)),
+                                      .timeout_ms = 20000 + rng_below(rng, 20000)};
+
+    for (unsigned i = 0; i < BURST_CALLS; i++) {
+        options.arg.run_us = (uint32_t)rng_below(rng, RUN_US_MAX);
+        options.arg.bytes = BURST_BYTES;
+        make_call_with(rw, hr, options);
+    }
+}
+
+static void make_call_with(struct rpc_world *rw, struct hr *hr, struct hr_call_options options)
+{
+    struct rng *rng = sim_rng(rw->world);
+    int code = 0;
+
     if (rw->calls_n == rw->calls_cap) {
         rw->calls_cap = rw->calls_cap > 0 ? 2 * rw->calls_cap : 1024;
         rw->calls = sim_realloc(rw->calls, rw->calls_cap, sizeof(*rw->calls));
@@ -288,17 +293,10 @@ static void make_call(struct rpc_world *rw, struct hr *hr)
     call->idempotent = options.idempotent || options.fn == HR_IDEM || options.fn == HR_INLINE;
     call->cast = options.cast;
     call->deadline_ns = sim_now_ns(hr->hm.node) + options.timeout_ms * 1000000;
-    options.arg = (struct hr_arg){.uid = rw->calls_n,
-                                  .run_us = (uint32_t)rng_below(rng, 1 + rng_below(rng, RUN_US_MAX)),
-                                  .input = call->input,
-                                  .bytes = random_bytes(rng)};
-    sim_note(rw->world,
-             "call %zu: '%s' from %u to %zd, %" PRIu64 " ms%s",
-             rw->calls_n,
-             hr_function_names[options.fn],
-             call->caller,
-             (ssize_t)options.to,
-             options.timeout_ms,
+    options.arg.uid = rw->calls_n;
+    options.arg.input = call->input;
+    sim_note(rw->world, "call %zu: '%s' from %u to %zd, %" PRIu64 " ms%s", rw->calls_n,
+             hr_function_names[options.fn], call->caller, (ssize_t)options.to, options.timeout_ms,
              options.cast ? ", cast" : "");
     /* The token is the next one; it must be known before the call, which may end inside it. */
     call->token = rw->hr.token + 1;
@@ -357,14 +355,24 @@ static void call_tick(struct sim_world *world, void *arg)
 
             if (fn != HR_IDEM && (hr->offered >> fn & 1) != 0)
                 hr_unexport(hr, fn);
+        } else if (rw->bursts && rng_below(sim_rng(world), 200) == 0) {
+            make_burst(rw, hr);
         } else {
             make_call(rw, hr);
         }
     }
     sim_at(world,
            sim_world_ms(world) + 1 + rng_below(sim_rng(world), 2 * rw->call_period_us / 1000),
-           call_tick,
-           rw);
+           call_tick, rw);
+}
+
+/* Withdraws the function of maps on a node, or offers it again. */
+static void toggle_idem(struct hr *hr)
+{
+    if ((hr->offered >> HR_IDEM & 1) != 0)
+        hr_unexport(hr, HR_IDEM);
+    else
+        hr_export(hr, HR_IDEM);
 }
 
 static void map_tick(struct sim_world *world, void *arg)
@@ -385,6 +393,8 @@ static void map_tick(struct sim_world *world, void *arg)
             map->cancelled = true;
             hr_map_cancel(map->map);
         }
+    } else if (hr != NULL && rng_below(rng, 4) == 0) {
+        toggle_idem(hr);
     } else if (hr != NULL) {
         struct hr_map_options options = {.items_n = 1 + rng_below(rng, rw->map_items_max),
                                          .ordered = rng_below(rng, 2) == 0,
@@ -431,12 +441,12 @@ static size_t sweep(struct rpc_world *rw, size_t *which_out)
         }
         pending++;
         *which_out = (size_t)(uintptr_t)value;
-        if (!sim_node_paused(node) && sim_now_ns(node) > call->deadline_ns + LATE_NS_MAX + SWEEP_MS * 1000000 &&
+        if (!sim_node_paused(node) &&
+            sim_now_ns(node) > call->deadline_ns + LATE_NS_MAX + SWEEP_MS * 1000000 &&
             rw->chaos.paused_until_ms[call->caller] + SWEEP_MS < sim_world_ms(rw->world))
             sim_violation(rw->world,
                           "call %" PRIu64 " hangs: its deadline has passed %" PRIu64 " ms ago",
-                          uid_of(rw, call),
-                          (sim_now_ns(node) - call->deadline_ns) / 1000000);
+                          uid_of(rw, call), (sim_now_ns(node) - call->deadline_ns) / 1000000);
     }
     /* Drop those of nodes that are gone, now that nothing iterates. */
     for (size_t i = rw->calls_n; i > 0 && i + 65536 > rw->calls_n; i--) {
@@ -496,7 +506,8 @@ void rw_init(struct rpc_world *rw, struct scn *scn, uint64_t seed, size_t nodes_
 
 void rw_deinit(struct rpc_world *rw)
 {
-    static const char *const names[] = {NULL, "calls_ok", "calls_app_error", "calls_not_executed", "calls_unknown"};
+    static const char *const names[] = {NULL, "calls_ok", "calls_app_error", "calls_not_executed",
+                                        "calls_unknown"};
 
     scn_take(rw->scn, rw->world);
     for (unsigned i = 1; i < 5; i++)
@@ -569,6 +580,12 @@ void rw_stop(struct rpc_world *rw)
 {
     rw->ops_on = false;
     chaos_stop(&rw->chaos);
+    for (size_t i = 0; i < sim_nodes_n(rw->world); i++) {
+        struct hr *hr = hr_at(rw->world, i);
+
+        if (hr != NULL && (hr->offered >> HR_IDEM & 1) == 0)
+            hr_export(hr, HR_IDEM); /* or a map might rightly wait for ever */
+    }
     sim_note(rw->world, "faults are off");
 }
 
@@ -586,13 +603,11 @@ bool rw_settles_within(struct rpc_world *rw, uint64_t limit_ms)
             break;
         if (sim_world_ms(rw->world) - start_ms >= limit_ms) {
             hm_explain(rw->world, text, sizeof(text));
-            scn_fail(rw->scn,
-                     "%" PRIu64 " ms after the faults %zu operations are pending (call %zu) and the nodes %s %s",
-                     limit_ms,
-                     pending,
-                     which,
-                     agree ? "agree" : "do not agree:",
-                     text);
+            scn_fail(
+                rw->scn,
+                "%" PRIu64
+                " ms after the faults %zu operations are pending (call %zu) and the nodes %s %s",
+                limit_ms, pending, which, agree ? "agree" : "do not agree:", text);
             return false;
         }
         if (!rw_run_for(rw, 100))

@@ -6,8 +6,8 @@
  *   - an OK result is the right one, an APP_ERROR is the function's own
  *   - what ended as NOT_EXECUTED has not run and never will
  *   - a call to a node ends at once when that node is declared failed
- *   - a map hands out every item exactly once, in order if asked for, with the right result, and its
- *     counters add up
+ *   - a map hands out every item exactly once, in order if asked for, with the right result, and
+ * its counters add up
  */
 #ifndef SIM_RPC_WORLD_H
 #define SIM_RPC_WORLD_H
@@ -58,13 +58,15 @@ struct rpc_world {
     uint32_t call_period_us; /* an operation about so often; 0: none */
     uint32_t map_period_ms;
     uint32_t map_items_max;
+    bool bursts; /* now and then many calls with large results */
     bool ops_on;
     uint32_t outcomes[5];
     uint64_t runs_n;
 };
 
 /* Faults and classes as the seed draws them; nodes are not started. */
-void rw_init(struct rpc_world *rw, struct scn *scn, uint64_t seed, size_t nodes_n, uint32_t classes);
+void rw_init(
+    struct rpc_world *rw, struct scn *scn, uint64_t seed, size_t nodes_n, uint32_t classes);
 void rw_deinit(struct rpc_world *rw);
 /* Forms a quiet cluster (faults are off until rw_start()). */
 bool rw_form(struct rpc_world *rw);

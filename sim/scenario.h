@@ -1,6 +1,6 @@
 /*
- * Scenarios of kith-sim: each runs one seed at a time and leaves samples and counters; what they are
- * measured against is said once, after the last seed.
+ * Scenarios of kith-sim: each runs one seed at a time and leaves samples and counters; what they
+ * are measured against is said once, after the last seed.
  */
 #ifndef SIM_SCENARIO_H
 #define SIM_SCENARIO_H
@@ -19,9 +19,9 @@ struct scenario_options {
     bool lifeguard_off;
     bool detector_echo;
     bool real_crypto;
-    bool check;      /* the cores' invariants after every step */
+    bool check;       /* the cores' invariants after every step */
     uint32_t classes; /* swarm: only these fault classes; 0: drawn by the seed */
-    FILE *log;       /* a line an event, or NULL */
+    FILE *log;        /* a line an event, or NULL */
 };
 
 /* Named values; a counter is a series whose sum matters. */
@@ -60,8 +60,8 @@ struct scn {
     struct scn_target targets[SCN_TARGETS_MAX];
     size_t targets_n;
     uint64_t events_n;
-    uint64_t hash; /* of all worlds run */
-    uint64_t seed; /* the present one */
+    uint64_t hash;       /* of all worlds run */
+    uint64_t seed;       /* the present one */
     struct buf failures; /* lines "seed N: what" */
     size_t failures_n;
 };
@@ -85,9 +85,12 @@ void scn_deinit(struct scn *scn);
 
 void scn_sample(struct scn *scn, const char *name, const char *unit, double value);
 void scn_count(struct scn *scn, const char *name, double n); /* 0 makes it appear */
-double scn_stat(const struct scn *scn, const char *name, enum scn_stat stat); /* NAN without values */
-void scn_target(struct scn *scn, const char *name, enum scn_stat stat, bool at_least, double target);
-void scn_target_value(struct scn *scn, const char *name, double value, bool at_least, double target);
+double
+scn_stat(const struct scn *scn, const char *name, enum scn_stat stat); /* NAN without values */
+void scn_target(
+    struct scn *scn, const char *name, enum scn_stat stat, bool at_least, double target);
+void scn_target_value(
+    struct scn *scn, const char *name, double value, bool at_least, double target);
 /* The seed failed: an oracle broke, or something did not come in time. */
 void scn_fail(struct scn *scn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Takes events and trace of @world over, and its violation as a failure. */

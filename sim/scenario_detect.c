@@ -7,10 +7,10 @@
 
 #include "member_world.h"
 
-#define SETTLE_MS        60000
-#define CRASHES_PER_SEED 3
-#define CRASH_LIMIT_MS   180000
-#define SMALL_LIMIT_MS   1200000
+#define SETTLE_MS                 60000
+#define CRASHES_PER_SEED          3
+#define CRASH_LIMIT_MS            180000
+#define SMALL_LIMIT_MS            1200000
 #define IDLE_BYTES_PER_S_MAX      2048 /* mean a node, 1,000 nodes */
 #define IDLE_BYTES_PER_S_PEER_MAX 512  /* a peer, cluster of 4 */
 #define PAUSE_RATIO_MIN           50
@@ -80,7 +80,8 @@ static void crash_finish(struct scn *scn)
 
     scn_target(scn, "false_failures", SCN_SUM, false, 0);
     if (scn->options.profile != MEMBER_WAN && !scn->options.detector_echo)
-        scn_target(scn, "known_by_all_ms", SCN_MEDIAN, false, fast ? ALL_KNOW_FAST_MS : ALL_KNOW_LAN_MS);
+        scn_target(scn, "known_by_all_ms", SCN_MEDIAN, false,
+                   fast ? ALL_KNOW_FAST_MS : ALL_KNOW_LAN_MS);
 }
 
 const struct scenario scenario_member_crash = {
@@ -96,8 +97,8 @@ const struct scenario scenario_member_crash = {
 
 /*
  * What docs/protocols/member.md promises: a round of probes until the dead one's turn comes, the
- * probe itself, the whole suspicion (max / 2 for up to three nodes, max above), and the last echo to
- * one that few accuse, which is slower where several went at once.
+ * probe itself, the whole suspicion (max / 2 for up to three nodes, max above), and the last echo
+ * to one that few accuse, which is slower where several went at once.
  */
 static uint64_t small_bound_ms(enum member_profile profile, size_t nodes_n)
 {
@@ -178,9 +179,7 @@ static void idle_seed(struct scn *scn, uint64_t seed)
             before[i] = sim_bytes_sent(mw.world, i);
         if (mw_run_for(&mw, scn->options.time_ms)) {
             for (size_t i = 0; i < n; i++)
-                scn_sample(scn,
-                           "bytes_per_s",
-                           "B/s",
+                scn_sample(scn, "bytes_per_s", "B/s",
                            (double)(sim_bytes_sent(mw.world, i) - before[i]) / seconds);
             scn_sample(scn, "simulated_h", "h", (double)(sim_world_ms(mw.world) - at_ms) / 3.6e6);
         }
@@ -197,11 +196,9 @@ static void idle_finish(struct scn *scn)
 
     scn_target(scn, "false_failures", SCN_SUM, false, 0);
     if (n <= 4)
-        scn_target_value(scn,
-                         "bytes_per_s_and_peer",
+        scn_target_value(scn, "bytes_per_s_and_peer",
                          scn_stat(scn, "bytes_per_s", SCN_MEAN) / (double)(n > 1 ? n - 1 : 1),
-                         false,
-                         IDLE_BYTES_PER_S_PEER_MAX);
+                         false, IDLE_BYTES_PER_S_PEER_MAX);
     else
         scn_target(scn, "bytes_per_s", SCN_MEAN, false, IDLE_BYTES_PER_S_MAX);
 }
@@ -223,7 +220,7 @@ const struct scenario scenario_member_idle = {
 /* Awake for 64 us to 8 s, short as often as long: the intervals of Lifeguard's experiments. */
 #define AWAKE_MIN_LOG2 6
 #define AWAKE_MAX_LOG2 23
-#define FIRST_MAX_MS 10000
+#define FIRST_MAX_MS   10000
 
 static size_t part_of(size_t n, size_t divisor)
 {
@@ -235,8 +232,7 @@ static void pause_again(struct sim_world *world, void *arg)
 {
     size_t index = (size_t)(uintptr_t)arg;
     uint64_t pause_ms = PAUSE_MIN_MS + rng_below(sim_rng(world), PAUSE_MAX_MS - PAUSE_MIN_MS + 1);
-    uint64_t log2 =
-        AWAKE_MIN_LOG2 + rng_below(sim_rng(world), AWAKE_MAX_LOG2 - AWAKE_MIN_LOG2);
+    uint64_t log2 = AWAKE_MIN_LOG2 + rng_below(sim_rng(world), AWAKE_MAX_LOG2 - AWAKE_MIN_LOG2);
     uint64_t awake_us = (UINT64_C(1) << log2) + rng_below(sim_rng(world), UINT64_C(1) << log2);
 
     sim_pause(world, index, pause_ms);
@@ -263,10 +259,8 @@ static void pause_run(struct scn *scn, uint64_t seed, bool lifeguard_off)
                 index = (size_t)rng_below(sim_rng(mw.world), n);
             } while (mw.impaired[index]);
             mw.impaired[index] = true;
-            sim_at(mw.world,
-                   sim_world_ms(mw.world) + rng_below(sim_rng(mw.world), FIRST_MAX_MS),
-                   pause_again,
-                   (void *)(uintptr_t)index);
+            sim_at(mw.world, sim_world_ms(mw.world) + rng_below(sim_rng(mw.world), FIRST_MAX_MS),
+                   pause_again, (void *)(uintptr_t)index);
         }
         mw_run_for(&mw, scn->options.time_ms);
     }
@@ -293,10 +287,7 @@ static void pause_finish(struct scn *scn)
     double plain = scn_stat(scn, "false_failures_swim", SCN_SUM);
 
     /* None at all counts as one: a ratio needs something to divide by. */
-    scn_target_value(scn,
-                     "false_failures_swim_over_lifeguard",
-                     plain / (ours > 0 ? ours : 1),
-                     true,
+    scn_target_value(scn, "false_failures_swim_over_lifeguard", plain / (ours > 0 ? ours : 1), true,
                      PAUSE_RATIO_MIN);
 }
 
@@ -377,7 +368,8 @@ static void oneway_seed(struct scn *scn, uint64_t seed)
 
 const struct scenario scenario_member_oneway = {
     .name = "member-oneway",
-    .line = "one node in a hundred cut one way (deaf or mute by the seed): no healthy one is called failed",
+    .line = "one node in a hundred cut one way (deaf or mute by the seed): no healthy one is "
+            "called failed",
     .nodes_default = 100,
     .nodes_min = 5,
     .time_default_ms = 1800000,

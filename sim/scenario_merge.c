@@ -9,13 +9,27 @@
 #include "member_world.h"
 #include "queue.h"
 
-#define SETTLE_MS     30000
-#define APART_MS      300000
-#define MERGE_MAX_MS  120000
-#define REJOIN_MAX_MS 120000
+#define SETTLE_MS      30000
+#define APART_MS       300000
+#define MERGE_MAX_MS   120000
+#define REJOIN_MAX_MS  120000
 #define CHURN_AGREE_MS 60000
 
 /* ---- partition ---- */
+
+/* From here on nobody has a seed: what they know of each other must do. */
+static bool restart_without_seeds(struct member_world *mw)
+{
+    mw->hw.seeds_n = 0;
+    for (size_t i = 0; i < sim_nodes_n(mw->world); i++) {
+        sim_crash(mw->world, i);
+        sim_start(mw->world, i);
+        if (!mw_run_for(mw, 100))
+            return false;
+    }
+    return mw_agree_within(mw, MERGE_MAX_MS, "restarted one by one without seeds") &&
+           mw_run_for(mw, SETTLE_MS);
+}
 
 static void partition_seed(struct scn *scn, uint64_t seed)
 {
@@ -24,8 +38,7 @@ static void partition_seed(struct scn *scn, uint64_t seed)
     struct member_world mw;
 
     mw_init(&mw, scn, seed, n, NULL);
-    if (mw_form(&mw) && mw_run_for(&mw, SETTLE_MS)) {
-        /* Seeds help only those that have them: none from here on. */
+    if (mw_form(&mw) && mw_run_for(&mw, SETTLE_MS) && restart_without_seeds(&mw)) {
         for (size_t i = 0; i < n; i++)
             group[i] = rng_below(sim_rng(mw.world), 2) != 0;
         group[0] = 0;
@@ -39,17 +52,10 @@ static void partition_seed(struct scn *scn, uint64_t seed)
                 enum kith_status status = hm_status(mw.world, i, k);
 
                 if (group[i] != group[k] && status != KITH_STATUS_FAILED)
-                    scn_fail(scn,
-                             "apart for %d s and %zu still sees %zu as %s",
-                             APART_MS / 1000,
-                             i,
-                             k,
-                             hm_status_text(status));
+                    scn_fail(scn, "apart for %d s and %zu still sees %zu as %s", APART_MS / 1000, i,
+                             k, hm_status_text(status));
                 if (group[i] == group[k] && status != KITH_STATUS_ALIVE)
-                    scn_fail(scn,
-                             "%zu and %zu are on one side and it sees it as %s",
-                             i,
-                             k,
+                    scn_fail(scn, "%zu and %zu are on one side and it sees it as %s", i, k,
                              hm_status_text(status));
             }
         }
@@ -143,7 +149,8 @@ static void churn_seed(struct scn *scn, uint64_t seed)
                 sim_power_off(mw.world, i);
         }
         uint64_t at_ms = sim_world_ms(mw.world);
-        if (sim_violation_text(mw.world) == NULL && mw_agree_within(&mw, CHURN_AGREE_MS, "after the churn"))
+        if (sim_violation_text(mw.world) == NULL &&
+            mw_agree_within(&mw, CHURN_AGREE_MS, "after the churn"))
             scn_sample(scn, "agreed_after_ms", "ms", (double)(sim_world_ms(mw.world) - at_ms));
     }
     mw_deinit(&mw);
@@ -186,9 +193,7 @@ static void powercut_seed(struct scn *scn, uint64_t seed)
             sim_readdress(mw.world, (size_t)(seed % 2) * (n - n / 2) + i);
         uint64_t now_ms = sim_world_ms(mw.world);
         for (size_t i = 0; i < n; i++)
-            sim_at(mw.world,
-                   now_ms + 10000 + rng_below(sim_rng(mw.world), 30000),
-                   start_it,
+            sim_at(mw.world, now_ms + 10000 + rng_below(sim_rng(mw.world), 30000), start_it,
                    (void *)(uintptr_t)i);
         mw_run_for(&mw, 40000);
         uint64_t at_ms = sim_world_ms(mw.world);
@@ -220,7 +225,8 @@ static void sealed_seed(struct scn *scn, uint64_t seed)
     struct member_world mw;
 
     scn->options.real_crypto = true;
-    mw_init(&mw, scn, seed, scn->options.nodes_n, &(struct sim_faults){.loss = 0.02, .duplicate = 0.05});
+    mw_init(&mw, scn, seed, scn->options.nodes_n,
+            &(struct sim_faults){.loss = 0.02, .duplicate = 0.05});
     mw.false_is_failure = true;
     if (mw_form(&mw) && mw_run_for(&mw, SETTLE_MS)) {
         for (unsigned i = 0; i < 3; i++) {

@@ -35,21 +35,20 @@ static void rpc_seed(struct scn *scn, uint64_t seed)
 {
     struct rpc_world rw;
 
-    rw_init(&rw,
-            scn,
-            seed,
-            scn->options.nodes_n,
-            classes_of(scn, seed, CHAOS_LOSS | CHAOS_SLOW | CHAOS_CLOCK | CHAOS_PARTITION |
-                                      CHAOS_ONEWAY | CHAOS_PAUSE | CHAOS_CRASH | CHAOS_POWER |
-                                      CHAOS_FLAP | CHAOS_DEAF));
+    rw_init(&rw, scn, seed, scn->options.nodes_n,
+            classes_of(scn, seed,
+                       CHAOS_LOSS | CHAOS_SLOW | CHAOS_CLOCK | CHAOS_PARTITION | CHAOS_ONEWAY |
+                           CHAOS_PAUSE | CHAOS_CRASH | CHAOS_POWER | CHAOS_FLAP | CHAOS_DEAF));
     rw.map_period_ms = 0;
     rw.call_period_us = 5000;
+    rw.bursts = true;
     run(scn, &rw);
 }
 
 const struct scenario scenario_rpc_faults = {
     .name = "rpc-faults",
-    .line = "calls under cuts, crashes, restarts and pauses: at most once, one outcome each, in time",
+    .line =
+        "calls under cuts, crashes, restarts and pauses: at most once, one outcome each, in time",
     .nodes_default = 5,
     .nodes_min = 2,
     .time_default_ms = 120000,
@@ -61,12 +60,10 @@ static void map_seed(struct scn *scn, uint64_t seed)
 {
     struct rpc_world rw;
 
-    rw_init(&rw,
-            scn,
-            seed,
-            scn->options.nodes_n,
-            classes_of(scn, seed, CHAOS_LOSS | CHAOS_CLOCK | CHAOS_PARTITION | CHAOS_PAUSE |
-                                      CHAOS_CRASH | CHAOS_POWER | CHAOS_FLAP));
+    rw_init(&rw, scn, seed, scn->options.nodes_n,
+            classes_of(scn, seed,
+                       CHAOS_LOSS | CHAOS_CLOCK | CHAOS_PARTITION | CHAOS_PAUSE | CHAOS_CRASH |
+                           CHAOS_POWER | CHAOS_FLAP));
     rw.map_period_ms = 4000;
     rw.call_period_us = 0;
     run(scn, &rw);
@@ -103,7 +100,8 @@ static void swarm_seed(struct scn *scn, uint64_t seed)
 
 const struct scenario scenario_swarm = {
     .name = "swarm",
-    .line = "each class of faults on or off by the seed, all oracles after every step, then liveness",
+    .line =
+        "each class of faults on or off by the seed, all oracles after every step, then liveness",
     .nodes_default = 8,
     .nodes_min = 2,
     .time_default_ms = 180000,

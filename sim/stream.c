@@ -1,11 +1,12 @@
 /*
  * Streams: reliable and in order per link and class while the link lives.
  *
- * A link is opened by a handshake of five legs; either side may know less than the other: the answerer
- * is open first, one side may hold a link to a boot that is gone and learns it by a reset when it
- * sends. So each side remembers which opening (gen) it was told of, and whatever belongs to another
- * one is void. A lost segment is delay; a cut holds frames back until it is healed or the sender
- * has waited too long, and it works on both directions, because acknowledgements do not return.
+ * A link is opened by a handshake of five legs; either side may know less than the other: the
+ * answerer is open first, one side may hold a link to a boot that is gone and learns it by a reset
+ * when it sends. So each side remembers which opening (gen) it was told of, and whatever belongs to
+ * another one is void. A lost segment is delay; a cut holds frames back until it is healed or the
+ * sender has waited too long, and it works on both directions, because acknowledgements do not
+ * return.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static uint64_t link_key(const struct sim_world *world, uint32_t lo, uint32_t hi
     return ((uint64_t)lo * world->nodes_n + hi) * SIM_CLASSES_N + net_class + 1;
 }
 
-static struct sim_link *link_find(const struct sim_world *world, uint32_t a, uint32_t b, uint8_t net_class)
+static struct sim_link *
+link_find(const struct sim_world *world, uint32_t a, uint32_t b, uint8_t net_class)
 {
     uint32_t lo = a < b ? a : b;
 
@@ -46,8 +48,7 @@ static struct sim_link *link_get(struct sim_world *world, uint32_t a, uint32_t b
     link->side[0].node = a < b ? a : b;
     link->side[1].node = a < b ? b : a;
     link->net_class = net_class;
-    if (map64_set(&world->links,
-                  link_key(world, link->side[0].node, link->side[1].node, net_class),
+    if (map64_set(&world->links, link_key(world, link->side[0].node, link->side[1].node, net_class),
                   link) < 0)
         abort();
     return link;
@@ -162,7 +163,8 @@ static void link_open(struct sim_world *world, struct sim_link *link, unsigned s
 
         at = delay == UINT64_MAX || at > deadline ? UINT64_MAX / 2 : at + delay;
         if (leg == 1 && !target->up) { /* nobody listens there: refused */
-            push_event(world, link, SIM_EV_LINK_FAILED, s, link->gen, at < deadline ? at : deadline);
+            push_event(world, link, SIM_EV_LINK_FAILED, s, link->gen,
+                       at < deadline ? at : deadline);
             return;
         }
     }
@@ -182,7 +184,8 @@ static void side_flush(struct sim_world *world, struct sim_link *link, unsigned 
     side->wait_last = NULL;
     while (event != NULL) {
         struct sim_event *next = event->next;
-        uint64_t at = world->now_ns + network_delay_ns(world) + event->len * (uint64_t)SIM_NS_PER_BYTE;
+        uint64_t at =
+            world->now_ns + network_delay_ns(world) + event->len * (uint64_t)SIM_NS_PER_BYTE;
 
         if (at > side->last_ns)
             side->last_ns = at;
@@ -208,7 +211,8 @@ static void side_down(struct sim_world *world, struct sim_link *link, unsigned s
     if (!tell)
         return;
     if (world->log != NULL)
-        sim_note(world, "link down %u (to %u), class %u", node->index, peer->index, link->net_class);
+        sim_note(world, "link down %u (to %u), class %u", node->index, peer->index,
+                 link->net_class);
     world->touched = node;
     world->running = node;
     if (world->host->link_down != NULL)
@@ -222,7 +226,8 @@ static void link_close(struct sim_world *world, struct sim_link *link, unsigned 
     struct sim_side *side = &link->side[s];
     uint64_t at = world->now_ns + network_delay_ns(world);
 
-    push_event(world, link, SIM_EV_LINK_DOWN, 1 - s, side->gen, at > side->last_ns ? at : side->last_ns);
+    push_event(world, link, SIM_EV_LINK_DOWN, 1 - s, side->gen,
+               at > side->last_ns ? at : side->last_ns);
     push_event(world, link, SIM_EV_LINK_CLOSED, s, side->gen, world->now_ns);
 }
 
@@ -288,7 +293,8 @@ static bool on_frame(struct sim_world *world, struct sim_event *event)
         queue_release(&world->queue, event);
         return false;
     }
-    if (!event->arrived && (path_cut(world, link) || (sender_lives && sender->wait_first != NULL))) {
+    if (!event->arrived &&
+        (path_cut(world, link) || (sender_lives && sender->wait_first != NULL))) {
         if (!sender_lives) {
             queue_release(&world->queue, event);
             return false;
@@ -301,11 +307,7 @@ static bool on_frame(struct sim_world *world, struct sim_event *event)
     }
     if (!link->side[to].up || link->side[to].gen != event->gen) { /* reset: no such stream here */
         if (sender_lives)
-            push_event(world,
-                       link,
-                       SIM_EV_LINK_DOWN,
-                       1 - to,
-                       event->gen,
+            push_event(world, link, SIM_EV_LINK_DOWN, 1 - to, event->gen,
                        world->now_ns + network_delay_ns(world));
         queue_release(&world->queue, event);
         return false;
@@ -316,25 +318,15 @@ static bool on_frame(struct sim_world *world, struct sim_event *event)
     trace_link(world, event);
     trace_bytes(world, event->data, event->len);
     if (world->log != NULL)
-        sim_note(world,
-                 "frame %u > %u, class %u type %u, %u bytes",
-                 event->from,
-                 event->to,
-                 event->net_class,
-                 event->frame_type,
-                 event->len);
+        sim_note(world, "frame %u > %u, class %u type %u, %u bytes", event->from, event->to,
+                 event->net_class, event->frame_type, event->len);
     link_used(world, link, to);
     world->events_n++;
     world->touched = node;
     world->running = node;
     if (world->host->frame != NULL)
-        world->host->frame(node->state,
-                           &world->nodes[event->from].id,
-                           event->from_boot,
-                           event->net_class,
-                           event->frame_type,
-                           event->data,
-                           event->len);
+        world->host->frame(node->state, &world->nodes[event->from].id, event->from_boot,
+                           event->net_class, event->frame_type, event->data, event->len);
     world->running = NULL;
     queue_release(&world->queue, event);
     return true;
@@ -481,12 +473,8 @@ static void on_link_alive(struct sim_world *world, struct sim_event *event)
     if (link->gen != event->gen || (!link->side[0].up && !link->side[1].up))
         return;
     if (world->now_ns - link->used_at_ns < SIM_KEEPALIVE_NS) {
-        push_event(world,
-                   link,
-                   SIM_EV_LINK_ALIVE,
-                   side_of(link, &world->nodes[event->to]),
-                   link->gen,
-                   link->used_at_ns + SIM_KEEPALIVE_NS);
+        push_event(world, link, SIM_EV_LINK_ALIVE, side_of(link, &world->nodes[event->to]),
+                   link->gen, link->used_at_ns + SIM_KEEPALIVE_NS);
         return;
     }
     for (unsigned s = 0; s < 2; s++) {
@@ -505,11 +493,7 @@ static void on_link_alive(struct sim_world *world, struct sim_event *event)
             return;
         }
     }
-    push_event(world,
-               link,
-               SIM_EV_LINK_ALIVE,
-               side_of(link, &world->nodes[event->to]),
-               link->gen,
+    push_event(world, link, SIM_EV_LINK_ALIVE, side_of(link, &world->nodes[event->to]), link->gen,
                next_ns);
 }
 
@@ -538,11 +522,7 @@ static bool on_link_end(struct sim_world *world, struct sim_event *event)
     trace_link(world, event);
     world->events_n++;
     if (event->type == SIM_EV_LINK_CLOSED && other->up && other->gen == side->gen)
-        push_event(world,
-                   link,
-                   SIM_EV_LINK_DOWN,
-                   1 - s,
-                   side->gen,
+        push_event(world, link, SIM_EV_LINK_DOWN, 1 - s, side->gen,
                    world->now_ns + network_delay_ns(world));
     side_down(world, link, s, true);
     return true;
@@ -604,11 +584,7 @@ static void side_gone(struct sim_world *world, struct sim_link *link, unsigned s
 
     if (side->up) {
         if (told && other->up && other->gen == side->gen)
-            push_event(world,
-                       link,
-                       SIM_EV_LINK_DOWN,
-                       1 - s,
-                       side->gen,
+            push_event(world, link, SIM_EV_LINK_DOWN, 1 - s, side->gen,
                        at > side->last_ns ? at : side->last_ns);
         side_down(world, link, s, false);
     }
@@ -633,18 +609,17 @@ static void side_gone(struct sim_world *world, struct sim_link *link, unsigned s
 
 void stream_node_gone(struct sim_world *world, struct sim_node *node, bool told)
 {
-    list_for_each_safe(it, &node->links)
-    {
+    list_for_each_safe (it, &node->links) {
         struct sim_side *side = container_of(it, struct sim_side, of_node);
 
-        side_gone(world, container_of(side - side->index, struct sim_link, side), side->index, told);
+        side_gone(world, container_of(side - side->index, struct sim_link, side), side->index,
+                  told);
     }
 }
 
 void stream_healed(struct sim_world *world)
 {
-    list_for_each_safe(it, &world->stalled_links)
-    {
+    list_for_each_safe (it, &world->stalled_links) {
         struct sim_link *link = container_of(it, struct sim_link, stalled);
 
         if (path_cut(world, link))
@@ -657,11 +632,7 @@ void stream_healed(struct sim_world *world)
                 continue;
             /* Retransmission backs off: the next try is as far ahead as the first is behind. */
             uint64_t wait = world->now_ns - side->stalled_at_ns + SIM_RTO_NS;
-            push_event(world,
-                       link,
-                       SIM_EV_LINK_FLUSH,
-                       s,
-                       side->gen,
+            push_event(world, link, SIM_EV_LINK_FLUSH, s, side->gen,
                        world->now_ns + rng_below(&world->rng_network, wait));
         }
     }
@@ -814,7 +785,8 @@ void sim_disconnect(struct sim_node *node, const struct kith_node_id *to)
     struct sim_world *world = node->world;
     struct sim_node *target = sim_node_by_id(world, to);
 
-    for (uint8_t net_class = 0; target != NULL && target != node && net_class < SIM_CLASSES_N; net_class++) {
+    for (uint8_t net_class = 0; target != NULL && target != node && net_class < SIM_CLASSES_N;
+         net_class++) {
         struct sim_link *link = link_find(world, node->index, target->index, net_class);
 
         if (link != NULL && link->side[side_of(link, node)].up)

@@ -51,7 +51,8 @@ static void crash(void *state)
     free(state);
 }
 
-static void datagram(void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
+static void datagram(
+    void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     struct seen *seen = state;
 
@@ -81,7 +82,8 @@ static void frame(void *state,
     seen->last_world_ms = sim_world_ms(sim_node_world(seen->node));
 }
 
-static void link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
+static void
+link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
 {
     struct seen *seen = state;
 
@@ -139,7 +141,8 @@ static const struct sim_host host = {
     .timer = timer,
 };
 
-static struct sim_world *world_of(uint64_t seed, size_t nodes_n, struct sim_faults faults, void *user)
+static struct sim_world *
+world_of(uint64_t seed, size_t nodes_n, struct sim_faults faults, void *user)
 {
     struct sim_world *world = sim_new(&(struct sim_config){
         .seed = seed, .nodes_n = nodes_n, .faults = faults, .host = &host, .user = user});
@@ -185,7 +188,8 @@ static void datagrams_arrive_within_the_delay(void **state)
 static void loss_and_duplication_have_their_rates(void **state)
 {
     (void)state;
-    struct sim_world *world = world_of(2, 2, (struct sim_faults){.loss = 0.3, .duplicate = 0.5}, NULL);
+    struct sim_world *world =
+        world_of(2, 2, (struct sim_faults){.loss = 0.3, .duplicate = 0.5}, NULL);
     struct kith_node_id to = sim_node_id(sim_node_at(world, 1));
 
     for (int i = 0; i < 10000; i++)
@@ -218,7 +222,8 @@ static void a_cut_works_one_way_and_heals(void **state)
 {
     (void)state;
     struct sim_world *world = world_of(4, 2, (struct sim_faults){0}, NULL);
-    struct kith_node_id id[2] = {sim_node_id(sim_node_at(world, 0)), sim_node_id(sim_node_at(world, 1))};
+    struct kith_node_id id[2] = {sim_node_id(sim_node_at(world, 0)),
+                                 sim_node_id(sim_node_at(world, 1))};
 
     sim_cut(world, 0, 1, true);
     sim_send_datagram(sim_node_at(world, 0), &id[1], "x", 1);
@@ -255,7 +260,8 @@ static void a_partition_separates_groups_only(void **state)
 static void frames_open_the_link_and_keep_their_order_under_loss(void **state)
 {
     (void)state;
-    struct sim_world *world = world_of(6, 2, (struct sim_faults){.loss = 0.2, .reorder = 0.5}, NULL);
+    struct sim_world *world =
+        world_of(6, 2, (struct sim_faults){.loss = 0.2, .reorder = 0.5}, NULL);
 
     for (uint32_t i = 0; i < 300; i++)
         send_no(world, 0, 1, i);
@@ -540,8 +546,7 @@ static void idle_links_close_above_the_bound(void **state)
 /* A world with everything on, for a second. */
 static uint64_t busy_hash(uint64_t seed)
 {
-    struct sim_world *world = world_of(seed,
-                                       10,
+    struct sim_world *world = world_of(seed, 10,
                                        (struct sim_faults){.loss = 0.1,
                                                            .duplicate = 0.1,
                                                            .reorder = 0.1,
