@@ -318,6 +318,12 @@ static void link_down(struct member_core *core, const struct kith_node_id *id)
         table_probe_next(core, node);
 }
 
+static bool id_is_none(const struct kith_node_id *id)
+{
+    static const struct kith_node_id none;
+    return id_equal(id, &none);
+}
+
 static int do_event(struct member_core *core, const struct member_event *event)
 {
     switch (event->type) {
@@ -338,7 +344,10 @@ static int do_event(struct member_core *core, const struct member_event *event)
         link_down(core, &event->id);
         return 0;
     case MEMBER_DIAL_FAILED:
-        dial_failed(core, event->text);
+        if (id_is_none(&event->id))
+            dial_failed(core, event->text);
+        else
+            dial_link_up(core, &event->id, event->text);
         return 0;
     case MEMBER_DATAGRAM:
         return datagram_in(core, event);
@@ -396,7 +405,9 @@ int member_step(struct member_core *core,
     if (event->type != MEMBER_START)
         notice_sleep(core);
     int r = do_event(core, event);
-    if (core->started)
+    /* An event that was refused comes back with nothing else in hand: the timers wait for the next.
+     */
+    if (core->started && r == 0)
         run_timers(core);
     if (core->cache_dirty)
         core_act(core, MEMBER_CACHE_DIRTY);

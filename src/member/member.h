@@ -122,22 +122,26 @@ struct member_config {
 };
 
 enum member_event_type {
-    MEMBER_START,       /* once, first */
-    MEMBER_TICK,        /* the deadline has come */
-    MEMBER_SEED,        /* text: an address to try for ever */
-    MEMBER_REMEMBER,    /* peer: a node from the peer cache (status is ignored, taken as failed,
-                           silent) */
-    MEMBER_LINK_UP,     /* id, boot_no, sign_pk, text = address: a control stream is open */
-    MEMBER_LINK_DOWN,   /* id */
-    MEMBER_DIAL_FAILED, /* text: a DIAL of this address ended without a link; code */
-    MEMBER_DATAGRAM,    /* id, boot_no, data */
-    MEMBER_FRAME,       /* id, boot_no, frame_type, data */
-    MEMBER_FACTS,       /* facts: our own have changed */
-    MEMBER_LOAD,        /* load: our own, sent with acks from now on */
-    MEMBER_LAG,         /* lag_ms: the loop was late by so much */
-    MEMBER_LEAVE,       /* announce that we leave; output tells when it is told (LEFT_TOLD) */
-    MEMBER_FORGET,      /* id: drop it everywhere (refused with KITH_E_EXISTS while it is alive) */
-    MEMBER_BOOT,        /* boot_no: our own was raised (STALE_BOOT) */
+    MEMBER_START,     /* once, first */
+    MEMBER_TICK,      /* the deadline has come */
+    MEMBER_SEED,      /* text: an address to try for ever */
+    MEMBER_REMEMBER,  /* peer: a node from the peer cache (status is ignored, taken as failed,
+                         silent) */
+    MEMBER_LINK_UP,   /* id, boot_no, sign_pk, text = address: a control stream is open */
+    MEMBER_LINK_DOWN, /* id */
+    /*
+     * text: a DIAL of this address ended without a link; code. Or, if id is not zero, in one to
+     * that node: LINK_UP names the address in use, which for a seed given by name is another text.
+     */
+    MEMBER_DIAL_FAILED,
+    MEMBER_DATAGRAM, /* id, boot_no, data */
+    MEMBER_FRAME,    /* id, boot_no, frame_type, data */
+    MEMBER_FACTS,    /* facts: our own have changed */
+    MEMBER_LOAD,     /* load: our own, sent with acks from now on */
+    MEMBER_LAG,      /* lag_ms: the loop was late by so much */
+    MEMBER_LEAVE,    /* announce that we leave; output tells when it is told (LEFT_TOLD) */
+    MEMBER_FORGET,   /* id: drop it everywhere (refused with KITH_E_EXISTS while it is alive) */
+    MEMBER_BOOT,     /* boot_no: our own was raised (STALE_BOOT) */
 };
 
 struct member_event {
@@ -207,7 +211,10 @@ void member_free(struct member_core *core);
 
 /*
  * One event. 0; KITH_E_CORRUPT for a message that does not decode (counted, nothing changed);
- * KITH_E_EXISTS, KITH_E_NO_NODE for FORGET; KITH_E_MEMORY.
+ * KITH_E_EXISTS, KITH_E_NO_NODE for FORGET; KITH_E_NAME, KITH_E_INVALID for FACTS and SEED;
+ * KITH_E_LIMIT for SEED and REMEMBER; KITH_E_MEMORY, with what could still be done in @out.
+ *
+ * @out is valid and must be carried out whatever is returned.
  */
 int member_step(struct member_core *core,
                 const struct member_event *event,

@@ -281,9 +281,10 @@ static void on_dialled(void *user, int status, struct uv_peer *peer)
     struct dial *dial = user;
     struct member_event event = {
         .type = MEMBER_DIAL_FAILED, .text = dial->address, .code = status};
-    (void)peer;
-    if (status != 0)
-        node_member_step(dial->node, &event);
+    /* The name that led there: a seed that is here need not be dialled again. */
+    if (status == 0)
+        event.id = *uv_peer_id(peer);
+    node_member_step(dial->node, &event);
     core_free(dial);
 }
 
@@ -411,7 +412,7 @@ int node_member_step(struct kith_node *node, struct member_event *event)
     event->now_us = now_ns / 1000;
     node->member_stepping = true;
     int r = member_step(node->members, event, &out);
-    for (size_t i = 0; r == 0 && i < out.actions_n; i++)
+    for (size_t i = 0; i < out.actions_n; i++)
         do_action(node, &out.actions[i]);
     node->member_stepping = false;
     if (r == KITH_E_MEMORY)

@@ -20,6 +20,8 @@ static void piece(struct member_core *core, struct member_event *event, uint8_t 
     event->id = fuzz_id(what / 8 % 6); /* 5 is a stranger */
     event->boot_no = what & 64 ? 3 : 2;
     event->text = "10.0.0.1:7117";
+    if (event->type == MEMBER_DIAL_FAILED && what & 64)
+        memset(&event->id, 0, sizeof(event->id));
     /* First the timers, so that what follows is the event's own doing. */
     fuzz_step(core, &(struct member_event){.type = MEMBER_TICK, .now_ms = event->now_ms}, &out);
     alive_n = member_alive_n(core, true);

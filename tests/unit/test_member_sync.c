@@ -248,6 +248,47 @@ static void seed_is_tried_for_ever_with_growing_pauses(void **state)
     world_free(world);
 }
 
+static void seed_given_by_name_is_not_dialled_while_its_node_is_here(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 58, NULL);
+    struct member_output out;
+    world_boot(world, 0);
+    world_meet(world, 0, 1, 1, &out);
+    struct member_event seed = {
+        .type = MEMBER_SEED, .now_ms = world->now_ms, .text = "gate.example"};
+    assert_int_equal(member_step(world->nodes[0].core, &seed, &out), 0);
+    assert_string_equal(world_action(&out, MEMBER_DIAL)->text, "gate.example");
+    struct member_event dialled = {.type = MEMBER_DIAL_FAILED,
+                                   .now_ms = world->now_ms,
+                                   .text = "gate.example",
+                                   .id = world_id(1)};
+    assert_int_equal(member_step(world->nodes[0].core, &dialled, &out), 0);
+    uint64_t end_ms = world->now_ms + 300 * 1000;
+    struct msg alive = {.type = MSG_ALIVE, .id = world_id(1), .boot_no = 1};
+    while (member_deadline_ms(world->nodes[0].core) < end_ms) {
+        world->now_ms = member_deadline_ms(world->nodes[0].core);
+        struct member_event tick = {.type = MEMBER_TICK, .now_ms = world->now_ms};
+        assert_int_equal(member_step(world->nodes[0].core, &tick, &out), 0);
+        assert_null(world_action(&out, MEMBER_DIAL));
+        alive.n++;
+        world_hear(world, 0, 1, 1, &alive, 1, &out); /* it lives, says gossip */
+    }
+    /* Gone, it is looked for again. */
+    struct msg failed = {.type = MSG_FAILED, .id = world_id(1), .boot_no = 1, .n = alive.n + 1};
+    world_hear(world, 0, 1, 1, &failed, 1, &out);
+    bool again = false;
+    for (end_ms = world->now_ms + 31 * 1000; world->now_ms < end_ms && !again;) {
+        world->now_ms = member_deadline_ms(world->nodes[0].core);
+        struct member_event tick = {.type = MEMBER_TICK, .now_ms = world->now_ms};
+        assert_int_equal(member_step(world->nodes[0].core, &tick, &out), 0);
+        again = world_action(&out, MEMBER_DIAL) != NULL &&
+                strcmp(world_action(&out, MEMBER_DIAL)->text, "gate.example") == 0;
+    }
+    assert_true(again);
+    world_free(world);
+}
+
 static void seeds_are_bounded_and_said_twice_are_one(void **state)
 {
     (void)state;
@@ -463,6 +504,7 @@ int main(void)
         cmocka_unit_test(failed_of_a_push_pull_is_suspicion_and_the_node_refutes),
         cmocka_unit_test(damaged_frames_change_nothing_and_are_counted),
         cmocka_unit_test(seed_is_tried_for_ever_with_growing_pauses),
+        cmocka_unit_test(seed_given_by_name_is_not_dialled_while_its_node_is_here),
         cmocka_unit_test(seeds_are_bounded_and_said_twice_are_one),
         cmocka_unit_test(cluster_without_seeds_finds_itself_after_a_power_cut),
         cmocka_unit_test(remembered_node_that_never_came_back_is_not_passed_on),

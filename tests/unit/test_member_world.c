@@ -295,6 +295,7 @@ static void deliver(struct world *world, struct world_event *from)
         break;
     case WORLD_DIAL_FAILED:
         event.type = MEMBER_DIAL_FAILED;
+        event.id = (struct kith_node_id){0};
         event.code = KITH_E_UNREACHABLE;
         break;
     }
