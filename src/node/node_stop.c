@@ -77,6 +77,7 @@ static void services_stopped(struct kith_node *node)
     node_rpc_step(node, &stop);
     node->ending = true;
     node_member_waits(node);
+    uv_timer_stop(&node->sample_timer); /* it asks the workers how busy they are */
     /* Functions that still run on workers are waited for: their contexts point into this node. */
     workers_stop(node->workers);
     node->workers = NULL;
