@@ -62,9 +62,14 @@ static void print_option(FILE *file, const struct opt *opt)
 void help_verb(FILE *file, const struct verb *verb)
 {
     const struct opt *opt;
+    int width = 0;
 
+    for (size_t i = 0; i < VERB_EXAMPLES_MAX && verb->examples[i].command != NULL; i++) {
+        int len = (int)strlen(verb->examples[i].command);
+        width = len > width ? len : width;
+    }
     for (size_t i = 0; i < VERB_EXAMPLES_MAX && verb->examples[i].command != NULL; i++)
-        fprintf(file, "  %-44s %s\n", verb->examples[i].command, verb->examples[i].what);
+        fprintf(file, "  %-*s  %s\n", width, verb->examples[i].command, verb->examples[i].what);
     fprintf(file, "\nusage: kith %s%s%s%s\n", verb->name,
             verb->flags & VERB_PASS ? "" : " [OPTIONS]", verb->args[0] != '\0' ? " " : "",
             verb->args);

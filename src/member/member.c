@@ -231,6 +231,7 @@ static int own_facts(struct member_core *core, const struct member_facts *facts)
 static void start(struct member_core *core)
 {
     core->started = true;
+    core->self->pub.status_since_ms = core->now_ms; /* alive since now, not since time 0 */
     probe_start(core);
     sync_start(core);
     dial_start(core);
