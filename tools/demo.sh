@@ -1,15 +1,16 @@
 #!/bin/sh
 # The main job on a fresh machine: a cluster of three, a large picture drawn across it, one node
 # killed on the way, and the same picture drawn by this machine alone to compare.
-# usage: tools/demo.sh [BUILD]
+# usage: tools/demo.sh [BUILD]; DEMO_SIZE, DEMO_ITERATIONS and DEMO_VIEW change what is drawn
 set -eu
 build=$(cd "${1:-build}" && pwd)
 kith=$build/kith
 mandelbrot=$build/kith-mandelbrot
 pictures=$build/demo
 size=${DEMO_SIZE:-4096x4096}
-iterations=${DEMO_ITERATIONS:-25000}
-view="--size $size --center -0.5,0 --span 4 --iterations $iterations --no-shortcuts"
+iterations=${DEMO_ITERATIONS:-20000}
+view="--size $size --iterations $iterations --no-shortcuts ${DEMO_VIEW:---center -0.75,0 --span 3.5}"
+kill_at=0.30 # part of the work that is done when the node is killed
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kdemo.XXXXXX")
 render=""
@@ -28,51 +29,71 @@ fail() {
     echo "demo: $*" >&2
     exit 1
 }
+nodes() {
+    "$kith" nodes --socket "$dir/d/1/kith.sock"
+}
 mkdir -p "$pictures"
 rm -f "$pictures"/*.png
-export KITH_SOCKET="$dir/d/1/kith.sock"
 
 echo "== three nodes on this machine"
-"$kith" dev 3 --dir "$dir/d"
-"$kith" nodes
+"$kith" dev 3 --dir "$dir/d" --quiet
+nodes
 
 echo
-echo "== a picture of $size points, $iterations iterations, drawn by all three"
-"$mandelbrot" render --out "$pictures/cluster.png" $view &
+echo "== a picture of $size points, $iterations iterations, drawn by all three; dev-2 is killed on the way"
+mkfifo "$dir/progress"
+# shellcheck disable=SC2086 # the view is several words
+"$mandelbrot" render --out "$pictures/cluster.png" $view \
+    --agent "$dir/d/1" --progress "$dir/progress" --json >"$dir/cluster.json" &
 render=$!
 
-# Kill the second once it has drawn something, as it says itself, while there is work left.
-drawn() {
-    "$kith" --socket "$dir/d/2/kith.sock" fn info mandelbrot.tile --json | /usr/bin/python3 -c '
-import json, sys
-nodes = json.load(sys.stdin)["function"]["nodes"]
-print(max([node["calls"] for node in nodes if node["name"] == "dev-2"], default=0))'
-}
-tries=0
-until [ "$(drawn 2>/dev/null || echo 0)" -ge 20 ]; do
-    kill -0 "$render" 2>/dev/null || fail "the picture was done before a node could be killed"
-    tries=$((tries + 1))
-    [ $tries -lt 600 ] || fail "the second node draws nothing"
-    sleep 0.1
-done
-kill -0 "$render" 2>/dev/null || fail "the picture was done before a node could be killed"
-echo
-echo "== killing dev-2 in the middle of it"
-"$kith" dev kill 2 --dir "$dir/d"
-
+# The program says how far it is; the node is killed once enough is drawn.
+killed=""
+while read -r line; do
+    part=${line#*\"part\":}
+    part=${part%%[,\}]*}
+    [ -z "$killed" ] || continue
+    case $part in
+    1.*) ;;
+    *)
+        if [ "${part#0.}" -ge "${kill_at#0.}00" ] 2>/dev/null; then
+            "$kith" dev kill 2 --dir "$dir/d" --quiet
+            killed=$part
+            echo "dev-2 killed (kill -9) when $part of the work was done"
+        fi
+        ;;
+    esac
+done <"$dir/progress"
 wait "$render" || fail "the picture was not drawn"
 render=""
+[ -n "$killed" ] || fail "the picture was done before a node could be killed; make it larger: DEMO_SIZE"
+
+echo
+/usr/bin/python3 - "$dir/cluster.json" <<'END'
+import json
+import sys
+drawn = json.load(open(sys.argv[1]))
+print(f"{'node':<8} {'tiles':>6} {'seconds':>8} {'share':>7}")
+for node in drawn["nodes"]:
+    text = f"   killed, {node['lost']} of its tiles drawn by others" if node["failed"] else ""
+    print(f"{node['name']:<8} {node['tiles']:>6} {node['seconds']:>8.2f} {node['share']:>7.1%}{text}")
+print(f"{drawn['tiles']} tiles in {drawn['elapsed_s']:.2f} s, {drawn['lost']} went back to the queue and were drawn again")
+assert [n["name"] for n in drawn["nodes"] if n["failed"]] == ["dev-2"], "dev-2 was not seen as lost"
+END
+
+echo
+echo "== what the others say of dev-2"
 tries=0
-until "$kith" nodes 2>/dev/null | grep -q 'dev-2.*failed'; do
+until nodes | grep -q 'dev-2.*failed'; do
     tries=$((tries + 1))
     [ $tries -lt 600 ] || fail "dev-2 was killed but is not seen as failed"
     sleep 0.1
 done
-echo
-"$kith" nodes
+nodes
 
 echo
 echo "== the same picture, drawn by this machine alone"
+# shellcheck disable=SC2086
 "$mandelbrot" render --out "$pictures/serial.png" $view --serial
 
 echo

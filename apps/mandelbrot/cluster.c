@@ -15,7 +15,7 @@
 /* How long to wait for news of who offers the function, and how often to look. */
 #define SERVERS_WAIT_NS 3000000000ull
 #define SERVERS_LOOK_NS 20000000L
-#define TICK_NS         100000000L
+#define TICK_NS         50000000L
 /* How often to see whether anybody is left to draw. */
 #define WAITING_LOOK_NS 1000000000ull
 
@@ -189,7 +189,7 @@ static void watch(struct cluster *cluster, const volatile sig_atomic_t *stop)
         (void)pthread_mutex_lock(&cluster->lock);
     }
     (void)pthread_mutex_unlock(&cluster->lock);
-    report_show_end(cluster->report);
+    report_show_end(cluster->report, cluster->picture);
 }
 
 static int run(struct cluster *cluster, const volatile sig_atomic_t *stop)

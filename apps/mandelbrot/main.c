@@ -6,6 +6,7 @@
 #include "report.h"
 #include "serial.h"
 
+#include <errno.h>
 #include <kith/error.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,6 +84,12 @@ static int render(const struct options *options, struct picture *picture, struct
     int code;
 
     if (!png_file_open(&file, options->out, why)) {
+        png_file_close(&file);
+        return complain(why);
+    }
+    if (options->progress && report_progress_open(report, options->progress)) {
+        (void)snprintf(why, sizeof(why), "cannot write progress to %.200s: %s", options->progress,
+                       strerror(errno));
         png_file_close(&file);
         return complain(why);
     }

@@ -33,6 +33,7 @@ static const char help[] =
     "  --threads T        threads of --serial, 1 to 1024 (one for each processor)\n"
     "  --kernel NAME      the kernel of --serial: avx512, avx2, sse2, neon or scalar (the best "
     "here)\n"
+    "  --progress FILE    write how far it is to FILE, a line of JSON at a time, for programs\n"
     "  --json             who drew what as JSON on stdout instead of a table\n"
     "\n"
     "examples:\n"
@@ -148,6 +149,12 @@ static bool on_agent(struct options *options, const char *value)
     return *value != '\0';
 }
 
+static bool on_progress(struct options *options, const char *value)
+{
+    options->progress = value;
+    return *value != '\0';
+}
+
 static bool on_serial(struct options *options, const char *value)
 {
     (void)value;
@@ -187,6 +194,7 @@ static const struct option table[] = {
     {"--threads", true, on_threads, "a whole number from 1 to 1024"},
     {"--kernel", true, on_kernel, "a kernel that this processor can run"},
     {"--agent", true, on_agent, "a data directory or the path of a socket"},
+    {"--progress", true, on_progress, "a file name"},
     {"--serial", false, on_serial, NULL},
     {"--no-shortcuts", false, on_no_shortcuts, NULL},
     {"--tint", false, on_tint, NULL},

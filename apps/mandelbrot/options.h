@@ -11,6 +11,7 @@ struct options {
     uint32_t threads; /* of --serial; 0: one for each processor */
     const char *kernel;
     const char *agent;
+    const char *progress; /* file for progress as JSON lines; NULL: none */
     bool serial;
     bool tint;
     bool json;

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <kith/error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BAR_NS     200000000ull  /* between two bars on a terminal */
-#define LINE_NS    5000000000ull /* between two lines elsewhere */
-#define BAR_CELLS  24
-#define RATES_MAX  6 /* nodes whose rate is shown beside the bar */
-#define LINE_BYTES 512
+#define BAR_NS      200000000ull  /* between two bars on a terminal */
+#define LINE_NS     5000000000ull /* between two lines elsewhere */
+#define PROGRESS_NS 50000000ull   /* between two lines of JSON */
+#define BAR_CELLS   24
+#define RATES_MAX   6 /* nodes whose rate is shown beside the bar */
+#define LINE_BYTES  512
 
 uint64_t report_now_ns(void)
 {
@@ -27,8 +29,17 @@ void report_init(struct report *report)
     report->start_ns = report->end_ns = report->shown_ns = report_now_ns();
 }
 
+int report_progress_open(struct report *report, const char *path)
+{
+    report->progress = fopen(path, "we");
+    return report->progress ? 0 : KITH_E_IO;
+}
+
 void report_deinit(struct report *report)
 {
+    if (report->progress)
+        (void)fclose(report->progress);
+    report->progress = NULL;
     free(report->nodes);
     report->nodes = NULL;
     (void)pthread_mutex_destroy(&report->lock);
@@ -86,6 +97,42 @@ void report_lost(struct report *report, uint16_t node)
     (void)pthread_mutex_unlock(&report->lock);
 }
 
+static void json_string(FILE *out, const char *text)
+{
+    (void)fputc('"', out);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            (void)fprintf(out, "\\%c", *c);
+        else if (*c < 0x20)
+            (void)fprintf(out, "\\u%04x", *c);
+        else
+            (void)fputc(*c, out);
+    }
+    (void)fputc('"', out);
+}
+
+/* A line for programs; @lost is the node that was lost, or NULL. */
+static void
+put_progress(struct report *report, const struct picture *picture, const struct report_node *lost)
+{
+    if (!report->progress)
+        return;
+    (void)fprintf(report->progress,
+                  "{\"schema\":\"kith.mandelbrot.progress/1\",\"tiles\":%u,\"of\":%u,\"part\":%.4f",
+                  report->tiles, picture->tiles_n,
+                  (double)report->cost / (double)picture->cost_all);
+    if (lost) {
+        (void)fprintf(report->progress, ",\"failed\":");
+        json_string(report->progress, lost->name);
+        (void)fprintf(report->progress, ",\"lost\":%u", lost->lost_new);
+    }
+    (void)fprintf(report->progress, "}\n");
+    if (fflush(report->progress)) { /* the reader is gone: nobody wants them any more */
+        (void)fclose(report->progress);
+        report->progress = NULL;
+    }
+}
+
 static void clear_bar(struct report *report)
 {
     if (report->bar_shown)
@@ -93,13 +140,14 @@ static void clear_bar(struct report *report)
     report->bar_shown = false;
 }
 
-static void tell_lost(struct report *report)
+static void tell_lost(struct report *report, const struct picture *picture)
 {
     for (uint32_t no = 0; no < report->nodes_n; no++) {
         struct report_node *node = &report->nodes[no];
         if (!node->lost_new)
             continue;
         clear_bar(report);
+        put_progress(report, picture, node);
         (void)fprintf(stderr, "node %s failed: %u tile%s back to the queue\n", node->name,
                       node->lost_new, node->lost_new == 1 ? " goes" : "s go");
         node->lost_new = 0;
@@ -196,7 +244,11 @@ void report_show(struct report *report, const struct picture *picture, bool wait
     bool terminal = isatty(STDERR_FILENO);
 
     (void)pthread_mutex_lock(&report->lock);
-    tell_lost(report);
+    tell_lost(report, picture);
+    if (now_ns - report->progress_ns >= PROGRESS_NS) {
+        put_progress(report, picture, NULL);
+        report->progress_ns = now_ns;
+    }
     if (now_ns - report->shown_ns >= (terminal ? BAR_NS : LINE_NS)) {
         if (terminal)
             show_bar(report, picture, waiting, now_ns);
@@ -207,10 +259,11 @@ void report_show(struct report *report, const struct picture *picture, bool wait
     (void)pthread_mutex_unlock(&report->lock);
 }
 
-void report_show_end(struct report *report)
+void report_show_end(struct report *report, const struct picture *picture)
 {
     (void)pthread_mutex_lock(&report->lock);
-    tell_lost(report);
+    tell_lost(report, picture);
+    put_progress(report, picture, NULL);
     clear_bar(report);
     (void)pthread_mutex_unlock(&report->lock);
 }
@@ -244,29 +297,15 @@ print_table(const struct report *report, const struct options *options, double e
     (void)printf("%u tiles in %.2f s; %s\n", report->tiles, elapsed_s, options->out);
 }
 
-static void json_string(const char *text)
-{
-    (void)putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            (void)printf("\\%c", *c);
-        else if (*c < 0x20)
-            (void)printf("\\u%04x", *c);
-        else
-            (void)putchar(*c);
-    }
-    (void)putchar('"');
-}
-
 static void print_json_nodes(const struct report *report)
 {
     (void)printf("\"nodes\":[");
     for (uint32_t no = 0; no < report->nodes_n; no++) {
         const struct report_node *node = &report->nodes[no];
         (void)printf("%s{\"id\":", no ? "," : "");
-        json_string(node->id);
+        json_string(stdout, node->id);
         (void)printf(",\"name\":");
-        json_string(node->name);
+        json_string(stdout, node->name);
         (void)printf(",\"tiles\":%u,\"seconds\":%.6f,\"share\":%.6f,\"lost\":%u,\"failed\":%s}",
                      node->tiles, (double)node->draw_us / 1e6,
                      report->tiles ? (double)node->tiles / report->tiles : 0.0, node->lost,
@@ -290,7 +329,7 @@ void report_print(struct report *report,
         return;
     }
     (void)printf("{\"schema\":\"kith.mandelbrot/1\",\"out\":");
-    json_string(options->out);
+    json_string(stdout, options->out);
     (void)printf(
         ",\"width\":%u,\"height\":%u,\"center\":[%.17g,%.17g],\"span\":%.17g,\"iterations\":%u,"
         "\"shortcuts\":%s,\"tint\":%s,\"serial\":%s,\"kernel\":",
@@ -298,7 +337,7 @@ void report_print(struct report *report,
         view->shortcuts ? "true" : "false", options->tint ? "true" : "false",
         options->serial ? "true" : "false");
     if (kernel)
-        json_string(kernel);
+        json_string(stdout, kernel);
     else
         (void)printf("null"); /* each node takes its best */
     (void)printf(",\"tile\":%u,\"tiles\":%u,\"lost\":%u,\"elapsed_s\":%.6f,\"write_s\":%.6f,"

@@ -9,6 +9,7 @@
 #include "picture.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define REPORT_NAME_BYTES 256
 #define REPORT_ID_BYTES   40
@@ -36,11 +37,21 @@ struct report {
     uint64_t end_ns;   /* last tile */
     uint64_t shown_ns;
     bool bar_shown;
+    FILE *progress; /* takes lines of JSON; NULL: nobody wants them */
+    uint64_t progress_ns;
 };
 
 uint64_t report_now_ns(void);
 
 void report_init(struct report *report);
+
+/*
+ * From now on writes progress to the file @path, an object of schema kith.mandelbrot.progress/1 a
+ * line: {"tiles","of","part"} twenty times a second, with "failed" (a name) and "lost" (tiles) when
+ * a node was lost. Returns 0 or KITH_E_IO (errno says why).
+ */
+int report_progress_open(struct report *report, const char *path);
+
 void report_deinit(struct report *report);
 
 /*
@@ -62,8 +73,8 @@ void report_lost(struct report *report, uint16_t node);
  */
 void report_show(struct report *report, const struct picture *picture, bool waiting);
 
-/* Ends the bar. */
-void report_show_end(struct report *report);
+/* Says what was not said yet and ends the bar. */
+void report_show_end(struct report *report, const struct picture *picture);
 
 /* The closing table on stderr, or with options->json the document on stdout. */
 void report_print(struct report *report,

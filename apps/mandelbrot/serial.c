@@ -110,6 +110,6 @@ int serial_draw(const struct options *options,
     for (uint32_t i = 0; i < started; i++)
         (void)pthread_join(threads[i].thread, NULL);
     free(threads);
-    report_show_end(report);
+    report_show_end(report, picture);
     return started ? atomic_load(&serial.error) : KITH_E_LIMIT;
 }
