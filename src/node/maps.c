@@ -21,7 +21,8 @@ struct map_flight {
     struct kith_node_id at;
     uint64_t index;
     uint64_t token;
-    bool cut;
+    bool aborted; /* its call is being cancelled, or will not begin */
+    bool cut;     /* and its end is nothing to the core any more */
 };
 
 struct map_node {
@@ -46,22 +47,19 @@ struct kith_map {
     size_t nodes_n;
     bool cancelling;
     bool finished;
-    unsigned busy; /* inside a step or a refresh: not to be freed */
+    unsigned busy;             /* inside a step or a refresh: not to be freed */
     struct node_request begin; /* the first refresh, out of kith_map_start */
 };
 
-static void map_event(struct kith_map *map,
-                      struct map_event *event,
-                      const struct kith_result *result);
+static void
+map_event(struct kith_map *map, struct map_event *event, const struct kith_result *result);
 
 /* ---- flights ---- */
 
-static struct map_flight *flight_find(struct kith_map *map,
-                                      const struct kith_node_id *at,
-                                      uint64_t index)
+static struct map_flight *
+flight_find(struct kith_map *map, const struct kith_node_id *at, uint64_t index)
 {
-    list_for_each(it, &map->flights)
-    {
+    list_for_each (it, &map->flights) {
         struct map_flight *flight = container_of(it, struct map_flight, link);
         if (flight->index == index && !flight->cut && kith_node_id_equal(&flight->at, at))
             return flight;
@@ -115,8 +113,8 @@ static void flight_begin_now(struct map_flight *flight)
                  .signature = map->signature,
                  .to_node = true,
                  .node = flight->at,
-                 .timeout_ms = map->options.item_timeout_ms != 0 ? map->options.item_timeout_ms
-                                                                 : UINT64_MAX,
+                 .timeout_ms =
+                     map->options.item_timeout_ms != 0 ? map->options.item_timeout_ms : UINT64_MAX,
                  .no_retry = true,
                  .partials = map->options.on_partial != NULL},
         .cb = on_flight_done,
@@ -128,10 +126,8 @@ static void flight_begin_now(struct map_flight *flight)
     if (r == 0)
         return;
     flight->token = 0;
-    struct kith_result result = {.outcome = KITH_OUTCOME_NOT_EXECUTED,
-                                 .code = r,
-                                 .text = kith_errmsg(),
-                                 .node_name = ""};
+    struct kith_result result = {
+        .outcome = KITH_OUTCOME_NOT_EXECUTED, .code = r, .text = kith_errmsg(), .node_name = ""};
     on_flight_done(map->node, &result, flight);
 }
 
@@ -141,7 +137,7 @@ static void flight_begin_run(struct kith_node *node, struct node_request *reques
     struct map_flight *flight = begin->flight;
     (void)node;
     core_free(begin);
-    if (flight->cut) {
+    if (flight->aborted) {
         struct kith_result none = {.outcome = KITH_OUTCOME_NOT_EXECUTED,
                                    .code = KITH_E_CANCELED,
                                    .text = "",
@@ -182,6 +178,19 @@ static void flight_abort_run(struct kith_node *node, struct node_request *reques
         node_call_abort(node, token);
 }
 
+/* Cancels the call of an item; how it ends is told to the core unless the flight is cut. */
+static void abort_flight(struct kith_map *map, struct map_flight *flight)
+{
+    flight->aborted = true;
+    if (flight->token == 0)
+        return; /* flight_begin_run() sees it */
+    struct flight_abort *abort_request = core_calloc(1, sizeof(*abort_request));
+    if (abort_request == NULL)
+        return;
+    *abort_request = (struct flight_abort){.request.run = flight_abort_run, .token = flight->token};
+    node_push(map->node, &abort_request->request);
+}
+
 /* The core no longer counts on this item there. */
 static void cut(struct kith_map *map, const struct map_action *action)
 {
@@ -189,13 +198,15 @@ static void cut(struct kith_map *map, const struct map_action *action)
     if (flight == NULL)
         return;
     flight->cut = true;
-    if (flight->token == 0)
-        return;
-    struct flight_abort *abort_request = core_calloc(1, sizeof(*abort_request));
-    if (abort_request == NULL)
-        return;
-    *abort_request = (struct flight_abort){.request.run = flight_abort_run, .token = flight->token};
-    node_push(map->node, &abort_request->request);
+    abort_flight(map, flight);
+}
+
+/* The map is cancelled: the core waits until the call of this item has ended. */
+static void abort_item(struct kith_map *map, const struct map_action *action)
+{
+    struct map_flight *flight = flight_find(map, &action->node, action->index);
+    if (flight != NULL)
+        abort_flight(map, flight);
 }
 
 /* ---- actions ---- */
@@ -204,20 +215,14 @@ static void hold(struct kith_map *map, uint64_t index, const struct kith_result 
 {
     struct kith_reply *copy = node_reply_copy(result);
     if (copy == NULL || map64_set(&map->held, index + 1, copy) != 0) {
-        log_error(&map->node->log.log,
-                  "map",
-                  "memory is short: a result is lost to its map",
-                  "fn",
-                  map->fn,
-                  NULL);
+        log_error(&map->node->log.log, "map", "memory is short: a result is lost to its map", "fn",
+                  map->fn, NULL);
         kith_reply_free(copy);
     }
 }
 
-static void emit(struct kith_map *map,
-                 uint64_t index,
-                 uint64_t given,
-                 const struct kith_result *result)
+static void
+emit(struct kith_map *map, uint64_t index, uint64_t given, const struct kith_result *result)
 {
     if (result != NULL && index == given) {
         if (map->options.on_result != NULL)
@@ -289,7 +294,7 @@ static void do_action(struct kith_map *map,
             log_error(&map->node->log.log, "map", "memory is short: an item waits", NULL);
         break;
     case MAP_ABORT:
-        cut(map, action);
+        abort_item(map, action);
         break;
     case MAP_HOLD:
         hold(map, action->index, result);
@@ -303,11 +308,8 @@ static void do_action(struct kith_map *map,
     case MAP_LOST:
         cut(map, action);
         if (map->options.on_lost != NULL)
-            map->options.on_lost(map,
-                                 action->index,
-                                 &action->node,
-                                 name_of(map->node, &action->node),
-                                 map->options.user);
+            map->options.on_lost(map, action->index, &action->node,
+                                 name_of(map->node, &action->node), map->options.user);
         break;
     case MAP_FINISHED:
         map->finished = true;
@@ -319,9 +321,8 @@ static void do_action(struct kith_map *map,
  * One event. Callbacks run while the actions are carried out; what they ask of this map waits in
  * the queue, so that steps never nest.
  */
-static void map_event(struct kith_map *map,
-                      struct map_event *event,
-                      const struct kith_result *result)
+static void
+map_event(struct kith_map *map, struct map_event *event, const struct kith_result *result)
 {
     if (event != NULL && !map->finished) {
         struct map_output out;
@@ -405,8 +406,7 @@ static void map_refresh(struct kith_map *map)
 
 void node_maps_refresh(struct kith_node *node)
 {
-    list_for_each_safe(it, &node->maps)
-    {
+    list_for_each_safe (it, &node->maps) {
         struct kith_map *map = container_of(it, struct kith_map, link);
         if (!map->finished)
             map_refresh(map);
@@ -416,8 +416,7 @@ void node_maps_refresh(struct kith_node *node)
 uint64_t node_maps_deadline_ms(struct kith_node *node)
 {
     uint64_t first_ms = UINT64_MAX;
-    list_for_each(it, &node->maps)
-    {
+    list_for_each (it, &node->maps) {
         uint64_t at_ms = map_deadline_ms(container_of(it, struct kith_map, link)->core);
         if (at_ms < first_ms)
             first_ms = at_ms;
@@ -428,8 +427,7 @@ uint64_t node_maps_deadline_ms(struct kith_node *node)
 void node_maps_tick(struct kith_node *node)
 {
     uint64_t now_ms = node_now_ms();
-    list_for_each_safe(it, &node->maps)
-    {
+    list_for_each_safe (it, &node->maps) {
         struct kith_map *map = container_of(it, struct kith_map, link);
         struct map_event event = {.type = MAP_TICK};
         if (!map->finished && map_deadline_ms(map->core) <= now_ms)
@@ -444,11 +442,9 @@ size_t node_maps_items_of(struct kith_node *node,
     struct kith_work_item *items = NULL;
     size_t n = 0, cap = 0;
 
-    list_for_each(it, &node->maps)
-    {
+    list_for_each (it, &node->maps) {
         struct kith_map *map = container_of(it, struct kith_map, link);
-        list_for_each(flight_it, &map->flights)
-        {
+        list_for_each (flight_it, &map->flights) {
             struct map_flight *flight = container_of(flight_it, struct map_flight, link);
             if (flight->cut || !kith_node_id_equal(&flight->at, id))
                 continue;
@@ -533,9 +529,7 @@ static int check_items(struct kith_node *node, const struct kith_bytes *items, u
             return kith_fail_with(KITH_E_TOO_LARGE,
                                   "item %llu has %zu bytes, the limit is %zu; raise "
                                   "rpc.argument_bytes_max on all nodes, or pass a reference",
-                                  (unsigned long long)i,
-                                  items[i].len,
-                                  node->arg_bytes_max);
+                                  (unsigned long long)i, items[i].len, node->arg_bytes_max);
     }
     return 0;
 }
@@ -585,8 +579,7 @@ static void cancel_run(struct kith_node *node, struct node_request *request)
     uint64_t no = cancel->map_no;
 
     core_free(cancel);
-    list_for_each_safe(it, &node->maps)
-    {
+    list_for_each_safe (it, &node->maps) {
         struct kith_map *map = container_of(it, struct kith_map, link);
         struct map_event event = {.type = MAP_CANCEL};
         if (map->no != no || map->finished)
@@ -609,8 +602,7 @@ void kith_map_cancel(struct kith_map *map)
 /* The node stops: every map ends now. */
 void node_maps_stop(struct kith_node *node)
 {
-    list_for_each_safe(it, &node->maps)
-    {
+    list_for_each_safe (it, &node->maps) {
         struct kith_map *map = container_of(it, struct kith_map, link);
         struct map_event event = {.type = MAP_CANCEL};
         map->cancelling = true;
@@ -642,21 +634,16 @@ struct map_run {
     sem_t done;
 };
 
-static void run_result(struct kith_map *map,
-                       uint64_t index,
-                       const struct kith_result *result,
-                       void *user)
+static void
+run_result(struct kith_map *map, uint64_t index, const struct kith_result *result, void *user)
 {
     struct map_run *run = user;
     if (run->options->on_result != NULL)
         run->options->on_result(map, index, result, run->options->user);
 }
 
-static void run_partial(struct kith_map *map,
-                        uint64_t index,
-                        const void *data,
-                        size_t len,
-                        void *user)
+static void
+run_partial(struct kith_map *map, uint64_t index, const void *data, size_t len, void *user)
 {
     struct map_run *run = user;
     run->options->on_partial(map, index, data, len, run->options->user);
