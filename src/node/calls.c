@@ -150,6 +150,12 @@ static int resolve(struct kith_node *node, const char *which, struct rpc_call *c
     int r = node_member_named(node, which, &member);
     if (r != 0)
         return r;
+    if (member->status == KITH_STATUS_FAILED || member->status == KITH_STATUS_LEFT)
+        return kith_fail_with(KITH_E_NO_NODE,
+                              "%s (%s) is not here: it %s; nothing ran; kith nodes shows who is",
+                              member->shown_name,
+                              node_member_address(node, member),
+                              member->status == KITH_STATUS_FAILED ? "failed" : "has left");
     call->to_node = true;
     call->node = member->id;
     return 0;

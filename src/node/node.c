@@ -253,6 +253,12 @@ static uint64_t on_stale_boot(void *user, uint64_t seen)
     return boot_no;
 }
 
+static bool on_in_use(void *user, struct uv_peer *peer)
+{
+    struct kith_node *node = user;
+    return rpc_peer_in_use(node->rpc, uv_peer_id(peer));
+}
+
 static int open_net(struct kith_node *node)
 {
     uint16_t port_kept = 0;
@@ -278,6 +284,7 @@ static int open_net(struct kith_node *node)
                    .datagram = on_datagram,
                    .unreachable = on_unreachable,
                    .stale_boot = on_stale_boot,
+                   .in_use = on_in_use,
                    .drained = NULL},
         .user = node,
     };

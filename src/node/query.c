@@ -59,7 +59,7 @@ void node_info_of(struct kith_node *node, const struct member *member, struct ki
         .version = member->facts.version,
         .status = member->status,
         .role = member->facts.role,
-        .status_age_ms = now_ms - member->status_since_ms,
+        .status_age_ms = self ? node_uptime_ms(node) : now_ms - member->status_since_ms,
         .cpus = member->facts.cpus,
         .cores = member->facts.cores,
         .memory_bytes = member->facts.memory_bytes,

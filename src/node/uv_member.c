@@ -118,6 +118,7 @@ static void remember(struct kith_node *node, const struct peer_entry *entry)
         addresses[i] = entry->addresses[i];
     if (uv_net_learn(node->net, &entry->id, entry->sign_pk, addresses, entry->addresses_n, &peer) != 0)
         return;
+    uv_net_seen_boot(node->net, peer, entry->boot_no);
     struct member known = {.id = entry->id,
                            .boot_no = entry->boot_no,
                            .facts = {.name = entry->name,

@@ -344,6 +344,13 @@ void rpc_send_failed(struct rpc_core *core, const struct rpc_action *action, int
         session_note_send_failed(core, action->serve);
 }
 
+bool rpc_peer_in_use(const struct rpc_core *core, const struct kith_node_id *id)
+{
+    const struct rpc_peer *peer = rpc_peer_find(core, id);
+    return peer != NULL && (peer->in_flight > 0 || !list_empty(&peer->waiting) ||
+                            (peer->session != NULL && peer->session->live_n > 0));
+}
+
 void rpc_stats(const struct rpc_core *core, struct rpc_stats *stats_out)
 {
     *stats_out = core->stats;

@@ -229,6 +229,8 @@ void *rpc_serve_user(const struct rpc_serve *serve);
 
 struct rpc_peer *rpc_peer_find(const struct rpc_core *core, const struct kith_node_id *id);
 void *rpc_peer_user(const struct rpc_peer *peer);
+/* Are calls to it under way, or does it wait for one of ours? */
+bool rpc_peer_in_use(const struct rpc_core *core, const struct kith_node_id *id);
 const struct kith_node_id *rpc_peer_id(const struct rpc_peer *peer);
 
 /* ---- the registry ---- */
