@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ITEMS_MAX 10000
+
 static void on_event(struct kith_node *node, const struct kith_event *event, void *user)
 {
     static const char *const types[] = {"?", "joined", "suspect", "failed", "left"};
@@ -33,15 +35,17 @@ static void on_done(struct kith_map *map, const struct kith_map_progress *progre
            (unsigned long long)progress->lost_n);
 }
 
+static struct kith_bytes items[ITEMS_MAX];
+
 int main(int argc, char **argv)
 {
     size_t items_n = argc > 1 ? strtoul(argv[1], NULL, 10) : 60;
     const char *each = argc > 2 ? argv[2] : "500ms";
-    struct kith_bytes *items = calloc(items_n, sizeof(*items));
     struct kith_map_options options = {.on_done = on_done, .local_excluded = true};
     struct kith_config *config = kith_config_new();
     struct kith_node *node = NULL;
 
+    items_n = items_n < ITEMS_MAX ? items_n : ITEMS_MAX;
     for (size_t i = 0; i < items_n; i++)
         items[i] = (struct kith_bytes){each, strlen(each)};
     if (kith_config_from_agent(config, NULL) != 0 || kith_node_start(config, &node) != 0 ||
@@ -50,5 +54,4 @@ int main(int argc, char **argv)
         return fprintf(stderr, "failure_callback: %s\n", kith_errmsg()), 1;
     kith_node_stop(node);
     kith_config_free(config);
-    free(items);
 }

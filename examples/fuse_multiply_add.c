@@ -36,13 +36,14 @@ int main(int argc, char **argv)
     struct kith_config *config = kith_config_new();
     struct kith_node *node = NULL;
     struct kith_reply *reply = NULL;
-    double x[X_MAX], a = argc > 1 ? atof(argv[1]) : 1, b = argc > 2 ? atof(argv[2]) : 0;
+    double x[X_MAX], a = argc > 1 ? strtod(argv[1], NULL) : 1,
+                     b = argc > 2 ? strtod(argv[2], NULL) : 0;
     const double *y;
     void *arg = NULL;
     size_t len, n = 0;
 
     for (int i = 3; i < argc && n < X_MAX; i++)
-        x[n++] = atof(argv[i]);
+        x[n++] = strtod(argv[i], NULL);
     if (kith_config_from_agent(config, NULL) != 0 || kith_node_start(config, &node) != 0 ||
         kith_export(node, &fn) != 0 || kith_pack(&arg, &len, SIGNATURE, a, x, n, b) != 0 ||
         kith_call(node, "example.fma", arg, len, &options, &reply) != 0 ||

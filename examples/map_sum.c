@@ -14,12 +14,13 @@
 static int part(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
 {
     unsigned long long first, last, sum = 0;
-    char text[64];
+    char text[64], *rest;
 
     (void)user;
     snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)arg);
-    if (sscanf(text, "%llu %llu", &first, &last) != 2)
-        return kith_fail(ctx, 1, "the argument must be: FIRST LAST");
+    first = strtoull(text, &rest, 10), last = strtoull(rest, &rest, 10);
+    if (len == 0 || *rest != '\0')
+        return kith_fail(ctx, 1, "write: FIRST LAST");
     for (; first <= last; first++)
         sum += first * first;
     return kith_reply(ctx, text, (size_t)snprintf(text, sizeof(text), "%llu", sum));
@@ -45,10 +46,9 @@ int main(int argc, char **argv)
     struct kith_bytes items[PARTS];
     char text[PARTS][48];
 
-    for (unsigned i = 0; i < PARTS; i++) {
-        int len = snprintf(text[i], 48, "%llu %llu", n * i / PARTS + 1, n * (i + 1) / PARTS);
-        items[i] = (struct kith_bytes){text[i], (size_t)len};
-    }
+    for (unsigned i = 0; i < PARTS; i++)
+        items[i] = (struct kith_bytes){
+            text[i], (size_t)sprintf(text[i], "%llu %llu", n * i / PARTS + 1, n * (i + 1) / PARTS)};
     if (kith_config_from_agent(config, NULL) != 0 || kith_node_start(config, &node) != 0 ||
         kith_export(node, &fn) != 0 || (n == 0 && pause()) ||
         kith_map_run(node, fn.name, items, PARTS, &options) != 0)
