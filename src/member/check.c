@@ -47,6 +47,24 @@ static void check_gossip(const struct member_core *core)
     assert(n == 0 || core->error != 0 || heap_contains(&core->gossip_timer.at));
 }
 
+/* Shown names follow the order of each group. */
+static void check_names(const struct member_core *core)
+{
+    size_t at = 0;
+    struct name_group *group;
+    while ((group = maptext_next(&core->by_name, &at)) != NULL) {
+        assert(group->first != NULL);
+        uint32_t last = 0;
+        for (const struct mnode *node = group->first; node != NULL; node = node->name_next) {
+            assert(strcmp(node->pub.facts.name, group->name) == 0);
+            assert(node->name_no > last);
+            assert((last == 0) == (node->name_no == 1));
+            assert(node->own_shown == NULL || node->name_no > 1);
+            last = node->name_no;
+        }
+    }
+}
+
 void member_check(const struct member_core *core)
 {
     size_t here_n = 0;
@@ -78,4 +96,5 @@ void member_check(const struct member_core *core)
            core->error != 0 || heap_contains(&core->probe_timer.at));
     assert(core->probe.phase == PROBE_IDLE || core->probe.target->here_at != 0);
     check_gossip(core);
+    check_names(core);
 }

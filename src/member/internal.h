@@ -102,6 +102,7 @@ struct mnode {
     struct mnode *name_next; /* others of the same name */
     uint64_t sync_mark;      /* equal at both sides in this push-pull */
     uint64_t told_ms;        /* when it was last told, unasked, what we think of it */
+    uint32_t name_no;        /* 1: the plain name; else own_shown ends with it */
     uint32_t dials;          /* attempts to find it again */
     /* detector = echo */
     uint32_t echo_seq;

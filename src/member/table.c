@@ -52,20 +52,31 @@ static void name_show(struct member_core *core, struct mnode *node, unsigned num
     node->pub.shown_name = shown;
 }
 
-static void name_number(struct member_core *core, struct name_group *group)
+/* Is there a node that is really called "pi-2"? It keeps its name: the second "pi" is "pi-3" then.
+ */
+static bool number_is_taken(const struct member_core *core, const char *name, unsigned number)
+{
+    char shown[MEMBER_NAME_BYTES_MAX + 16];
+    snprintf(shown, sizeof(shown), "%s-%u", name, number);
+    return strlen(shown) <= MEMBER_NAME_BYTES_MAX && maptext_find(&core->by_name, shown) != NULL;
+}
+
+/* Numbers the group from @from on (NULL: all of it); those before keep theirs. */
+static void
+name_number(struct member_core *core, struct name_group *group, const struct mnode *from)
 {
     unsigned number = 1;
+    bool keep = from != NULL;
     for (struct mnode *node = group->first; node != NULL; node = node->name_next) {
-        char shown[MEMBER_NAME_BYTES_MAX + 16];
-        /* A node that is really called "pi-2" keeps its name: the second "pi" is "pi-3" then. */
-        while (number > 1) {
-            snprintf(shown, sizeof(shown), "%s-%u", group->name, number);
-            if (strlen(shown) > MEMBER_NAME_BYTES_MAX ||
-                maptext_find(&core->by_name, shown) == NULL)
-                break;
-            number++;
+        keep = keep && node != from;
+        if (keep) {
+            number = node->name_no + 1;
+            continue;
         }
-        name_show(core, node, number++);
+        while (number > 1 && number_is_taken(core, group->name, number))
+            number++;
+        name_show(core, node, number);
+        node->name_no = number++;
     }
 }
 
@@ -80,7 +91,7 @@ static void name_renumber_base(struct member_core *core, const char *name)
     base[dash - name] = '\0';
     struct name_group *group = maptext_find(&core->by_name, base);
     if (group != NULL && group->first->name_next != NULL)
-        name_number(core, group);
+        name_number(core, group, NULL);
 }
 
 static void name_insert(struct name_group *group, struct mnode *node)
@@ -119,12 +130,13 @@ static void name_join(struct member_core *core, struct mnode *node)
             return;
         }
         group->first = node;
+        node->name_no = 1;
         name_renumber_base(core, group->name);
         return;
     }
     struct mnode *holder = group->first;
     name_insert(group, node);
-    name_number(core, group);
+    name_number(core, group, node);
     if (holder->pub.status != KITH_STATUS_LEFT && !holder->remembered && !node->remembered) {
         struct member_action *action = core_act(core, MEMBER_NAME_CLASH);
         action->member = node == group->first ? &holder->pub : &node->pub;
@@ -142,9 +154,11 @@ static void name_part(struct member_core *core, struct mnode *node)
     while (in_group != NULL && in_group != node)
         in_group = in_group->name_next;
     if (in_group != NULL) {
+        const struct mnode *behind = node->name_next;
         name_unlink(group, node);
         if (group->first != NULL) {
-            name_number(core, group);
+            if (behind != NULL)
+                name_number(core, group, behind);
         } else {
             maptext_remove(&core->by_name, group->name);
             name_renumber_base(core, group->name);
@@ -166,7 +180,7 @@ static void name_reorder(struct member_core *core, struct mnode *node)
         return;
     name_unlink(group, node);
     name_insert(group, node);
-    name_number(core, group);
+    name_number(core, group, NULL);
 }
 
 /* ---- facts ---- */

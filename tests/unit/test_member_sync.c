@@ -375,7 +375,11 @@ static void halves_of_a_healed_partition_find_each_other(void **state)
     (void)state;
     for (size_t n = 2; n <= 12; n += 5) {
         struct world *world = world_new(n, 55 + n, NULL);
-        world_boot_all_joined(world);
+        for (size_t i = 0; i < n; i++)
+            world_boot(world, i);
+        for (size_t i = 1; i < n; i++)
+            world_link(world, i, i - 1); /* no seeds: only what was here is tried */
+        assert_true(world_run_until(world, world_all_alive, NULL, 10 * 1000));
         world_run(world, 10 * 1000);
         world_partition(world, n / 2);
         world_run(world, 300 * 1000);

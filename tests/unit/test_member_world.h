@@ -63,6 +63,7 @@ void world_free(struct world *world);
 void world_boot(struct world *world, size_t i);  /* a new life, boot_no + 1 */
 void world_boot_all_joined(struct world *world); /* all, seeded with node 0, until all see all */
 void world_seed(struct world *world, size_t i, const char *address);
+void world_link(struct world *world, size_t from, size_t to); /* as kith connect: once, no seed */
 void world_crash(struct world *world, size_t i, bool reset_links);
 void world_pause(struct world *world, size_t i, uint64_t for_ms);
 void world_cut(struct world *world, size_t a, size_t b, bool cut); /* both ways, and the link */
