@@ -121,14 +121,8 @@ bool control_forward(struct control_request *request, const char *target)
         forwarded->request = control_request_ref(request);
         request->state = forwarded;
         request->cancel = on_cancelled;
-        int r = kith_call_async(request->node,
-                                CONTROL_FUNCTION,
-                                line,
-                                strlen(line),
-                                &options,
-                                on_result,
-                                forwarded,
-                                &forwarded->call);
+        int r = kith_call_async(request->node, CONTROL_FUNCTION, line, strlen(line), &options,
+                                on_result, forwarded, &forwarded->call);
         if (r == 0) {
             forwarded = NULL;
         } else {
@@ -213,10 +207,7 @@ static int sys_control(struct kith_ctx *ctx, const void *arg, size_t arg_len, vo
     struct control_request *request = NULL;
 
     if (verb != NULL && asked != NULL)
-        request = control_request_new(server->service.node,
-                                      &node_door,
-                                      asked,
-                                      NULL,
+        request = control_request_new(server->service.node, &node_door, asked, NULL,
                                       json_is_object(args) ? json_incref(args) : json_object());
     if (request == NULL) {
         core_free(asked);
@@ -251,8 +242,7 @@ int control_export(struct control_server *server)
 
 void control_forward_stop(struct control_server *server)
 {
-    list_for_each_safe(it, &server->asked_here)
-    {
+    list_for_each_safe (it, &server->asked_here) {
         control_cancel(container_of(it, struct control_request, link), KITH_E_STOPPED);
     }
 }

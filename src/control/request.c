@@ -11,11 +11,8 @@
 
 /* ---- life ---- */
 
-struct control_request *control_request_new(struct kith_node *node,
-                                            const struct control_door *door,
-                                            void *client,
-                                            json_t *id,
-                                            json_t *args)
+struct control_request *control_request_new(
+    struct kith_node *node, const struct control_door *door, void *client, json_t *id, json_t *args)
 {
     struct control_request *request = core_calloc(1, sizeof(*request));
     if (request == NULL) {
@@ -196,11 +193,9 @@ const char *control_text_needed(struct control_request *request, const char *key
 
     if (text != NULL && text[0] != '\0')
         return text;
-    snprintf(message,
-             sizeof(message),
+    snprintf(message, sizeof(message),
              "%s needs the argument \"%s\", a text; docs/protocols/control.md lists the arguments",
-             request->verb_name,
-             key);
+             request->verb_name, key);
     control_fail(request, KITH_E_INVALID, message);
     return NULL;
 }
@@ -222,15 +217,10 @@ int control_code_named(const char *name)
 /* ---- the dispatcher ---- */
 
 static const struct control_verb *const tables[] = {
-    control_verbs_node,
-    control_verbs_calls,
-    control_verbs_map,
-    control_verbs_serve,
-    control_verbs_watch,
-    control_verbs_info,
-    control_verbs_reach,
+    control_verbs_node,  control_verbs_calls, control_verbs_map,   control_verbs_serve,
+    control_verbs_watch, control_verbs_info,  control_verbs_reach,
 };
-#define TABLES_N (sizeof(tables) / sizeof(tables[0]))
+#define TABLES_N  (sizeof(tables) / sizeof(tables[0]))
 #define VERBS_MAX 64
 
 static const struct control_verb *verb_find(const char *name)
@@ -257,17 +247,14 @@ static void unknown(struct control_request *request, const char *name)
     size_t n = 0;
 
     for (size_t i = 0; i < TABLES_N; i++) {
-        for (const struct control_verb *verb = tables[i]; verb->name != NULL && n < VERBS_MAX; verb++)
+        for (const struct control_verb *verb = tables[i]; verb->name != NULL && n < VERBS_MAX;
+             verb++)
             names[n++] = verb->name;
     }
     const char *nearest = text_nearest(name, names, n);
-    snprintf(text,
-             sizeof(text),
-             "there is no verb \"%.48s\"; %s%s%s",
-             name,
+    snprintf(text, sizeof(text), "there is no verb \"%.48s\"; %s%s%s", name,
              nearest != NULL ? "did you mean \"" : "docs/protocols/control.md lists them",
-             nearest != NULL ? nearest : "",
-             nearest != NULL ? "\"?" : "");
+             nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
     control_fail(request, KITH_E_UNSUPPORTED, text);
 }
 

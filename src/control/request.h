@@ -118,16 +118,14 @@ void control_put_result(struct json *json, const struct kith_result *result);
 
 /* Asks the client of @request itself (fn.run): sends a request of ours; NULL if it is gone. */
 struct control_asked;
-struct control_asked *control_ask(struct control_request *request,
-                                  const char *verb,
-                                  const struct buf *args,
-                                  const void *data,
-                                  size_t len,
-                                  void (*answered)(void *user,
-                                                   const json_t *message,
-                                                   const uint8_t *data,
-                                                   size_t len),
-                                  void *user);
+struct control_asked *
+control_ask(struct control_request *request,
+            const char *verb,
+            const struct buf *args,
+            const void *data,
+            size_t len,
+            void (*answered)(void *user, const json_t *message, const uint8_t *data, size_t len),
+            void *user);
 /* No answer is wanted any more: `answered` will not run. */
 void control_asked_drop(struct control_asked *asked);
 /* The id under which it was asked. */

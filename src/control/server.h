@@ -15,9 +15,9 @@ struct control_server {
     struct list clients;
     unsigned clients_n;
     struct list asked_here; /* requests of other nodes under way */
-    uv_timer_t stop_timer; /* for clients that do not read their last answer */
+    uv_timer_t stop_timer;  /* for clients that do not read their last answer */
     unsigned handles_n;
-    struct list served;     /* functions that clients serve (verbs_serve.c) */
+    struct list served; /* functions that clients serve (verbs_serve.c) */
     bool stopping;
 };
 

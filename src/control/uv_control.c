@@ -74,10 +74,8 @@ static void client_send(struct client *client, const struct buf *line, const voi
         return;
     size_t bytes = line->len + 1 + len;
     if (client->out_bytes + bytes > CONTROL_QUEUE_BYTES_MAX) {
-        log_warn(node_log(client->server->service.node),
-                 "control",
-                 "a client does not read its answers and is cut off",
-                 NULL);
+        log_warn(node_log(client->server->service.node), "control",
+                 "a client does not read its answers and is cut off", NULL);
         client_close(client);
         return;
     }
@@ -114,11 +112,9 @@ static void door_answer(struct control_request *request,
     struct buf line = {0};
     char *id = request->id != NULL ? json_dumps(request->id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
-    if (client != NULL && buf_printf(&line,
-                                     "{\"id\":%s,\"ok\":%s,%s",
-                                     id != NULL ? id : "null",
-                                     ok ? "true" : "false",
-                                     more ? "\"more\":true," : "") == 0 &&
+    if (client != NULL &&
+        buf_printf(&line, "{\"id\":%s,\"ok\":%s,%s", id != NULL ? id : "null",
+                   ok ? "true" : "false", more ? "\"more\":true," : "") == 0 &&
         (len == 0 || buf_printf(&line, "\"data_bytes\":%zu,", len) == 0) &&
         buf_append_text(&line, ok ? "\"result\":" : "\"error\":") == 0 &&
         buf_append(&line, result->data, result->len) == 0 && buf_append_u8(&line, '}') == 0)
@@ -142,7 +138,8 @@ static const struct control_door socket_door = {.answer = door_answer, .ended = 
 
 /* ---- asking the client ---- */
 
-static int put_request(struct buf *line, uint64_t no, const char *verb, const struct buf *args, size_t len)
+static int
+put_request(struct buf *line, uint64_t no, const char *verb, const struct buf *args, size_t len)
 {
     int r = no != 0 ? buf_printf(line, "{\"id\":\"a%llu\",", (unsigned long long)no)
                     : buf_append_text(line, "{");
@@ -155,16 +152,14 @@ static int put_request(struct buf *line, uint64_t no, const char *verb, const st
     return r == 0 ? buf_append_u8(line, '}') : r;
 }
 
-struct control_asked *control_ask(struct control_request *request,
-                                  const char *verb,
-                                  const struct buf *args,
-                                  const void *data,
-                                  size_t len,
-                                  void (*answered)(void *user,
-                                                   const json_t *message,
-                                                   const uint8_t *data,
-                                                   size_t len),
-                                  void *user)
+struct control_asked *
+control_ask(struct control_request *request,
+            const char *verb,
+            const struct buf *args,
+            const void *data,
+            size_t len,
+            void (*answered)(void *user, const json_t *message, const uint8_t *data, size_t len),
+            void *user)
 {
     struct client *client = request->door == &socket_door ? request->client : NULL;
     struct control_asked *asked = client != NULL ? core_calloc(1, sizeof(*asked)) : NULL;
@@ -209,8 +204,7 @@ static void client_answered(struct client *client, const json_t *message)
     const char *id = json_string_value(json_object_get(message, "id"));
     uint64_t no = id != NULL && id[0] == 'a' ? strtoull(id + 1, NULL, 10) : 0;
 
-    list_for_each_safe(it, &client->asked)
-    {
+    list_for_each_safe (it, &client->asked) {
         struct control_asked *asked = container_of(it, struct control_asked, link);
         if (asked->no != no)
             continue;
@@ -226,11 +220,9 @@ static void client_answered(struct client *client, const json_t *message)
 /* An error about what is no request, or none that can be taken. */
 static void refuse(struct client *client, const json_t *id, int code, const char *text)
 {
-    struct control_request *request = control_request_new(client->server->service.node,
-                                                          &socket_door,
-                                                          client,
-                                                          id != NULL ? json_deep_copy(id) : NULL,
-                                                          json_object());
+    struct control_request *request =
+        control_request_new(client->server->service.node, &socket_door, client,
+                            id != NULL ? json_deep_copy(id) : NULL, json_object());
     if (request == NULL)
         return;
     list_append(&client->requests, &request->link);
@@ -242,8 +234,7 @@ static void cancel_named(struct client *client, struct control_request *cancelle
 {
     const json_t *id = json_object_get(canceller->args, "id");
 
-    list_for_each_safe(it, &client->requests)
-    {
+    list_for_each_safe (it, &client->requests) {
         struct control_request *request = container_of(it, struct control_request, link);
         if (request != canceller && request->id != NULL && json_equal(request->id, id)) {
             control_cancel(request, KITH_E_CANCELED);
@@ -267,10 +258,7 @@ static void client_request(struct client *client)
         return;
     }
     struct control_request *request =
-        control_request_new(client->server->service.node,
-                            &socket_door,
-                            client,
-                            json_incref(id),
+        control_request_new(client->server->service.node, &socket_door, client, json_incref(id),
                             json_is_object(args) ? json_incref(args) : json_object());
     if (request == NULL) {
         client_close(client);
@@ -324,8 +312,7 @@ static void client_line(struct client *client, const char *line, size_t len)
 
     if (!json_is_object(message) || (verb != NULL && !json_is_string(verb)) ||
         (bytes != NULL && !json_is_integer(bytes)) || data_len < 0) {
-        snprintf(text,
-                 sizeof(text),
+        snprintf(text, sizeof(text),
                  "this line is no request: %s; send {\"id\":1,\"verb\":\"nodes\",\"args\":{}} "
                  "(docs/protocols/control.md)",
                  message == NULL ? error.text : "it needs \"verb\", a text");
@@ -375,7 +362,8 @@ static void client_parse(struct client *client)
         const char *newline = left > 0 ? memchr(rest, '\n', left) : NULL;
         size_t line_len = newline != NULL ? (size_t)(newline - rest) : left;
         if (line_len > CONTROL_LINE_BYTES_MAX) {
-            client_lost(client, KITH_E_TOO_LARGE, "a line is above 256 KiB, the limit of a message");
+            client_lost(client, KITH_E_TOO_LARGE,
+                        "a line is above 256 KiB, the limit of a message");
             break;
         }
         if (newline == NULL)
@@ -438,13 +426,11 @@ static void client_close(struct client *client)
     client->closing = true;
     list_remove(&client->link);
     uv_close((uv_handle_t *)&client->pipe, on_client_closed);
-    list_for_each_safe(it, &client->requests)
-    {
+    list_for_each_safe (it, &client->requests) {
         struct control_request *request = container_of(it, struct control_request, link);
         control_cancel(request, KITH_E_CANCELED);
     }
-    list_for_each_safe(it, &client->asked)
-    {
+    list_for_each_safe (it, &client->asked) {
         struct control_asked *asked = container_of(it, struct control_asked, link);
         list_remove(it);
         asked->answered(asked->user, NULL, NULL, 0);
@@ -498,8 +484,7 @@ static void on_server_closed(uv_handle_t *handle)
 
 static void close_clients(struct control_server *server)
 {
-    list_for_each_safe(it, &server->clients)
-    {
+    list_for_each_safe (it, &server->clients) {
         client_close(container_of(it, struct client, link));
     }
 }
@@ -518,11 +503,9 @@ static void server_stop(struct node_service *service)
     server->stopping = true;
     (void)unlink(server->path);
     control_forward_stop(server);
-    list_for_each_safe(it, &server->clients)
-    {
+    list_for_each_safe (it, &server->clients) {
         struct client *client = container_of(it, struct client, link);
-        list_for_each_safe(request_it, &client->requests)
-        {
+        list_for_each_safe (request_it, &client->requests) {
             control_cancel(container_of(request_it, struct control_request, link), KITH_E_STOPPED);
         }
         client->close_when_written = true;
@@ -557,8 +540,7 @@ static int listen_at(struct control_server *server, const char *path)
     if (r != 0)
         return kith_fail_with(KITH_E_IO,
                               "the control socket %s cannot be opened: %s; check the directory",
-                              path,
-                              uv_strerror(r));
+                              path, uv_strerror(r));
     return 0;
 }
 
@@ -598,12 +580,11 @@ int control_open(struct kith_node *node, const char *socket_path)
     struct sockaddr_un address;
 
     if (strlen(socket_path) >= sizeof(address.sun_path))
-        return kith_fail_with(KITH_E_TOO_LARGE,
-                              "the path of the control socket has %zu bytes, the system allows %zu: "
-                              "%s; choose a shorter --data-dir",
-                              strlen(socket_path),
-                              sizeof(address.sun_path) - 1,
-                              socket_path);
+        return kith_fail_with(
+            KITH_E_TOO_LARGE,
+            "the path of the control socket has %zu bytes, the system allows %zu: "
+            "%s; choose a shorter --data-dir",
+            strlen(socket_path), sizeof(address.sun_path) - 1, socket_path);
     int r = node_run(node, open_run, &call);
     if (r == 0 && call.code != 0)
         r = kith_fail_with(call.code, "%s", call.text);

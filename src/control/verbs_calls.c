@@ -57,8 +57,9 @@ static void put_functions(struct control_request *request, const struct kith_fun
         const struct kith_function_info *fn = &list->functions[i];
         for (n = 1; i + n < list->functions_n && strcmp(fn[n].name, fn->name) == 0; n++)
             continue;
-        bool shown = only != NULL ? strcmp(only, fn->name) == 0
-                                  : hidden || ((fn->flags & KITH_FN_HIDDEN) == 0 && fn->name[0] != '_');
+        bool shown = only != NULL
+                         ? strcmp(only, fn->name) == 0
+                         : hidden || ((fn->flags & KITH_FN_HIDDEN) == 0 && fn->name[0] != '_');
         if (!shown)
             continue;
         json_object_begin(&reply.json);
@@ -90,8 +91,7 @@ static void functions(struct control_request *request)
 
 void control_put_result(struct json *json, const struct kith_result *result)
 {
-    bool own_code =
-        result->outcome == KITH_OUTCOME_OK || result->outcome == KITH_OUTCOME_APP_ERROR;
+    bool own_code = result->outcome == KITH_OUTCOME_OK || result->outcome == KITH_OUTCOME_APP_ERROR;
     bool asked = false;
 
     for (size_t i = 0; i < KITH_NODE_ID_BYTES; i++)
@@ -111,9 +111,8 @@ void control_put_result(struct json *json, const struct kith_result *result)
     json_kv_f64(json, "elapsed_ms", (double)(result->elapsed_ns / 1000) / 1000.0);
 }
 
-static void reply_result(struct control_request *request,
-                         const struct kith_result *result,
-                         bool more)
+static void
+reply_result(struct control_request *request, const struct kith_result *result, bool more)
 {
     struct control_reply reply;
     control_reply_begin(&reply, request);
@@ -144,9 +143,8 @@ static void call_cancelled(struct control_request *request)
         kith_cancel(request->node, calling->id);
 }
 
-static void call_one(struct control_request *request,
-                     const char *fn,
-                     const struct kith_call_options *options)
+static void
+call_one(struct control_request *request, const char *fn, const struct kith_call_options *options)
 {
     struct calling *calling = core_calloc(1, sizeof(*calling));
     if (calling == NULL) {
@@ -156,14 +154,8 @@ static void call_one(struct control_request *request,
     calling->request = control_request_ref(request);
     request->state = calling;
     request->cancel = call_cancelled;
-    int r = kith_call_async(request->node,
-                            fn,
-                            request->data,
-                            request->data_len,
-                            options,
-                            on_called,
-                            calling,
-                            &calling->id);
+    int r = kith_call_async(request->node, fn, request->data, request->data_len, options, on_called,
+                            calling, &calling->id);
     if (r != 0) {
         request->state = NULL;
         request->cancel = NULL;
@@ -192,21 +184,12 @@ static void on_all(struct kith_node *node, size_t ok_n, size_t asked_n, void *us
     control_request_unref(request);
 }
 
-static void call_all(struct control_request *request,
-                     const char *fn,
-                     const struct kith_call_options *options)
+static void
+call_all(struct control_request *request, const char *fn, const struct kith_call_options *options)
 {
     control_request_ref(request);
-    int r = kith_multicall_async(request->node,
-                                 fn,
-                                 request->data,
-                                 request->data_len,
-                                 NULL,
-                                 0,
-                                 options,
-                                 on_one_of_all,
-                                 on_all,
-                                 request);
+    int r = kith_multicall_async(request->node, fn, request->data, request->data_len, NULL, 0,
+                                 options, on_one_of_all, on_all, request);
     if (r < 0) {
         control_fail(request, r, NULL);
         control_request_unref(request);

@@ -66,10 +66,8 @@ static void on_progress_timer(uv_timer_t *timer)
         tell(mapping);
 }
 
-static void on_result(struct kith_map *map,
-                      uint64_t index,
-                      const struct kith_result *result,
-                      void *user)
+static void
+on_result(struct kith_map *map, uint64_t index, const struct kith_result *result, void *user)
 {
     struct mapping *mapping = user;
     struct control_reply reply;
@@ -142,8 +140,7 @@ static int cut_items(struct control_request *request, struct mapping *mapping)
     for (size_t i = 0; i < n; i++) {
         json_int_t len = json_integer_value(json_array_get(lengths, i));
         if (len < 0 || (size_t)len > request->data_len - at) {
-            control_fail(request,
-                         KITH_E_INVALID,
+            control_fail(request, KITH_E_INVALID,
                          "the lengths in \"items\" do not fit the data: their sum must be "
                          "data_bytes");
             return KITH_E_INVALID;
@@ -152,7 +149,8 @@ static int cut_items(struct control_request *request, struct mapping *mapping)
         at += (size_t)len;
     }
     if (at != request->data_len) {
-        control_fail(request, KITH_E_INVALID, "the data is longer than the lengths in \"items\" say");
+        control_fail(request, KITH_E_INVALID,
+                     "the data is longer than the lengths in \"items\" say");
         return KITH_E_INVALID;
     }
     mapping->items_n = n;
@@ -180,8 +178,8 @@ static void map(struct control_request *request)
     };
     int r = cut_items(request, mapping);
     if (r == 0) {
-        r = kith_map_start(
-            request->node, fn, mapping->items, mapping->items_n, &options, &mapping->map);
+        r = kith_map_start(request->node, fn, mapping->items, mapping->items_n, &options,
+                           &mapping->map);
         if (r != 0)
             control_fail(request, r, NULL);
     }

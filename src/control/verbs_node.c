@@ -127,11 +127,8 @@ static void connect_to(struct control_request *request)
     if (address == NULL)
         return;
     control_request_ref(request);
-    int r = node_connect(request->node,
-                         address,
-                         control_u64(request, "timeout_ms", 5000),
-                         on_connected,
-                         request);
+    int r = node_connect(request->node, address, control_u64(request, "timeout_ms", 5000),
+                         on_connected, request);
     if (r != 0) {
         control_fail(request, r, NULL);
         control_request_unref(request);

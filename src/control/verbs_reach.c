@@ -174,22 +174,16 @@ static void gathering_done(struct gathering *gathering)
 }
 
 /* What could not be asked counts as unable to reach anybody as far as we know. */
-static void put_unasked(struct gathering *gathering, const struct asked_node *asked, const char *why)
+static void
+put_unasked(struct gathering *gathering, const struct asked_node *asked, const char *why)
 {
     struct kith_node_id self = kith_node_self(gathering->request->node);
     char from[KITH_NODE_ID_DIGITS + 1], to[KITH_NODE_ID_DIGITS + 1];
 
     json_array_append_new(gathering->links,
-                          json_pack("{s:s,s:s,s:b,s:n,s:s}",
-                                    "from",
-                                    kith_node_id_text(&asked->id, from),
-                                    "to",
-                                    kith_node_id_text(&self, to),
-                                    "ok",
-                                    0,
-                                    "rtt_ms",
-                                    "error",
-                                    why));
+                          json_pack("{s:s,s:s,s:b,s:n,s:s}", "from",
+                                    kith_node_id_text(&asked->id, from), "to",
+                                    kith_node_id_text(&self, to), "ok", 0, "rtt_ms", "error", why));
 }
 
 static void on_view(struct kith_node *node, const struct kith_result *result, void *user)
@@ -225,14 +219,8 @@ static void ask_node(struct gathering *gathering, const struct member *member)
         return;
     *asked = (struct asked_node){.gathering = gathering, .id = member->id};
     gathering->left_n++;
-    int r = kith_call_async(gathering->request->node,
-                            CONTROL_FUNCTION,
-                            line,
-                            sizeof(line) - 1,
-                            &options,
-                            on_view,
-                            asked,
-                            NULL);
+    int r = kith_call_async(gathering->request->node, CONTROL_FUNCTION, line, sizeof(line) - 1,
+                            &options, on_view, asked, NULL);
     if (r != 0) {
         put_unasked(gathering, asked, kith_strerror(r));
         core_free(asked);

@@ -75,11 +75,10 @@ static void on_answer(void *user, const json_t *message, const uint8_t *data, si
         const char *text = json_string_value(json_object_get(result, "text"));
         json_int_t code = json_integer_value(json_object_get(result, "code"));
         if (text == NULL)
-            text = json_string_value(
-                json_object_get(json_object_get(message, "error"), "message"));
-        (void)kith_fail(run->ctx,
-                        code > 0 && code < INT32_MAX ? (int)code : 1,
-                        text != NULL ? text : "the program that serves the function gave no reason");
+            text = json_string_value(json_object_get(json_object_get(message, "error"), "message"));
+        (void)kith_fail(run->ctx, code > 0 && code < INT32_MAX ? (int)code : 1,
+                        text != NULL ? text
+                                     : "the program that serves the function gave no reason");
     }
     run_free(run);
     if (message != NULL)
@@ -98,8 +97,8 @@ static void on_cancel(struct kith_ctx *ctx, void *user)
         run_free(run);
         return;
     }
-    if (run->asked != NULL &&
-        buf_printf(&args, "{\"id\":\"a%llu\"}", (unsigned long long)control_asked_no(run->asked)) == 0)
+    if (run->asked != NULL && buf_printf(&args, "{\"id\":\"a%llu\"}",
+                                         (unsigned long long)control_asked_no(run->asked)) == 0)
         control_tell(run->server->request, "fn.abort", &args);
     buf_deinit(&args);
 }
@@ -129,8 +128,8 @@ static void run_on(struct run *run, struct server *server)
     server->running_n++;
     list_append(&server->running, &run->link);
     if (put_args(&args, run) == 0)
-        run->asked = control_ask(
-            server->request, "fn.run", &args, run->arg, run->arg_len, on_answer, run);
+        run->asked =
+            control_ask(server->request, "fn.run", &args, run->arg, run->arg_len, on_answer, run);
     buf_deinit(&args);
     if (run->asked == NULL) {
         (void)kith_fail(run->ctx, 1, "memory is short at the agent");
@@ -143,8 +142,7 @@ static struct server *freest(struct served *served)
 {
     struct server *best = NULL;
 
-    list_for_each(it, &served->servers)
-    {
+    list_for_each (it, &served->servers) {
         struct server *server = container_of(it, struct server, link);
         if (server->running_n < server->parallel &&
             (best == NULL || server->running_n < best->running_n))
@@ -180,8 +178,7 @@ static int served_fn(struct kith_ctx *ctx, const void *arg, size_t arg_len, void
 
 static struct served *served_find(struct control_server *control, const char *name)
 {
-    list_for_each(it, &control->served)
-    {
+    list_for_each (it, &control->served) {
         struct served *served = container_of(it, struct served, link);
         if (strcmp(served->name, name) == 0)
             return served;
@@ -193,8 +190,7 @@ static struct served *served_find(struct control_server *control, const char *na
 static void set_parallel(struct served *served)
 {
     uint64_t parallel = 0;
-    list_for_each(it, &served->servers)
-    {
+    list_for_each (it, &served->servers) {
         parallel += container_of(it, struct server, link)->parallel;
     }
     node_export_set_parallel(served->node, served->name,
@@ -255,7 +251,8 @@ static struct served *served_new(struct control_request *request, const char *na
     list_init(&served->servers);
     list_init(&served->waiting);
     snprintf(served->name, sizeof(served->name), "%s", name);
-    snprintf(served->signature, sizeof(served->signature), "%s", signature != NULL ? signature : "");
+    snprintf(served->signature, sizeof(served->signature), "%s",
+             signature != NULL ? signature : "");
     struct kith_export fn = {
         .name = name,
         .version = control_text(request, "version"),
@@ -287,8 +284,7 @@ static void fn_serve(struct control_request *request)
         return;
     struct served *served = served_find(control_server_of(request->node), name);
     if (served != NULL && signature != NULL && strcmp(served->signature, signature) != 0) {
-        control_fail(request,
-                     KITH_E_SIGNATURE,
+        control_fail(request, KITH_E_SIGNATURE,
                      "another program of this agent serves the function with another signature; "
                      "use the same or another name");
         return;

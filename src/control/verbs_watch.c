@@ -84,9 +84,8 @@ static void events(struct control_request *request)
 
 /* ---- completions ---- */
 
-static void on_completion(struct kith_node *node,
-                          const struct kith_completion *completion,
-                          void *user)
+static void
+on_completion(struct kith_node *node, const struct kith_completion *completion, void *user)
 {
     struct control_request *request = user;
     struct control_reply reply;

@@ -153,8 +153,7 @@ static int resolve(struct kith_node *node, const char *which, struct rpc_call *c
     if (member->status == KITH_STATUS_FAILED || member->status == KITH_STATUS_LEFT)
         return kith_fail_with(KITH_E_NO_NODE,
                               "%s (%s) is not here: it %s; nothing ran; kith nodes shows who is",
-                              member->shown_name,
-                              node_member_address(node, member),
+                              member->shown_name, node_member_address(node, member),
                               member->status == KITH_STATUS_FAILED ? "failed" : "has left");
     call->to_node = true;
     call->node = member->id;
@@ -213,9 +212,8 @@ static int call_request_new(const struct node_call_spec *spec,
     return 0;
 }
 
-static int begin_later(struct kith_node *node,
-                       const struct node_call_spec *spec,
-                       const char *node_text)
+static int
+begin_later(struct kith_node *node, const struct node_call_spec *spec, const char *node_text)
 {
     struct call_request *request;
     int r = call_request_new(spec, node_text, &request);
@@ -280,14 +278,12 @@ int node_call_spec_from(struct kith_node *node,
         return kith_fail_with(KITH_E_NAME,
                               "\"%.64s\" is no function name: 1 to %d printable ASCII characters "
                               "without spaces",
-                              fn,
-                              KITH_NAME_BYTES_MAX);
+                              fn, KITH_NAME_BYTES_MAX);
     if (arg_len > node->arg_bytes_max)
         return kith_fail_with(KITH_E_TOO_LARGE,
                               "the argument has %zu bytes, the limit is %zu; raise "
                               "rpc.argument_bytes_max on all nodes, or pass a reference",
-                              arg_len,
-                              node->arg_bytes_max);
+                              arg_len, node->arg_bytes_max);
     *spec = (struct node_call_spec){
         .call = {.fn = fn,
                  .arg = {.data = arg, .len = arg_len},

@@ -43,9 +43,8 @@ void node_event_note(struct kith_node *node,
     struct node_event_record *record = next_record(node);
     if (record == NULL)
         return;
-    *record = (struct node_event_record){.seq = ++node->events_seq,
-                                         .time_unix_ms = node_unix_ms(),
-                                         .id = *id};
+    *record = (struct node_event_record){
+        .seq = ++node->events_seq, .time_unix_ms = node_unix_ms(), .id = *id};
     snprintf(record->type, sizeof(record->type), "%s", type);
     snprintf(record->name, sizeof(record->name), "%s", name);
     snprintf(record->address, sizeof(record->address), "%s", address);
@@ -92,11 +91,8 @@ void node_event_watch_remove(struct kith_node *node, struct node_event_watch *wa
 /* ---- callbacks of programs ---- */
 
 static const char *const change_texts[] = {
-    [MEMBER_JOINED] = "joined",
-    [MEMBER_SUSPECT] = "suspect",
-    [MEMBER_REFUTED] = "alive",
-    [MEMBER_FAILED] = "failed",
-    [MEMBER_LEFT] = "left",
+    [MEMBER_JOINED] = "joined", [MEMBER_SUSPECT] = "suspect", [MEMBER_REFUTED] = "alive",
+    [MEMBER_FAILED] = "failed", [MEMBER_LEFT] = "left",
 };
 
 static bool event_type_of(enum member_change change, enum kith_event_type *type_out)
@@ -138,18 +134,10 @@ void node_event_member(struct kith_node *node,
                                .items_n = items_n};
 
     if (member->facts.role != KITH_ROLE_PROGRAM)
-        node_event_note(
-            node, change_texts[change], &member->id, member->shown_name, address, reason);
-    log_info(&node->log.log,
-             "member",
-             change_texts[change],
-             "name",
-             member->shown_name,
-             "address",
-             address,
-             "reason",
-             reason,
-             NULL);
+        node_event_note(node, change_texts[change], &member->id, member->shown_name, address,
+                        reason);
+    log_info(&node->log.log, "member", change_texts[change], "name", member->shown_name, "address",
+             address, "reason", reason, NULL);
     if (!event_type_of(change, &event.type))
         return;
     for (size_t i = 0; i < node->event_sinks_n; i++)

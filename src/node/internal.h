@@ -160,7 +160,7 @@ struct kith_node {
     _Atomic uint64_t next_call_no;
     struct node_name_hash *name_cache; /* NODE_NAME_CACHE */
     struct list exports;
-    struct kith_ctx *ctx_free;         /* ready for use */
+    struct kith_ctx *ctx_free; /* ready for use */
     unsigned ctx_free_n;
     struct rpc_serve *refused; /* calls for which memory was short, chained by their user pointer */
 

@@ -8,7 +8,8 @@
 #include "core/error.h"
 #include "node/internal.h"
 
-/* Lines on their way to watchers at once; more are dropped, as a slow loop must not hold them all. */
+/* Lines on their way to watchers at once; more are dropped, as a slow loop must not hold them all.
+ */
 #define TAP_LINES_MAX 1024
 
 struct tap_line {
@@ -86,7 +87,7 @@ int node_logs_open(struct kith_node *node)
         .level = level_of(node->config),
         .access = config_bool(node->config, "log.access"),
         .format = config_choice(node->config, "log.format") == CONFIG_LOG_JSON ? NODE_LOG_JSON
-                                                                              : NODE_LOG_LOGFMT,
+                                                                               : NODE_LOG_LOGFMT,
         .target = config_text(node->config, "log.target"),
         .tap = on_tap,
         .tap_user = node,
@@ -105,7 +106,8 @@ void node_set_log_level(struct kith_node *node, enum kith_log_level level)
 void node_log_reopen(struct kith_node *node)
 {
     if (node_log_reopen_file(&node->log) != 0)
-        log_error(&node->log.log, "node", "the log file is not reopened", "reason", kith_errmsg(), NULL);
+        log_error(&node->log.log, "node", "the log file is not reopened", "reason", kith_errmsg(),
+                  NULL);
 }
 
 void kith_log(struct kith_node *node, enum kith_log_level level, const char *format, ...)

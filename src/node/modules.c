@@ -55,12 +55,11 @@ static int find(const char *name, char path_out[PATH_MAX])
     }
     if (try_dir(KITH_MODULE_DIR, strlen(KITH_MODULE_DIR), name, path_out))
         return 0;
-    return kith_fail_with(KITH_E_NOT_FOUND,
-                          "there is no module %s: looked for %s.so in KITH_MODULE_PATH, beside the "
-                          "running program, and in %s; set KITH_MODULE_PATH or give a path with a /",
-                          name,
-                          name,
-                          KITH_MODULE_DIR);
+    return kith_fail_with(
+        KITH_E_NOT_FOUND,
+        "there is no module %s: looked for %s.so in KITH_MODULE_PATH, beside the "
+        "running program, and in %s; set KITH_MODULE_PATH or give a path with a /",
+        name, name, KITH_MODULE_DIR);
 }
 
 /* The module's descriptor, checked; NULL and a sentence if it cannot be used. */
@@ -70,20 +69,17 @@ static const struct kith_module *inspect(uv_lib_t *lib, const char *path)
 
     if (uv_dlsym(lib, "kith_module", &symbol) != 0 || symbol == NULL) {
         kith_fail_with(KITH_E_MODULE,
-                              "%s is no kith module: it has no object named kith_module; write "
-                              "KITH_MODULE = {...} in it (kith/module.h)",
-                              path);
+                       "%s is no kith module: it has no object named kith_module; write "
+                       "KITH_MODULE = {...} in it (kith/module.h)",
+                       path);
         return NULL;
     }
     const struct kith_module *module = symbol;
     if (module->abi != KITH_MODULE_ABI) {
         kith_fail_with(KITH_E_MODULE,
-                              "%s was compiled for module ABI %u, this node has %u; compile it "
-                              "again with the headers of kith %s",
-                              path,
-                              module->abi,
-                              KITH_MODULE_ABI,
-                              KITH_VERSION);
+                       "%s was compiled for module ABI %u, this node has %u; compile it "
+                       "again with the headers of kith %s",
+                       path, module->abi, KITH_MODULE_ABI, KITH_VERSION);
         return NULL;
     }
     if (module->start == NULL || module->name == NULL) {
@@ -107,7 +103,8 @@ static int load(struct kith_node *node, const char *name)
             return kith_fail_with(KITH_E_EXISTS, "%s is loaded already", path);
     }
     if (node->modules_n == NODE_MODULES_MAX)
-        return kith_fail_with(KITH_E_LIMIT, "%d modules are loaded, which is the limit", NODE_MODULES_MAX);
+        return kith_fail_with(KITH_E_LIMIT, "%d modules are loaded, which is the limit",
+                              NODE_MODULES_MAX);
     if (uv_dlopen(path, &lib) != 0) {
         r = kith_fail_with(KITH_E_MODULE, "%s cannot be loaded: %s", path, uv_dlerror(&lib));
         uv_dlclose(&lib);
@@ -116,8 +113,8 @@ static int load(struct kith_node *node, const char *name)
     module = inspect(&lib, path);
     r = module == NULL ? KITH_E_MODULE : 0;
     if (r == 0 && module->start(node) != 0)
-        r = kith_fail_with(KITH_E_MODULE,
-                           "module %s refused to start: %s", module->name, kith_errmsg());
+        r = kith_fail_with(KITH_E_MODULE, "module %s refused to start: %s", module->name,
+                           kith_errmsg());
     char *kept = r == 0 ? core_strndup(path, strlen(path)) : NULL;
     if (r == 0 && kept == NULL)
         r = KITH_E_MEMORY;

@@ -137,8 +137,8 @@ static void start_one(struct kith_node *node,
         multi->asked_n--; /* as if it had not been there */
         return;
     }
-    *fail = (struct fail_later){
-        .request.run = fail_later_run, .multi = multi, .id = *id, .code = r};
+    *fail =
+        (struct fail_later){.request.run = fail_later_run, .multi = multi, .id = *id, .code = r};
     node_push(node, &fail->request);
 }
 
@@ -166,8 +166,8 @@ int kith_multicall_async(struct kith_node *node,
         return KITH_E_MEMORY;
     }
     size_t n = targets->ids_n;
-    *multi = (struct multicall){
-        .asked_n = n, .on_result = on_result, .on_done = on_done, .user = user};
+    *multi =
+        (struct multicall){.asked_n = n, .on_result = on_result, .on_done = on_done, .user = user};
     if (n == 0) {
         multi->none.run = none_run;
         node_push(node, &multi->none);
@@ -270,8 +270,8 @@ int kith_multicall(struct kith_node *node,
     if (node_on_loop(node))
         return node_fail_would_deadlock("kith_multicall");
     sem_init(&sync.done, 0, 0);
-    int r = kith_multicall_async(
-        node, fn, arg, arg_len, nodes, nodes_n, options, sync_result, sync_done, &sync);
+    int r = kith_multicall_async(node, fn, arg, arg_len, nodes, nodes_n, options, sync_result,
+                                 sync_done, &sync);
     if (r >= 0)
         node_sem_wait(&sync.done);
     sem_destroy(&sync.done);

@@ -69,8 +69,7 @@ static int open_dir(struct kith_node *node, const char *path)
             r = join_by_secret(node, secret_file);
     }
     if (r == 0)
-        r = data_dir_identity(
-            &node->dir, secret_file != NULL || node->program, &node->identity);
+        r = data_dir_identity(&node->dir, secret_file != NULL || node->program, &node->identity);
     if (r == 0)
         r = data_dir_next_boot(&node->dir, 0, &node->boot_no);
     if (r == 0)
@@ -158,10 +157,8 @@ static void choose_name(struct kith_node *node)
 
 /* ---- the channel ---- */
 
-static void on_stream_open(void *user,
-                           struct uv_peer *peer,
-                           uint64_t boot_no,
-                           enum net_class net_class)
+static void
+on_stream_open(void *user, struct uv_peer *peer, uint64_t boot_no, enum net_class net_class)
 {
     struct kith_node *node = user;
     node->work_n++;
@@ -177,13 +174,12 @@ static void on_stream_open(void *user,
     }
 }
 
-static void on_stream_closed(void *user,
-                             struct uv_peer *peer,
-                             enum net_class net_class,
-                             const char *reason)
+static void
+on_stream_closed(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
 {
     struct kith_node *node = user;
-    log_debug(&node->log.log, "net", "stream closed", "peer", uv_peer_address(peer), "reason", reason, NULL);
+    log_debug(&node->log.log, "net", "stream closed", "peer", uv_peer_address(peer), "reason",
+              reason, NULL);
     if (net_class == NET_CONTROL) {
         struct member_event event = {.type = MEMBER_LINK_DOWN, .id = *uv_peer_id(peer)};
         node_member_step(node, &event);
@@ -209,11 +205,8 @@ static void on_frame(void *user, struct uv_peer *peer, uint64_t boot_no, struct 
     node_member_step(node, &event);
 }
 
-static void on_datagram(void *user,
-                        struct uv_peer *peer,
-                        uint64_t boot_no,
-                        const uint8_t *data,
-                        size_t len)
+static void
+on_datagram(void *user, struct uv_peer *peer, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     struct kith_node *node = user;
     struct member_event event = {.type = MEMBER_DATAGRAM,
@@ -224,13 +217,12 @@ static void on_datagram(void *user,
     node_member_step(node, &event);
 }
 
-static void on_unreachable(void *user,
-                           struct uv_peer *peer,
-                           enum net_class net_class,
-                           const char *reason)
+static void
+on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const char *reason)
 {
     struct kith_node *node = user;
-    log_debug(&node->log.log, "net", "unreachable", "peer", uv_peer_address(peer), "reason", reason, NULL);
+    log_debug(&node->log.log, "net", "unreachable", "peer", uv_peer_address(peer), "reason", reason,
+              NULL);
     if (net_class == NET_RPC)
         node_rpc_link(node, RPC_UNREACHABLE, peer, uv_peer_boot_no(peer));
 }
@@ -241,11 +233,11 @@ static uint64_t on_stale_boot(void *user, uint64_t seen)
     uint64_t boot_no = seen + 1;
 
     if (node->dir.path != NULL && data_dir_next_boot(&node->dir, seen, &boot_no) != 0) {
-        log_error(&node->log.log, "node", "the boot number cannot be raised", "reason", kith_errmsg(), NULL);
+        log_error(&node->log.log, "node", "the boot number cannot be raised", "reason",
+                  kith_errmsg(), NULL);
         return 0;
     }
-    log_warn(&node->log.log,
-             "node",
+    log_warn(&node->log.log, "node",
              "peers have seen a later start of this node (a restored backup?): going on above it",
              NULL);
     node->boot_no = boot_no;
@@ -350,7 +342,8 @@ static int start(struct kith_node *node)
     node_loop_begin(node);
     sem_init(&node->started, 0, 0);
     if (node_thread_start(node) != 0)
-        return kith_fail_with(KITH_E_LIMIT, "cannot start the loop thread: the system allows no more");
+        return kith_fail_with(KITH_E_LIMIT,
+                              "cannot start the loop thread: the system allows no more");
     node->thread_running = true;
     node_sem_wait(&node->started);
     return node->start_code != 0 ? kith_fail_with(node->start_code, "%s", node->start_text) : 0;
@@ -465,8 +458,7 @@ int node_join_token(struct kith_node *node, char **token_out)
 {
     struct token token = {.cluster = node->cluster};
     snprintf(token.cluster_name, sizeof(token.cluster_name), "%s", node->cluster_name);
-    token.addresses_n =
-        (uint32_t)uv_net_addresses(node->net, token.addresses, TOKEN_ADDRESSES_MAX);
+    token.addresses_n = (uint32_t)uv_net_addresses(node->net, token.addresses, TOKEN_ADDRESSES_MAX);
     char *text = core_malloc(TOKEN_TEXT_MAX + 1);
     int r = text == NULL ? KITH_E_MEMORY : token_encode(&token, text);
     token_wipe(&token);

@@ -34,10 +34,12 @@ struct member;
 void node_info_of(struct kith_node *node, const struct member *member, struct kith_node_info *info);
 /* Modules loaded now. */
 size_t node_modules(struct kith_node *node, const struct kith_module **out, size_t max);
-/* kith1-... token: addresses, cluster id, name, secret (docs/protocols/control.md). 0 or KITH_E_*; caller frees. */
+/* kith1-... token: addresses, cluster id, name, secret (docs/protocols/control.md). 0 or KITH_E_*;
+ * caller frees. */
 int node_join_token(struct kith_node *node, char **token_out);
 
-/* Runs @fn once on the loop thread, in order of posting. Any thread. 0, KITH_E_STOPPED, KITH_E_MEMORY. */
+/* Runs @fn once on the loop thread, in order of posting. Any thread. 0, KITH_E_STOPPED,
+ * KITH_E_MEMORY. */
 int node_post(struct kith_node *node, void (*fn)(struct kith_node *node, void *arg), void *arg);
 
 /* As node_post(), and waits until @fn has run; directly if already on the loop. */
@@ -50,8 +52,8 @@ int node_run(struct kith_node *node, void (*fn)(struct kith_node *node, void *ar
 struct node_service {
     const char *name;
     void (*stop)(struct node_service *service);
-    struct kith_node *node;     /* set by node_service_add */
-    struct node_service *next;  /* the node's */
+    struct kith_node *node;    /* set by node_service_add */
+    struct node_service *next; /* the node's */
 };
 int node_service_add(struct kith_node *node, struct node_service *service);
 void node_service_stopped(struct node_service *service);
@@ -61,7 +63,8 @@ struct node_service *node_service_find(struct kith_node *node, const char *name)
 
 /*
  * The member that @which names: a name (shown name), an id, or a unique prefix (at least 2 digits)
- * of an id. 0; KITH_E_NO_NODE (kith_errmsg() has the nearest name); KITH_E_EXISTS (the prefix is not unique).
+ * of an id. 0; KITH_E_NO_NODE (kith_errmsg() has the nearest name); KITH_E_EXISTS (the prefix is
+ * not unique).
  */
 int node_member_named(struct kith_node *node, const char *which, struct member **member_out);
 
@@ -70,14 +73,18 @@ int node_member_named(struct kith_node *node, const char *which, struct member *
 struct node_event_record {
     uint64_t seq; /* 1, 2, 3 ... since the node started */
     uint64_t time_unix_ms;
-    char type[24]; /* "joined", "suspect", "refuted", "failed", "left", "name-clash", "function-added", ... */
+    char type[24]; /* "joined", "suspect", "refuted", "failed", "left", "name-clash",
+                      "function-added", ... */
     struct kith_node_id id;
     char name[KITH_NAME_BYTES_MAX + 1];
     char address[KITH_ADDRESS_TEXT_MAX + 1];
     char reason[160];
 };
 /* The last NODE_EVENTS_KEPT records: fills up to @max with those above @after_seq, oldest first. */
-size_t node_events_since(struct kith_node *node, uint64_t after_seq, struct node_event_record *out, size_t max);
+size_t node_events_since(struct kith_node *node,
+                         uint64_t after_seq,
+                         struct node_event_record *out,
+                         size_t max);
 struct node_event_watch {
     void (*cb)(struct node_event_watch *watch, const struct node_event_record *record);
     struct node_event_watch *next;
@@ -89,14 +96,17 @@ void node_event_watch_remove(struct kith_node *node, struct node_event_watch *wa
 
 struct node_log_watch {
     enum kith_log_level level;
-    void (*cb)(struct node_log_watch *watch, enum kith_log_level level, const char *line); /* logfmt, loop thread */
+    void (*cb)(struct node_log_watch *watch,
+               enum kith_log_level level,
+               const char *line); /* logfmt, loop thread */
     struct node_log_watch *next;
 };
 void node_log_watch_add(struct kith_node *node, struct node_log_watch *watch);
 void node_log_watch_remove(struct kith_node *node, struct node_log_watch *watch);
 void node_set_log_level(struct kith_node *node, enum kith_log_level level); /* any thread */
-void node_log_reopen(struct kith_node *node);                            /* SIGHUP; any thread */
-int node_reload(struct kith_node *node, const struct kith_config *fresh); /* log levels, seeds; any thread */
+void node_log_reopen(struct kith_node *node);                               /* SIGHUP; any thread */
+int node_reload(struct kith_node *node,
+                const struct kith_config *fresh); /* log levels, seeds; any thread */
 
 /* ---- leaving, forgetting ---- */
 
@@ -116,8 +126,11 @@ int node_connect(struct kith_node *node,
 /* Closes the streams to @which soon. 0, KITH_E_NO_NODE, KITH_E_EXISTS. */
 int node_disconnect(struct kith_node *node, const char *which);
 /* One echo to @which: @done with the round trip in ns, or a negative code. */
-int node_ping(struct kith_node *node, const char *which, uint64_t timeout_ms,
-              void (*done)(void *arg, int code, uint64_t rtt_ns), void *arg);
+int node_ping(struct kith_node *node,
+              const char *which,
+              uint64_t timeout_ms,
+              void (*done)(void *arg, int code, uint64_t rtt_ns),
+              void *arg);
 
 /* CPU % per core of this host, as last sampled; returns how many. */
 size_t node_cpu_percent(struct kith_node *node, double *out, size_t max);

@@ -187,8 +187,8 @@ static int no_such_node(struct kith_node *node, const char *which)
         names[n++] = member->shown_name;
     const char *nearest = text_nearest(which, names, n);
     if (nearest != NULL)
-        return kith_fail_with(KITH_E_NO_NODE,
-                              "no node is named %.64s here; did you mean %s?", which, nearest);
+        return kith_fail_with(KITH_E_NO_NODE, "no node is named %.64s here; did you mean %s?",
+                              which, nearest);
     return kith_fail_with(KITH_E_NO_NODE,
                           "no node is named %.64s, and no id begins with it; kith nodes lists them",
                           which);
@@ -248,8 +248,8 @@ static void wait_for_begin(struct kith_node *node, void *arg)
 
 int kith_node_wait_for(struct kith_node *node, size_t nodes_n, uint64_t timeout_ms)
 {
-    struct wait_for wait_for = {
-        .wait = {.ready = enough, .done = wait_for_done}, .nodes_n = nodes_n};
+    struct wait_for wait_for = {.wait = {.ready = enough, .done = wait_for_done},
+                                .nodes_n = nodes_n};
 
     if (node_on_loop(node))
         return node_fail_would_deadlock("kith_node_wait_for");
@@ -263,8 +263,7 @@ int kith_node_wait_for(struct kith_node *node, size_t nodes_n, uint64_t timeout_
         return kith_fail_with(KITH_E_TIMEOUT,
                               "fewer than %zu nodes are alive after %llu ms; kith nodes shows who "
                               "is missing",
-                              nodes_n,
-                              (unsigned long long)timeout_ms);
+                              nodes_n, (unsigned long long)timeout_ms);
     return r != 0 ? r : wait_for.code;
 }
 
@@ -464,7 +463,8 @@ static void on_pong(struct kith_node *node, const struct kith_result *result, vo
     (void)node;
     if (result->outcome != KITH_OUTCOME_OK)
         kith_fail_with(result->code, "%s", result->text);
-    ping->done(ping->arg, result->outcome == KITH_OUTCOME_OK ? 0 : result->code, result->elapsed_ns);
+    ping->done(ping->arg, result->outcome == KITH_OUTCOME_OK ? 0 : result->code,
+               result->elapsed_ns);
     core_free(ping);
 }
 

@@ -26,8 +26,8 @@ static inline void node_queue_push(struct node_queue *queue, struct node_request
     struct node_request *head = atomic_load_explicit(&queue->head, memory_order_relaxed);
     do {
         request->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &queue->head, &head, request, memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&queue->head, &head, request,
+                                                    memory_order_release, memory_order_relaxed));
 }
 
 static inline bool node_queue_empty(const struct node_queue *queue)

@@ -101,8 +101,7 @@ void node_serve_deinit(struct kith_node *node)
 
 static struct node_export *export_find(struct kith_node *node, const char *name)
 {
-    list_for_each(it, &node->exports)
-    {
+    list_for_each (it, &node->exports) {
         struct node_export *export = container_of(it, struct node_export, link);
         if (!export->withdrawn && strcmp(export->name, name) == 0)
             return export;
@@ -148,9 +147,9 @@ static int withdraw_now(struct kith_node *node, const char *name, sem_t *drained
 {
     struct node_export *export = export_find(node, name);
     if (export == NULL)
-        return kith_fail_with(KITH_E_NOT_FOUND,
-                              "this node does not offer a function %s; kith fn ls shows what it does",
-                              name);
+        return kith_fail_with(
+            KITH_E_NOT_FOUND,
+            "this node does not offer a function %s; kith fn ls shows what it does", name);
     export->withdrawn = true;
     export->drained = drained;
     struct rpc_event event = {.type = RPC_UNEXPORT, .u.name = export->name};
@@ -189,14 +188,8 @@ static void export_later_run(struct kith_node *node, struct node_request *node_r
     int r = later->withdraw ? withdraw_now(node, later->desc.name, NULL)
                             : export_now(node, &later->desc);
     if (r != 0)
-        log_error(&node->log.log,
-                  "rpc",
-                  "a function changed in a callback stays as it was",
-                  "fn",
-                  later->desc.name,
-                  "reason",
-                  kith_errmsg(),
-                  NULL);
+        log_error(&node->log.log, "rpc", "a function changed in a callback stays as it was", "fn",
+                  later->desc.name, "reason", kith_errmsg(), NULL);
     core_free(later);
 }
 
@@ -270,13 +263,13 @@ static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
     struct rpc_event event = {
         .type = RPC_DONE,
-        .u.done = {.serve = ctx->serve,
-                   .outcome = ctx->outcome,
-                   .code = ctx->code,
-                   .reply = {.data = ctx->reply_owned != NULL ? ctx->reply_owned
-                                                              : ctx->reply_inline,
-                             .len = ctx->reply_len},
-                   .reply_owned = ctx->reply_owned}};
+        .u.done = {
+            .serve = ctx->serve,
+            .outcome = ctx->outcome,
+            .code = ctx->code,
+            .reply = {.data = ctx->reply_owned != NULL ? ctx->reply_owned : ctx->reply_inline,
+                      .len = ctx->reply_len},
+            .reply_owned = ctx->reply_owned}};
     ctx->reply_owned = NULL; /* the core takes it over */
     node_rpc_step(node, &event);
     ctx_give(node, ctx);
@@ -421,8 +414,7 @@ void node_ctx_refuse(struct kith_ctx *ctx, const char *text)
 
 void node_export_set_parallel(struct kith_node *node, const char *name, uint32_t parallel)
 {
-    struct rpc_event event = {.type = RPC_PARALLEL,
-                              .u.parallel = {.name = name, .n = parallel}};
+    struct rpc_event event = {.type = RPC_PARALLEL, .u.parallel = {.name = name, .n = parallel}};
     node_rpc_step_soon(node, &event);
 }
 
@@ -448,11 +440,11 @@ static int check_reply(struct kith_ctx *ctx, size_t len)
     if (ctx->replied)
         return kith_fail_with(KITH_E_EXISTS, "this call has been replied to already");
     if (len > ctx->node->reply_bytes_max)
-        return kith_fail_with(KITH_E_TOO_LARGE,
-                              "the reply has %zu bytes, the limit is %zu; raise rpc.reply_bytes_max "
-                              "on all nodes, or reply with a reference",
-                              len,
-                              ctx->node->reply_bytes_max);
+        return kith_fail_with(
+            KITH_E_TOO_LARGE,
+            "the reply has %zu bytes, the limit is %zu; raise rpc.reply_bytes_max "
+            "on all nodes, or reply with a reference",
+            len, ctx->node->reply_bytes_max);
     return 0;
 }
 
@@ -532,9 +524,9 @@ struct partial_request {
 static void partial_run(struct kith_node *node, struct node_request *request)
 {
     struct partial_request *partial = container_of(request, struct partial_request, request);
-    struct rpc_event event = {.type = RPC_PARTIAL_OUT,
-                              .u.partial = {.serve = partial->serve,
-                                            .data = {partial->data, partial->len}}};
+    struct rpc_event event = {
+        .type = RPC_PARTIAL_OUT,
+        .u.partial = {.serve = partial->serve, .data = {partial->data, partial->len}}};
     node_rpc_step(node, &event);
     core_free(partial);
 }

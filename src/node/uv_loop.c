@@ -190,7 +190,8 @@ static void arm(uv_timer_t *timer, uv_timer_cb cb, uint64_t due_ms, uint64_t *ar
 
 static void arm_timers(struct kith_node *node)
 {
-    arm(&node->member_timer, on_member_timer, member_deadline_ms(node->members), &node->member_due_ms);
+    arm(&node->member_timer, on_member_timer, member_deadline_ms(node->members),
+        &node->member_due_ms);
 
     /* Later deadlines of calls wait for the timer that is set: one call less per call. */
     uint64_t rpc_ms = rpc_deadline_ms(node->rpc);

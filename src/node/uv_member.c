@@ -33,7 +33,8 @@ static void cache_done(uv_work_t *work, int status)
     struct cache_write *write = work->data;
     struct kith_node *node = write->node;
     if (status == 0 && write->code != 0)
-        log_warn(&node->log.log, "node", "the peer cache is not written", "reason", write->text, NULL);
+        log_warn(&node->log.log, "node", "the peer cache is not written", "reason", write->text,
+                 NULL);
     node->cache_writing = false;
     buf_deinit(&write->file);
     core_free(write);
@@ -53,7 +54,8 @@ static void entry_of(struct kith_node *node, const struct member *member, struct
     entry->role = (uint8_t)member->facts.role;
     snprintf(entry->name, sizeof(entry->name), "%s", member->facts.name);
     for (size_t i = 0; i < n; i++)
-        snprintf(entry->addresses[entry->addresses_n++], sizeof(entry->addresses[0]), "%s", addresses[i]);
+        snprintf(entry->addresses[entry->addresses_n++], sizeof(entry->addresses[0]), "%s",
+                 addresses[i]);
 }
 
 static int cache_encode(struct kith_node *node, struct buf *file)
@@ -116,7 +118,8 @@ static void remember(struct kith_node *node, const struct peer_entry *entry)
         return;
     for (size_t i = 0; i < entry->addresses_n; i++)
         addresses[i] = entry->addresses[i];
-    if (uv_net_learn(node->net, &entry->id, entry->sign_pk, addresses, entry->addresses_n, &peer) != 0)
+    if (uv_net_learn(node->net, &entry->id, entry->sign_pk, addresses, entry->addresses_n, &peer) !=
+        0)
         return;
     uv_net_seen_boot(node->net, peer, entry->boot_no);
     struct member known = {.id = entry->id,
@@ -194,11 +197,7 @@ static void changed(struct kith_node *node, const struct member_action *action)
     case MEMBER_REFUTED:
         break;
     }
-    node_event_member(node,
-                      member,
-                      action->change,
-                      action->text != NULL ? action->text : "",
-                      items,
+    node_event_member(node, member, action->change, action->text != NULL ? action->text : "", items,
                       items_n);
     core_free(items);
     node->waits_stale = true;
@@ -221,20 +220,10 @@ static void learned(struct kith_node *node, const struct member *member)
 
     if (kith_node_id_equal(&member->id, &node->identity.id))
         return;
-    if (uv_net_learn(node->net,
-                     &member->id,
-                     member->sign_pk,
-                     member->facts.addresses,
-                     member->facts.addresses_n,
-                     &peer) != 0)
-        log_warn(&node->log.log,
-                 "member",
-                 "a node cannot be reached",
-                 "name",
-                 member->shown_name,
-                 "reason",
-                 kith_errmsg(),
-                 NULL);
+    if (uv_net_learn(node->net, &member->id, member->sign_pk, member->facts.addresses,
+                     member->facts.addresses_n, &peer) != 0)
+        log_warn(&node->log.log, "member", "a node cannot be reached", "name", member->shown_name,
+                 "reason", kith_errmsg(), NULL);
 }
 
 static void forgotten(struct kith_node *node, const struct member_action *action)
@@ -244,8 +233,8 @@ static void forgotten(struct kith_node *node, const struct member_action *action
     if (action->member != NULL) {
         rpc_peer_event(node, RPC_PEER_DOWN, action->member, true);
         if (action->member->facts.role != KITH_ROLE_PROGRAM)
-            node_event_note(
-                node, "forgotten", &action->id, action->member->shown_name, "", "forgotten");
+            node_event_note(node, "forgotten", &action->id, action->member->shown_name, "",
+                            "forgotten");
     }
     if (peer != NULL)
         uv_net_forget(node->net, peer);
@@ -257,16 +246,10 @@ static void name_clash(struct kith_node *node, const struct member_action *actio
     const char *b = node_member_address(node, action->other);
     char reason[160];
 
-    snprintf(reason,
-             sizeof(reason),
-             "two nodes are named %s: %s (%s) and %s (%s); rename one",
-             action->member->facts.name,
-             action->member->shown_name,
-             a,
-             action->other->shown_name,
+    snprintf(reason, sizeof(reason), "two nodes are named %s: %s (%s) and %s (%s); rename one",
+             action->member->facts.name, action->member->shown_name, a, action->other->shown_name,
              b);
-    node_event_note(
-        node, "name-clash", &action->member->id, action->member->shown_name, a, reason);
+    node_event_note(node, "name-clash", &action->member->id, action->member->shown_name, a, reason);
     log_warn(&node->log.log, "member", "name clash", "reason", reason, NULL);
 }
 
@@ -280,8 +263,7 @@ struct dial {
 static void on_dialled(void *user, int status, struct uv_peer *peer)
 {
     struct dial *dial = user;
-    struct member_event event = {
-        .type = MEMBER_DIAL_FAILED, .text = dial->address, .code = status};
+    struct member_event event = {.type = MEMBER_DIAL_FAILED, .text = dial->address, .code = status};
     /* The name that led there: a seed that is here need not be dialled again. */
     if (status == 0)
         event.id = *uv_peer_id(peer);
@@ -299,8 +281,7 @@ static void do_dial(struct kith_node *node, const char *address)
     memcpy(dial->address, address, bytes);
     int r = uv_net_dial(node->net, address, on_dialled, dial);
     if (r != 0) {
-        struct member_event event = {
-            .type = MEMBER_DIAL_FAILED, .text = dial->address, .code = r};
+        struct member_event event = {.type = MEMBER_DIAL_FAILED, .text = dial->address, .code = r};
         node_member_step(node, &event);
         core_free(dial);
     }
@@ -348,19 +329,13 @@ static void do_action(struct kith_node *node, const struct member_action *action
         name_clash(node, action);
         break;
     case MEMBER_CLONED:
-        node_event_note(node,
-                        "cloned",
-                        &action->member->id,
-                        action->member->shown_name,
+        node_event_note(node, "cloned", &action->member->id, action->member->shown_name,
                         node_member_address(node, action->member),
                         "two processes run with the key of this node; give one a data directory "
                         "of its own");
-        log_error(&node->log.log,
-                  "member",
+        log_error(&node->log.log, "member",
                   "two processes run with the same key; give one a data directory of its own",
-                  "name",
-                  action->member->shown_name,
-                  NULL);
+                  "name", action->member->shown_name, NULL);
         break;
     case MEMBER_TOLD_LEAVE:
         node_left(node);
@@ -475,8 +450,7 @@ void node_member_waits(struct kith_node *node)
     uint64_t now_ms = node_now_ms();
     uint64_t first_ms = UINT64_MAX;
 
-    list_for_each_safe(it, &node->member_waits)
-    {
+    list_for_each_safe (it, &node->member_waits) {
         struct node_member_wait *wait = container_of(it, struct node_member_wait, link);
         bool ready = wait->ready(node, wait);
         if (ready || now_ms >= wait->deadline_ms || node->ending) {
@@ -552,8 +526,7 @@ int node_member_open(struct kith_node *node)
         .seed = node_seed(),
         .crypto = {.user = &node->identity, .sign = sign, .verify = verify, .key_is_of = key_is_of},
         .profile = (enum member_profile)config_choice(node->config, "member.profile"),
-        .detector_echo =
-            config_choice(node->config, "member.detector") == CONFIG_DETECTOR_ECHO,
+        .detector_echo = config_choice(node->config, "member.detector") == CONFIG_DETECTOR_ECHO,
         .echo_interval_ms = (uint32_t)config_duration_ms(node->config, "member.echo_interval"),
         .echo_limit_ms = (uint32_t)config_duration_ms(node->config, "member.echo_limit"),
         .datagram_bytes_max = uv_net_datagram_bytes_max(),

@@ -3,8 +3,8 @@
  *
  * Actions are valid until the next step, and callbacks of users may want to step again (a call made
  * in a completion). So a callback may nest a step only if it belongs to the last action of its step
- * and everything it needs has been copied; all other callbacks run with rpc_stepping set, which turns
- * their requests into entries of the queue.
+ * and everything it needs has been copied; all other callbacks run with rpc_stepping set, which
+ * turns their requests into entries of the queue.
  */
 #include <string.h>
 
@@ -38,14 +38,8 @@ static int send_kept(struct kith_node *node, struct uv_peer *peer, const struct 
     if (body == NULL)
         return KITH_E_MEMORY;
     *body = (struct body_release){.node = node, .release = action->release, .asking = true};
-    int r = uv_net_send_take(node->net,
-                             peer,
-                             action->net_class,
-                             action->frame_type,
-                             action->head,
-                             action->body,
-                             on_body_sent,
-                             body);
+    int r = uv_net_send_take(node->net, peer, action->net_class, action->frame_type, action->head,
+                             action->body, on_body_sent, body);
     bool done = !body->asking;
     body->asking = false;
     if (r == 0 && done)
@@ -70,11 +64,7 @@ static int do_send(struct kith_node *node, const struct rpc_action *action)
     if (action->release != NULL)
         return send_kept(node, peer, action);
     struct kith_bytes parts[2] = {action->head, action->body};
-    return uv_net_send(node->net,
-                       peer,
-                       action->net_class,
-                       action->frame_type,
-                       parts,
+    return uv_net_send(node->net, peer, action->net_class, action->frame_type, parts,
                        action->body.len > 0 ? 2 : 1);
 }
 
@@ -217,9 +207,7 @@ int node_rpc_step(struct kith_node *node, struct rpc_event *event)
         if (calling && out.actions[i].type == RPC_COMPLETE)
             complete_later(node, &out.actions[i]);
         else
-            do_action(node,
-                      &out.actions[i],
-                      out.registry_version,
+            do_action(node, &out.actions[i], out.registry_version,
                       !calling && i + 1 == out.actions_n);
     }
     if (event->type == RPC_FRAME && !out.owned_taken)
@@ -295,9 +283,9 @@ int node_rpc_open(struct kith_node *node)
         .self_name = node->name,
         .boot_no = node->boot_no,
         .seed = node_seed(),
-        .body_bytes_max = (uint32_t)(node->arg_bytes_max > node->reply_bytes_max
-                                         ? node->arg_bytes_max
-                                         : node->reply_bytes_max),
+        .body_bytes_max =
+            (uint32_t)(node->arg_bytes_max > node->reply_bytes_max ? node->arg_bytes_max
+                                                                   : node->reply_bytes_max),
         .workers = node->workers_n,
         .calls_pending_max = (uint32_t)config_u64(node->config, "rpc.pending_max"),
         .link_events = true,
@@ -412,8 +400,7 @@ struct watch_change {
 
 static bool watched_otherwise(struct kith_node *node, const char *fn)
 {
-    list_for_each(it, &node->completion_watches)
-    {
+    list_for_each (it, &node->completion_watches) {
         if (strcmp(container_of(it, struct node_completion_watch, link)->fn, fn) == 0)
             return true;
     }
@@ -438,10 +425,8 @@ static void watch_on(struct kith_node *node, void *arg)
     }
 }
 
-int64_t kith_watch_completions(struct kith_node *node,
-                               const char *fn,
-                               kith_completion_cb cb,
-                               void *user)
+int64_t
+kith_watch_completions(struct kith_node *node, const char *fn, kith_completion_cb cb, void *user)
 {
     if (fn == NULL || cb == NULL)
         return kith_fail_with(KITH_E_INVALID, "a watch needs a function name and a callback");
@@ -466,8 +451,7 @@ int64_t kith_watch_completions(struct kith_node *node,
 static void watch_off(struct kith_node *node, void *arg)
 {
     struct watch_change *change = arg;
-    list_for_each_safe(it, &node->completion_watches)
-    {
+    list_for_each_safe (it, &node->completion_watches) {
         struct node_completion_watch *watch = container_of(it, struct node_completion_watch, link);
         if (watch->no != change->no)
             continue;
@@ -490,8 +474,7 @@ void kith_unwatch_completions(struct kith_node *node, int64_t watch_no)
 
 static void watches_completion(struct kith_node *node, const struct kith_completion *completion)
 {
-    list_for_each_safe(it, &node->completion_watches)
-    {
+    list_for_each_safe (it, &node->completion_watches) {
         struct node_completion_watch *watch = container_of(it, struct node_completion_watch, link);
         if (strcmp(watch->fn, completion->fn) == 0)
             watch->cb(node, completion, watch->user);
@@ -529,9 +512,7 @@ void node_rpc_step_soon(struct kith_node *node, struct rpc_event *event)
         return;
     later->request.run = step_later_run;
     later->event = *event;
-    snprintf(later->name,
-             sizeof(later->name),
-             "%s",
+    snprintf(later->name, sizeof(later->name), "%s",
              event->type == RPC_PARALLEL ? event->u.parallel.name : event->u.name);
     node_push(node, &later->request);
 }

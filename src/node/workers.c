@@ -75,8 +75,7 @@ int workers_start(struct workers **workers_out, uint32_t threads_n, const char *
             code = kith_fail_with(KITH_E_LIMIT,
                                   "cannot start worker thread %u of %u: the system allows no more "
                                   "threads; lower rpc.workers or raise the limit (ulimit -u)",
-                                  i + 1,
-                                  threads_n);
+                                  i + 1, threads_n);
             break;
         }
         pthread_setname_np(workers->threads[i], name);

@@ -14,7 +14,8 @@ struct worker_job {
     void (*run)(struct worker_job *job);
 };
 
-/* Starts @threads_n threads (at least 1). 0, KITH_E_MEMORY, KITH_E_LIMIT (threads cannot be made). */
+/* Starts @threads_n threads (at least 1). 0, KITH_E_MEMORY, KITH_E_LIMIT (threads cannot be made).
+ */
 int workers_start(struct workers **workers_out, uint32_t threads_n, const char *name);
 /* Queues @job; it runs once. Any thread. */
 void workers_push(struct workers *workers, struct worker_job *job);
