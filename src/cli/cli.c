@@ -181,7 +181,9 @@ char *cli_clean(const char *text, char *out, size_t out_bytes)
     for (; text[n] != '\0' && n + 1 < out_bytes; n++) {
         unsigned char c = (unsigned char)text[n];
         bool c1 = n > 0 && (unsigned char)text[n - 1] == 0xc2 && c < 0xa0; /* U+0080 to U+009F */
-        out[n] = (c < 0x20 || c == 0x7f || c1) ? '?' : text[n];
+        out[n] = text[n];
+        if (c < 0x20 || c == 0x7f || c1)
+            out[n] = '?';
     }
     out[n] = '\0';
     return out;

@@ -4,6 +4,7 @@
  * The first node gets a new cluster; the others join by the token that it gives, exactly as on
  * other machines, so that what works here works there.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -269,6 +270,7 @@ static int start_first(struct dev *dev)
     struct setup_result result;
     int x = EXIT_OK;
 
+    assert(dev->nodes_n > 0);
     if (first->pid != 0)
         return EXIT_OK;
     if (!dev_node_exists(first)) {

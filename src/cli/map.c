@@ -6,6 +6,7 @@
  * the lines; those that come early are kept until their turn.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +270,7 @@ static int take_result(struct map_run *run, struct batch *batch, const struct cl
                         "the agent answered for an item that was not asked for");
     struct item *item = &batch->items[index];
     bool ok = reply_is_ok(reply->result);
+    json_int_t of_all = (json_int_t)batch->first + (json_int_t)index;
     if (ok)
         run->done++;
     else
@@ -278,8 +280,7 @@ static int take_result(struct map_run *run, struct batch *batch, const struct cl
         item->result = json_copy(reply->result);
         if (item->result == NULL ||
             reply_add_data(item->result, reply->data, reply->data_len) != 0 ||
-            json_object_set_new(item->result, "index",
-                                json_integer((json_int_t)(batch->first + index))) != 0)
+            json_object_set_new(item->result, "index", json_integer(of_all)) != 0)
             return cli_fail(run->cli, EXIT_FAILED, NULL, "out of memory");
     } else if (ok && reply->data_len > 0) {
         item->data = core_strndup((const char *)reply->data, reply->data_len);
@@ -322,8 +323,8 @@ static int take(struct map_run *run, const struct cli_reply *reply)
         for (size_t i = 0; i < batch->items_n; i++) {
             if (!batch->items[i].here)
                 return cli_fail(run->cli, EXIT_FAILED, NULL,
-                                "the agent ended the map without item %llu",
-                                (unsigned long long)(batch->first + i + 1));
+                                "the agent ended the map without item %" PRIu64,
+                                batch->first + i + 1);
         }
         return EXIT_OK;
     }

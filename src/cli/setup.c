@@ -65,12 +65,12 @@ int setup_data_dir(const char *given, char *out, size_t out_bytes)
     return 0;
 }
 
-bool setup_has_cluster(const char *dir)
+bool setup_has_cluster(const char *path)
 {
-    char path[4200];
+    char key[4200];
 
-    snprintf(path, sizeof(path), "%s/cluster.key", dir);
-    return access(path, F_OK) == 0;
+    snprintf(key, sizeof(key), "%s/cluster.key", path);
+    return access(key, F_OK) == 0;
 }
 
 /* Opens @dir and says whether it is in a cluster. */

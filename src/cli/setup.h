@@ -15,22 +15,22 @@ struct setup_result {
 };
 
 /*
- * Makes a new cluster (its name: @cluster, or two random words) and an identity in @dir. 0;
+ * Makes a new cluster (its name: @cluster_name, or two random words) and an identity in @path. 0;
  * KITH_E_EXISTS if it is in a cluster already; what data_dir.h says; KITH_E_NAME.
  */
-int setup_new(const char *dir, const char *cluster, struct setup_result *result_out);
+int setup_new(const char *path, const char *cluster_name, struct setup_result *result_out);
 /*
- * Puts the token's cluster, its addresses as seeds and an identity into @dir. 0, also if it is in
+ * Puts the token's cluster, its addresses as seeds and an identity into @path. 0, also if it is in
  * this cluster already (then only the seeds are added); KITH_E_EXISTS if it is in another.
  */
-int setup_join(const char *dir, const struct token *token, struct setup_result *result_out);
-/* True if @dir holds a cluster. */
-bool setup_has_cluster(const char *dir);
+int setup_join(const char *path, const struct token *token, struct setup_result *result_out);
+/* True if @path holds a cluster. */
+bool setup_has_cluster(const char *path);
 
 /* Writes DIR/kith.conf with this text. 0 or KITH_E_*. */
-int setup_write_conf(const char *dir, const char *text);
+int setup_write_conf(const char *path, const char *text);
 /* Sets node.name in DIR/kith.conf if @name is not NULL, keeping everything else there. */
-int setup_set_name(const char *dir, const char *name);
+int setup_set_name(const char *path, const char *name);
 
 /* @given, or the default data directory, in @out of @out_bytes. 0 or KITH_E_*. */
 int setup_data_dir(const char *given, char *out, size_t out_bytes);

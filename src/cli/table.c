@@ -1,6 +1,7 @@
 /* See table.h. */
 #include "cli/table.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ int table_print(const struct table *table, FILE *file, bool heads)
     size_t n = table->columns_n;
     bool color = table_colors(file);
 
+    assert(n > 0);
     if (table->failed)
         return KITH_E_MEMORY;
     for (size_t c = 0; heads && c < n; c++)

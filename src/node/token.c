@@ -29,12 +29,14 @@ static void checksum(const uint8_t *data, size_t len, uint8_t out[CHECK_BYTES])
     memcpy(out, full, CHECK_BYTES);
 }
 
+/* A length byte and the text, without a zero behind it. */
 static size_t put_text(uint8_t *raw, size_t at, const char *text)
 {
-    size_t len = strlen(text);
+    size_t len = 0;
 
+    for (; text[len] != '\0'; len++)
+        raw[at + 1 + len] = (uint8_t)text[len];
     raw[at] = (uint8_t)len;
-    memcpy(raw + at + 1, text, len);
     return at + 1 + len;
 }
 
@@ -143,7 +145,7 @@ static int not_a_token(const char *word)
     unsigned version = 0;
     size_t digits = 0;
 
-    if (strncmp(word, "kith", 4) != 0)
+    if (memcmp(word, "kith", 4) != 0)
         return kith_fail_with(KITH_E_PARSE, "this is no join token: one starts with " TOKEN_PREFIX
                                             ", kith invite on a node of the cluster prints it");
     for (const char *at = word + 4; *at >= '0' && *at <= '9' && digits < 6; at++, digits++)
@@ -159,7 +161,7 @@ static int not_a_token(const char *word)
 
 int token_decode(const char *text, size_t len, struct token *token_out)
 {
-    char word[TOKEN_TEXT_MAX + 1];
+    char word[TOKEN_TEXT_MAX + 1] = "";
     uint8_t raw[RAW_MAX];
     uint8_t sum[CHECK_BYTES];
     const char *end = NULL;

@@ -1,6 +1,9 @@
 """What one sees of a cluster from the command line, and what one changes."""
 import json
+import os
+import pty
 import signal
+import subprocess
 
 import kithtest
 import pytest
@@ -181,3 +184,41 @@ def test_the_socket_is_chosen_by_flag_and_environment(three):
     # A flag goes before the environment.
     assert b.kith("info", "--data-dir", c.dir, "--json").json["name"] == "n3"
     assert b.kith("version").lines[1].startswith("agent ")
+
+
+def on_terminal(command, env):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=theirs,
+                               stderr=theirs, env=kithtest.environment(env))
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait(20) == 0, shown
+    return shown
+
+
+def test_a_terminal_gets_colour_unless_it_does_not_want_it(three):
+    a, b, c = three
+    command = [kithtest.BUILD / "kith", "nodes", "--data-dir", a.dir]
+    assert b"\033[32malive\033[0m" in on_terminal(command, {"TERM": "xterm"})
+    assert b"\033[" not in on_terminal(command, {"TERM": "xterm", "NO_COLOR": "1"})
+    assert b"\033[" not in on_terminal(command, {"TERM": "dumb"})
+
+
+def test_a_terminal_gets_indented_json_and_progress(three, short_dir):
+    a, b, c = three
+    kith = kithtest.BUILD / "kith"
+    shown = on_terminal([kith, "nodes", "--json", "--data-dir", a.dir], {"TERM": "xterm"})
+    assert b'\n  "schema": "kith.nodes/1"' in shown
+    (short_dir / "in").write_text("1\n2\n")
+    shown = on_terminal([kith, "map", "sys.echo", "--in", short_dir / "in", "--data-dir", a.dir], {"TERM": "xterm"})
+    assert b"2 of 2 done" in shown and b"\r\033[K" in shown
