@@ -139,6 +139,7 @@ void packet_put_seq(struct member_core *core,
     struct msg msg;
     msg.type = type;
     msg.seq = seq;
+    msg.u.record.len = 0;
     if (type == MSG_ACK && core->load_known) {
         msg.type = MSG_ACK_LOAD;
         msg.u.load = core->load;

@@ -446,7 +446,7 @@ void sync_start(struct member_core *core);
 void sync_timer(struct member_core *core);
 void sync_link_up(struct member_core *core, const struct kith_node_id *id, uint64_t boot_no);
 int sync_frame_in(struct member_core *core, const struct member_event *event);
-void sync_ask(struct member_core *core, const struct kith_node_id *id);
+void sync_ask(struct member_core *core, const struct kith_node_id *to);
 
 /* ---- dial.c ---- */
 int dial_add_seed(struct member_core *core, const char *text);

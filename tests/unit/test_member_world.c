@@ -105,7 +105,8 @@ static bool reachable(const struct world *world, size_t a, size_t b)
            !world->cut[b][a];
 }
 
-static struct world_event *link_event(struct world *world, size_t from, size_t to, int type)
+static struct world_event *
+link_event(struct world *world, size_t from, size_t to, enum world_event_type type)
 {
     struct world_event *event = post(world, 0, delay(world));
     event->type = type;

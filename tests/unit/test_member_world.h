@@ -12,7 +12,13 @@
 
 struct world_event {
     struct heap_node at;
-    enum { WORLD_DATAGRAM, WORLD_FRAME, WORLD_LINK_UP, WORLD_LINK_DOWN, WORLD_DIAL_FAILED } type;
+    enum world_event_type {
+        WORLD_DATAGRAM,
+        WORLD_FRAME,
+        WORLD_LINK_UP,
+        WORLD_LINK_DOWN,
+        WORLD_DIAL_FAILED
+    } type;
     size_t from, to;
     uint64_t boot_no; /* of from, when it was sent */
     uint64_t to_boot;
