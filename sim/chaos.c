@@ -12,8 +12,8 @@
 #define DELAY_US_MAX 100000
 
 static const char *const names[CHAOS_CLASSES_N] = {
-    "loss",     "duplicate", "reorder", "slow",  "clock", "partition", "oneway",
-    "triangle", "pause",     "crash",   "power", "flap",  "deaf",      "move",
+    "loss",     "duplicate", "reorder", "slow",  "clock", "partition", "oneway", "triangle",
+    "pause",    "crash",     "power",   "flap",  "deaf",  "move",      "busy",
 };
 
 const char *chaos_class_name(unsigned bit)
@@ -173,6 +173,7 @@ static void do_one(struct chaos *chaos, enum chaos_class class)
     case CHAOS_SLOW:
     case CHAOS_CLOCK:
     case CHAOS_MOVE:
+    case CHAOS_BUSY:
     case CHAOS_ALL:
         break;
     }

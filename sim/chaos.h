@@ -22,10 +22,11 @@ enum chaos_class {
     CHAOS_FLAP = 1 << 11,     /* back at once */
     CHAOS_DEAF = 1 << 12,     /* a node loses most of what comes in */
     CHAOS_MOVE = 1 << 13,     /* a restart may come with another address */
-    CHAOS_ALL = (1 << 14) - 1,
+    CHAOS_BUSY = 1 << 14,     /* the channel's queue is full now and then: a frame is refused */
+    CHAOS_ALL = (1 << 15) - 1,
 };
 
-#define CHAOS_CLASSES_N 14
+#define CHAOS_CLASSES_N 15
 
 struct chaos {
     struct sim_world *world;

@@ -423,17 +423,21 @@ static bool sees_right(struct hm *hm, struct sim_node *node)
            member->boot_no == sim_node_boot_no(node);
 }
 
+/* Looks first where something was wrong the last time: mostly it still is. */
 bool hm_agree(struct sim_world *world)
 {
+    struct hm_world *hw = sim_user(world);
     size_t n = sim_nodes_n(world);
 
-    for (size_t i = 0; i < n; i++) {
-        struct hm *hm = hm_at(world, i);
+    for (size_t tried = 0; tried < n; tried++) {
+        struct hm *hm = hm_at(world, hw->wrong_from);
 
         for (size_t k = 0; hm != NULL && k < n; k++) {
-            if (!sees_right(hm, sim_node_at(world, k)))
+            if (!sees_right(hm, sim_node_at(world, hw->wrong_to)))
                 return false;
+            hw->wrong_to = (hw->wrong_to + 1) % n;
         }
+        hw->wrong_from = (hw->wrong_from + 1) % n;
     }
     return true;
 }

@@ -28,6 +28,7 @@ struct hm_world {
     struct sim_keys *keys;       /* real keys, or NULL */
     bool disks_off;              /* nothing is remembered across restarts */
     struct hm_disk *disks;       /* by index; made by hm_world_init() */
+    size_t wrong_from, wrong_to; /* where hm_agree() last found something wrong */
     /* Called for each MEMBER_CHANGED; may be NULL. */
     void (*changed)(struct hm *hm, const struct member_action *action);
     void *scenario;

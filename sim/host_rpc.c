@@ -523,6 +523,18 @@ void hr_map_cancel(struct hr_map *map)
 
 /* ---- the rpc core speaks ---- */
 
+static void send_action(struct hr *hr, const struct rpc_action *action)
+{
+    if (action->net_class == NET_RPC && sim_chance(sim_rng(world_of(hr)), hr->hw->refuse_sends)) {
+        sim_note(world_of(hr), "refused: a frame of type %u of %zu", action->frame_type, sim_node_index(hr->hm.node));
+        rpc_send_failed(hr->rpc, action, KITH_E_BUSY);
+    } else
+        sim_send_frame(hr->hm.node, &action->to, action->net_class, action->frame_type,
+                       action->head.data, action->head.len, action->body.data, action->body.len);
+    if (action->release != NULL)
+        rpc_body_release(hr->rpc, action->release);
+}
+
 static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out)
 {
     memset(out, 0, sizeof(*out));
@@ -537,11 +549,7 @@ static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *ou
 
         switch (action->type) {
         case RPC_SEND:
-            sim_send_frame(hr->hm.node, &action->to, action->net_class, action->frame_type,
-                           action->head.data, action->head.len, action->body.data,
-                           action->body.len);
-            if (action->release != NULL)
-                rpc_body_release(hr->rpc, action->release);
+            send_action(hr, action);
             break;
         case RPC_RUN:
             start_run(hr, action->serve);

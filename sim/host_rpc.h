@@ -61,7 +61,8 @@ struct hr_world {
     struct hm_world hm;       /* first */
     struct rpc_config config; /* of every node; self, boot and seed are filled in */
     struct hr_observer observer;
-    uint32_t functions; /* bit set of what is offered; 0: all */
+    uint64_t refuse_sends; /* chance that the channel refuses a frame of calls */
+    uint32_t functions;    /* bit set of what is offered; 0: all */
     uint64_t token;     /* the last given */
 };
 

@@ -8,6 +8,7 @@
 #include "queue.h"
 
 #define FORM_SPREAD_MS 5000
+#define FORM_NODE_MS   30 /* many join over a longer time, as a cluster of that size would */
 #define FORM_LIMIT_MS  120000
 
 static void *zeroed(size_t n, size_t size)
@@ -119,9 +120,13 @@ bool mw_run_for(struct member_world *mw, uint64_t ms)
 
 bool mw_form(struct member_world *mw)
 {
+    uint64_t spread_ms = sim_nodes_n(mw->world) * FORM_NODE_MS;
     char text[512];
 
-    if (hm_form(mw->world, FORM_SPREAD_MS, FORM_LIMIT_MS, check_of(mw)))
+    if (spread_ms < FORM_SPREAD_MS)
+        spread_ms = FORM_SPREAD_MS;
+
+    if (hm_form(mw->world, spread_ms, FORM_LIMIT_MS, check_of(mw)))
         return true;
     if (sim_violation_text(mw->world) == NULL) {
         hm_explain(mw->world, text, sizeof(text));

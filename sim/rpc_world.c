@@ -567,6 +567,8 @@ void rw_start(struct rpc_world *rw)
     struct sim_faults faults = chaos_faults(rw->chaos.classes, sim_rng(rw->world));
 
     sim_set_faults(rw->world, &faults);
+    if ((rw->chaos.classes & CHAOS_BUSY) != 0)
+        rw->hr.refuse_sends = sim_chance_of(0.02);
     rw->ops_on = true;
     sweep_tick(rw->world, rw);
     if (rw->call_period_us > 0)
@@ -579,6 +581,7 @@ void rw_start(struct rpc_world *rw)
 void rw_stop(struct rpc_world *rw)
 {
     rw->ops_on = false;
+    rw->hr.refuse_sends = 0;
     chaos_stop(&rw->chaos);
     for (size_t i = 0; i < sim_nodes_n(rw->world); i++) {
         struct hr *hr = hr_at(rw->world, i);
