@@ -12,8 +12,8 @@
 #define DELAY_US_MAX 100000
 
 static const char *const names[CHAOS_CLASSES_N] = {
-    "loss",     "duplicate", "reorder", "slow",  "clock", "partition", "oneway", "triangle",
-    "pause",    "crash",     "power",   "flap",  "deaf",  "move",      "busy",
+    "loss",  "duplicate", "reorder", "slow", "clock", "partition", "oneway", "triangle",
+    "pause", "crash",     "power",   "flap", "deaf",  "move",      "busy",
 };
 
 const char *chaos_class_name(unsigned bit)

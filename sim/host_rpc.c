@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/bytes.h"
+#include "host_rpc_internal.h"
 #include "kith/error.h"
 #include "net/frame.h"
 #include "queue.h"
 
 #define SCRATCH_BYTES   ((size_t)256 * 1024)
-#define MAP_IN_FLIGHT   2
 #define PUMP_ROUNDS_MAX 100000
 #define WORKERS         4
 #define ABORTED_ENDS_NS 2000000 /* a function that is told to stop does so within 2 ms */
@@ -32,37 +31,9 @@ struct hr_run {
     enum hr_function fn;
 };
 
-/* A result that waits for its turn. */
-struct hr_item {
-    bool held;
-    enum kith_outcome outcome;
-    int code;
-    size_t len;
-    uint8_t data[8];
-};
-
-/* One call of one item. */
-struct hr_item_call {
-    struct hr_map *map;
-    uint64_t token;
-    uint64_t index;
-    struct kith_node_id node;
-};
-
-static void pump(struct hr *hr);
-static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out);
-
 uint64_t hr_answer(uint32_t input)
 {
     return (input + UINT64_C(0x632be59bd9b4e019)) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static void put_arg(uint8_t *out, const struct hr_arg *arg)
-{
-    put_le64(out, arg->uid);
-    put_le32(out + 8, arg->run_us);
-    put_le32(out + 12, arg->input);
-    put_le32(out + 16, arg->bytes);
 }
 
 static struct hr_arg get_arg(const uint8_t *data)
@@ -73,17 +44,7 @@ static struct hr_arg get_arg(const uint8_t *data)
                            .bytes = get_le32(data + 16)};
 }
 
-static uint64_t now_ns(const struct hr *hr)
-{
-    return sim_now_ns(hr->hm.node);
-}
-
-static struct sim_world *world_of(const struct hr *hr)
-{
-    return sim_node_world(hr->hm.node);
-}
-
-static struct hr_todo *todo_add(struct hr *hr, enum hr_todo_type type)
+struct hr_todo *hr_todo_add(struct hr *hr, enum hr_todo_type type)
 {
     if (hr->todo_at == hr->todo_n) {
         hr->todo_at = 0;
@@ -114,7 +75,7 @@ static void on_member_action(struct hm *hm, const struct member_action *action)
         return;
     if (changed && (action->change == MEMBER_SUSPECT || action->change == MEMBER_REFUTED))
         return;
-    todo = todo_add(hr, HR_TELL);
+    todo = hr_todo_add(hr, HR_TELL);
     todo->id = member->id;
     todo->boot_no = member->boot_no;
     todo->version = member->facts.registry_version;
@@ -134,14 +95,14 @@ static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
         event.u.registry.id = todo->id;
         event.u.registry.boot_no = todo->boot_no;
         event.u.registry.version = todo->version;
-        rpc_do(hr, &event, &out);
+        hr_rpc_do(hr, &event, &out);
         return;
     }
     event.u.peer.id = todo->id;
     event.u.peer.boot_no = todo->boot_no;
     event.u.peer.name = todo->name;
     event.u.peer.left = todo->left;
-    rpc_do(hr, &event, &out);
+    hr_rpc_do(hr, &event, &out);
     hr->functions_changed = true;
     if (todo->event == RPC_PEER_DOWN) {
         if (hr->hw->observer.peer_down != NULL)
@@ -153,7 +114,7 @@ static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
         event = (struct rpc_event){.type = RPC_LINK_UP};
         event.u.peer.id = todo->id;
         event.u.peer.boot_no = todo->boot_no;
-        rpc_do(hr, &event, &out);
+        hr_rpc_do(hr, &event, &out);
     }
 }
 
@@ -180,17 +141,18 @@ static void start_run(struct hr *hr, struct rpc_serve *serve)
     run->serve = serve;
     run->fn = function_of(serve);
     if (arg.len < HR_ARG_BYTES) {
-        sim_violation(world_of(hr), "a function was given %zu bytes, not what was sent", arg.len);
+        sim_violation(hr_world_of(hr), "a function was given %zu bytes, not what was sent",
+                      arg.len);
         free(run);
         return;
     }
     run->arg = get_arg(arg.data);
     rpc_serve_set_user(serve, run);
-    sim_op(world_of(hr));
+    sim_op(hr_world_of(hr));
     if (hr->hw->observer.run != NULL)
         hr->hw->observer.run(hr, &run->arg);
     uint64_t run_ns = run->fn == HR_INLINE ? 0 : run->arg.run_us * UINT64_C(1000);
-    if (heap_set(&hr->runs, &run->at, now_ns(hr) + run_ns) < 0)
+    if (heap_set(&hr->runs, &run->at, hr_now_ns(hr) + run_ns) < 0)
         abort();
 }
 
@@ -201,8 +163,8 @@ static void abort_run(struct hr *hr, struct rpc_serve *serve)
     if (run == NULL || !heap_contains(&run->at))
         return;
     /* Every other one does not listen. */
-    if (run->arg.input % 2 == 0 && run->at.key > now_ns(hr) + ABORTED_ENDS_NS &&
-        heap_set(&hr->runs, &run->at, now_ns(hr) + ABORTED_ENDS_NS) < 0)
+    if (run->arg.input % 2 == 0 && run->at.key > hr_now_ns(hr) + ABORTED_ENDS_NS &&
+        heap_set(&hr->runs, &run->at, hr_now_ns(hr) + ABORTED_ENDS_NS) < 0)
         abort();
 }
 
@@ -219,7 +181,7 @@ static void end_run(struct hr *hr, struct hr_run *run)
     if (run->arg.input % 8 == 1) {
         event.u.partial.serve = run->serve;
         event.u.partial.data = (struct kith_bytes){.data = hr->scratch, .len = 8};
-        rpc_do(hr, &event, &out);
+        hr_rpc_do(hr, &event, &out);
     }
     event = (struct rpc_event){.type = RPC_DONE};
     event.u.done.serve = run->serve;
@@ -234,7 +196,7 @@ static void end_run(struct hr *hr, struct hr_run *run)
         event.u.done.reply.data = event.u.done.reply_owned;
     }
     free(run);
-    rpc_do(hr, &event, &out);
+    hr_rpc_do(hr, &event, &out);
 }
 
 static int unused_fn(struct kith_ctx *ctx, const void *arg, size_t arg_len, void *user)
@@ -264,9 +226,9 @@ static void export_one(struct hr *hr, enum hr_function fn)
         desc.queue_max = 4;
     }
     event.u.export_fn.desc = &desc;
-    rpc_do(hr, &event, &out);
+    hr_rpc_do(hr, &event, &out);
     if (out.code < 0)
-        sim_violation(world_of(hr), "export of '%s' gives %d", desc.name, out.code);
+        sim_violation(hr_world_of(hr), "export of '%s' gives %d", desc.name, out.code);
     hr->offered |= 1u << fn;
     hr->functions_changed = true;
 }
@@ -274,7 +236,7 @@ static void export_one(struct hr *hr, enum hr_function fn)
 void hr_export(struct hr *hr, enum hr_function fn)
 {
     export_one(hr, fn);
-    pump(hr);
+    hr_pump(hr);
 }
 
 void hr_unexport(struct hr *hr, enum hr_function fn)
@@ -283,250 +245,20 @@ void hr_unexport(struct hr *hr, enum hr_function fn)
     struct rpc_output out;
 
     event.u.name = hr_function_names[fn];
-    rpc_do(hr, &event, &out);
+    hr_rpc_do(hr, &event, &out);
     hr->offered &= ~(1u << fn);
     hr->functions_changed = true;
-    pump(hr);
-}
-
-/* ---- maps ---- */
-
-uint32_t hr_map_input(const struct hr_map *map, uint64_t index)
-{
-    return (uint32_t)(hr_answer((uint32_t)(map->seed + index)) >> 32);
-}
-
-static struct hr_item_call *item_call_of(struct hr *hr,
-                                         const struct hr_map *map,
-                                         uint64_t index,
-                                         const struct kith_node_id *node)
-{
-    struct hr_item_call *call;
-    struct hr_item_call *found = NULL;
-    size_t at = 0;
-
-    /* The newest, should there be two of them. */
-    while ((call = map64_next(&hr->items, &at)) != NULL) {
-        if (call->map == map && call->index == index && kith_node_id_equal(&call->node, node) &&
-            (found == NULL || call->token > found->token))
-            found = call;
-    }
-    return found;
-}
-
-static void map_do(struct hr_map *map, struct map_event *event, const struct kith_result *result)
-{
-    struct hr *hr = map->hr;
-    struct hr_observer *observer = &hr->hw->observer;
-    struct map_output out = {0};
-
-    if (map->finished)
-        return;
-    event->now_ns = now_ns(hr);
-    if (map_step(map->core, event, &out) < 0)
-        sim_violation(world_of(hr), "map_step of event %d fails", (int)event->type);
-    for (size_t i = 0; i < out.actions_n; i++) {
-        const struct map_action *action = &out.actions[i];
-        struct hr_item *item = action->index < map->items_n ? &map->items[action->index] : NULL;
-        struct kith_result held = {0};
-        struct hr_todo *todo;
-
-        if (item == NULL && action->type != MAP_FINISHED) {
-            sim_violation(world_of(hr), "a map speaks of item %" PRIu64 ", which there is not",
-                          action->index);
-            return;
-        }
-        switch (action->type) {
-        case MAP_DISPATCH:
-        case MAP_ABORT:
-            todo = todo_add(hr, action->type == MAP_DISPATCH ? HR_DISPATCH : HR_ABORT);
-            todo->map = map;
-            todo->index = action->index;
-            todo->id = action->node;
-            break;
-        case MAP_HOLD:
-            assert(result != NULL && event->index == action->index);
-            item->held = true;
-            item->outcome = result->outcome;
-            item->code = result->code;
-            item->len = result->len;
-            if (result->len > 0)
-                memcpy(item->data, result->data, result->len < 8 ? result->len : 8);
-            break;
-        case MAP_EMIT:
-            if (item->held) {
-                held = (struct kith_result){.outcome = item->outcome,
-                                            .code = item->code,
-                                            .data = item->data,
-                                            .len = item->len < 8 ? item->len : 8};
-                item->held = false;
-                observer->emit(map, action->index, &held);
-            } else {
-                observer->emit(map, action->index, event->index == action->index ? result : NULL);
-            }
-            break;
-        case MAP_GIVE_UP:
-            held = (struct kith_result){.outcome = KITH_OUTCOME_UNKNOWN, .code = KITH_E_NO_NODE};
-            observer->emit(map, action->index, &held);
-            break;
-        case MAP_LOST:
-            if (observer->lost != NULL)
-                observer->lost(map, action->index);
-            break;
-        case MAP_FINISHED:
-            map->finished = true;
-            break;
-        }
-    }
-    if (observer->progress != NULL)
-        observer->progress(map, map_progress(map->core));
-    if (map->finished && observer->finished != NULL)
-        observer->finished(map);
-}
-
-/* Tells @map which nodes have come and gone since it was told last. */
-static void map_refresh(struct hr_map *map)
-{
-    struct hr *hr = map->hr;
-    size_t max = sim_nodes_n(world_of(hr));
-    struct kith_node_id *ids = sim_realloc(NULL, max, sizeof(*ids));
-    size_t n = rpc_who_has(hr->rpc, rpc_name_hash(hr_function_names[HR_IDEM]), ids, max);
-
-    n = n < max ? n : max;
-    for (size_t i = 0; i < map->nodes_n;) {
-        struct hr_map_node *node = &map->nodes[i];
-        struct member *member = member_find(hr->hm.core, &node->id);
-        bool still = false;
-
-        for (size_t k = 0; k < n; k++)
-            still = still || kith_node_id_equal(&ids[k], &node->id);
-        if (still && member != NULL && member->boot_no == node->boot_no) {
-            i++;
-            continue;
-        }
-        struct map_event event = {.type = MAP_NODE_DOWN, .node = node->id};
-        *node = map->nodes[--map->nodes_n];
-        map_do(map, &event, NULL);
-    }
-    for (size_t k = 0; k < n; k++) {
-        struct member *member = member_find(hr->hm.core, &ids[k]);
-        bool known = false;
-
-        for (size_t i = 0; i < map->nodes_n; i++)
-            known = known || kith_node_id_equal(&ids[k], &map->nodes[i].id);
-        if (known || member == NULL || map->nodes_n == max)
-            continue;
-        map->nodes[map->nodes_n++] = (struct hr_map_node){.id = ids[k], .boot_no = member->boot_no};
-        map_do(map,
-               &(struct map_event){.type = MAP_NODE_UP,
-                                   .node = ids[k],
-                                   .node_name = member->shown_name,
-                                   .in_flight_max = MAP_IN_FLIGHT},
-               NULL);
-    }
-    free(ids);
-}
-
-static void item_done(struct hr *hr, struct hr_item_call *call, const struct kith_result *result)
-{
-    struct map_event event = {.type = MAP_ITEM_DONE,
-                              .node = call->node,
-                              .index = call->index,
-                              .outcome = result->outcome,
-                              .code = result->code,
-                              .elapsed_ns = result->elapsed_ns};
-    struct hr_map *map = call->map;
-
-    map64_remove(&hr->items, call->token);
-    free(call);
-    map_do(map, &event, result);
-}
-
-static void dispatch(struct hr *hr, const struct hr_todo *todo)
-{
-    struct hr_map *map = todo->map;
-    struct hr_arg arg = {.input = hr_map_input(map, todo->index)};
-    struct hr_item_call *call;
-
-    if (map->finished)
-        return;
-    call = sim_realloc(NULL, 1, sizeof(*call));
-    arg.run_us = map->run_us_max > 0 ? arg.input % map->run_us_max : 0;
-    *call = (struct hr_item_call){
-        .map = map, .token = ++hr->hw->token, .index = todo->index, .node = todo->id};
-    uint8_t bytes[HR_ARG_BYTES];
-    put_arg(bytes, &arg);
-    struct rpc_event event = {.type = RPC_CALL};
-    event.u.call.token = call->token;
-    event.u.call.fn = hr_function_names[HR_IDEM];
-    event.u.call.arg = (struct kith_bytes){.data = bytes, .len = sizeof(bytes)};
-    event.u.call.to_node = true;
-    event.u.call.node = todo->id;
-    event.u.call.no_retry = true; /* the map does that */
-    event.u.call.timeout_ms = map->item_timeout_ms != 0 ? map->item_timeout_ms : UINT64_MAX;
-    if (map64_set(&hr->items, call->token, call) < 0)
-        abort();
-    struct rpc_output out;
-    rpc_do(hr, &event, &out);
-    if (out.code < 0) {
-        struct kith_result refused = {.outcome = KITH_OUTCOME_NOT_EXECUTED, .code = out.code};
-        item_done(hr, call, &refused);
-    }
-}
-
-static void abort_item(struct hr *hr, const struct hr_todo *todo)
-{
-    struct hr_item_call *call = item_call_of(hr, todo->map, todo->index, &todo->id);
-    struct rpc_event event = {.type = RPC_CANCEL};
-    struct rpc_output out;
-
-    if (call == NULL)
-        return;
-    event.u.token = call->token;
-    rpc_do(hr, &event, &out);
-}
-
-struct hr_map *hr_map_start(struct hr *hr, const struct hr_map_options *options)
-{
-    struct hr_map *map = sim_realloc(NULL, 1, sizeof(*map));
-
-    memset(map, 0, sizeof(*map));
-    map->hr = hr;
-    map->map_no = ++hr->hw->token;
-    map->items_n = options->items_n;
-    map->ordered = options->ordered;
-    map->run_us_max = options->run_us_max;
-    map->item_timeout_ms = options->item_timeout_ms;
-    map->seed = sim_node_seed(hr->hm.node);
-    map->user = options->user;
-    map->items = sim_realloc(NULL, map->items_n, sizeof(*map->items));
-    memset(map->items, 0, map->items_n * sizeof(*map->items));
-    map->nodes = sim_realloc(NULL, sim_nodes_n(world_of(hr)), sizeof(*map->nodes));
-    struct map_config config = {.map_no = map->map_no,
-                                .items_n = map->items_n,
-                                .seed = map->seed,
-                                .ordered = map->ordered,
-                                .attempts_max = options->attempts_max};
-    if (map_new(&map->core, &config) < 0)
-        abort();
-    list_append(&hr->maps, &map->link);
-    map_refresh(map);
-    pump(hr);
-    return map;
-}
-
-void hr_map_cancel(struct hr_map *map)
-{
-    map_do(map, &(struct map_event){.type = MAP_CANCEL}, NULL);
-    pump(map->hr);
+    hr_pump(hr);
 }
 
 /* ---- the rpc core speaks ---- */
 
 static void send_action(struct hr *hr, const struct rpc_action *action)
 {
-    if (action->net_class == NET_RPC && sim_chance(sim_rng(world_of(hr)), hr->hw->refuse_sends)) {
-        sim_note(world_of(hr), "refused: a frame of type %u of %zu", action->frame_type, sim_node_index(hr->hm.node));
+    if (action->net_class == NET_RPC &&
+        sim_chance(sim_rng(hr_world_of(hr)), hr->hw->refuse_sends)) {
+        sim_note(hr_world_of(hr), "refused: a frame of type %u of %zu", action->frame_type,
+                 sim_node_index(hr->hm.node));
         rpc_send_failed(hr->rpc, action, KITH_E_BUSY);
     } else
         sim_send_frame(hr->hm.node, &action->to, action->net_class, action->frame_type,
@@ -535,13 +267,13 @@ static void send_action(struct hr *hr, const struct rpc_action *action)
         rpc_body_release(hr->rpc, action->release);
 }
 
-static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out)
+void hr_rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out)
 {
     memset(out, 0, sizeof(*out));
-    event->now_ns = now_ns(hr);
+    event->now_ns = hr_now_ns(hr);
     int r = rpc_step(hr->rpc, event, out);
     if (r < 0)
-        sim_violation(world_of(hr), "node %zu: rpc_step of event %d gives %d",
+        sim_violation(hr_world_of(hr), "node %zu: rpc_step of event %d gives %d",
                       sim_node_index(hr->hm.node), (int)event->type, r);
     for (size_t i = 0; i < out->actions_n; i++) {
         const struct rpc_action *action = &out->actions[i];
@@ -560,12 +292,12 @@ static void rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *ou
         case RPC_COMPLETE:
             call = map64_find(&hr->items, action->token);
             if (call != NULL)
-                item_done(hr, call, action->result);
+                hr_map_item_done(hr, call, action->result);
             else if (hr->hw->observer.complete != NULL)
                 hr->hw->observer.complete(hr, action->token, action->result);
             break;
         case RPC_REGISTRY_CHANGED:
-            todo_add(hr, HR_REGISTRY)->version = out->registry_version;
+            hr_todo_add(hr, HR_REGISTRY)->version = out->registry_version;
             break;
         case RPC_FUNCTIONS_CHANGED:
             hr->functions_changed = true;
@@ -591,10 +323,10 @@ static void do_todo(struct hr *hr, const struct hr_todo *todo)
         hm_set_registry_version(&hr->hm, todo->version);
         break;
     case HR_DISPATCH:
-        dispatch(hr, todo);
+        hr_map_dispatch(hr, todo);
         break;
     case HR_ABORT:
-        abort_item(hr, todo);
+        hr_map_abort(hr, todo);
         break;
     }
 }
@@ -616,7 +348,7 @@ static uint64_t maps_deadline_ms(const struct hr *hr)
 static bool pump_one(struct hr *hr)
 {
     struct heap_node *first = heap_first(&hr->runs);
-    uint64_t ms = now_ns(hr) / 1000000;
+    uint64_t ms = hr_now_ns(hr) / 1000000;
     struct rpc_output out;
 
     if (hr->todo_at < hr->todo_n) {
@@ -624,12 +356,12 @@ static bool pump_one(struct hr *hr)
         do_todo(hr, &todo);
         return true;
     }
-    if (first != NULL && first->key <= now_ns(hr)) {
+    if (first != NULL && first->key <= hr_now_ns(hr)) {
         end_run(hr, container_of(first, struct hr_run, at));
         return true;
     }
     if (rpc_deadline_ms(hr->rpc) <= ms) {
-        rpc_do(hr, &(struct rpc_event){.type = RPC_TICK}, &out);
+        hr_rpc_do(hr, &(struct rpc_event){.type = RPC_TICK}, &out);
         return true;
     }
     if (hr->functions_changed) {
@@ -638,7 +370,7 @@ static bool pump_one(struct hr *hr)
             struct hr_map *map = container_of(it, struct hr_map, link);
 
             if (!map->finished)
-                map_refresh(map);
+                hr_map_refresh(map);
         }
         return true;
     }
@@ -647,7 +379,7 @@ static bool pump_one(struct hr *hr)
             struct hr_map *map = container_of(it, struct hr_map, link);
 
             if (!map->finished && map_deadline_ms(map->core) <= ms)
-                map_do(map, &(struct map_event){.type = MAP_TICK}, NULL);
+                hr_map_step(map, &(struct map_event){.type = MAP_TICK}, NULL);
         }
         return true;
     }
@@ -655,7 +387,7 @@ static bool pump_one(struct hr *hr)
 }
 
 /* Everything that follows, then the timer. */
-static void pump(struct hr *hr)
+void hr_pump(struct hr *hr)
 {
     struct heap_node *first;
     uint64_t at_ns = UINT64_MAX;
@@ -663,7 +395,7 @@ static void pump(struct hr *hr)
 
     for (unsigned round = 0; pump_one(hr); round++) {
         if (round == PUMP_ROUNDS_MAX) {
-            sim_violation(world_of(hr), "node %zu spins: something is always due",
+            sim_violation(hr_world_of(hr), "node %zu spins: something is always due",
                           sim_node_index(hr->hm.node));
             break;
         }
@@ -696,7 +428,7 @@ uint64_t hr_call(struct hr *hr, const struct hr_call_options *options, int *code
     size_t len = HR_ARG_BYTES + options->arg.bytes;
 
     assert(len <= SCRATCH_BYTES);
-    put_arg(hr->scratch, &options->arg);
+    hr_put_arg(hr->scratch, &options->arg);
     memset(hr->scratch + HR_ARG_BYTES, 0x5a, options->arg.bytes);
     event.u.call.token = token;
     event.u.call.fn = hr_function_names[options->fn];
@@ -709,13 +441,13 @@ uint64_t hr_call(struct hr *hr, const struct hr_call_options *options, int *code
     event.u.call.select = options->local_first ? KITH_SELECT_LOCAL_FIRST : KITH_SELECT_LEAST_LOADED;
     if (options->to != SIZE_MAX) {
         event.u.call.to_node = true;
-        event.u.call.node = sim_node_id(sim_node_at(world_of(hr), options->to));
+        event.u.call.node = sim_node_id(sim_node_at(hr_world_of(hr), options->to));
     }
-    sim_op(world_of(hr));
-    rpc_do(hr, &event, &out);
+    sim_op(hr_world_of(hr));
+    hr_rpc_do(hr, &event, &out);
     if (code_out != NULL)
         *code_out = out.code;
-    pump(hr);
+    hr_pump(hr);
     return out.code < 0 ? 0 : token;
 }
 
@@ -725,8 +457,8 @@ void hr_cancel(struct hr *hr, uint64_t token)
     struct rpc_output out;
 
     event.u.token = token;
-    rpc_do(hr, &event, &out);
-    pump(hr);
+    hr_rpc_do(hr, &event, &out);
+    hr_pump(hr);
 }
 
 void hr_check(struct hr *hr)
@@ -763,7 +495,7 @@ static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t 
         if (hw->functions == 0 || (hw->functions >> i & 1) != 0)
             export_one(hr, (enum hr_function)i);
     }
-    pump(hr);
+    hr_pump(hr);
     return hr;
 }
 
@@ -801,7 +533,7 @@ static void host_datagram(
     void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
 {
     hm_datagram(state, from, boot_no, data, len);
-    pump(state);
+    hr_pump(state);
 }
 
 static void host_frame(void *state,
@@ -824,9 +556,9 @@ static void host_frame(void *state,
         event.u.frame.type = type;
         event.u.frame.body = data;
         event.u.frame.len = len;
-        rpc_do(hr, &event, &out);
+        hr_rpc_do(hr, &event, &out);
     }
-    pump(hr);
+    hr_pump(hr);
 }
 
 static void link_event(struct hr *hr,
@@ -839,7 +571,7 @@ static void link_event(struct hr *hr,
 
     event.u.peer.id = *peer;
     event.u.peer.boot_no = boot_no;
-    rpc_do(hr, &event, &out);
+    hr_rpc_do(hr, &event, &out);
 }
 
 static void
@@ -851,7 +583,7 @@ host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uin
         hm_link_up(&hr->hm, peer, boot_no);
     else if (net_class == NET_RPC)
         link_event(hr, RPC_LINK_UP, peer, boot_no);
-    pump(hr);
+    hr_pump(hr);
 }
 
 static void host_link_down(void *state, const struct kith_node_id *peer, uint8_t net_class)
@@ -862,7 +594,7 @@ static void host_link_down(void *state, const struct kith_node_id *peer, uint8_t
         hm_link_down(&hr->hm, peer);
     else if (net_class == NET_RPC)
         link_event(hr, RPC_LINK_DOWN, peer, 0);
-    pump(hr);
+    hr_pump(hr);
 }
 
 static void host_unreachable(void *state, const struct kith_node_id *peer, uint8_t net_class)
@@ -871,7 +603,7 @@ static void host_unreachable(void *state, const struct kith_node_id *peer, uint8
 
     if (net_class == NET_RPC)
         link_event(hr, RPC_UNREACHABLE, peer, 0);
-    pump(hr);
+    hr_pump(hr);
 }
 
 static void host_dial_failed(void *state, const char *address)
@@ -879,7 +611,7 @@ static void host_dial_failed(void *state, const char *address)
     struct hr *hr = state;
 
     hm_dial_failed(&hr->hm, address);
-    pump(hr);
+    hr_pump(hr);
 }
 
 static void host_timer(void *state)
@@ -887,7 +619,7 @@ static void host_timer(void *state)
     struct hr *hr = state;
 
     hm_tick(&hr->hm);
-    pump(hr);
+    hr_pump(hr);
 }
 
 const struct sim_host hr_host = {

@@ -63,7 +63,7 @@ struct hr_world {
     struct hr_observer observer;
     uint64_t refuse_sends; /* chance that the channel refuses a frame of calls */
     uint32_t functions;    /* bit set of what is offered; 0: all */
-    uint64_t token;     /* the last given */
+    uint64_t token;        /* the last given */
 };
 
 /* The cores never call one another: what one says to another waits here. */

@@ -38,7 +38,8 @@ static void rpc_seed(struct scn *scn, uint64_t seed)
     rw_init(&rw, scn, seed, scn->options.nodes_n,
             classes_of(scn, seed,
                        CHAOS_LOSS | CHAOS_SLOW | CHAOS_CLOCK | CHAOS_PARTITION | CHAOS_ONEWAY |
-                           CHAOS_PAUSE | CHAOS_CRASH | CHAOS_POWER | CHAOS_FLAP | CHAOS_DEAF | CHAOS_BUSY));
+                           CHAOS_PAUSE | CHAOS_CRASH | CHAOS_POWER | CHAOS_FLAP | CHAOS_DEAF |
+                           CHAOS_BUSY));
     rw.map_period_ms = 0;
     rw.call_period_us = 5000;
     rw.bursts = true;

@@ -107,6 +107,8 @@
 #define RPC_ENTRIES_MAX 262144
 /* Texts of signatures remembered to name both in a refusal. */
 #define RPC_SIGNATURES_KNOWN_MAX 1024
+/* Refusals that a full channel did not take and that are owed; more are left to the deadline. */
+#define RPC_ANSWERS_OWED_MAX 1024
 
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128

@@ -79,6 +79,7 @@ void rpc_free(struct rpc_core *core)
     pool_deinit(&core->blocks);
     arena_deinit(&core->arena);
     core_free(core->actions);
+    core_free(core->owed);
     core_free(core);
 }
 
@@ -342,6 +343,8 @@ void rpc_send_failed(struct rpc_core *core, const struct rpc_action *action, int
         call_note_send_failed(core, action->call);
     else if (action->frame_type == FRAME_RESULT && action->serve != NULL)
         session_note_send_failed(core, action->serve);
+    else if (action->frame_type == FRAME_RESULT)
+        session_note_answer_failed(core, action);
 }
 
 bool rpc_peer_in_use(const struct rpc_core *core, const struct kith_node_id *id)

@@ -188,13 +188,18 @@ static void encode_result(const struct rpc_core *core, const struct rpc_serve *s
     wire_result_encode(&result, head);
 }
 
+static void arm_unsent(struct rpc_core *core)
+{
+    if (!core->unsent_timer.set && !core->unsent_timer.due)
+        timer_set(core, &core->unsent_timer, core->now_ms + backoff_ms(core, core->unsent_tries++));
+}
+
 static void note_unsent(struct rpc_core *core, struct rpc_serve *serve)
 {
     if (list_linked(&serve->unsent))
         return;
     list_append(&core->unsent, &serve->unsent);
-    if (!core->unsent_timer.set && !core->unsent_timer.due)
-        timer_set(core, &core->unsent_timer, core->now_ms + backoff_ms(core, core->unsent_tries++));
+    arm_unsent(core);
 }
 
 static void send_result(struct rpc_core *core, struct rpc_serve *serve)
@@ -214,24 +219,6 @@ void session_note_send_failed(struct rpc_core *core, struct rpc_serve *serve)
 {
     if (serve->state == SERVE_DONE && serve->session != NULL)
         note_unsent(core, serve);
-}
-
-void sessions_send_unsent(struct rpc_core *core)
-{
-    struct list taken;
-    list_init(&taken);
-    list_splice(&taken, &core->unsent);
-    if (list_empty(&taken))
-        core->unsent_tries = 0;
-    struct list *node;
-    while ((node = list_first(&taken)) != NULL) {
-        struct rpc_serve *serve = container_of(node, struct rpc_serve, unsent);
-        list_remove(node);
-        send_result(core, serve);
-    }
-    /* Once more without any: then the back-off starts anew. */
-    if (core->unsent_tries > 0 && !core->unsent_timer.set)
-        timer_set(core, &core->unsent_timer, core->now_ms + backoff_ms(core, core->unsent_tries));
 }
 
 /* An answer that is made up on the spot: the call did not run, or its fate is not known. */
@@ -282,6 +269,65 @@ static void answer_unknown(struct rpc_core *core, struct rpc_peer *peer, uint64_
         core, peer, &result,
         "the call came once before and its result is not kept any more; look before you call again "
         "unless it is idempotent");
+}
+
+static const char refused_text[] = "the call was refused before; nothing ran; call again";
+
+void session_note_answer_failed(struct rpc_core *core, const struct rpc_action *action)
+{
+    struct wire_result result;
+    if (wire_result_decode(&result, action->head.data, action->head.len) != 0 ||
+        core->owed_n == RPC_ANSWERS_OWED_MAX)
+        return; /* the caller's deadline ends it */
+    if (core->owed_n == core->owed_cap) {
+        size_t cap = core->owed_cap == 0 ? 16 : core->owed_cap * 2;
+        struct owed_answer *owed = core_realloc(core->owed, cap * sizeof(*owed));
+        if (owed == NULL)
+            return;
+        core->owed = owed;
+        core->owed_cap = cap;
+    }
+    core->owed[core->owed_n++] =
+        (struct owed_answer){.peer = action->to, .no = result.no, .slot = result.slot};
+    arm_unsent(core);
+}
+
+static void send_owed(struct rpc_core *core)
+{
+    /* Those refused once more are noted when the actions are done, behind this step. */
+    size_t n = core->owed_n;
+    core->owed_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct owed_answer *owed = &core->owed[i];
+        struct rpc_peer *peer = mapid_find(&core->peers_by_id, &owed->peer);
+        struct serve_slot *slot =
+            peer != NULL && peer->session != NULL ? slot_get(peer->session, owed->slot) : NULL;
+        if (slot == NULL || slot->no != owed->no || slot->serve != NULL)
+            continue; /* the caller has gone on */
+        if (slot->refused != 0)
+            answer_refused(core, peer, owed->no, owed->slot, slot->refused, refused_text);
+        else
+            answer_unknown(core, peer, owed->no, owed->slot);
+    }
+}
+
+void sessions_send_unsent(struct rpc_core *core)
+{
+    struct list taken;
+    list_init(&taken);
+    list_splice(&taken, &core->unsent);
+    if (list_empty(&taken) && core->owed_n == 0)
+        core->unsent_tries = 0;
+    send_owed(core);
+    struct list *node;
+    while ((node = list_first(&taken)) != NULL) {
+        struct rpc_serve *serve = container_of(node, struct rpc_serve, unsent);
+        list_remove(node);
+        send_result(core, serve);
+    }
+    /* Once more without any: then the back-off starts anew. */
+    if (core->unsent_tries > 0 && !core->unsent_timer.set)
+        timer_set(core, &core->unsent_timer, core->now_ms + backoff_ms(core, core->unsent_tries));
 }
 
 static void answer_ack(struct rpc_core *core, const struct rpc_serve *serve)
@@ -452,8 +498,7 @@ static void on_duplicate(struct rpc_core *core,
     if ((head->flags & WIRE_CALL_CAST) != 0)
         return;
     if (slot->refused != 0)
-        answer_refused(core, peer, head->no, head->slot, slot->refused,
-                       "the call was refused before; nothing ran; call again");
+        answer_refused(core, peer, head->no, head->slot, slot->refused, refused_text);
     else if (serve == NULL)
         answer_unknown(core, peer, head->no, head->slot);
     else if (serve->state == SERVE_DONE)

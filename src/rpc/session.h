@@ -16,9 +16,9 @@ int session_on_cancel(struct rpc_core *core,
                       const uint8_t *body,
                       size_t len);
 
-/* The result of @serve is set: sends it and keeps it for duplicates. */
 /* What was sent in the last step is let go of, or kept if the channel refused it. */
 void sessions_settle_sent(struct rpc_core *core);
+/* The result of @serve is set: sends it and keeps it for duplicates. */
 void session_result(struct rpc_core *core, struct rpc_serve *serve);
 /* @serve was queued and will not run. */
 void session_refuse(struct rpc_core *core, struct rpc_serve *serve, int code, const char *text);
@@ -34,6 +34,8 @@ uint64_t sessions_age_deadline_ms(const struct rpc_core *core);
 void sessions_drop_oversize(struct rpc_core *core);
 /* The channel refused the SEND of a result. */
 void session_note_send_failed(struct rpc_core *core, struct rpc_serve *serve);
+/* Likewise of an answer that has none: a refusal, or UNKNOWN. */
+void session_note_answer_failed(struct rpc_core *core, const struct rpc_action *action);
 void sessions_send_unsent(struct rpc_core *core);
 
 #endif

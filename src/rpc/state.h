@@ -249,6 +249,13 @@ struct serve_slot {
     bool ran;        /* it is being run again: a refusal is no proof that nothing ran */
 };
 
+/* The channel did not take the answer to this call; what it was, its slot knows. */
+struct owed_answer {
+    struct kith_node_id peer;
+    uint64_t no;
+    uint16_t slot;
+};
+
 struct session {
     struct list lru; /* core->sessions, newest first */
     struct rpc_peer *peer;
@@ -353,6 +360,9 @@ struct rpc_core {
     uint32_t running_n;
     uint32_t pooled_n;
     struct list unsent;
+    struct owed_answer *owed; /* answers without a result of their own that were refused */
+    size_t owed_n;
+    size_t owed_cap;
     uint32_t unsent_tries;
     struct timer unsent_timer;
 

@@ -773,6 +773,39 @@ static void result_that_the_channel_refuses_is_offered_again(void **state)
     }
 }
 
+static void refusal_that_the_channel_did_not_take_is_offered_again(void **state)
+{
+    (void)state;
+    struct desk *desk = two(false);
+    struct desk_node *a = &desk->nodes[0];
+    struct desk_node *b = &desk->nodes[1];
+    static uint64_t tokens[RPC_ANSWERS_OWED_MAX + 10];
+    size_t n = sizeof(tokens) / sizeof(tokens[0]);
+    desk_unexport(b, "work");
+    desk_drop_all(desk); /* a has not heard of it */
+    desk->check = false;
+    b->refuse_results = true;
+    for (size_t i = 0; i < n; i++) {
+        tokens[i] = desk_call(
+            a,
+            (struct rpc_call){.fn = "work", .to_node = true, .node = b->id, .timeout_ms = 20000});
+        assert_int_not_equal(tokens[i], 0);
+    }
+    desk_settle(desk);
+    assert_null(desk_result(a, tokens[0]));
+    b->refuse_results = false;
+    desk_pass(desk, 5000);
+    for (size_t i = 0; i < RPC_ANSWERS_OWED_MAX; i++)
+        desk_expect(a, tokens[i], KITH_OUTCOME_NOT_EXECUTED, KITH_E_NO_FUNCTION);
+    /* More than can be owed: the deadline ends them. */
+    for (size_t i = RPC_ANSWERS_OWED_MAX; i < n; i++)
+        assert_null(desk_result(a, tokens[i]));
+    desk_pass(desk, 20000);
+    for (size_t i = RPC_ANSWERS_OWED_MAX; i < n; i++)
+        desk_expect(a, tokens[i], KITH_OUTCOME_UNKNOWN, KITH_E_TIMEOUT);
+    desk_free(desk);
+}
+
 static void stopping_ends_every_call(void **state)
 {
     (void)state;
@@ -888,6 +921,7 @@ int main(void)
         cmocka_unit_test(partial_results_come_to_who_asked_for_them),
         cmocka_unit_test(call_that_the_channel_refuses_is_not_executed),
         cmocka_unit_test(result_that_the_channel_refuses_is_offered_again),
+        cmocka_unit_test(refusal_that_the_channel_did_not_take_is_offered_again),
         cmocka_unit_test(stopping_ends_every_call),
         cmocka_unit_test(stopping_server_answers_what_waits),
         cmocka_unit_test(stats_count_what_happened),
