@@ -169,6 +169,7 @@ void call_detach(struct rpc_core *core, struct call *call)
     switch (call->state) {
     case CALL_WAIT_LINK:
     case CALL_SENT:
+        assert(peer != NULL);
         slot_give(peer, call);
         peer->in_flight--;
         list_remove(&call->link);
@@ -555,7 +556,10 @@ int calls_on_call(struct rpc_core *core, const struct rpc_call *spec)
 
 static void send_cancel(struct rpc_core *core, const struct call *call)
 {
-    if (call->state != CALL_SENT || call->cast || !peer_can_send(core, call->peer))
+    if (call->state != CALL_SENT || call->cast)
+        return;
+    assert(call->peer != NULL);
+    if (!peer_can_send(core, call->peer))
         return;
     uint8_t *head = arena_alloc(&core->arena, WIRE_CANCEL_BYTES);
     if (head == NULL)
@@ -634,9 +638,11 @@ static const char *body_text(struct rpc_core *core, const uint8_t *data, size_t 
     char *text = arena_alloc(&core->arena, len + 1);
     if (text == NULL)
         return kith_strerror(KITH_E_MEMORY);
-    for (size_t i = 0; i < len; i++)
-        text[i] = data[i] != '\0' ? (char)data[i] : ' ';
+    if (len > 0)
+        memcpy(text, data, len);
     text[len] = '\0';
+    for (size_t i = strlen(text); i < len; i += strlen(text + i))
+        text[i] = ' ';
     return text;
 }
 

@@ -64,6 +64,7 @@ static struct session *session_get(struct rpc_core *core, struct rpc_peer *peer)
 /* The slot that @serve came in. */
 static struct serve_slot *slot_of(const struct rpc_serve *serve)
 {
+    assert(serve->session != NULL);
     struct serve_slot *chunk = serve->session->chunks[serve->slot / SLOT_CHUNK];
     assert(chunk != NULL);
     return &chunk[serve->slot % SLOT_CHUNK];

@@ -1,10 +1,10 @@
 /*
- * Frames of peers, in any order and of any content, into a live core with functions, calls under way
- * and a session: no crash, every invariant holds after each step, and nothing decodes by accident into
- * more than its limit.
+ * Frames of peers, in any order and of any content, into a live core with functions, calls under
+ * way and a session: no crash, every invariant holds after each step, and nothing decodes by
+ * accident into more than its limit.
  *
- * The input is a list of records: u8 what, u16 length, bytes. The low five bits of `what` choose, the
- * rest says from whom.
+ * The input is a list of records: u8 what, u16 length, bytes. The low five bits of `what` choose,
+ * the rest says from whom.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -76,7 +76,8 @@ static void offer(struct bench *bench, const char *name, uint32_t flags, const c
     step(bench, &event);
 }
 
-static void peer_event(struct bench *bench, enum rpc_event_type type, uint8_t which, uint64_t boot_no)
+static void
+peer_event(struct bench *bench, enum rpc_event_type type, uint8_t which, uint64_t boot_no)
 {
     struct rpc_event event = {.type = type};
     event.u.peer.id = id_of(which);
@@ -137,9 +138,9 @@ static void frame(struct bench *bench, uint8_t type, uint8_t from, const uint8_t
 
 static void act(struct bench *bench, uint8_t what, const uint8_t *bytes, size_t len)
 {
-    static const uint8_t types[] = {FRAME_CALL,     FRAME_RESULT,        FRAME_CALL_ACK, FRAME_CANCEL,
-                                    FRAME_PARTIAL,  FRAME_REGISTRY,      FRAME_REGISTRY_PULL,
-                                    FRAME_WATCH,    FRAME_COMPLETIONS};
+    static const uint8_t types[] = {FRAME_CALL,          FRAME_RESULT,  FRAME_CALL_ACK,
+                                    FRAME_CANCEL,        FRAME_PARTIAL, FRAME_REGISTRY,
+                                    FRAME_REGISTRY_PULL, FRAME_WATCH,   FRAME_COMPLETIONS};
     uint8_t choice = what & 31;
     uint8_t from = what >> 5;
     if (choice < sizeof(types)) {
@@ -182,7 +183,8 @@ static void act(struct bench *bench, uint8_t what, const uint8_t *bytes, size_t 
         offer(bench, from == 0 ? "idem" : "work", from == 0 ? KITH_FN_IDEMPOTENT : 0, NULL);
         break;
     case 20: {
-        struct rpc_event event = {.type = from == 0 ? RPC_WATCH_OFF : RPC_WATCH_ON, .u.name = "there"};
+        struct rpc_event event = {.type = from == 0 ? RPC_WATCH_OFF : RPC_WATCH_ON,
+                                  .u.name = "there"};
         step(bench, &event);
         break;
     }

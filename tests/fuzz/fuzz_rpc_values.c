@@ -1,6 +1,7 @@
 /*
- * Signatures, and bytes that claim to be typed values: refused, or within the bytes and the same when
- * packed again. First byte chooses; a signature to parse, or values for one of a few signatures.
+ * Signatures, and bytes that claim to be typed values: refused, or within the bytes and the same
+ * when packed again. First byte chooses; a signature to parse, or values for one of a few
+ * signatures.
  */
 #include <assert.h>
 #include <stdlib.h>
