@@ -252,17 +252,24 @@ static __attribute__((noinline)) void slots_block(struct simd_slots *slots)
     SIMD_EACH_GROUP(SIMD_STORE)
 }
 
-/* The slots that are out at the state ahead. */
+/* The slots that are out at the state ahead; most of the time none, which is found out at once. */
 static inline uint64_t slots_escaped(const struct simd_slots *slots)
 {
+    mask in[SIMD_GROUPS];
     uint64_t escaped = 0;
 
     for (int g = 0; g < SIMD_GROUPS; g++) {
         vec zr = slots->ahead_zr[g];
         vec zi = slots->ahead_zi[g];
-        escaped |= (uint64_t)(~mask_bits(vec_bounded(zr * zr + zi * zi)) & SIMD_ALL)
-                   << (g * SIMD_LANES);
+        in[g] = vec_bounded(zr * zr + zi * zi);
     }
+    mask all = in[0];
+    for (int g = 1; g < SIMD_GROUPS; g++)
+        all = mask_and(all, in[g]);
+    if (mask_bits(all) == SIMD_ALL)
+        return 0;
+    for (int g = 0; g < SIMD_GROUPS; g++)
+        escaped |= (uint64_t)(~mask_bits(in[g]) & SIMD_ALL) << (g * SIMD_LANES);
     return escaped;
 }
 

@@ -140,12 +140,14 @@ int picture_init(struct picture *picture, const struct mandel_view *view, uint32
     if (tiles_n > MANDEL_TILES_MAX)
         return KITH_E_LIMIT;
     picture->tiles_n = (uint32_t)tiles_n;
-    picture->shades = calloc((size_t)view->width * view->height, sizeof(*picture->shades));
+    picture->shades = malloc((size_t)view->width * view->height * sizeof(*picture->shades));
     picture->owner = malloc(picture->tiles_n * sizeof(*picture->owner));
     picture->order = malloc(picture->tiles_n * sizeof(*picture->order));
     picture->cost = malloc(picture->tiles_n * sizeof(*picture->cost));
     if (!picture->shades || !picture->owner || !picture->order || !picture->cost)
         return KITH_E_MEMORY;
+    /* touched now: what the system has to do for it does not belong to the drawing */
+    memset(picture->shades, 0, (size_t)view->width * view->height * sizeof(*picture->shades));
     memset(picture->owner, 0xff, picture->tiles_n * sizeof(*picture->owner));
     int r = estimate(picture);
     return r ? r : rank(picture);
