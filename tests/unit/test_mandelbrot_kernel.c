@@ -288,9 +288,9 @@ static void shades_rise_with_the_escape_time(void **state)
     counts[0] = 1000000000;
     norms[0] = 4.0;
     counts[1] = 1;
-    norms[1] = INFINITY;
+    norms[1] = (double)INFINITY;
     counts[2] = 1;
-    norms[2] = NAN;
+    norms[2] = (double)NAN;
     mandel_kernel_best()->shade(counts, norms, 3, shades);
     assert_true(shades[0] > 60000);
     assert_true(shades[1] >= 1);

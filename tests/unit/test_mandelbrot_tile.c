@@ -135,13 +135,13 @@ static void an_argument_out_of_bounds_is_refused_with_the_reason(void **state)
     char why[MANDEL_WHY_BYTES];
 
     (void)state;
-    refused((w = v, w.re = NAN, w), r, "center");
-    refused((w = v, w.im = INFINITY, w), r, "center");
+    refused((w = v, w.re = (double)NAN, w), r, "center");
+    refused((w = v, w.im = (double)INFINITY, w), r, "center");
     refused((w = v, w.re = 1000.5, w), r, "center");
     refused((w = v, w.span = 0, w), r, "span");
     refused((w = v, w.span = -1, w), r, "span");
     refused((w = v, w.span = 1000.5, w), r, "span");
-    refused((w = v, w.span = NAN, w), r, "span");
+    refused((w = v, w.span = (double)NAN, w), r, "span");
     refused((w = v, w.width = 0, w), r, "width");
     refused((w = v, w.width = 65536, w), r, "width");
     refused((w = v, w.height = UINT32_MAX, w), r, "height");
