@@ -173,6 +173,9 @@ void node_modules_stop(struct kith_node *node)
         if (node->modules[i].module->stop != NULL)
             node->modules[i].module->stop(node);
     }
+    for (size_t i = 0; i < node->modules_n; i++)
+        core_free(node->modules[i].path);
+    node->modules_n = 0;
 }
 
 size_t node_modules(struct kith_node *node, const struct kith_module **out, size_t max)
