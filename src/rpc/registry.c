@@ -15,7 +15,8 @@
 #include "rpc/watch.h"
 
 /* Changes within so many milliseconds go out together; the first one at once. */
-#define PUSH_EVERY_MS 10
+#define PUSH_EVERY_MS     10
+#define COUNTERS_EVERY_MS (30 * 1000)
 /* A pull without an answer is repeated after this, doubled each time, at most PULL_MAX_MS. */
 #define PULL_MIN_MS 1000
 #define PULL_MAX_MS 30000
@@ -264,6 +265,18 @@ void registry_push(struct rpc_core *core)
         return; /* they hear of the version and pull */
     /* Whoever misses this one notices by the base version, or hears of the version. */
     (void)registry_encode(core, base, push_to_all, NULL);
+}
+
+void registry_note_run(struct rpc_core *core)
+{
+    if (!core->counters_timer.set && !core->counters_timer.due && core->peers_up_n > 0)
+        timer_set(core, &core->counters_timer, core->now_ms + COUNTERS_EVERY_MS);
+}
+
+void registry_tell_counters(struct rpc_core *core)
+{
+    if (core->peers_up_n > 0 && core->peers_up_n <= core->config.registry_push_max)
+        (void)registry_encode_counters(core, push_to_all, NULL); /* the next ones make up for it */
 }
 
 static void push_to_one(struct rpc_core *core, const uint8_t *data, size_t len, void *arg)
@@ -528,6 +541,21 @@ apply_change(struct rpc_core *core, struct rpc_peer *peer, struct registry_updat
     return r;
 }
 
+/* A change from a version to itself: nothing but how often the functions have run. */
+static void
+apply_counters(struct rpc_core *core, struct rpc_peer *peer, const struct registry_update *update)
+{
+    for (size_t i = 0; i < update->entries_n; i++) {
+        const struct entry *told = update->entries[i];
+        struct fn *fn = fn_find(core, rpc_name_hash(told->name));
+        struct entry *entry = fn != NULL ? fn_entry_of(fn, peer) : NULL;
+        if (entry == NULL)
+            continue;
+        entry->calls_n = told->calls_n;
+        entry->errors_n = told->errors_n;
+    }
+}
+
 int registry_on_update(struct rpc_core *core,
                        struct rpc_peer *peer,
                        const uint8_t *body,
@@ -537,11 +565,15 @@ int registry_on_update(struct rpc_core *core,
     int r = registry_update_decode(body, len, &update);
     if (r != 0)
         return r;
-    bool old = update.boot_no != peer->boot_no || update.version < peer->registry.version ||
-               (update.version == peer->registry.version && update.base_version != 0);
-    if (!old && peer->up)
-        r = update.base_version == 0 ? apply_snapshot(core, peer, &update)
-                                     : apply_change(core, peer, &update);
+    bool old = update.boot_no != peer->boot_no || update.version < peer->registry.version;
+    if (old || !peer->up)
+        r = 0;
+    else if (update.base_version == 0)
+        r = apply_snapshot(core, peer, &update);
+    else if (update.version == update.base_version)
+        apply_counters(core, peer, &update);
+    else if (update.version > peer->registry.version)
+        r = apply_change(core, peer, &update);
     registry_update_deinit(&update);
     return r;
 }

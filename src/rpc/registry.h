@@ -41,6 +41,9 @@ void fns_deinit(struct rpc_core *core);
 /* A function was added, or the name @removed withdrawn: a new version, told to all soon. */
 void registry_changed(struct rpc_core *core, struct rpc_export *added, const char *removed);
 void registry_push(struct rpc_core *core);
+/* Functions have run: the others hear how often, every 30 s at most and while nodes are few. */
+void registry_note_run(struct rpc_core *core);
+void registry_tell_counters(struct rpc_core *core);
 /* @peer is new here: asks for its list while nodes are few. */
 void registry_greet(struct rpc_core *core, struct rpc_peer *peer);
 
@@ -85,6 +88,12 @@ int registry_encode(struct rpc_core *core,
                     uint64_t base_version,
                     void (*each)(struct rpc_core *core, const uint8_t *data, size_t len, void *arg),
                     void *arg);
+
+/* Encodes the counters of the functions that ran since they were told: see apply_counters(). */
+int registry_encode_counters(
+    struct rpc_core *core,
+    void (*each)(struct rpc_core *core, const uint8_t *data, size_t len, void *arg),
+    void *arg);
 
 /* ---- signatures by hash, for texts ---- */
 

@@ -156,7 +156,8 @@ struct encoder {
     char *removed[REMOVED_NAMES_MAX];
 };
 
-static int gather(struct encoder *encoder, uint64_t base_version)
+/* Room for an entry of each function, and one more so that there is some. */
+static int make_room(struct encoder *encoder)
 {
     struct rpc_core *core = encoder->core;
     size_t max = core->exports_n + 1;
@@ -164,14 +165,36 @@ static int gather(struct encoder *encoder, uint64_t base_version)
     encoder->pointers = arena_alloc(&core->arena, max * sizeof(*encoder->pointers));
     if (encoder->entries == NULL || encoder->pointers == NULL)
         return KITH_E_MEMORY;
+    for (size_t i = 0; i < max; i++)
+        encoder->pointers[i] = &encoder->entries[i];
+    return 0;
+}
+
+static int gather(struct encoder *encoder, uint64_t base_version)
+{
+    struct rpc_core *core = encoder->core;
+    int r = make_room(encoder);
+    if (r != 0)
+        return r;
     list_for_each (node, &core->export_list) {
         const struct rpc_export *fn = container_of(node, struct rpc_export, link);
         if (fn->changed_version <= base_version)
             continue;
-        fill_entry(&encoder->entries[encoder->n], fn);
-        encoder->pointers[encoder->n] = &encoder->entries[encoder->n];
-        encoder->n++;
+        fill_entry(encoder->pointers[encoder->n++], fn);
     }
+    return 0;
+}
+
+/* Hands the update as it stands to @each. */
+static int give(struct encoder *encoder,
+                void (*each)(struct rpc_core *core, const uint8_t *data, size_t len, void *arg),
+                void *arg)
+{
+    size_t len = kith__rpc__registry_update__get_packed_size(&encoder->update);
+    uint8_t *data = arena_alloc(&encoder->core->arena, len + 1);
+    if (data == NULL)
+        return KITH_E_MEMORY;
+    each(encoder->core, data, kith__rpc__registry_update__pack(&encoder->update, data), arg);
     return 0;
 }
 
@@ -210,6 +233,39 @@ static void add_removed(struct encoder *encoder, uint64_t base_version)
     }
 }
 
+int registry_encode_counters(
+    struct rpc_core *core,
+    void (*each)(struct rpc_core *core, const uint8_t *data, size_t len, void *arg),
+    void *arg)
+{
+    struct encoder encoder = {.core = core};
+    int r = make_room(&encoder);
+    if (r != 0)
+        return r;
+    list_for_each (node, &core->export_list) {
+        struct rpc_export *fn = container_of(node, struct rpc_export, link);
+        if (fn->entry.calls_n == fn->calls_told_n)
+            continue;
+        fn->calls_told_n = fn->entry.calls_n;
+        Kith__Rpc__RegistryEntry *entry = encoder.pointers[encoder.n++];
+        kith__rpc__registry_entry__init(entry);
+        entry->name = (char *)(uintptr_t)fn->entry.name; /* not written */
+        entry->calls_n = fn->entry.calls_n;
+        entry->errors_n = fn->entry.errors_n;
+    }
+    kith__rpc__registry_update__init(&encoder.update);
+    encoder.update.boot_no = core->config.boot_no;
+    encoder.update.base_version = core->version;
+    encoder.update.version = core->version;
+    encoder.update.parts = 1;
+    for (size_t from = 0; from < encoder.n && r == 0; from += encoder.update.n_entries) {
+        encoder.update.entries = encoder.pointers + from;
+        encoder.update.n_entries = fill_of(&encoder, from);
+        r = give(&encoder, each, arg);
+    }
+    return r;
+}
+
 int registry_encode(struct rpc_core *core,
                     uint64_t base_version,
                     void (*each)(struct rpc_core *core, const uint8_t *data, size_t len, void *arg),
@@ -244,11 +300,9 @@ int registry_encode(struct rpc_core *core,
         encoder.update.entries = encoder.pointers + from;
         encoder.update.n_entries = fill_of(&encoder, from);
         from += encoder.update.n_entries;
-        uint8_t *data = arena_alloc(
-            &core->arena, kith__rpc__registry_update__get_packed_size(&encoder.update) + 1);
-        if (data == NULL)
-            return KITH_E_MEMORY;
-        each(core, data, kith__rpc__registry_update__pack(&encoder.update, data), arg);
+        r = give(&encoder, each, arg);
+        if (r != 0)
+            return r;
     }
     return 0;
 }

@@ -47,6 +47,7 @@ int rpc_new(struct rpc_core **core_out, const struct rpc_config *config)
     core->version = 1;
     core->pushed_version = 1;
     core->push_timer.kind = TIMER_PUSH;
+    core->counters_timer.kind = TIMER_COUNTERS;
     core->unsent_timer.kind = TIMER_UNSENT;
     core->watches_timer.kind = TIMER_WATCHES;
     core->reports_timer.kind = TIMER_REPORTS;
@@ -162,6 +163,9 @@ static void fire(struct rpc_core *core, struct timer *timer)
         break;
     case TIMER_PUSH:
         registry_push(core);
+        break;
+    case TIMER_COUNTERS:
+        registry_tell_counters(core);
         break;
     case TIMER_UNSENT:
         sessions_send_unsent(core);

@@ -8,6 +8,7 @@
 #include "rpc/actions.h"
 #include "rpc/calls.h"
 #include "rpc/export.h"
+#include "rpc/registry.h"
 #include "rpc/session.h"
 #include "rpc/watch.h"
 
@@ -396,6 +397,7 @@ static void count_run(struct rpc_core *core, struct rpc_serve *serve)
     if (fn->samples < SAMPLES_MIN)
         fn->samples++;
     fn->entry.calls_n++;
+    registry_note_run(core);
     core->stats.served++;
     if (serve->outcome != KITH_OUTCOME_OK) {
         fn->entry.errors_n++;

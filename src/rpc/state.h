@@ -29,14 +29,15 @@
 /* ---- timers ---- */
 
 enum timer_kind {
-    TIMER_CALL,    /* struct call: deadline or end of a back-off */
-    TIMER_SERVE,   /* struct rpc_serve: deadline */
-    TIMER_CONNECT, /* struct rpc_peer: ask for the link again */
-    TIMER_PULL,    /* struct rpc_peer: ask for its registry again */
-    TIMER_PUSH,    /* core: changes of our registry go out */
-    TIMER_UNSENT,  /* core: results that the channel refused */
-    TIMER_WATCHES, /* core: watches are said again, old ones end */
-    TIMER_REPORTS, /* core: queued completions go out */
+    TIMER_CALL,     /* struct call: deadline or end of a back-off */
+    TIMER_SERVE,    /* struct rpc_serve: deadline */
+    TIMER_CONNECT,  /* struct rpc_peer: ask for the link again */
+    TIMER_PULL,     /* struct rpc_peer: ask for its registry again */
+    TIMER_PUSH,     /* core: changes of our registry go out */
+    TIMER_UNSENT,   /* core: results that the channel refused */
+    TIMER_WATCHES,  /* core: watches are said again, old ones end */
+    TIMER_COUNTERS, /* core: how often our functions ran goes out */
+    TIMER_REPORTS,  /* core: queued completions go out */
 };
 
 struct timer {
@@ -287,6 +288,7 @@ struct rpc_export {
     uint32_t samples;
     uint64_t run_ns; /* moving average of a run */
     bool withdrawn;
+    uint64_t calls_told_n; /* of entry.calls_n, to the other nodes */
     struct watcher *watchers;
     size_t watchers_n;
 };
@@ -374,6 +376,7 @@ struct rpc_core {
     uint64_t pushed_version;
     uint64_t pushed_ms;
     struct timer push_timer;
+    struct timer counters_timer;
     struct removed_name removed[REMOVED_NAMES_MAX];
     size_t removed_n;
     uint64_t removed_floor; /* names removed at or below this version are not known any more */

@@ -247,6 +247,35 @@ static void functions_of_a_failed_node_are_gone_and_come_back_with_it(void **sta
     desk_free(desk);
 }
 
+static void counters_are_heard_of_in_time(void **state)
+{
+    (void)state;
+    struct desk *desk = desk_new_cluster(3, NULL);
+    struct desk_node *b = &desk->nodes[1];
+    struct rpc_function function;
+    desk_offer(b, "f", 0, 0);
+    desk_offer(b, "g", 0, 0);
+    desk_pass(desk, 50);
+    for (int i = 0; i < 5; i++) {
+        desk_call_name(b, "f", "");
+        desk_done(b, b->running[0], i < 2 ? KITH_OUTCOME_APP_ERROR : KITH_OUTCOME_OK, 1, "", 0);
+    }
+    size_t changes = desk->nodes[0].functions_changed_n;
+    desk_pass(desk, 31000);
+    size_t at = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_true(rpc_function_next(desk->nodes[0].core, &at, &function));
+        assert_int_equal(function.calls_n, function.name[0] == 'f' ? 5 : 0);
+        assert_int_equal(function.errors_n, function.name[0] == 'f' ? 2 : 0);
+    }
+    assert_int_equal(desk->nodes[0].functions_changed_n, changes);
+    /* Nothing runs: nothing is sent. */
+    size_t sends = b->sends_n;
+    desk_pass(desk, 300000);
+    assert_int_equal(b->sends_n, sends);
+    desk_free(desk);
+}
+
 static void functions_are_listed_in_a_stable_order(void **state)
 {
     (void)state;
@@ -560,6 +589,7 @@ int main(void)
         cmocka_unit_test(newer_version_heard_of_is_pulled),
         cmocka_unit_test(unanswered_pull_is_repeated_ever_more_slowly),
         cmocka_unit_test(functions_of_a_failed_node_are_gone_and_come_back_with_it),
+        cmocka_unit_test(counters_are_heard_of_in_time),
         cmocka_unit_test(functions_are_listed_in_a_stable_order),
         cmocka_unit_test(update_beyond_a_limit_is_refused_whole),
         cmocka_unit_test(entries_of_all_nodes_together_are_bounded),
