@@ -86,6 +86,15 @@ static void on_member_action(struct hm *hm, const struct member_action *action)
     snprintf(todo->name, sizeof(todo->name), "%s", member->shown_name);
 }
 
+static void note_down(struct hr *hr, const struct hr_todo *todo)
+{
+    if (hr->downs_n == hr->downs_cap) {
+        hr->downs_cap = hr->downs_cap > 0 ? 2 * hr->downs_cap : 8;
+        hr->downs = sim_realloc(hr->downs, hr->downs_cap, sizeof(*hr->downs));
+    }
+    hr->downs[hr->downs_n++] = (struct hr_down){.id = todo->id, .boot_no = todo->boot_no};
+}
+
 static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
 {
     struct rpc_event event = {.type = todo->event};
@@ -105,8 +114,7 @@ static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
     hr_rpc_do(hr, &event, &out);
     hr->functions_changed = true;
     if (todo->event == RPC_PEER_DOWN) {
-        if (hr->hw->observer.peer_down != NULL)
-            hr->hw->observer.peer_down(hr, &todo->id, todo->boot_no);
+        note_down(hr, todo);
         return;
     }
     if (sim_link_is_up(hr->hm.node, &todo->id,
@@ -400,6 +408,11 @@ void hr_pump(struct hr *hr)
             break;
         }
     }
+    for (size_t i = 0; i < hr->downs_n; i++) {
+        if (hr->hw->observer.peer_down != NULL)
+            hr->hw->observer.peer_down(hr, &hr->downs[i].id, hr->downs[i].boot_no);
+    }
+    hr->downs_n = 0;
     ms[0] = member_deadline_ms(hr->hm.core);
     ms[1] = rpc_deadline_ms(hr->rpc);
     ms[2] = maps_deadline_ms(hr);
@@ -525,6 +538,7 @@ static void host_crash(void *state)
     rpc_free(hr->rpc);
     hm_deinit(&hr->hm);
     free(hr->todo);
+    free(hr->downs);
     free(hr->scratch);
     free(hr);
 }

@@ -46,7 +46,7 @@ struct hr_observer {
     void (*run)(struct hr *hr, const struct hr_arg *arg);
     /* A call made by hr_call() has ended. */
     void (*complete)(struct hr *hr, uint64_t token, const struct kith_result *result);
-    /* In the step in which a node of that boot was declared failed or left. */
+    /* A node of that boot was declared failed or left; all that follows from it is done. */
     void (*peer_down)(struct hr *hr, const struct kith_node_id *id, uint64_t boot_no);
     /* An item of a map; @result is NULL for none (a map that was cancelled emits what it has). */
     void (*emit)(struct hr_map *map, uint64_t index, const struct kith_result *result);
@@ -85,6 +85,11 @@ struct hr_todo {
     bool left;
 };
 
+struct hr_down {
+    struct kith_node_id id;
+    uint64_t boot_no;
+};
+
 struct hr {
     struct hm hm; /* first */
     struct hr_world *hw;
@@ -94,6 +99,8 @@ struct hr {
     struct list maps;
     struct hr_todo *todo; /* a queue: from todo_at to todo_n */
     size_t todo_n, todo_cap, todo_at;
+    struct hr_down *downs; /* whom the observer is to hear of */
+    size_t downs_n, downs_cap;
     bool functions_changed;
     uint32_t offered; /* bit set of functions */
     uint8_t *scratch; /* arguments and replies */

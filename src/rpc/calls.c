@@ -621,6 +621,20 @@ void calls_on_timer(struct rpc_core *core, struct call *call)
     call_start(core, call);
 }
 
+void calls_hurry(struct rpc_core *core, const struct kith_node_id *id)
+{
+    for (size_t i = 0; i < core->tokens_cap; i++) {
+        for (struct call *call = core->tokens[i], *next; call != NULL; call = next) {
+            next = call->token_next;
+            if (call->state != CALL_BACKOFF || !call->to_node ||
+                !kith_node_id_equal(&call->node, id))
+                continue;
+            timer_cancel(core, &call->timer);
+            calls_on_timer(core, call);
+        }
+    }
+}
+
 void calls_on_stop(struct rpc_core *core)
 {
     for (size_t i = 0; i < core->tokens_cap; i++) {

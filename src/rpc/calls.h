@@ -37,6 +37,8 @@ void calls_on_send_failed(struct rpc_core *core);
 /* Every call of @peer ends: NOT_EXECUTED if it never left, else UNKNOWN. @why: "it has failed". */
 void calls_end_peer(struct rpc_core *core, struct rpc_peer *peer, int code, const char *why);
 /* Those that never left end as NOT_EXECUTED. */
+/* Calls to this node that wait for their next try need not wait: it is gone. */
+void calls_hurry(struct rpc_core *core, const struct kith_node_id *id);
 void calls_end_unsent(struct rpc_core *core, struct rpc_peer *peer, int code, const char *why);
 /* What was sent has to be sent again. @was_open: there was a link, so it may have arrived. */
 void calls_link_lost(struct rpc_peer *peer, bool was_open);

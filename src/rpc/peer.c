@@ -196,6 +196,7 @@ void peer_on_down(struct rpc_core *core, const struct rpc_event *event)
     if (!MUTANT(RPC_NO_END_AT_FAILURE))
         calls_end_peer(core, peer, KITH_E_NO_NODE,
                        event->u.peer.left ? "it has left" : "it has failed");
+    calls_hurry(core, &peer->id);
     if (peer->session != NULL)
         session_caller_gone(core, peer->session);
     watchers_forget(core, &peer->id);

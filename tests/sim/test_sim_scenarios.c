@@ -174,6 +174,22 @@ static void a_map_with_few_items_left_does_not_spin(void **state)
         holds((struct run){.scenario = "map-faults", .seed = seeds[i], .seeds_n = 1});
 }
 
+/* A copy of an idempotent call was refused, and the call was denied although its first copy ran. */
+static void a_refused_copy_does_not_deny_that_the_first_ran(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "rpc-faults", .seed = 13, .seeds_n = 1, .time_ms = 60000});
+}
+
+/* Refused by a full channel, the call to a named node waited out its back-off after that node
+ * failed. */
+static void a_call_that_waits_for_its_next_try_ends_with_its_node(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "swarm", .seed = 21, .seeds_n = 1, .time_ms = 60000});
+    holds((struct run){.scenario = "rpc-faults", .seed = 568, .seeds_n = 1, .time_ms = 60000});
+}
+
 /* ---- determinism ---- */
 
 static void the_same_seed_gives_the_same_run(void **state)
@@ -217,6 +233,8 @@ int main(void)
         cmocka_unit_test(the_swarm_finds_nothing),
         cmocka_unit_test(a_pull_that_finds_nothing_new_is_answered),
         cmocka_unit_test(a_map_with_few_items_left_does_not_spin),
+        cmocka_unit_test(a_refused_copy_does_not_deny_that_the_first_ran),
+        cmocka_unit_test(a_call_that_waits_for_its_next_try_ends_with_its_node),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
 
