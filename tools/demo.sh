@@ -9,15 +9,14 @@ mandelbrot=$build/kith-mandelbrot
 pictures=$build/demo
 size=${DEMO_SIZE:-4096x4096}
 iterations=${DEMO_ITERATIONS:-20000}
-view="--size $size --iterations $iterations --no-shortcuts ${DEMO_VIEW:---center -0.75,0 --span 3.5}"
-kill_at=0.30 # part of the work that is done when the node is killed
+kill_at=3000 # of 10,000 parts of the work, when the node is killed
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kdemo.XXXXXX")
-render=""
 finish() {
     code=$?
     trap - EXIT INT TERM
-    [ -z "$render" ] || kill "$render" 2>/dev/null || true
+    render=$(cat "$dir/render" 2>/dev/null || echo 0)
+    [ "$render" = 0 ] || kill "$render" 2>/dev/null || true
     "$kith" dev stop --dir "$dir/d" >/dev/null 2>&1 || true
     rm -rf "$dir"
     exit $code
@@ -39,34 +38,45 @@ echo "== three nodes on this machine"
 "$kith" dev 3 --dir "$dir/d" --quiet
 nodes
 
-echo
-echo "== a picture of $size points, $iterations iterations, drawn by all three; dev-2 is killed on the way"
-mkfifo "$dir/progress"
-# shellcheck disable=SC2086 # the view is several words
-"$mandelbrot" render --out "$pictures/cluster.png" $view \
-    --agent "$dir/d/1" --progress "$dir/progress" --json >"$dir/cluster.json" &
-render=$!
+# Draws with the cluster and kills dev-2 on the way. Fails if the picture was done too soon for that.
+draw_and_kill() {
+    echo
+    echo "== a picture of $size points, $iterations iterations, drawn by all three; dev-2 is killed on the way"
+    rm -f "$dir/killed"
+    # shellcheck disable=SC2086 # the view is several words
+    {
+        "$mandelbrot" render --out "$pictures/cluster.png" $view \
+            --agent "$dir/d/1" --progress /dev/fd/3 --json >"$dir/cluster.json" &
+        echo $! >"$dir/render"
+        wait $! && echo 0 >"$dir/render"
+    } 3>&1 >&2 | kill_on_the_way
+    [ "$(cat "$dir/render")" = 0 ] || fail "the picture was not drawn"
+    [ -f "$dir/killed" ] && grep -q '"name":"dev-2"[^}]*"failed":true' "$dir/cluster.json"
+}
 
-# The program says how far it is; the node is killed once enough is drawn.
-killed=""
-while read -r line; do
-    part=${line#*\"part\":}
-    part=${part%%[,\}]*}
-    [ -z "$killed" ] || continue
-    case $part in
-    1.*) ;;
-    *)
-        if [ "${part#0.}" -ge "${kill_at#0.}00" ] 2>/dev/null; then
+# The program says how far it is, a line of JSON at a time.
+kill_on_the_way() {
+    while read -r line; do
+        part=${line#*\"part\":0.}
+        part=${part%%[,\}]*}
+        if [ ! -f "$dir/killed" ] && [ "$part" -ge "$kill_at" ] 2>/dev/null; then
             "$kith" dev kill 2 --dir "$dir/d" --quiet
-            killed=$part
-            echo "dev-2 killed (kill -9) when $part of the work was done"
+            touch "$dir/killed"
+            echo "dev-2 killed (kill -9) when ${part%??} % of the work was done"
         fi
-        ;;
-    esac
-done <"$dir/progress"
-wait "$render" || fail "the picture was not drawn"
-render=""
-[ -n "$killed" ] || fail "the picture was done before a node could be killed; make it larger: DEMO_SIZE"
+    done
+}
+
+tries=0
+while :; do
+    view="--size $size --iterations $iterations --no-shortcuts ${DEMO_VIEW:---center -0.75,0 --span 3.5}"
+    ! draw_and_kill || break
+    tries=$((tries + 1))
+    [ $tries -lt 5 ] || fail "no picture takes this machine long enough to kill a node meanwhile"
+    iterations=$((iterations * 5))
+    echo "the picture was done before a node could be lost: a longer one then"
+    "$kith" dev start 2 --dir "$dir/d" --quiet
+done
 
 echo
 /usr/bin/python3 - "$dir/cluster.json" <<'END'
@@ -78,7 +88,6 @@ for node in drawn["nodes"]:
     text = f"   killed, {node['lost']} of its tiles drawn by others" if node["failed"] else ""
     print(f"{node['name']:<8} {node['tiles']:>6} {node['seconds']:>8.2f} {node['share']:>7.1%}{text}")
 print(f"{drawn['tiles']} tiles in {drawn['elapsed_s']:.2f} s, {drawn['lost']} went back to the queue and were drawn again")
-assert [n["name"] for n in drawn["nodes"] if n["failed"]] == ["dev-2"], "dev-2 was not seen as lost"
 END
 
 echo
