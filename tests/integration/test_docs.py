@@ -5,10 +5,12 @@ tree's layout (all but build/ links to the source, build/ to the binaries under 
 their own. A ```c NAME block is saved as that file first. A ```text block shows what the block above it
 prints and is compared loosely:
 
- - every line shown must be printed, in this order (in any order after --all); more may be printed;
+ - every line shown must be printed, in this order (of --all and of the document's own
+   programs in any order); more may be printed;
  - blanks count as one, "..." stands for anything;
  - what a machine measures (times, addresses, ids, sizes, counts in tables) is not compared;
- - a block of one looking command (kith nodes, fn ls, events ...) is asked again until it shows that.
+ - a block of one looking command (kith nodes, fn ls, events ...) is asked again until it shows that,
+   also if it fails at first.
 """
 import os
 import pathlib
@@ -23,7 +25,7 @@ import pytest
 
 from kithtest import BUILD, CLEARED, ROOT, SLOW
 
-DOCUMENTS = ["README.md"]
+DOCUMENTS = ["README.md", "docs/tutorial.md"]
 BLOCK_SECONDS = 60
 LOOKING = re.compile(r"kith (nodes|status|events|fn ls|fn info|info|reach|ping|dev ls)\b[^\n;|&]*$")
 
@@ -168,10 +170,10 @@ def run_block(shell, block, where):
         shell.run(f"cat >'{block.name}' <<'end of the block'\n{block.text}end of the block")
         return
     looking = LOOKING.fullmatch(block.text.strip())
-    ordered = "--all" not in block.text
+    ordered = not re.search(r"--all|^\./", block.text, re.M)
     deadline = time.monotonic() + BLOCK_SECONDS * SLOW
     while True:
-        printed = shell.run(block.text)
+        printed = shell.run(f"{{ {block.text} }} || true" if looking else block.text)
         if block.expected is None:
             return
         missing = missing_line(block.expected, printed, ordered)
@@ -233,3 +235,21 @@ def test_a_failing_command_and_a_missing_line_are_found(shell):
     assert shell.run("cat x.c") == "int x;\n"
     with pytest.raises(AssertionError, match="a command failed"):
         shell.run("false\necho not reached")
+
+
+# ---- what is written down elsewhere ----
+
+def tables_of(path):
+    """Rows of the tables of a document, as lists of cells."""
+    for line in (ROOT / path).read_text().splitlines():
+        if line.startswith("|") and not re.match(r"^\|[-| ]+\|$", line):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+
+
+def test_links_lead_somewhere():
+    broken = []
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            if not (document.parent / target).exists():
+                broken.append(f"{document.relative_to(ROOT)}: {target}")
+    assert not broken, broken
