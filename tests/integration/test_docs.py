@@ -253,3 +253,119 @@ def test_links_lead_somewhere():
             if not (document.parent / target).exists():
                 broken.append(f"{document.relative_to(ROOT)}: {target}")
     assert not broken, broken
+
+
+def rows_named(path, pattern):
+    """Rows whose first cell is code: its name -> the cells behind it, without their backticks."""
+    rows = {}
+    for cells in tables_of(path):
+        name = re.fullmatch(rf"`({pattern})`", cells[0])
+        if name:
+            assert name[1] not in rows, f"{path}: {name[1]} stands there twice"
+            rows[name[1]] = [cell.strip("`") for cell in cells[1:]]
+    return rows
+
+
+def bytes_of(text):
+    found = re.fullmatch(r"([\d,]+)(?: ([KMG])iB)?", text)
+    assert found, f"no number: {text}"
+    return int(found[1].replace(",", "")) << {None: 0, "K": 10, "M": 20, "G": 30}[found[2]]
+
+
+def test_limits_are_those_of_the_header(tmp_path):
+    rows = rows_named("SECURITY.md", r"(?:NET|MEMBER|RPC|CONTROL|NODE)_\w+")
+    assert len(rows) >= 30
+    source = tmp_path / "limits.c"
+    source.write_text('#include <stdio.h>\n#include "core/limits.h"\nint main(void)\n{\n' + "".join(
+        f'    printf("{name} %llu\\n", (unsigned long long)({name}));\n' for name in rows) + "}\n")
+    subprocess.run(["cc", f"-I{ROOT}/src", f"-I{ROOT}/include", source, "-o", tmp_path / "limits"],
+                   check=True)
+    printed = subprocess.run([tmp_path / "limits"], check=True, capture_output=True, text=True)
+    wrong = [f"{name}: {value}, not {rows[name][0]}"
+             for name, value in map(str.split, printed.stdout.splitlines())
+             if int(value) != bytes_of(rows[name][0])]
+    assert not wrong, wrong
+
+
+def documented_keys():
+    return rows_named("docs/operations.md", r"(?:node|net|member|rpc|loop|log)\.\w+")
+
+
+def test_configuration_keys_are_those_of_the_table(kith, tmp_path):
+    keys = kith("config", "show", "--json", "--data-dir", tmp_path / "none",
+                env={"HOME": str(tmp_path)}).json["keys"]
+    rows = documented_keys()
+    assert set(rows) == {key["key"] for key in keys}
+    types = {"text": "text", "path": "path", "node name": "node name", "host:port": "host:port",
+             "number": "number", "size (64K, 8G)": "size", "time (500ms, 30s)": "time",
+             "yes or no": "yes or no"}
+    for key in keys:
+        kind, default, bounds, reload, meaning = rows[key["key"]]
+        choices = key["type"].split(" | ")
+        assert kind == ("choice" if len(choices) > 1 else types[key["type"]]), key
+        if key["default"] is not None:
+            assert default == key["default"], key
+        assert ("repeats" in bounds) == key["repeats"], key
+        if len(choices) > 1:
+            assert bounds.split(", ") == choices, key
+        assert meaning and reload in ("", "yes")
+
+
+MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def beside(bound, step):
+    """The value one step off a bound as it is written: 1M, 100ms, 65536."""
+    number, unit = re.fullmatch(r"(\d+)([a-zA-Z]*)", bound).groups()
+    if unit in MILLISECONDS:
+        return f"{int(number) * MILLISECONDS[unit] + step}ms"
+    return str((int(number) << {"": 0, "K": 10, "M": 20, "G": 30}[unit]) + step)
+
+
+def test_ranges_of_keys_are_those_that_hold(kith, tmp_path):
+    checked = 0
+    for key, (kind, default, bounds, reload, meaning) in documented_keys().items():
+        found = re.fullmatch(r"(\w+) to (\w+)", bounds)
+        assert found or kind not in ("size", "time", "number"), f"{key} has no range"
+        if not found:
+            continue
+        checked += 1
+        section, name = key.split(".")
+        for value, good in [(found[1], True), (found[2], True),
+                            (beside(found[1], -1), False), (beside(found[2], 1), False)]:
+            if value.startswith("-"):
+                continue
+            file = tmp_path / "kith.conf"
+            file.write_text(f"[{section}]\n{name} = {value}\n")
+            kith("config", "check", file, check=0 if good else 1)
+    assert checked >= 8
+
+
+def test_configuration_example_is_good(kith, tmp_path):
+    text = (ROOT / "docs/operations.md").read_text()
+    examples = [block for block in re.findall(r"^```ini\n(.*?)^```$", text, re.M | re.S)
+                if "[Unit]" not in block]
+    assert examples
+    for example in examples:
+        (tmp_path / "kith.conf").write_text(example)
+        kith("config", "check", tmp_path / "kith.conf")
+
+
+def test_exit_codes_agree_with_the_control_protocol():
+    documented = {int(row[0]) for row in tables_of("docs/operations.md")
+                  if re.fullmatch(r"\d", row[0])}
+    protocol = {int(row[0]) for row in tables_of("docs/protocols/control.md")
+                if re.fullmatch(r"\d", row[0])}
+    assert documented == set(range(10)) and protocol <= documented
+
+
+def test_glossary_is_sorted_and_has_each_word_once():
+    words_there = [row[0] for row in tables_of("docs/glossary.md") if row[0] != "word"]
+    assert len(words_there) >= 60
+    assert words_there == sorted(words_there, key=lambda word: word.casefold())
+    assert len(words_there) == len(set(words_there))
+
+
+def test_decisions_are_numbered_in_order():
+    numbers = re.findall(r"^(\d+)\. \*\*", (ROOT / "docs/decisions.md").read_text(), re.M)
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
