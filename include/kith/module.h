@@ -35,7 +35,13 @@ struct kith_module {
     void (*stop)(struct kith_node *node);
 };
 
+#ifdef __cplusplus /* where const alone would keep it inside its file */
+#define KITH_MODULE                                                                                \
+    extern "C" KITH_API const struct kith_module kith_module;                                      \
+    const struct kith_module kith_module
+#else
 #define KITH_MODULE KITH_API const struct kith_module kith_module
+#endif
 
 /*
  * Loads a module: a name (looked for in KITH_MODULE_PATH, beside the running binary, then in

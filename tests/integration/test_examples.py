@@ -205,3 +205,46 @@ def test_map_sum_adds_up_what_all_programs_do(example, cluster):
     # One of those that work is killed: the answer is the same.
     workers[0].kill()
     assert example.run("map_sum", str(n), timeout=60).text == total
+
+
+CXX_MODULE = """
+#include <kith.h>
+static int one(struct kith_ctx *ctx, const void *, size_t, void *)
+{
+    return kith_reply(ctx, "1", 1);
+}
+static int start(struct kith_node *node)
+{
+    struct kith_export fn = {};
+    fn.name = "cxx.one";
+    fn.fn = one;
+    return kith_export(node, &fn);
+}
+KITH_MODULE = {KITH_MODULE_ABI, "cxx", "1.0", "a module in C++", start, nullptr};
+"""
+
+
+def cxx_compiler():
+    found = shutil.which("c++") or shutil.which("clang++")
+    if not found:
+        pytest.skip("no C++ compiler")
+    return found
+
+
+def test_installed_headers_are_c11_and_stand_alone(installed, tmp_path):
+    flags = pkg_config(installed, "--cflags")
+    for header in ["kith.h", *(f"kith/{name}.h" for name in ("api", "error", "module", "node", "rpc"))]:
+        (tmp_path / "x.c").write_text(f"#include <{header}>\n")
+        run("cc", "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *flags,
+            "x.c", cwd=tmp_path)
+
+
+def test_module_in_cxx_is_loaded(installed, cluster, short_dir):
+    compiler = cxx_compiler()
+    (short_dir / "one.cc").write_text(CXX_MODULE)
+    run(compiler, "-std=c++11", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror",
+        "-shared", "-fPIC", *pkg_config(installed, "--cflags"), "one.cc", "-o", "one.so",
+        cwd=short_dir)
+    (node,) = cluster.start(1)
+    node.kith("load", short_dir / "one.so")
+    assert node.kith("call", "cxx.one").text == "1"
