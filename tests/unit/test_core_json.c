@@ -137,9 +137,9 @@ static void doubles_are_short_and_read_back(void **state)
     assert_number(-2.5, "-2.5");
     assert_number(1e300, "1e+300");
     assert_number(1.0 / 3, "0.3333333333333333");
-    assert_number(NAN, "null");
-    assert_number(INFINITY, "null");
-    assert_number(-INFINITY, "null");
+    assert_number((double)NAN, "null");
+    assert_number((double)INFINITY, "null");
+    assert_number(-(double)INFINITY, "null");
     struct rng rng = test_rng();
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t bits = rng_u64(&rng);
