@@ -227,11 +227,10 @@ static size_t wanted(const struct handshake *hs)
 
 static void take_bytes(struct handshake *hs, const uint8_t *data, size_t len)
 {
-    uint8_t *to = hs->input + hs->input_len;
-
     if (hs->state == HANDSHAKE_MESSAGE3 && hs->input_len >= MESSAGE3_HEAD_BYTES)
-        to = hs->long_input + hs->input_len - MESSAGE3_HEAD_BYTES;
-    memcpy(to, data, len);
+        memcpy(hs->long_input + hs->input_len - MESSAGE3_HEAD_BYTES, data, len);
+    else
+        memcpy(hs->input + hs->input_len, data, len);
     hs->input_len += len;
 }
 

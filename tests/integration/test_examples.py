@@ -13,6 +13,9 @@ import pytest
 import kithtest
 from kithtest import ROOT, run, wait_for
 
+# A reader's compiler knows of no sanitizer.
+pytestmark = pytest.mark.plain
+
 LINES_MAX = 60
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.c"))
 # A crash is noticed within the bounds of docs/protocols/member.md.
