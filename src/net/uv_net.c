@@ -126,6 +126,10 @@ void uvn_flush_all(struct uv_net *net)
         struct uvn_stream *stream = container_of(at, struct uvn_stream, dirty_link);
         list_remove(at);
         stream->dirty = false;
+        if (stream->chan != NULL) {
+            stream->chan->ahead = 0;
+            stream->chan->ahead_max = UVN_AHEAD_BYTES;
+        }
         uvn_stream_flush(stream);
     }
     bool more = !list_empty(&net->again);

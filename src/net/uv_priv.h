@@ -42,6 +42,8 @@
 #define UVN_RX_BYTES (256 * 1024)
 /* A stream that always finds room in its socket lets the others go after so many bytes a turn. */
 #define UVN_TURN_BYTES_MAX (512 * 1024)
+/* Frames of a turn that leave before it ends: see leave_ahead(). */
+#define UVN_AHEAD_BYTES 4096
 /* Streams that uv_net_poll() tries. */
 #define UVN_HOT_MAX 4
 /* Between the starts of two attempts of one dial (happy eyeballs). */
@@ -176,6 +178,8 @@ struct uvn_chan {
     struct list bulk_waiting; /* bulk only: frames that wait for credit */
     int64_t tx_window;        /* bulk only: bytes that may still be given to the writer */
     bool refused;             /* a send met the bound: drained is owed */
+    size_t ahead;             /* rpc only: bytes added since what left ahead of the turn's end */
+    size_t ahead_max;         /* so many leave at once */
 };
 
 struct uvn_address {

@@ -49,6 +49,7 @@ void uvn_chan_init(struct uvn_chan *chan, struct uv_peer *peer, enum net_class n
                       &peer->queue);
     list_init(&chan->bulk_waiting);
     chan->tx_window = NET_BULK_WINDOW_BYTES;
+    chan->ahead_max = UVN_AHEAD_BYTES;
 }
 
 static void bulk_drop(struct uvn_chan *chan)
@@ -188,6 +189,24 @@ static void queued(struct uvn_chan *chan)
         uvn_mark_dirty(chan->stream);
 }
 
+/*
+ * The first frames of a long turn leave before its end, so that the other side works on them while
+ * this one makes the rest: after UVN_AHEAD_BYTES, then four times as many each time, so that the
+ * largest turns pay for three records more.
+ */
+static void leave_ahead(struct uvn_chan *chan, const struct kith_bytes *parts, size_t parts_n)
+{
+    struct uvn_stream *stream = chan->stream;
+    for (size_t i = 0; i < parts_n; i++)
+        chan->ahead += parts[i].len;
+    chan->ahead += FRAME_HEAD_BYTES;
+    if (chan->ahead < chan->ahead_max || stream == NULL || stream->writing)
+        return;
+    chan->ahead = 0;
+    chan->ahead_max *= 4;
+    uvn_stream_flush(stream);
+}
+
 int uv_net_send(struct uv_net *net,
                 struct uv_peer *peer,
                 enum net_class net_class,
@@ -204,6 +223,8 @@ int uv_net_send(struct uv_net *net,
                               : frame_writer_add(&chan->writer, type, parts, parts_n);
     if (r == 0) {
         queued(chan);
+        if (net_class == NET_RPC)
+            leave_ahead(chan, parts, parts_n);
         return 0;
     }
     return r == KITH_E_BUSY ? busy(chan) : r;
