@@ -12,6 +12,8 @@
     XX(MEMBER_NO_REFUTE, "member-no-refute", "a suspect that lives does not say so")               \
     XX(MEMBER_NO_RETRY, "member-no-retry", "who failed is never looked for again")                 \
     XX(MEMBER_ANY_BOOT, "member-any-boot", "what is said of a former boot counts")                 \
+    XX(MEMBER_SICK_JUDGES, "member-sick-judges", "a node that hears little confirms suspicions")   \
+    XX(MEMBER_NO_LAG, "member-no-lag", "what ran out while it slept is held against others")       \
     XX(RPC_NO_DEDUPE, "rpc-no-dedupe", "a call that comes twice runs twice")                       \
     XX(RPC_NO_TARGET_BOOT, "rpc-no-target-boot", "a call is not bound to the boot it was for")     \
     XX(RPC_RETRY_UNKNOWN, "rpc-retry-unknown", "an unknown outcome is tried again regardless")     \

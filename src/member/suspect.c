@@ -2,6 +2,7 @@
  * Suspicion (SWIM 4.2, Lifeguard IV-B): a suspect has time to refute; each further accuser shortens
  * it, from max to min. Local health (Lifeguard IV-A) keeps a sick node from being judge.
  */
+#include "core/mutant.h"
 #include "member/internal.h"
 
 static bool accused_by(const struct suspicion *suspicion, uint64_t token)
@@ -155,7 +156,8 @@ static bool may_not_confirm(const struct member_core *core, const struct suspici
     uint64_t hold_ms = (uint64_t)core_n(core) * core_n(core) * CONFIRM_HOLD_MS;
     if (hold_ms > CONFIRM_HOLD_MAX_MS)
         hold_ms = CONFIRM_HOLD_MAX_MS;
-    return core->health >= HEALTH_NO_CONFIRM && core->now_ms - suspicion->started_ms < hold_ms;
+    return !MUTANT(MEMBER_SICK_JUDGES) && core->health >= HEALTH_NO_CONFIRM &&
+           core->now_ms - suspicion->started_ms < hold_ms;
 }
 
 void suspect_expired(struct member_core *core, struct mnode *node)

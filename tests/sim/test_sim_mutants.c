@@ -63,6 +63,18 @@ static void news_of_a_former_boot_that_count_are_caught(void **state)
     caught(MUTANT_MEMBER_ANY_BOOT, "member-churn", 20, 300000);
 }
 
+static void a_sick_judge_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MEMBER_SICK_JUDGES, "member-oneway", 5, 600000);
+}
+
+static void time_slept_through_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MEMBER_NO_LAG, "member-pause", 5, 300000);
+}
+
 static void running_a_call_twice_is_caught(void **state)
 {
     (void)state;
@@ -111,6 +123,8 @@ int main(void)
         cmocka_unit_test(a_suspect_that_does_not_refute_is_caught),
         cmocka_unit_test(not_looking_for_failed_nodes_is_caught),
         cmocka_unit_test(news_of_a_former_boot_that_count_are_caught),
+        cmocka_unit_test(a_sick_judge_is_caught),
+        cmocka_unit_test(time_slept_through_is_caught),
         cmocka_unit_test(running_a_call_twice_is_caught),
         cmocka_unit_test(running_a_call_of_a_former_boot_is_caught),
         cmocka_unit_test(retrying_unknown_outcomes_is_caught),
