@@ -386,6 +386,17 @@ set_outcome(struct rpc_core *core, struct rpc_serve *serve, const struct rpc_eve
         serve->reply_len = len;
         return;
     }
+    if (serve->outcome == KITH_OUTCOME_APP_ERROR && core->now_ns >= serve->deadline_ns) {
+        /* Most likely it stopped because its time was up, which is no error of its own. */
+        static const char text[] = "the deadline passed while it ran, and it stopped; look before "
+                                   "you call again unless it is idempotent, or call with more time";
+        core_free(event->u.done.reply_owned);
+        serve->outcome = KITH_OUTCOME_UNKNOWN;
+        serve->code = KITH_E_TIMEOUT;
+        serve->reply = (const uint8_t *)text;
+        serve->reply_len = sizeof(text) - 1;
+        return;
+    }
     take_reply(core, serve, event);
 }
 

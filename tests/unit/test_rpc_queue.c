@@ -218,6 +218,35 @@ static void run_that_passes_its_deadline_is_told(void **state)
     desk_free(desk);
 }
 
+static void error_after_the_deadline_is_no_error_of_the_function(void **state)
+{
+    (void)state;
+    struct desk *desk = desk_new_cluster(2, NULL);
+    struct desk_node *a = &desk->nodes[0];
+    struct desk_node *b = &desk->nodes[1];
+    desk_offer(b, "work", 0, 0);
+    desk_settle(desk);
+    for (size_t i = 0; i < 2; i++) { /* from another node, and from this one */
+        struct desk_node *caller = i == 0 ? a : b;
+        struct rpc_call call = {.fn = "work", .timeout_ms = 100};
+        uint64_t token = desk_call(caller, call);
+        desk_settle(desk);
+        /* The function looks at the clock by itself and is sooner than the timers are. */
+        desk->now_ns = rpc_serve_deadline_ns(b->running[0]);
+        desk_done(b, b->running[0], KITH_OUTCOME_APP_ERROR, 1, "stopped", 7);
+        desk_settle(desk);
+        desk_expect(caller, token, KITH_OUTCOME_UNKNOWN, KITH_E_TIMEOUT);
+        /* One nanosecond earlier it was the function's own. */
+        token = desk_call(caller, call);
+        desk_settle(desk);
+        desk->now_ns = rpc_serve_deadline_ns(b->running[0]) - 1;
+        desk_done(b, b->running[0], KITH_OUTCOME_APP_ERROR, 7, "own", 3);
+        desk_settle(desk);
+        desk_expect(caller, token, KITH_OUTCOME_APP_ERROR, 7);
+    }
+    desk_free(desk);
+}
+
 static void withdrawn_function_ends_what_waits_and_lets_run_what_runs(void **state)
 {
     (void)state;
@@ -301,6 +330,7 @@ int main(void)
         cmocka_unit_test(deadline_that_passes_in_the_queue_is_not_executed),
         cmocka_unit_test(deadline_that_cannot_be_met_is_refused_at_once),
         cmocka_unit_test(run_that_passes_its_deadline_is_told),
+        cmocka_unit_test(error_after_the_deadline_is_no_error_of_the_function),
         cmocka_unit_test(withdrawn_function_ends_what_waits_and_lets_run_what_runs),
         cmocka_unit_test(function_is_refused_by_name_signature_number_and_twice),
         cmocka_unit_test(idle_core_is_small),
