@@ -172,119 +172,185 @@ bool mandel_argument_unpack(
     return true;
 }
 
-#define SMALL_MIN    (-64)
-#define SMALL_MAX    63
-#define MEDIUM       0x80
-#define MEDIUM_MIN   (-8192)
-#define MEDIUM_MAX   8191
-#define RUN          0xc0
-#define RUN_MIN      2
-#define RUN_MAX      49
-#define LONG_RUN     0xf0
-#define LONG_RUN_MIN 50
-#define LONG_RUN_MAX (LONG_RUN_MIN + 14 * 256 + 255)
-#define RAW          0xff
+#define QUAD          0u
+#define PAIR          81u
+#define QUAD_OF_ZEROS 40u
+#define SINGLE        202u
+#define SINGLE_MIN    (-4096)
+#define SINGLE_MAX    4095
+#define RUN           234u
+#define RUN_MIN       8u
+#define RUN_MAX       (RUN_MIN + 15 * 256 + 255)
+#define RAW           250u
 
-static_assert(RUN + RUN_MAX - RUN_MIN == LONG_RUN - 1, "runs fill their range");
-static_assert(LONG_RUN + ((LONG_RUN_MAX - LONG_RUN_MIN) >> 8) == RAW - 1, "long runs too");
+static_assert(QUAD + 3 * 3 * 3 * 3 == PAIR, "four of base 3");
+static_assert(PAIR + 11 * 11 == SINGLE, "two of base 11");
+static_assert(SINGLE + ((SINGLE_MAX - SINGLE_MIN) >> 8) == RUN - 1, "13 bits");
+static_assert(RUN + ((RUN_MAX - RUN_MIN) >> 8) == RAW - 1, "12 bits");
+static_assert(RUN_MAX >= MANDEL_TILE_MAX, "a row is one run at most");
 
-static uint8_t *put_run(uint8_t *out, size_t run)
+/* What the first row is compared with. */
+static const uint16_t no_row[MANDEL_TILE_MAX];
+
+/* True if @n differences at @d are all within -@most and @most. */
+static inline bool all_within(const int32_t *d, uint32_t n, int32_t most)
 {
-    while (run > 0) {
-        if (run >= LONG_RUN_MIN) {
-            size_t part = run < LONG_RUN_MAX ? run : LONG_RUN_MAX;
-            *out++ = (uint8_t)(LONG_RUN + ((part - LONG_RUN_MIN) >> 8));
-            *out++ = (uint8_t)(part - LONG_RUN_MIN);
-            run -= part;
-        } else if (run >= RUN_MIN) {
-            *out++ = (uint8_t)(RUN + run - RUN_MIN);
-            run = 0;
-        } else {
-            *out++ = (uint8_t)-SMALL_MIN;
-            run = 0;
-        }
-    }
-    return out;
+    bool within = true;
+
+    for (uint32_t i = 0; i < n; i++)
+        within &= (uint32_t)(d[i] + most) <= (uint32_t)(2 * most);
+    return within;
 }
 
-static uint8_t *put_shade(uint8_t *out, int left, int shade)
+static uint32_t zeros_n(const int32_t *d, uint32_t n)
 {
-    int difference = shade - left;
+    uint32_t i = 0;
 
-    if (difference >= SMALL_MIN && difference <= SMALL_MAX) {
-        *out++ = (uint8_t)(difference - SMALL_MIN);
-    } else if (difference >= MEDIUM_MIN && difference <= MEDIUM_MAX) {
-        unsigned bits = (unsigned)(difference - MEDIUM_MIN);
-        *out++ = (uint8_t)(MEDIUM | bits >> 8);
-        *out++ = (uint8_t)bits;
+    while (i < n && d[i] == 0)
+        i++;
+    return i;
+}
+
+/* Writes a code for the first of @n differences @d to shades @row. Returns how many it stands for.
+ */
+static inline uint32_t put_code(uint8_t **out, const int32_t *d, const uint16_t *row, uint32_t n)
+{
+    uint8_t *at = *out;
+    uint32_t taken = 1;
+
+    if (n >= 4 && all_within(d, 4, 1)) {
+        uint32_t code = (uint32_t)(d[0] + 1 + 3 * (d[1] + 1) + 9 * (d[2] + 1) + 27 * (d[3] + 1));
+        uint32_t zeros = code == QUAD_OF_ZEROS ? zeros_n(d, n) : 0;
+        if (zeros >= RUN_MIN) {
+            *at++ = (uint8_t)(RUN + ((zeros - RUN_MIN) >> 8));
+            *at++ = (uint8_t)(zeros - RUN_MIN);
+            taken = zeros;
+        } else {
+            *at++ = (uint8_t)(QUAD + code);
+            taken = 4;
+        }
+    } else if (n >= 2 && all_within(d, 2, 5)) {
+        *at++ = (uint8_t)((int)PAIR + d[0] + 5 + 11 * (d[1] + 5));
+        taken = 2;
+    } else if (d[0] >= SINGLE_MIN && d[0] <= SINGLE_MAX) {
+        *at++ = (uint8_t)(SINGLE + ((uint32_t)(d[0] - SINGLE_MIN) >> 8));
+        *at++ = (uint8_t)(d[0] - SINGLE_MIN);
     } else {
-        *out++ = RAW;
-        *out++ = (uint8_t)shade;
-        *out++ = (uint8_t)(shade >> 8);
+        *at++ = RAW;
+        *at++ = (uint8_t)row[0];
+        *at++ = (uint8_t)(row[0] >> 8);
     }
-    return out;
+    *out = at;
+    return taken;
 }
 
 size_t mandel_reply_encode(
     const uint16_t *shades, uint32_t width, uint32_t height, uint32_t draw_us, uint8_t *out)
 {
+    int32_t d[MANDEL_TILE_MAX];
+    const uint16_t *above = no_row;
     uint8_t *at = out + MANDEL_REPLY_HEAD_BYTES;
-    uint16_t left = 0;
-    size_t run = 0;
 
+    assert(width <= MANDEL_TILE_MAX);
     put_u32(out, REPLY_VERSION);
     put_u32(out + 4, draw_us);
     for (uint32_t y = 0; y < height; y++) {
         const uint16_t *row = shades + (size_t)y * width;
-        if (y > 0)
-            left = row[-(ptrdiff_t)width];
-        for (uint32_t x = 0; x < width; x++) {
-            if (row[x] == left) {
-                run++;
-                continue;
-            }
-            if (run) {
-                at = put_run(at, run);
-                run = 0;
-            }
-            at = put_shade(at, left, row[x]);
-            left = row[x];
-        }
+        d[0] = row[0] - above[0];
+        for (uint32_t x = 1; x < width; x++)
+            d[x] = (row[x] - row[x - 1]) - (above[x] - above[x - 1]);
+        for (uint32_t x = 0; x < width;)
+            x += put_code(&at, &d[x], &row[x], width - x);
+        above = row;
     }
-    at = put_run(at, run);
     return (size_t)(at - out);
 }
 
-/* The next difference or run of a reply. False at its end and where it is damaged. */
-static bool get_token(const uint8_t **in, const uint8_t *end, int left, int *shade, size_t *run)
-{
-    const uint8_t *at = *in;
-
-    if (at == end)
-        return false;
-    unsigned token = *at++;
-    *run = 1;
-    if (token < MEDIUM) {
-        *shade = left + (int)token + SMALL_MIN;
-    } else if (token >= RUN && token < LONG_RUN) {
-        *shade = left;
-        *run = token - RUN + RUN_MIN;
-    } else {
-        size_t more = token == RAW ? 2 : 1;
-        if ((size_t)(end - at) < more)
-            return false;
-        if (token < RUN) {
-            *shade = left + (int)((token & 0x3f) << 8 | at[0]) + MEDIUM_MIN;
-        } else if (token < RAW) {
-            *shade = left;
-            *run = ((size_t)(token - LONG_RUN) << 8 | at[0]) + LONG_RUN_MIN;
-        } else {
-            *shade = at[0] | at[1] << 8;
-        }
-        at += more;
+/* The differences that a code below PAIR stands for. */
+#define QUAD_1(n)                                                                                  \
+    {                                                                                              \
+        (n) % 3 - 1, (n) / 3 % 3 - 1, (n) / 9 % 3 - 1, (n) / 27 - 1                                \
     }
-    *in = at;
-    return *shade >= 0 && *shade <= UINT16_MAX;
+#define QUAD_3(n)  QUAD_1(n), QUAD_1((n) + 1), QUAD_1((n) + 2)
+#define QUAD_9(n)  QUAD_3(n), QUAD_3((n) + 3), QUAD_3((n) + 6)
+#define QUAD_27(n) QUAD_9(n), QUAD_9((n) + 9), QUAD_9((n) + 18)
+static const int8_t quads[PAIR][4] = {QUAD_27(0), QUAD_27(27), QUAD_27(54)};
+
+/* A row that is being read. */
+struct reader {
+    const uint8_t *in;
+    const uint8_t *end;
+    const uint16_t *above;
+    uint16_t *row;
+    uint32_t width;
+    int32_t left;  /* less the one above it: what the next differs by if the code says 0 */
+    int32_t range; /* a shade below 0 or above 65,535 leaves a bit up there */
+};
+
+static inline void put(struct reader *reader, uint32_t x, int32_t difference)
+{
+    int32_t shade = reader->above[x] + reader->left + difference;
+
+    reader->left += difference;
+    reader->range |= shade;
+    reader->row[x] = (uint16_t)shade;
+}
+
+/* A code of more than one byte, at @x. Returns how many shades it stood for; 0 if it is damaged. */
+static uint32_t get_long_code(struct reader *reader, uint32_t x)
+{
+    const uint8_t *in = reader->in;
+    size_t bytes = *in == RAW ? 3 : 2;
+
+    if (*in > RAW || (size_t)(reader->end - in) < bytes)
+        return 0;
+    reader->in += bytes;
+    if (*in == RAW) {
+        int32_t shade = in[1] | in[2] << 8;
+        put(reader, x, shade - (reader->above[x] + reader->left));
+        return 1;
+    }
+    if (*in < RUN) {
+        put(reader, x, (int32_t)((*in - SINGLE) << 8 | in[1]) + SINGLE_MIN);
+        return 1;
+    }
+    uint32_t run = ((*in - RUN) << 8 | in[1]) + RUN_MIN;
+    if (run > reader->width - x)
+        return 0;
+    for (uint32_t i = 0; i < run; i++)
+        put(reader, x + i, 0);
+    return run;
+}
+
+static bool get_row(struct reader *shared)
+{
+    struct reader reader = *shared; /* a copy that lives in registers */
+
+    reader.left = 0;
+    for (uint32_t x = 0; x < reader.width;) {
+        if (reader.in == reader.end)
+            return false;
+        uint32_t code = *reader.in;
+        uint32_t taken = code < PAIR ? 4 : code < SINGLE ? 2 : 0;
+        if (taken > reader.width - x)
+            return false;
+        if (taken == 0) {
+            taken = get_long_code(&reader, x);
+            if (taken == 0)
+                return false;
+        } else if (taken == 4) {
+            reader.in++;
+            for (uint32_t i = 0; i < 4; i++)
+                put(&reader, x + i, quads[code][i]);
+        } else {
+            reader.in++;
+            put(&reader, x, (int32_t)((code - PAIR) % 11) - 5);
+            put(&reader, x + 1, (int32_t)((code - PAIR) / 11) - 5);
+        }
+        x += taken;
+    }
+    *shared = reader;
+    return reader.range >= 0 && reader.range <= UINT16_MAX;
 }
 
 bool mandel_reply_decode(const void *data,
@@ -296,29 +362,20 @@ bool mandel_reply_decode(const void *data,
                          uint32_t *draw_us_out)
 {
     const uint8_t *in = data;
-    const uint8_t *end = in + len;
-    size_t run = 0;
-    int left = 0;
-    int shade = 0;
+    struct reader reader = {.above = no_row, .width = width};
 
+    assert(width <= MANDEL_TILE_MAX);
     if (len < MANDEL_REPLY_HEAD_BYTES || get_u32(in) != REPLY_VERSION)
         return false;
     *draw_us_out = get_u32(in + 4);
-    in += MANDEL_REPLY_HEAD_BYTES;
+    reader.in = in + MANDEL_REPLY_HEAD_BYTES;
+    reader.end = in + len;
+    reader.row = shades;
     for (uint32_t y = 0; y < height; y++) {
-        uint16_t *row = shades + y * stride;
-        if (y > 0)
-            left = row[-(ptrdiff_t)stride];
-        for (uint32_t x = 0; x < width; x++) {
-            /* a run means "as the one on the left", which changes at the start of a row */
-            if (run > 0)
-                shade = left;
-            else if (!get_token(&in, end, left, &shade, &run))
-                return false;
-            run--;
-            left = shade;
-            row[x] = (uint16_t)shade;
-        }
+        if (!get_row(&reader))
+            return false;
+        reader.above = reader.row;
+        reader.row += stride;
     }
-    return in == end && run == 0;
+    return reader.in == reader.end;
 }

@@ -80,16 +80,17 @@ bool mandel_argument_unpack(
     const void *data, size_t len, struct mandel_view *view, struct mandel_rect *rect, char *why);
 
 /*
- * The reply, little endian: u32 1 (the version), u32 microseconds it took to draw, then the shades
- * as differences, each to the shade on its left (in the first column: above; at the very first: 0):
+ * The reply, little endian: u32 1 (the version), u32 microseconds it took to draw, then the shades,
+ * row by row, as differences to what is expected: left + above - above left (above, in the first
+ * column; left, in the first row; 0 at the very first). A code stands for some shades of one row:
  *
- *     00..7f     -64..63
- *     80..bf b   14 bits: -8192..8191
- *     c0..ef     2..49 times no difference
- *     f0..fe b   50..3889 times no difference
- *     ff lo hi   the shade itself
+ *     0..80        four differences of -1..1, the first as the units of a number of base 3
+ *     81..201      two differences of -5..5, likewise of base 11
+ *     202..233 b   one difference of 13 bits: -4096..4095
+ *     234..249 b   8..4103 times no difference
+ *     250 lo hi    one shade itself
  *
- * Neighbours differ little, so this is about a byte a pixel, and 10 bytes for a black tile.
+ * Escape times are smooth, so this is about a quarter of a byte a pixel, and two bytes a black row.
  */
 #define MANDEL_REPLY_HEAD_BYTES 8
 /* Room that a reply of @pixels may need. */
