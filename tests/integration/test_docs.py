@@ -128,7 +128,8 @@ class Shell:
         env = {name: value for name, value in os.environ.items() if name not in CLEARED}
         env.update(HOME=str(self.home), XDG_STATE_HOME=str(self.home / ".local/state"),
                    LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
-        env.pop("MAKEFLAGS", None)
+        for name in ("MAKEFLAGS", "BUILD", "PREFIX", "DESTDIR"):
+            env.pop(name, None)
         self.bash = subprocess.Popen(["bash", "--norc", "-e"], stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
                                      cwd=self.tree, text=True, start_new_session=True)
