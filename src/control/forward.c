@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "member/member.h"
+#include "node/serve.h"
 
 /* ---- asking ---- */
 
@@ -90,11 +91,22 @@ static char *line_of(struct control_request *request)
     return line;
 }
 
-/* A stream is open for as long as its client wants it. */
+#define DAY_MS    (24ull * 3600 * 1000)
+#define ANSWER_MS 30000
+
+/* A stream is open for as long as its client wants it; echoes take their own time. */
 static uint64_t timeout_of(const struct control_request *request)
 {
-    static const uint64_t day_ms = 24ull * 3600 * 1000;
-    return strcmp(request->verb->name, "monitor") == 0 ? 365 * day_ms : 30000;
+    if (strcmp(request->verb->name, "monitor") == 0)
+        return 365 * DAY_MS;
+    if (strcmp(request->verb->name, "ping") != 0)
+        return ANSWER_MS;
+    uint64_t count = control_u64(request, "count", 1);
+    uint64_t each_ms =
+        control_u64(request, "timeout_ms", 1000) + control_u64(request, "interval_ms", 1000);
+    return count < DAY_MS && each_ms < DAY_MS && count * each_ms < 365 * DAY_MS
+               ? count * each_ms + ANSWER_MS
+               : 365 * DAY_MS;
 }
 
 bool control_forward(struct control_request *request, const char *target)
@@ -169,7 +181,9 @@ static void node_answer(struct control_request *request,
         if (more) {
             (void)kith_partial(asked->ctx, line.data, line.len);
         } else {
-            (void)kith_reply(asked->ctx, line.data, line.len);
+            if (kith_reply(asked->ctx, line.data, line.len) != 0 &&
+                kith_fail(asked->ctx, 1, kith_errmsg()) != 0)
+                node_ctx_lost(asked->ctx, "memory is short at the node asked");
             asked->ctx = NULL;
         }
     }
@@ -179,8 +193,8 @@ static void node_answer(struct control_request *request,
 static void node_ended(struct control_request *request)
 {
     struct asked_by_node *asked = request->client;
-    if (asked->ctx != NULL)
-        (void)kith_fail(asked->ctx, 1, "ended without an answer");
+    if (asked->ctx != NULL && kith_fail(asked->ctx, 1, "ended without an answer") != 0)
+        node_ctx_lost(asked->ctx, "ended without an answer");
     core_free(asked);
     request->client = NULL;
     list_remove(&request->link);
@@ -200,6 +214,8 @@ static int sys_control(struct kith_ctx *ctx, const void *arg, size_t arg_len, vo
 {
     struct control_server *server = user;
     json_error_t error;
+    if (server->stopping)
+        return kith_fail(ctx, 1, "the agent ends");
     json_t *message = json_loadb(arg, arg_len, 0, &error);
     const char *verb = json_string_value(json_object_get(message, "verb"));
     json_t *args = json_object_get(message, "args");

@@ -116,6 +116,8 @@ extern const struct control_verb control_verbs_reach[]; /* verbs_reach.c */
 /* Keys of a call's result (docs/protocols/control.md, call). */
 void control_put_result(struct json *json, const struct kith_result *result);
 
+/* Is there still a client that can be asked? */
+bool control_can_ask(const struct control_request *request);
 /* Asks the client of @request itself (fn.run): sends a request of ours; NULL if it is gone. */
 struct control_asked;
 struct control_asked *

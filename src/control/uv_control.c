@@ -152,6 +152,12 @@ put_request(struct buf *line, uint64_t no, const char *verb, const struct buf *a
     return r == 0 ? buf_append_u8(line, '}') : r;
 }
 
+bool control_can_ask(const struct control_request *request)
+{
+    const struct client *client = request->door == &socket_door ? request->client : NULL;
+    return client != NULL && !client->closing;
+}
+
 struct control_asked *
 control_ask(struct control_request *request,
             const char *verb,
@@ -161,7 +167,7 @@ control_ask(struct control_request *request,
             void (*answered)(void *user, const json_t *message, const uint8_t *data, size_t len),
             void *user)
 {
-    struct client *client = request->door == &socket_door ? request->client : NULL;
+    struct client *client = control_can_ask(request) ? request->client : NULL;
     struct control_asked *asked = client != NULL ? core_calloc(1, sizeof(*asked)) : NULL;
     struct buf line = {0};
 
@@ -252,7 +258,8 @@ static void client_request(struct client *client)
     json_t *args = json_object_get(message, "args");
     const char *verb = json_string_value(json_object_get(message, "verb"));
 
-    if (client->requests_n >= CONTROL_REQUESTS_MAX) {
+    bool is_cancel = strcmp(verb, "cancel") == 0; /* what makes room must not need room */
+    if (client->requests_n >= CONTROL_REQUESTS_MAX && !is_cancel) {
         refuse(client, id, KITH_E_LIMIT,
                "1,024 requests of this client are under way, which is the limit; wait for answers");
         return;
@@ -270,7 +277,7 @@ static void client_request(struct client *client)
     client->data = NULL;
     list_append(&client->requests, &request->link);
     client->requests_n++;
-    if (strcmp(verb, "cancel") == 0)
+    if (is_cancel)
         cancel_named(client, request);
     else
         control_dispatch(request, verb);
@@ -406,11 +413,28 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void server_closed_one(struct control_server *server);
 
+/* What a client had under way ends when its handle has closed: see client_close(). */
+static void client_end_all(struct client *client, int code)
+{
+    struct list *link;
+
+    /* One by one from the front: the end of one (fn.serve) may end others (calls of it). */
+    while ((link = list_first(&client->requests)) != NULL)
+        control_cancel(container_of(link, struct control_request, link), code);
+    while ((link = list_first(&client->asked)) != NULL) {
+        struct control_asked *asked = container_of(link, struct control_asked, link);
+        list_remove(link);
+        asked->answered(asked->user, NULL, NULL, 0);
+        core_free(asked);
+    }
+}
+
 static void on_client_closed(uv_handle_t *handle)
 {
     struct client *client = handle->data;
     struct control_server *server = client->server;
 
+    client_end_all(client, KITH_E_CANCELED);
     buf_deinit(&client->in);
     core_free(client->data);
     json_decref(client->message);
@@ -419,6 +443,10 @@ static void on_client_closed(uv_handle_t *handle)
     server_closed_one(server);
 }
 
+/*
+ * Nothing more is read or written. Requests are cancelled only once the loop is back: we may be in
+ * the middle of an answer here, whose request must not go away under it.
+ */
 static void client_close(struct client *client)
 {
     if (client->closing)
@@ -426,16 +454,6 @@ static void client_close(struct client *client)
     client->closing = true;
     list_remove(&client->link);
     uv_close((uv_handle_t *)&client->pipe, on_client_closed);
-    list_for_each_safe (it, &client->requests) {
-        struct control_request *request = container_of(it, struct control_request, link);
-        control_cancel(request, KITH_E_CANCELED);
-    }
-    list_for_each_safe (it, &client->asked) {
-        struct control_asked *asked = container_of(it, struct control_asked, link);
-        list_remove(it);
-        asked->answered(asked->user, NULL, NULL, 0);
-        core_free(asked);
-    }
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -505,9 +523,7 @@ static void server_stop(struct node_service *service)
     control_forward_stop(server);
     list_for_each_safe (it, &server->clients) {
         struct client *client = container_of(it, struct client, link);
-        list_for_each_safe (request_it, &client->requests) {
-            control_cancel(container_of(request_it, struct control_request, link), KITH_E_STOPPED);
-        }
+        client_end_all(client, KITH_E_STOPPED);
         client->close_when_written = true;
         if (client->out_bytes == 0)
             client_close(client);

@@ -92,6 +92,8 @@ static void on_lost(struct kith_map *map,
     (void)node;
     (void)node_name;
     mapping->changed = true;
+    /* At once, but one line for all items of the node. */
+    uv_timer_start(&mapping->timer, on_progress_timer, 0, PROGRESS_MS);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -132,13 +134,19 @@ static int cut_items(struct control_request *request, struct mapping *mapping)
     const json_t *lengths = json_object_get(request->args, "items");
     size_t n = json_array_size(lengths), at = 0;
 
+    if (!json_is_array(lengths)) {
+        control_fail(request, KITH_E_INVALID,
+                     "map needs the argument \"items\", an array of the lengths of its items");
+        return KITH_E_INVALID;
+    }
     mapping->items = core_calloc(n > 0 ? n : 1, sizeof(*mapping->items));
     if (mapping->items == NULL) {
         control_fail(request, KITH_E_MEMORY, NULL);
         return KITH_E_MEMORY;
     }
     for (size_t i = 0; i < n; i++) {
-        json_int_t len = json_integer_value(json_array_get(lengths, i));
+        const json_t *entry = json_array_get(lengths, i);
+        json_int_t len = json_is_integer(entry) ? json_integer_value(entry) : -1;
         if (len < 0 || (size_t)len > request->data_len - at) {
             control_fail(request, KITH_E_INVALID,
                          "the lengths in \"items\" do not fit the data: their sum must be "
@@ -157,6 +165,12 @@ static int cut_items(struct control_request *request, struct mapping *mapping)
     return 0;
 }
 
+static uint32_t u32_of(const struct control_request *request, const char *key)
+{
+    uint64_t number = control_u64(request, key, 0);
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
 static void map(struct control_request *request)
 {
     const char *fn = control_text_needed(request, "fn");
@@ -168,9 +182,9 @@ static void map(struct control_request *request)
         return;
     }
     struct kith_map_options options = {
-        .per_node_max = (uint32_t)control_u64(request, "per_node", 0),
+        .per_node_max = u32_of(request, "per_node"),
         .ordered = control_bool(request, "ordered", false),
-        .attempts_max = (uint32_t)control_u64(request, "attempts", 0),
+        .attempts_max = u32_of(request, "attempts"),
         .on_result = on_result,
         .on_lost = on_lost,
         .on_done = on_done,

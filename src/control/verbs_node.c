@@ -188,6 +188,7 @@ static void ping_over(struct pinging *pinging)
 {
     struct control_reply reply;
 
+    pinging->request->cancel = NULL;
     control_reply_begin(&reply, pinging->request);
     json_kv_u64(&reply.json, "sent", pinging->sent);
     json_kv_u64(&reply.json, "received", pinging->received);
@@ -238,6 +239,16 @@ static void ping_next(struct pinging *pinging)
         on_pong(pinging, r, 0);
 }
 
+/* Between two echoes it is over now; otherwise when the echo under way has ended. */
+static void ping_cancelled(struct control_request *request)
+{
+    struct pinging *pinging = request->state;
+    if (!uv_is_active((uv_handle_t *)&pinging->timer))
+        return;
+    uv_timer_stop(&pinging->timer);
+    uv_close((uv_handle_t *)&pinging->timer, on_ping_closed);
+}
+
 static void ping(struct control_request *request)
 {
     const char *which = control_text_needed(request, "node");
@@ -261,6 +272,8 @@ static void ping(struct control_request *request)
         pinging->count = 1;
     uv_timer_init(node_loop(request->node), &pinging->timer);
     pinging->timer.data = pinging;
+    request->state = pinging;
+    request->cancel = ping_cancelled;
     ping_next(pinging);
 }
 

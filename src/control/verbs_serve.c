@@ -10,6 +10,7 @@
 #include "control/server.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "member/member.h"
 #include "node/serve.h"
 
 struct served; /* a name */
@@ -38,7 +39,7 @@ struct served {
     struct list link; /* in all_served of its node */
     struct kith_node *node;
     char name[KITH_NAME_BYTES_MAX + 1];
-    char signature[512];
+    char signature[RPC_SIGNATURE_BYTES_MAX + 1];
     struct list servers;
     struct list waiting;
     unsigned waiting_n;
@@ -58,6 +59,13 @@ static void run_free(struct run *run)
     core_free(run);
 }
 
+/* A deferred call must end: what cannot be said for lack of memory is at least not left open. */
+static void end_failed(struct kith_ctx *ctx, int code, const char *text)
+{
+    if (kith_fail(ctx, code, text) != 0)
+        node_ctx_lost(ctx, "memory is short at the agent");
+}
+
 static void on_answer(void *user, const json_t *message, const uint8_t *data, size_t len)
 {
     struct run *run = user;
@@ -67,7 +75,8 @@ static void on_answer(void *user, const json_t *message, const uint8_t *data, si
 
     run->asked = NULL;
     if (outcome != NULL && strcmp(outcome, "OK") == 0) {
-        (void)kith_reply(run->ctx, data, len);
+        if (kith_reply(run->ctx, data, len) != 0)
+            end_failed(run->ctx, 1, kith_errmsg());
     } else if (message == NULL) {
         /* The client went away in the middle. */
         node_ctx_lost(run->ctx, "the program that served the function went away while it ran");
@@ -76,9 +85,8 @@ static void on_answer(void *user, const json_t *message, const uint8_t *data, si
         json_int_t code = json_integer_value(json_object_get(result, "code"));
         if (text == NULL)
             text = json_string_value(json_object_get(json_object_get(message, "error"), "message"));
-        (void)kith_fail(run->ctx, code > 0 && code < INT32_MAX ? (int)code : 1,
-                        text != NULL ? text
-                                     : "the program that serves the function gave no reason");
+        end_failed(run->ctx, code > 0 && code < INT32_MAX ? (int)code : 1,
+                   text != NULL ? text : "the program that serves the function gave no reason");
     }
     run_free(run);
     if (message != NULL)
@@ -93,7 +101,7 @@ static void on_cancel(struct kith_ctx *ctx, void *user)
 
     (void)ctx;
     if (run->server == NULL) {
-        (void)kith_fail(run->ctx, 1, "cancelled");
+        end_failed(run->ctx, 1, "cancelled");
         run_free(run);
         return;
     }
@@ -107,11 +115,13 @@ static int put_args(struct buf *args, const struct run *run)
 {
     struct json json = json_begin(args);
     struct kith_node_id caller = kith_ctx_caller(run->ctx);
+    const struct member *member = member_find(node_members(run->served->node), &caller);
     uint64_t remaining_ms = kith_ctx_remaining_ms(run->ctx);
 
     json_object_begin(&json);
     json_kv_text(&json, "fn", run->served->name);
     json_kv_id(&json, "caller", &caller);
+    json_kv_text(&json, "caller_name", member != NULL ? member->shown_name : "");
     if (remaining_ms != UINT64_MAX)
         json_kv_u64(&json, "deadline_ms", remaining_ms);
     json_object_end(&json);
@@ -132,7 +142,7 @@ static void run_on(struct run *run, struct server *server)
             control_ask(server->request, "fn.run", &args, run->arg, run->arg_len, on_answer, run);
     buf_deinit(&args);
     if (run->asked == NULL) {
-        (void)kith_fail(run->ctx, 1, "memory is short at the agent");
+        node_ctx_refuse(run->ctx, "memory is short at the agent; nothing ran");
         run_free(run);
     }
 }
@@ -144,7 +154,7 @@ static struct server *freest(struct served *served)
 
     list_for_each (it, &served->servers) {
         struct server *server = container_of(it, struct server, link);
-        if (server->running_n < server->parallel &&
+        if (server->running_n < server->parallel && control_can_ask(server->request) &&
             (best == NULL || server->running_n < best->running_n))
             best = server;
     }
@@ -153,10 +163,11 @@ static struct server *freest(struct served *served)
 
 static void serve_next(struct served *served)
 {
+    struct list *link;
     struct server *server;
 
-    while (!list_empty(&served->waiting) && (server = freest(served)) != NULL)
-        run_on(container_of(list_first(&served->waiting), struct run, link), server);
+    while ((link = list_first(&served->waiting)) != NULL && (server = freest(served)) != NULL)
+        run_on(container_of(link, struct run, link), server);
 }
 
 static int served_fn(struct kith_ctx *ctx, const void *arg, size_t arg_len, void *user)
@@ -232,10 +243,20 @@ static void server_gone(struct control_request *request)
     }
     core_free(server);
     control_request_unref(request);
-    if (list_empty(&served->servers))
+    if (list_empty(&served->servers)) {
         served_free(served);
-    else
+    } else {
         set_parallel(served);
+        serve_next(served);
+    }
+}
+
+static uint32_t parallel_of(const struct control_request *request)
+{
+    uint64_t parallel = control_u64(request, "parallel", 1);
+    if (parallel == 0)
+        return 1;
+    return parallel < RPC_QUEUE_NODE_MAX ? (uint32_t)parallel : RPC_QUEUE_NODE_MAX;
 }
 
 static struct served *served_new(struct control_request *request, const char *name)
@@ -260,7 +281,7 @@ static struct served *served_new(struct control_request *request, const char *na
         .signature = signature,
         .flags = KITH_FN_DEFERRED |
                  (control_bool(request, "idempotent", false) ? KITH_FN_IDEMPOTENT : 0u),
-        .parallel = (uint32_t)control_u64(request, "parallel", 1),
+        .parallel = parallel_of(request),
         .fn = served_fn,
         .user = served,
     };
@@ -302,9 +323,7 @@ static void fn_serve(struct control_request *request)
     }
     server->served = served;
     server->request = control_request_ref(request);
-    server->parallel = (uint32_t)control_u64(request, "parallel", 1);
-    if (server->parallel == 0)
-        server->parallel = 1;
+    server->parallel = parallel_of(request);
     list_init(&server->running);
     list_append(&served->servers, &server->link);
     request->state = server;

@@ -242,15 +242,21 @@ void node_call_complete(struct kith_node *node, uint64_t token, const struct kit
     void *user = call->user;
 
     call_release(node, token, call);
-    if (cb != NULL)
-        cb(node, result, user);
+    if (cb == NULL)
+        return;
+    uint64_t began_ns = node_callback_begin(node);
+    cb(node, result, user);
+    node_callback_end(node, began_ns, "end of a call", NULL);
 }
 
 void node_call_partial(struct kith_node *node, uint64_t token, struct kith_bytes data)
 {
     struct node_call *call = call_of(node, token);
-    if (call->on_partial != NULL)
-        call->on_partial(node, data.data, data.len, call->user);
+    if (call->on_partial == NULL)
+        return;
+    uint64_t began_ns = node_callback_begin(node);
+    call->on_partial(node, data.data, data.len, call->user);
+    node_callback_end(node, began_ns, "partial result", NULL);
 }
 
 void node_call_abort(struct kith_node *node, uint64_t token)
@@ -303,9 +309,11 @@ int node_call_spec_from(struct kith_node *node,
 int node_call_anywhere(struct kith_node *node, struct node_call_spec *spec, const char *node_text)
 {
     if (!node_on_loop(node) || node->rpc_stepping > 0) {
-        if (atomic_load_explicit(&node->stopping, memory_order_relaxed) && !node_on_loop(node))
-            return node_fail_stopped();
-        return begin_later(node, spec, node_text);
+        if (!node_enter(node))
+            return KITH_E_STOPPED;
+        int r = begin_later(node, spec, node_text);
+        node_exit(node);
+        return r;
     }
     if (node_text != NULL && resolve(node, node_text, &spec->call) != 0)
         return begin_later(node, spec, node_text); /* the callback has to come later */
@@ -370,7 +378,12 @@ void kith_cancel(struct kith_node *node, struct kith_call_id call)
     if (cancel == NULL)
         return; /* the call ends at its deadline */
     *cancel = (struct cancel_request){.request.run = cancel_run, .no = call.no};
+    if (!node_enter(node)) {
+        core_free(cancel); /* it ends with the node */
+        return;
+    }
     node_push(node, &cancel->request);
+    node_exit(node);
 }
 
 /* ---- owned results ---- */
@@ -471,17 +484,18 @@ int kith_call(struct kith_node *node,
         return r;
     if (node_on_loop(node))
         return node_fail_would_deadlock("kith_call");
-    if (atomic_load_explicit(&node->stopping, memory_order_relaxed))
-        return node_fail_stopped();
+    if (!node_enter(node))
+        return KITH_E_STOPPED;
     call.node_text = options != NULL ? options->node : NULL;
     call.spec.cb = sync_done;
     call.spec.user = &call;
     sem_init(&call.done, 0, 0);
     node_push(node, &call.request);
+    node_exit(node);
     node_sem_wait(&call.done);
     sem_destroy(&call.done);
     if (call.reply == NULL)
-        return call.code;
+        return kith_fail_with(call.code, "%s: memory is short for its reply; it may have run", fn);
 
     r = code_of(&call.reply->result);
     if (r != 0)

@@ -50,10 +50,10 @@ void node_event_note(struct kith_node *node,
     snprintf(record->address, sizeof(record->address), "%s", address);
     snprintf(record->reason, sizeof(record->reason), "%s", reason);
 
-    struct node_event_watch *next;
     struct node_event_record copy = *record; /* the ring may move under a watcher */
-    for (struct node_event_watch *watch = node->event_watches; watch != NULL; watch = next) {
-        next = watch->next;
+    struct node_event_watch *watch = node->event_watches;
+    for (; watch != NULL; watch = node->event_next) {
+        node->event_next = watch->next; /* node_event_watch_remove() keeps it right */
         watch->cb(watch, &copy);
     }
 }
@@ -80,6 +80,8 @@ void node_event_watch_add(struct kith_node *node, struct node_event_watch *watch
 
 void node_event_watch_remove(struct kith_node *node, struct node_event_watch *watch)
 {
+    if (node->event_next == watch)
+        node->event_next = watch->next;
     for (struct node_event_watch **at = &node->event_watches; *at != NULL; at = &(*at)->next) {
         if (*at == watch) {
             *at = watch->next;
@@ -140,8 +142,27 @@ void node_event_member(struct kith_node *node,
              address, "reason", reason, NULL);
     if (!event_type_of(change, &event.type))
         return;
-    for (size_t i = 0; i < node->event_sinks_n; i++)
+    for (size_t i = 0; i < node->event_sinks_n; i++) {
+        uint64_t began_ns = node_callback_begin(node);
         node->event_sinks[i].cb(node, &event, node->event_sinks[i].user);
+        node_callback_end(node, began_ns, "event", change_texts[change]);
+    }
+}
+
+#define CALLBACK_LINE_MS 1000 /* one line so often, with the number of those between */
+
+void node_callback_long(struct kith_node *node, const char *kind, const char *name, uint64_t ns)
+{
+    char ms[24], more[24];
+    uint64_t held;
+
+    if (!log_limit_pass(&node->callback_limit, node_now_ms(), CALLBACK_LINE_MS, &held))
+        return;
+    snprintf(ms, sizeof(ms), "%.1f", (double)ns / 1e6);
+    snprintf(more, sizeof(more), "%llu", (unsigned long long)held);
+    log_warn(&node->log.log, "node",
+             "a callback held the loop up: nothing else ran meanwhile; give long work to a thread",
+             "callback", kind, "ms", ms, "held_back", more, "name", name, NULL);
 }
 
 struct sink_add {

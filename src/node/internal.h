@@ -128,10 +128,13 @@ struct kith_node {
     uint64_t now_ns, now_unix_ms;
 
     struct node_queue queue;
-    _Atomic bool sleeping; /* the loop is, or is about to be, in the kernel: wake it */
-    _Atomic bool stopping; /* no new requests from other threads */
-    bool ending;           /* waits end */
-    bool finished;         /* the loop thread ends */
+    _Atomic bool sleeping;      /* the loop is, or is about to be, in the kernel: wake it */
+    _Atomic bool stopping;      /* no new requests from other threads */
+    _Atomic uint32_t inside_n;  /* other threads that are asking something: see node_enter() */
+    bool ending;                /* calls, maps and waits end */
+    bool finished;              /* the loop thread ends */
+    struct log_limit end_limit; /* of the line that says what the end waits for */
+    uint64_t end_since_ms;
 
     struct spin spin;
     uint64_t active_ns;   /* when something last came in or went out */
@@ -162,6 +165,7 @@ struct kith_node {
     struct list exports;
     struct kith_ctx *ctx_free; /* ready for use */
     unsigned ctx_free_n;
+    unsigned ctx_busy_n;       /* contexts of calls being served */
     struct rpc_serve *refused; /* calls for which memory was short, chained by their user pointer */
 
     struct list maps;
@@ -177,7 +181,9 @@ struct kith_node {
     size_t events_cap;
     uint64_t events_seq;
     struct node_event_watch *event_watches;
+    struct node_event_watch *event_next; /* the one after that whose callback runs */
     struct list completion_watches;
+    struct list *completion_next; /* the one after that whose callback runs */
     int64_t next_watch_no;
     int64_t watches_gone;
     struct list member_waits;
@@ -192,8 +198,11 @@ struct kith_node {
     void *leave_arg;
 
     struct node_log log;
+    uint64_t callback_limit_ns; /* longer callbacks are told of; 0: not measured */
+    struct log_limit callback_limit;
     struct node_log_watch *log_watches;
-    _Atomic unsigned tap_lines; /* on their way to log_watches */
+    struct node_log_watch *log_next; /* the one after that whose callback runs */
+    _Atomic unsigned tap_lines;      /* on their way to log_watches */
     struct node_stats stats;
 };
 
@@ -201,8 +210,10 @@ struct kith_node {
 #define NODE_NEST_MAX 16
 /* Text of an outcome that a callback sees. */
 #define RPC_ERROR_TEXT_SHOWN 1024
-#define NODE_SAMPLE_MS       1000
-#define NODE_LAG_MS          500
+/* Replies up to this size are copied to let the callback of a call nest a step. */
+#define NODE_REPLY_COPIED_MAX 1024
+#define NODE_SAMPLE_MS        1000
+#define NODE_LAG_MS           500
 
 static inline uint64_t node_now_ns(void)
 {
@@ -237,6 +248,13 @@ void node_loop_begin(struct kith_node *node);
 int node_thread_start(struct kith_node *node);
 /* Pushes @request for the loop and wakes it if it sleeps. Any thread. */
 void node_push(struct kith_node *node, struct node_request *request);
+/*
+ * Another thread that asks something of the node does so between node_enter() and node_exit(): the
+ * loop runs until nobody is inside, so what was pushed there is run. False, with KITH_E_STOPPED's
+ * sentence, if the node is stopping. On the loop thread both do nothing.
+ */
+bool node_enter(struct kith_node *node);
+void node_exit(struct kith_node *node);
 bool node_drain(struct kith_node *node); /* runs what was pushed; true if anything */
 void node_sem_wait(sem_t *sem);
 
@@ -330,9 +348,22 @@ void node_event_note(struct kith_node *node,
                      const char *address,
                      const char *reason);
 void node_events_deinit(struct kith_node *node);
+/* Before and after code of a program runs on the loop; @name may be NULL. */
+void node_callback_long(struct kith_node *node, const char *kind, const char *name, uint64_t ns);
+static inline uint64_t node_callback_begin(const struct kith_node *node)
+{
+    return node->callback_limit_ns != 0 ? node_now_ns() : 0;
+}
+static inline void
+node_callback_end(struct kith_node *node, uint64_t began_ns, const char *kind, const char *name)
+{
+    if (began_ns != 0 && node_now_ns() - began_ns > node->callback_limit_ns)
+        node_callback_long(node, kind, name, node_now_ns() - began_ns);
+}
 
 /* ---- modules.c, sys_functions.c ---- */
 void node_modules_stop(struct kith_node *node);
+void node_modules_deinit(struct kith_node *node);
 int node_modules_load_configured(struct kith_node *node);
 int node_sys_functions_export(struct kith_node *node);
 

@@ -21,11 +21,11 @@ struct tap_line {
 static void tap_run(struct kith_node *node, struct node_request *request)
 {
     struct tap_line *tapped = container_of(request, struct tap_line, request);
-    struct node_log_watch *next;
+    struct node_log_watch *watch = node->log_watches;
 
     atomic_fetch_sub(&node->tap_lines, 1);
-    for (struct node_log_watch *watch = node->log_watches; watch != NULL; watch = next) {
-        next = watch->next;
+    for (; watch != NULL; watch = node->log_next) {
+        node->log_next = watch->next; /* node_log_watch_remove() keeps it right */
         if (tapped->level <= watch->level)
             watch->cb(watch, tapped->level, tapped->line);
     }
@@ -67,6 +67,8 @@ void node_log_watch_add(struct kith_node *node, struct node_log_watch *watch)
 
 void node_log_watch_remove(struct kith_node *node, struct node_log_watch *watch)
 {
+    if (node->log_next == watch)
+        node->log_next = watch->next;
     for (struct node_log_watch **at = &node->log_watches; *at != NULL; at = &(*at)->next) {
         if (*at == watch) {
             *at = watch->next;

@@ -16,7 +16,8 @@
 #define MAP_NODES_MAX 1024 /* nodes with the function that one map uses */
 
 struct map_flight {
-    struct list link; /* in kith_map.flights */
+    struct list link;          /* in kith_map.flights */
+    struct node_request begin; /* begins its call as soon as no step runs */
     struct kith_map *map;
     struct kith_node_id at;
     uint64_t index;
@@ -97,12 +98,6 @@ static void on_flight_partial(struct kith_node *node, const void *data, size_t l
         map->options.on_partial(map, flight->index, data, len, map->options.user);
 }
 
-/* Begins the call of an item as soon as no step runs. */
-struct flight_begin {
-    struct node_request request;
-    struct map_flight *flight;
-};
-
 static void flight_begin_now(struct map_flight *flight)
 {
     struct kith_map *map = flight->map;
@@ -133,10 +128,8 @@ static void flight_begin_now(struct map_flight *flight)
 
 static void flight_begin_run(struct kith_node *node, struct node_request *request)
 {
-    struct flight_begin *begin = container_of(request, struct flight_begin, request);
-    struct map_flight *flight = begin->flight;
+    struct map_flight *flight = container_of(request, struct map_flight, begin);
     (void)node;
-    core_free(begin);
     if (flight->aborted) {
         struct kith_result none = {.outcome = KITH_OUTCOME_NOT_EXECUTED,
                                    .code = KITH_E_CANCELED,
@@ -151,16 +144,12 @@ static void flight_begin_run(struct kith_node *node, struct node_request *reques
 static int dispatch(struct kith_map *map, const struct map_action *action)
 {
     struct map_flight *flight = core_calloc(1, sizeof(*flight));
-    struct flight_begin *begin = core_calloc(1, sizeof(*begin));
-    if (flight == NULL || begin == NULL) {
-        core_free(flight);
-        core_free(begin);
+    if (flight == NULL)
         return KITH_E_MEMORY;
-    }
-    *flight = (struct map_flight){.map = map, .at = action->node, .index = action->index};
+    *flight = (struct map_flight){
+        .begin.run = flight_begin_run, .map = map, .at = action->node, .index = action->index};
     list_append(&map->flights, &flight->link);
-    *begin = (struct flight_begin){.request.run = flight_begin_run, .flight = flight};
-    node_push(map->node, &begin->request);
+    node_push(map->node, &flight->begin);
     return 0;
 }
 
@@ -472,6 +461,12 @@ static void begin_run(struct kith_node *node, struct node_request *request)
     map->begin.run = NULL;
     list_append(&node->maps, &map->link);
     map->fn_hash = node_name_hash_of(node, map->fn);
+    if (node->ending) { /* started while the node was told to stop */
+        struct map_event event = {.type = MAP_CANCEL};
+        map->cancelling = true;
+        map_event(map, &event, NULL);
+        return;
+    }
     if (map->items_n == 0) {
         struct map_event event = {.type = MAP_TICK};
         map_event(map, &event, NULL);
@@ -534,6 +529,29 @@ static int check_items(struct kith_node *node, const struct kith_bytes *items, u
     return 0;
 }
 
+/* Hands a map that is ready over to the loop. */
+static int map_push(struct kith_node *node, struct kith_map *map, struct kith_map **map_out)
+{
+    if (atomic_load(&node->stopping)) /* in a callback on the loop too: no new work there */
+        return node_fail_stopped();
+    if (atomic_fetch_add(&node->maps_n, 1) >= RPC_MAPS_MAX) {
+        atomic_fetch_sub(&node->maps_n, 1);
+        return kith_fail_with(KITH_E_LIMIT,
+                              "%d maps run, which is the limit of a node; wait for one to end",
+                              RPC_MAPS_MAX);
+    }
+    if (!node_enter(node)) {
+        atomic_fetch_sub(&node->maps_n, 1);
+        return KITH_E_STOPPED;
+    }
+    if (map_out != NULL)
+        *map_out = map;
+    map->begin.run = begin_run;
+    node_push(node, &map->begin);
+    node_exit(node);
+    return 0;
+}
+
 int kith_map_start(struct kith_node *node,
                    const char *fn,
                    const struct kith_bytes *items,
@@ -547,29 +565,20 @@ int kith_map_start(struct kith_node *node,
         return kith_fail_with(KITH_E_INVALID, "node, function name and items must not be NULL");
     if (!text_is_function_name(fn))
         return kith_fail_with(KITH_E_NAME, "\"%.64s\" is no function name", fn);
-    if (atomic_load(&node->stopping))
-        return node_fail_stopped();
-    if (atomic_load(&node->maps_n) >= RPC_MAPS_MAX)
-        return kith_fail_with(KITH_E_LIMIT,
-                              "%d maps run, which is the limit of a node; wait for one to end",
-                              RPC_MAPS_MAX);
     int r = check_items(node, items, items_n);
     struct kith_map *map = NULL;
     if (r == 0)
         r = map_create(node, fn, items, items_n, options != NULL ? options : &none, &map);
     if (r != 0)
         return r;
-    atomic_fetch_add(&node->maps_n, 1);
-    if (map_out != NULL)
-        *map_out = map;
-    map->begin.run = begin_run;
-    node_push(node, &map->begin);
-    return 0;
+    r = map_push(node, map, map_out);
+    if (r != 0)
+        map_free_all(map);
+    return r;
 }
 
 struct map_cancel {
     struct node_request request;
-    struct kith_node *node;
     uint64_t map_no;
 };
 
@@ -592,11 +601,17 @@ static void cancel_run(struct kith_node *node, struct node_request *request)
 
 void kith_map_cancel(struct kith_map *map)
 {
+    struct kith_node *node = map->node;
     struct map_cancel *cancel = core_malloc(sizeof(*cancel));
     if (cancel == NULL)
         return;
     *cancel = (struct map_cancel){.request.run = cancel_run, .map_no = map->no};
-    node_push(map->node, &cancel->request);
+    if (!node_enter(node)) {
+        core_free(cancel); /* every map ends with the node */
+        return;
+    }
+    node_push(node, &cancel->request);
+    node_exit(node);
 }
 
 /* The node stops: every map ends now. */
@@ -678,7 +693,7 @@ int64_t kith_map_run(struct kith_node *node,
     static const struct kith_map_options none;
     struct map_run run = {.options = options != NULL ? options : &none};
 
-    if (node_on_loop(node))
+    if (node != NULL && node_on_loop(node))
         return node_fail_would_deadlock("kith_map_run");
     struct kith_map_options own = *run.options;
     own.on_result = run_result;

@@ -89,6 +89,27 @@ static const struct kith_module *inspect(uv_lib_t *lib, const char *path)
     return module;
 }
 
+/*
+ * Starts a module. One that refuses takes back what it had exported; its code stays mapped all the
+ * same, since a call of it may be running.
+ */
+static int module_start(struct kith_node *node, const struct kith_module *module)
+{
+    struct list *last = node->exports.prev;
+    char why[1024];
+
+    kith_errmsg_clear();
+    if (module->start(node) == 0)
+        return 0;
+    snprintf(why, sizeof(why), "%s", kith_errmsg());
+    for (struct list *it = last->next, *next; it != &node->exports; it = next) {
+        next = it->next;
+        (void)!kith_unexport(node, container_of(it, struct node_export, link)->name);
+    }
+    return kith_fail_with(KITH_E_MODULE, "module %s refused to start: %s", module->name,
+                          why[0] != '\0' ? why : "it does not say why");
+}
+
 static int load(struct kith_node *node, const char *name)
 {
     char path[PATH_MAX];
@@ -110,16 +131,22 @@ static int load(struct kith_node *node, const char *name)
         uv_dlclose(&lib);
         return r;
     }
+    for (size_t i = 0; i < node->modules_n; i++) {
+        if (node->modules[i].handle != lib.handle)
+            continue;
+        uv_dlclose(&lib); /* by another path: one reference less, it stays */
+        return kith_fail_with(KITH_E_EXISTS, "%s is loaded already, as %s", path,
+                              node->modules[i].path);
+    }
     module = inspect(&lib, path);
-    r = module == NULL ? KITH_E_MODULE : 0;
-    if (r == 0 && module->start(node) != 0)
-        r = kith_fail_with(KITH_E_MODULE, "module %s refused to start: %s", module->name,
-                           kith_errmsg());
-    char *kept = r == 0 ? core_strndup(path, strlen(path)) : NULL;
-    if (r == 0 && kept == NULL)
-        r = KITH_E_MEMORY;
-    if (r != 0) {
+    char *kept = module != NULL ? core_strndup(path, strlen(path)) : NULL;
+    if (kept == NULL) {
         uv_dlclose(&lib);
+        return module == NULL ? KITH_E_MODULE : KITH_E_MEMORY;
+    }
+    r = module_start(node, module);
+    if (r != 0) {
+        core_free(kept);
         return r;
     }
     node->modules[node->modules_n++] =
@@ -166,13 +193,20 @@ int node_modules_load_configured(struct kith_node *node)
     return 0;
 }
 
-/* Code of a module may still run on workers: it stays mapped until the process ends. */
+/* The last one first. Code of a module may still run on workers: it stays mapped. */
 void node_modules_stop(struct kith_node *node)
 {
-    for (size_t i = 0; i < node->modules_n; i++) {
+    for (size_t i = node->modules_n; i-- > 0;) {
         if (node->modules[i].module->stop != NULL)
             node->modules[i].module->stop(node);
     }
+    for (size_t i = 0; i < node->modules_n; i++)
+        core_free(node->modules[i].path);
+    node->modules_n = 0;
+}
+
+void node_modules_deinit(struct kith_node *node)
+{
     for (size_t i = 0; i < node->modules_n; i++)
         core_free(node->modules[i].path);
     node->modules_n = 0;

@@ -9,13 +9,24 @@
 
 #define MULTICALL_NODES_MAX 4096
 
+struct multicall;
+
+/* One node asked. Its request says that the call could not even begin. */
+struct asked {
+    struct node_request request;
+    struct multicall *multi;
+    struct kith_node_id id;
+    int code;
+};
+
 struct multicall {
     size_t asked_n, ended_n, ok_n;
     kith_call_cb on_result;
     kith_multicall_done_cb on_done;
     void *user;
     struct node_request none; /* on_done when nobody was asked */
-    void (*on_partial)(struct kith_node *node, const void *data, size_t len, void *user);
+    char text[512];           /* why the first that could not begin could not */
+    struct asked asked[];
 };
 
 static void multicall_end(struct kith_node *node, struct multicall *multi)
@@ -48,7 +59,7 @@ struct targets {
     struct kith_node_id ids[MULTICALL_NODES_MAX];
     size_t ids_n;
     int code;
-    char text[256];
+    char text[512];
 };
 
 static void targets_find(struct kith_node *node, void *arg)
@@ -98,48 +109,49 @@ static int targets_of(struct kith_node *node,
     return 0;
 }
 
-/* Calls every target; those that cannot even begin end at once, as not executed. */
-struct fail_later {
-    struct node_request request;
-    struct multicall *multi;
-    struct kith_node_id id;
-    int code;
-};
-
-static void fail_later_run(struct kith_node *node, struct node_request *request)
+static void refused_run(struct kith_node *node, struct node_request *request)
 {
-    struct fail_later *fail = container_of(request, struct fail_later, request);
+    struct asked *asked = container_of(request, struct asked, request);
+    struct multicall *multi = asked->multi;
     struct kith_result result = {.outcome = KITH_OUTCOME_NOT_EXECUTED,
-                                 .code = fail->code,
-                                 .text = kith_strerror(fail->code),
-                                 .node = fail->id,
+                                 .code = asked->code,
+                                 .text = multi->text,
+                                 .node = asked->id,
                                  .node_name = ""};
-    struct multicall *multi = fail->multi;
-    core_free(fail);
     on_one(node, &result, multi);
 }
 
+/* One that cannot even begin ends later, as not executed. */
 static void start_one(struct kith_node *node,
                       struct multicall *multi,
                       const struct node_call_spec *base,
-                      const struct kith_node_id *id)
+                      struct asked *asked)
 {
     struct node_call_spec spec = *base;
     spec.call.to_node = true;
-    spec.call.node = *id;
+    spec.call.node = asked->id;
     spec.cb = on_one;
     spec.user = multi;
-    int r = node_call_anywhere(node, &spec, NULL);
-    if (r == 0)
+    asked->code = node_call_anywhere(node, &spec, NULL);
+    if (asked->code == 0)
         return;
-    struct fail_later *fail = core_calloc(1, sizeof(*fail));
-    if (fail == NULL) {
-        multi->asked_n--; /* as if it had not been there */
-        return;
+    if (multi->text[0] == '\0') /* once: the loop may be reading it afterwards */
+        snprintf(multi->text, sizeof(multi->text), "%s", kith_errmsg());
+    asked->request.run = refused_run;
+    node_push(node, &asked->request);
+}
+
+static void
+start_all(struct kith_node *node, struct multicall *multi, const struct node_call_spec *spec)
+{
+    size_t n = multi->asked_n; /* the last one may end the whole while we are here */
+
+    if (n == 0) {
+        multi->none.run = none_run;
+        node_push(node, &multi->none);
     }
-    *fail =
-        (struct fail_later){.request.run = fail_later_run, .multi = multi, .id = *id, .code = r};
-    node_push(node, &fail->request);
+    for (size_t i = 0; i < n; i++)
+        start_one(node, multi, spec, &multi->asked[i]);
 }
 
 int kith_multicall_async(struct kith_node *node,
@@ -158,23 +170,25 @@ int kith_multicall_async(struct kith_node *node,
     int r = node_call_spec_from(node, fn, arg, arg_len, options, &spec);
     if (r == 0)
         r = targets_of(node, fn, nodes, nodes_n, &targets);
-    if (r != 0)
+    if (r != 0 || targets == NULL)
         return r;
-    struct multicall *multi = core_calloc(1, sizeof(*multi));
-    if (multi == NULL) {
-        core_free(targets);
-        return KITH_E_MEMORY;
-    }
     size_t n = targets->ids_n;
+    struct multicall *multi = core_calloc(1, sizeof(*multi) + n * sizeof(struct asked));
+    if (multi == NULL || !node_enter(node)) {
+        r = multi == NULL ? KITH_E_MEMORY : KITH_E_STOPPED;
+        core_free(multi);
+        core_free(targets);
+        return r;
+    }
     *multi =
         (struct multicall){.asked_n = n, .on_result = on_result, .on_done = on_done, .user = user};
-    if (n == 0) {
-        multi->none.run = none_run;
-        node_push(node, &multi->none);
+    for (size_t i = 0; i < n; i++) {
+        multi->asked[i].multi = multi;
+        multi->asked[i].id = targets->ids[i];
     }
-    for (size_t i = 0; i < n; i++)
-        start_one(node, multi, &spec, &targets->ids[i]);
     core_free(targets);
+    start_all(node, multi, &spec);
+    node_exit(node);
     return (int)n;
 }
 
@@ -267,7 +281,7 @@ int kith_multicall(struct kith_node *node,
 
     if (replies_out != NULL)
         *replies_out = NULL;
-    if (node_on_loop(node))
+    if (node != NULL && node_on_loop(node))
         return node_fail_would_deadlock("kith_multicall");
     sem_init(&sync.done, 0, 0);
     int r = kith_multicall_async(node, fn, arg, arg_len, nodes, nodes_n, options, sync_result,

@@ -3,6 +3,7 @@
  * node_stop.c's order if a later one fails.
  */
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,11 @@
 #include "core/text.h"
 #include "node/internal.h"
 #include "node/token.h"
+
+/* Set by the build; 0: callbacks are not measured. */
+#ifndef NODE_CALLBACK_MS
+#define NODE_CALLBACK_MS 0
+#endif
 
 uint64_t node_seed(void)
 {
@@ -92,7 +98,7 @@ static int program_cluster(struct kith_node *node)
     return 0;
 }
 
-/* A key in memory; a boot number that grows even if the clock of this host is set back a little. */
+/* A key in memory, which nobody has seen before: its first boot. */
 static int fresh_identity(struct kith_node *node)
 {
     uint8_t seed[32];
@@ -349,6 +355,17 @@ static int start(struct kith_node *node)
     return node->start_code != 0 ? kith_fail_with(node->start_code, "%s", node->start_text) : 0;
 }
 
+/* Debug builds tell of callbacks that hold the loop up; others if KITH_CALLBACK_MS asks for it. */
+static uint64_t callback_limit_ns(void)
+{
+    const char *text = getenv("KITH_CALLBACK_MS");
+    uint64_t ms = NODE_CALLBACK_MS;
+
+    if (text != NULL)
+        (void)text_parse_u64(text, 0, 60000, &ms);
+    return ms * 1000000;
+}
+
 int kith_node_start(const struct kith_config *config, struct kith_node **node_out)
 {
     *node_out = NULL;
@@ -371,6 +388,7 @@ int kith_node_start(const struct kith_config *config, struct kith_node **node_ou
     list_init(&node->maps);
     list_init(&node->completion_watches);
     list_init(&node->member_waits);
+    node->callback_limit_ns = callback_limit_ns();
     int r = start(node);
     if (r != 0) {
         char text[1024];

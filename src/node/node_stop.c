@@ -3,16 +3,22 @@
  * states, since handles close in their own time:
  *
  *   leaving  -> we told the others, or 2 s passed
- *   ending   -> services, modules, calls and waits are ended; workers are joined
- *   closing  -> the channel and the handles close; when the loop has none left its thread ends
+ *   ending   -> services, modules, calls, maps and waits are ended; the loop goes on until no
+ *               function runs and no other thread is asking anything
+ *   closing  -> workers are joined, the channel and the handles close; then the loop thread ends
+ *
+ * No wait blocks the loop: a function may still be in a synchronous call, which ends by the loop.
  */
+#include <sched.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/internal.h"
 
-#define LEAVE_MS 2000
+#define LEAVE_MS    2000
+#define IDLE_MS     2     /* between two looks at what still runs */
+#define IDLE_SAY_MS 10000 /* between two lines about it */
 
 /* ---- leaving ---- */
 
@@ -68,17 +74,9 @@ static void on_net_closed(void *user)
     node->finished = true;
 }
 
-static void services_stopped(struct kith_node *node)
+static void close_channel(struct kith_node *node)
 {
-    struct rpc_event stop = {.type = RPC_STOP};
-
-    node_modules_stop(node);
-    node_maps_stop(node);
-    node_rpc_step(node, &stop);
-    node->ending = true;
-    node_member_waits(node);
-    uv_timer_stop(&node->sample_timer); /* it asks the workers how busy they are */
-    /* Functions that still run on workers are waited for: their contexts point into this node. */
+    uv_timer_stop(&node->leave_timer);
     workers_stop(node->workers);
     node->workers = NULL;
     while (node_drain(node))
@@ -87,9 +85,49 @@ static void services_stopped(struct kith_node *node)
     uv_net_close(node->net, on_net_closed, node);
 }
 
+/* Functions that still run are waited for: their contexts point into this node. */
+static void on_idle_timer(uv_timer_t *timer)
+{
+    struct kith_node *node = timer->data;
+    uint64_t now_ms = node_now_ms(), held;
+    char calls[24];
+
+    if (node->ctx_busy_n == 0 && node->refused == NULL && !node->cache_writing &&
+        atomic_load(&node->inside_n) == 0) {
+        close_channel(node);
+        return;
+    }
+    if (now_ms - node->end_since_ms < LEAVE_MS ||
+        !log_limit_pass(&node->end_limit, now_ms, IDLE_SAY_MS, &held))
+        return;
+    snprintf(calls, sizeof(calls), "%u", node->ctx_busy_n);
+    log_warn(&node->log.log, "node", "waiting for functions that still run", "calls", calls, NULL);
+}
+
+static void services_stopped(struct kith_node *node)
+{
+    struct rpc_event stop = {.type = RPC_STOP};
+
+    node->ending = true;
+    node_modules_stop(node);
+    node_maps_stop(node);
+    node_rpc_step(node, &stop);
+    node_member_waits(node);
+    uv_timer_stop(&node->sample_timer); /* it asks the workers how busy they are */
+    uv_timer_stop(&node->cache_timer);
+    node->end_since_ms = node_now_ms();
+    uv_timer_start(&node->leave_timer, on_idle_timer, 0, IDLE_MS);
+}
+
 void node_service_stopped(struct node_service *service)
 {
     struct kith_node *node = service->node;
+    struct node_service **at = &node->services;
+
+    while (*at != NULL && *at != service)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = service->next; /* its memory may go now */
     assert(node->services_running > 0);
     if (--node->services_running == 0)
         services_stopped(node);
@@ -127,9 +165,18 @@ struct node_service *node_service_find(struct kith_node *node, const char *name)
     return service;
 }
 
+static void end_run(struct kith_node *node, struct node_request *request)
+{
+    (void)request;
+    end_now(node);
+}
+
+/* We may be inside a step of membership here, which the end would pull away from under itself. */
 static void on_left(void *arg)
 {
-    end_now(arg);
+    struct kith_node *node = arg;
+    node->stop_request.run = end_run;
+    node_push(node, &node->stop_request);
 }
 
 static void stop_run(struct kith_node *node, struct node_request *request)
@@ -156,6 +203,10 @@ void node_end(struct kith_node *node)
         node_push(node, &node->stop_request);
         pthread_join(node->thread, NULL);
         sem_destroy(&node->started);
+        while (atomic_load(&node->inside_n) > 0)
+            sched_yield(); /* turned away a moment ago, and about to leave */
+        while (node_drain(node))
+            continue; /* log lines that nobody follows any more */
     } else if (node->net != NULL) {
         uv_net_close(node->net, on_net_closed, node);
         while (!node->net_closed)
@@ -169,6 +220,7 @@ void node_end(struct kith_node *node)
     node_calls_deinit(node);
     node_serve_deinit(node);
     node_events_deinit(node);
+    node_modules_deinit(node);
     facts_close(&node->facts_host);
     node_log_close(&node->log);
     data_dir_close(&node->dir);

@@ -219,6 +219,13 @@ int node_member_named(struct kith_node *node, const char *which, struct member *
 
 /* ---- waiting for nodes ---- */
 
+/* Times far away must not wrap round to times gone by. */
+static uint64_t deadline_of(uint64_t timeout_ms)
+{
+    uint64_t now_ms = node_now_ms();
+    return timeout_ms < UINT64_MAX - 1 - now_ms ? now_ms + timeout_ms : UINT64_MAX - 1;
+}
+
 struct wait_for {
     struct node_member_wait wait;
     size_t nodes_n;
@@ -253,7 +260,7 @@ int kith_node_wait_for(struct kith_node *node, size_t nodes_n, uint64_t timeout_
 
     if (node_on_loop(node))
         return node_fail_would_deadlock("kith_node_wait_for");
-    wait_for.wait.deadline_ms = node_now_ms() + timeout_ms;
+    wait_for.wait.deadline_ms = deadline_of(timeout_ms);
     sem_init(&wait_for.done, 0, 0);
     int r = node_run(node, wait_for_begin, &wait_for);
     if (r == 0)
@@ -264,16 +271,20 @@ int kith_node_wait_for(struct kith_node *node, size_t nodes_n, uint64_t timeout_
                               "fewer than %zu nodes are alive after %llu ms; kith nodes shows who "
                               "is missing",
                               nodes_n, (unsigned long long)timeout_ms);
+    if (r == 0 && wait_for.code == KITH_E_STOPPED)
+        return node_fail_stopped();
     return r != 0 ? r : wait_for.code;
 }
 
 /* ---- connecting ---- */
 
+/* Two things are under way: the dial, and the wait for the member, which has the deadline. */
 struct connecting {
     struct node_member_wait wait;
     struct kith_node *node;
-    struct kith_node_id id;
-    uint64_t deadline_ms;
+    struct kith_node_id id; /* all zero until the dial has said who is there */
+    bool dialling;
+    bool told; /* done has run */
     void (*done)(void *arg, int code, const struct kith_node_id *id);
     void *arg;
 };
@@ -281,40 +292,57 @@ struct connecting {
 static bool is_member(struct kith_node *node, struct node_member_wait *wait)
 {
     struct connecting *connecting = container_of(wait, struct connecting, wait);
-    const struct member *member = member_find(node->members, &connecting->id);
+    const struct member *member =
+        connecting->dialling ? NULL : member_find(node->members, &connecting->id);
     return member != NULL && member->status == KITH_STATUS_ALIVE;
 }
 
 static void connecting_end(struct connecting *connecting, int code)
 {
+    connecting->told = true;
     connecting->done(connecting->arg, code, &connecting->id);
-    core_free(connecting);
+    if (!connecting->dialling)
+        core_free(connecting);
 }
 
 static void is_member_done(struct kith_node *node, struct node_member_wait *wait, int code)
 {
+    struct connecting *connecting = container_of(wait, struct connecting, wait);
+
     (void)node;
-    if (code == KITH_E_TIMEOUT)
-        kith_fail_with(code, "the address answers, but the node did not become a member in time");
-    connecting_end(container_of(wait, struct connecting, wait), code);
+    kith_errmsg_clear();
+    if (code == KITH_E_STOPPED)
+        (void)node_fail_stopped();
+    else if (code != 0)
+        (void)kith_fail_with(code, "%s",
+                             connecting->dialling
+                                 ? "nobody answered at the address in time; is an agent running "
+                                   "there, and does a firewall let its port through?"
+                                 : "the address answers, but the node did not become a member in "
+                                   "time; its log may say why");
+    connecting_end(connecting, code);
 }
 
 static void on_dialled(void *user, int status, struct uv_peer *peer)
 {
     struct connecting *connecting = user;
-    if (status == KITH_E_EXISTS) { /* ourselves */
-        connecting->id = connecting->node->identity.id;
-        status = 0;
-    } else if (status == 0) {
-        connecting->id = *uv_peer_id(peer);
-    }
-    if (status != 0) {
-        connecting_end(connecting, status);
+    struct kith_node *node = connecting->node;
+
+    connecting->dialling = false;
+    if (connecting->told) {
+        core_free(connecting);
         return;
     }
-    connecting->wait = (struct node_member_wait){
-        .ready = is_member, .done = is_member_done, .deadline_ms = connecting->deadline_ms};
-    node_member_wait(connecting->node, &connecting->wait);
+    if (status == KITH_E_EXISTS) /* ourselves */
+        connecting->id = node->identity.id;
+    else if (status == 0)
+        connecting->id = *uv_peer_id(peer);
+    if (status == 0 || status == KITH_E_EXISTS) {
+        node_member_waits(node);
+        return;
+    }
+    list_remove(&connecting->wait.link);
+    connecting_end(connecting, node->ending ? node_fail_stopped() : status);
 }
 
 int node_connect(struct kith_node *node,
@@ -329,10 +357,14 @@ int node_connect(struct kith_node *node,
     connecting->node = node;
     connecting->done = done;
     connecting->arg = arg;
-    connecting->deadline_ms = node_now_ms() + timeout_ms;
+    connecting->dialling = true;
+    connecting->wait = (struct node_member_wait){
+        .ready = is_member, .done = is_member_done, .deadline_ms = deadline_of(timeout_ms)};
     int r = uv_net_dial(node->net, address, on_dialled, connecting);
     if (r != 0)
         core_free(connecting);
+    else
+        node_member_wait(node, &connecting->wait);
     return r;
 }
 

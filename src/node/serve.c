@@ -5,6 +5,7 @@
  * between exactly one party may reply: whoever runs the function. `state` says where it stands, so
  * that a deferred function may reply before it returns, after it, or from another thread.
  */
+#include <limits.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -34,12 +35,15 @@ struct kith_ctx {
     struct kith_bytes arg;
     struct kith_node_id caller;
     uint64_t deadline_ns;
+    uint64_t started_ns; /* for the access log; 0: it is off */
+    bool partials;       /* partial results wait in the queue: DONE has to go behind them */
     _Atomic int state;
     _Atomic bool cancelled;
     void (*on_cancel)(struct kith_ctx *ctx, void *user);
     void *on_cancel_user;
     /* The reply. */
     bool replied;
+    bool failed; /* a reply could not be made; why is in its place, in case no other comes */
     enum kith_outcome outcome;
     int code;
     size_t reply_len;
@@ -60,6 +64,7 @@ static struct kith_ctx *ctx_take(struct kith_node *node)
     }
     memset(ctx, 0, offsetof(struct kith_ctx, reply_inline));
     ctx->node = node;
+    node->ctx_busy_n++;
     return ctx;
 }
 
@@ -67,6 +72,7 @@ static void ctx_give(struct kith_node *node, struct kith_ctx *ctx)
 {
     core_free(ctx->reply_owned);
     ctx->reply_owned = NULL;
+    node->ctx_busy_n--;
     if (node->ctx_free_n >= CTX_FREE_MAX) {
         core_free(ctx);
         return;
@@ -259,8 +265,27 @@ int kith_unexport(struct kith_node *node, const char *name)
 
 /* ---- running ---- */
 
+/* One line for every call served, if log.access is on. */
+static void access_line(struct kith_node *node, const struct kith_ctx *ctx)
+{
+    const struct member *caller = member_find(node->members, &ctx->caller);
+    char id[KITH_NODE_ID_DIGITS + 1], ms[32], in[24], out[24], code[16];
+
+    snprintf(ms, sizeof(ms), "%.3f", (double)(node_now_ns() - ctx->started_ns) / 1e6);
+    snprintf(in, sizeof(in), "%zu", ctx->arg.len);
+    snprintf(out, sizeof(out), "%zu", ctx->reply_len);
+    snprintf(code, sizeof(code), "%d", ctx->code);
+    log_info(&node->log.access, "rpc", "served", "fn",
+             rpc_export_desc(rpc_serve_export(ctx->serve))->name, "caller",
+             caller != NULL ? caller->shown_name : kith_node_id_text(&ctx->caller, id), "outcome",
+             kith_outcome_text(ctx->outcome), "code", code, "ms", ms, "bytes_in", in, "bytes_out",
+             out, NULL);
+}
+
 static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
+    if (ctx->started_ns != 0)
+        access_line(node, ctx);
     struct rpc_event event = {
         .type = RPC_DONE,
         .u.done = {
@@ -286,6 +311,8 @@ static void ctx_settle(struct kith_ctx *ctx, int r)
     if (ctx->replied)
         return;
     ctx->replied = true;
+    if (ctx->failed)
+        return; /* whatever it returned: its caller must not take the reason for a reply */
     ctx->outcome = r == 0 ? KITH_OUTCOME_OK : KITH_OUTCOME_APP_ERROR;
     ctx->code = r == 0 ? 0 : (r > 0 ? r : 1);
 }
@@ -311,7 +338,11 @@ static void run_on_loop(struct kith_node *node, struct kith_ctx *ctx, bool nest)
     bool deferred = (ctx->flags & KITH_FN_DEFERRED) != 0;
 
     node->rpc_stepping += !nest;
+    uint64_t began_ns = node_callback_begin(node);
     int r = ctx->fn(ctx, ctx->arg.data, ctx->arg.len, ctx->fn_user);
+    if (began_ns != 0)
+        node_callback_end(node, began_ns, "function",
+                          rpc_export_desc(rpc_serve_export(ctx->serve))->name);
     node->rpc_stepping -= !nest;
 
     if (deferred && r == KITH_PENDING) {
@@ -321,7 +352,7 @@ static void run_on_loop(struct kith_node *node, struct kith_ctx *ctx, bool nest)
     } else {
         ctx_settle(ctx, r);
     }
-    if (nest && node->rpc_depth < NODE_NEST_MAX) {
+    if (nest && !ctx->partials && node->rpc_depth < NODE_NEST_MAX) {
         node->rpc_depth++;
         ctx_done(node, ctx);
         node->rpc_depth--;
@@ -348,6 +379,8 @@ void node_serve_run(struct kith_node *node, struct rpc_serve *serve, bool nest)
     ctx->caller = rpc_serve_caller(serve);
     ctx->deadline_ns = rpc_serve_deadline_ns(serve);
     ctx->outcome = KITH_OUTCOME_OK;
+    if (log_level(&node->log.access) >= KITH_LOG_INFO)
+        ctx->started_ns = node_now_ns();
     rpc_serve_set_user(serve, ctx);
     if ((ctx->flags & (KITH_FN_INLINE | KITH_FN_DEFERRED)) != 0) {
         run_on_loop(node, ctx, nest);
@@ -383,8 +416,11 @@ void node_serve_abort(struct kith_node *node, struct rpc_serve *serve)
     struct kith_ctx *ctx = rpc_serve_user(serve);
     if (ctx == NULL || is_refused(node, serve) || atomic_exchange(&ctx->cancelled, true))
         return;
-    if (ctx->on_cancel != NULL && atomic_load(&ctx->state) != CTX_FINISHED)
-        ctx->on_cancel(ctx, ctx->on_cancel_user);
+    if (ctx->on_cancel == NULL || atomic_load(&ctx->state) == CTX_FINISHED)
+        return;
+    uint64_t began_ns = node_callback_begin(node);
+    ctx->on_cancel(ctx, ctx->on_cancel_user);
+    node_callback_end(node, began_ns, "cancel", NULL);
 }
 
 /* ---- ends that only the rooms above may choose ---- */
@@ -466,9 +502,10 @@ static int reply_copy(struct kith_ctx *ctx, const void *data, size_t len)
 static int reply_failed(struct kith_ctx *ctx, int code)
 {
     if (code == KITH_E_TOO_LARGE || code == KITH_E_MEMORY) {
+        ctx->failed = true;
         ctx->outcome = KITH_OUTCOME_APP_ERROR;
         ctx->code = 1;
-        reply_copy(ctx, kith_errmsg(), strnlen(kith_errmsg(), CTX_INLINE_BYTES));
+        (void)reply_copy(ctx, kith_errmsg(), strnlen(kith_errmsg(), CTX_INLINE_BYTES));
     }
     return code;
 }
@@ -509,7 +546,7 @@ int kith_fail(struct kith_ctx *ctx, int code, const char *text)
     if (r != 0)
         return r;
     ctx->outcome = KITH_OUTCOME_APP_ERROR;
-    ctx->code = code == 0 ? 1 : (code < 0 ? -code : code);
+    ctx->code = code == 0 ? 1 : code > 0 ? code : code == INT_MIN ? INT_MAX : -code;
     ctx_replied(ctx);
     return 0;
 }
@@ -531,7 +568,7 @@ static void partial_run(struct kith_node *node, struct node_request *request)
     core_free(partial);
 }
 
-/* The request goes through the same queue as DONE and before it, so the serve still lives. */
+/* The request goes through the queue, and DONE behind it, so the serve still lives. */
 int kith_partial(struct kith_ctx *ctx, const void *data, size_t len)
 {
     if (len > RPC_PARTIAL_BYTES_MAX)
@@ -548,6 +585,7 @@ int kith_partial(struct kith_ctx *ctx, const void *data, size_t len)
     partial->len = len;
     if (len > 0)
         memcpy(partial->data, data, len);
+    ctx->partials = true;
     node_push(ctx->node, &partial->request);
     return 0;
 }

@@ -17,6 +17,8 @@
 #define LOOP_TURN_NS 1000000ull
 /* Polls between two looks at whether somebody else wants this core. */
 #define LOOP_YIELD_EVERY 8
+/* The queue is emptied so often before the sockets have a turn. */
+#define DRAIN_ROUNDS 64
 
 static _Thread_local struct kith_node *tls_loop_of;
 
@@ -27,13 +29,48 @@ static void on_wake(uv_async_t *handle)
     node_drain(handle->data);
 }
 
-void node_push(struct kith_node *node, struct node_request *request)
+bool node_on_loop(const struct kith_node *node)
+{
+    return tls_loop_of == node;
+}
+
+static void push(struct kith_node *node, struct node_request *request)
 {
     node_queue_push(&node->queue, request);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&node->sleeping, memory_order_relaxed) &&
         atomic_exchange(&node->sleeping, false))
         uv_async_send(&node->wake);
+}
+
+/* The request may end the node (a deferred reply): it stays until we have looked at `sleeping`. */
+void node_push(struct kith_node *node, struct node_request *request)
+{
+    if (node_on_loop(node)) {
+        push(node, request);
+        return;
+    }
+    atomic_fetch_add(&node->inside_n, 1);
+    push(node, request);
+    atomic_fetch_sub(&node->inside_n, 1);
+}
+
+bool node_enter(struct kith_node *node)
+{
+    if (node_on_loop(node))
+        return true;
+    atomic_fetch_add(&node->inside_n, 1);
+    if (!atomic_load(&node->stopping))
+        return true;
+    atomic_fetch_sub(&node->inside_n, 1);
+    (void)node_fail_stopped();
+    return false;
+}
+
+void node_exit(struct kith_node *node)
+{
+    if (!node_on_loop(node))
+        atomic_fetch_sub(&node->inside_n, 1);
 }
 
 bool node_drain(struct kith_node *node)
@@ -58,17 +95,25 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct kith_node *node = handle->data;
 
-    do {
-        /* Bounded by the clients: each of them waits for an answer sooner or later. */
-        for (unsigned i = 0; i < 64 && node_drain(node); i++)
-            continue;
+    for (;;) {
+        unsigned rounds = 0;
+        while (rounds < DRAIN_ROUNDS && node_drain(node))
+            rounds++;
         if (node->facts_dirty && !node->member_stepping)
             node_member_facts(node);
         arm_timers(node);
         uv_net_flush(node->net);
         atomic_store(&node->sleeping, true);
         atomic_thread_fence(memory_order_seq_cst);
-    } while (!node_queue_empty(&node->queue) && (atomic_store(&node->sleeping, false), true));
+        if (node_queue_empty(&node->queue))
+            break;
+        atomic_store(&node->sleeping, false);
+        if (rounds == DRAIN_ROUNDS) {
+            /* Requests that make requests for ever: sockets and timers get their turn between. */
+            uv_async_send(&node->wake);
+            break;
+        }
+    }
 
     node->now_ns = 0;
     node->now_unix_ms = 0;
@@ -152,6 +197,9 @@ static void *node_loop_main(void *arg)
         bool busy = node->spin.budget_ns != 0 && spin_phase(node);
         uv_run(&node->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     }
+    /* What the closing itself left behind. */
+    while (node_drain(node))
+        continue;
     return NULL;
 }
 
@@ -265,11 +313,6 @@ int node_thread_start(struct kith_node *node)
 
 /* ---- asking the loop and waiting ---- */
 
-bool node_on_loop(const struct kith_node *node)
-{
-    return tls_loop_of == node;
-}
-
 struct run_sync {
     struct node_request request;
     void (*fn)(struct kith_node *node, void *arg);
@@ -296,11 +339,12 @@ int node_run(struct kith_node *node, void (*fn)(struct kith_node *node, void *ar
         fn(node, arg);
         return 0;
     }
-    if (atomic_load(&node->stopping))
-        return node_fail_stopped();
+    if (!node_enter(node))
+        return KITH_E_STOPPED;
     struct run_sync run = {.request.run = run_sync_run, .fn = fn, .arg = arg};
     sem_init(&run.done, 0, 0);
-    node_push(node, &run.request);
+    push(node, &run.request);
+    node_exit(node);
     node_sem_wait(&run.done);
     sem_destroy(&run.done);
     return 0;
@@ -323,12 +367,15 @@ static void post_run(struct kith_node *node, struct node_request *request)
 
 int node_post(struct kith_node *node, void (*fn)(struct kith_node *node, void *arg), void *arg)
 {
-    if (atomic_load(&node->stopping) && !node_on_loop(node))
-        return node_fail_stopped();
     struct post *post = core_malloc(sizeof(*post));
     if (post == NULL)
         return KITH_E_MEMORY;
     *post = (struct post){.request.run = post_run, .fn = fn, .arg = arg};
-    node_push(node, &post->request);
+    if (!node_enter(node)) {
+        core_free(post);
+        return KITH_E_STOPPED;
+    }
+    push(node, &post->request);
+    node_exit(node);
     return 0;
 }

@@ -96,7 +96,7 @@ static void on_cache_timer(uv_timer_t *timer)
 
 static void cache_dirty(struct kith_node *node)
 {
-    if (node->dir.path != NULL && !uv_is_active((uv_handle_t *)&node->cache_timer))
+    if (node->dir.path != NULL && !node->ending && !uv_is_active((uv_handle_t *)&node->cache_timer))
         uv_timer_start(&node->cache_timer, on_cache_timer, CACHE_DELAY_MS, 0);
 }
 
@@ -349,7 +349,8 @@ static void do_action(struct kith_node *node, const struct member_action *action
 struct member_later {
     struct node_request request;
     struct member_event event;
-    char text[KITH_ADDRESS_TEXT_MAX + 1];
+    uint8_t sign_pk[NET_PUBLIC_KEY_BYTES];
+    char text[]; /* a seed may be a long name: cut, it would not be recognised as that seed */
 };
 
 static void member_later_run(struct kith_node *node, struct node_request *request)
@@ -362,16 +363,20 @@ static void member_later_run(struct kith_node *node, struct node_request *reques
 /* Inside a step only links come up, go down or fail to (the channel says so while it is asked). */
 static void step_later(struct kith_node *node, const struct member_event *event)
 {
-    struct member_later *later = core_malloc(sizeof(*later));
-    assert(event->data == NULL && event->facts == NULL && event->load == NULL);
+    size_t text_bytes = event->text != NULL ? strlen(event->text) + 1 : 0;
+    struct member_later *later = core_malloc(sizeof(*later) + text_bytes);
+    assert(event->data == NULL);
+    assert(event->facts == NULL);
+    assert(event->load == NULL);
+    assert(event->peer == NULL);
     if (later == NULL)
         return;
     later->request.run = member_later_run;
     later->event = *event;
-    if (event->text != NULL) {
-        snprintf(later->text, sizeof(later->text), "%s", event->text);
-        later->event.text = later->text;
-    }
+    if (event->sign_pk != NULL)
+        later->event.sign_pk = memcpy(later->sign_pk, event->sign_pk, sizeof(later->sign_pk));
+    if (event->text != NULL)
+        later->event.text = memcpy(later->text, event->text, text_bytes);
     node_push(node, &later->request);
 }
 

@@ -3,13 +3,14 @@
  *
  * Actions are valid until the next step, and callbacks of users may want to step again (a call made
  * in a completion). So a callback may nest a step only if it belongs to the last action of its step
- * and everything it needs has been copied; all other callbacks run with rpc_stepping set, which
- * turns their requests into entries of the queue.
+ * and what it is shown outlives the step: copied, or in the frame that is being handled. All other
+ * callbacks run with rpc_stepping set, which turns their requests into entries of the queue.
  */
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/text.h"
 #include "node/internal.h"
 
 /* ---- sending ---- */
@@ -72,16 +73,32 @@ static void watches_completion(struct kith_node *node, const struct kith_complet
 
 /* ---- actions ---- */
 
-static void do_complete(struct kith_node *node, const struct rpc_action *action, bool last)
+/* Does the reply lie in the frame that brought it? Then no step can take it away. */
+static bool is_in_frame(const struct rpc_event *event, const struct kith_result *result)
+{
+    const uint8_t *data = result->data;
+    return event->type == RPC_FRAME && data >= event->u.frame.body &&
+           data + result->len <= event->u.frame.body + event->u.frame.len;
+}
+
+/* @nest: no actions follow. What the core may write over in a nested step is copied, if small. */
+static void do_complete(struct kith_node *node,
+                        const struct rpc_event *event,
+                        const struct rpc_action *action,
+                        bool nest)
 {
     struct kith_result result = *action->result;
     char text[RPC_ERROR_TEXT_SHOWN];
+    uint8_t data[NODE_REPLY_COPIED_MAX];
+    bool copy = nest && result.len > 0 && !is_in_frame(event, &result);
+    bool last = nest && (!copy || result.len <= sizeof(data));
 
     if (last && result.text[0] != '\0') {
-        /* The core may write over it in a nested step. */
         snprintf(text, sizeof(text), "%s", result.text);
         result.text = text;
     }
+    if (last && copy)
+        result.data = memcpy(data, result.data, result.len);
     node->rpc_stepping += !last;
     node_call_complete(node, action->token, &result);
     node->rpc_stepping -= !last;
@@ -110,7 +127,7 @@ static void complete_later(struct kith_node *node, const struct rpc_action *acti
     if (later == NULL || reply == NULL) {
         core_free(later);
         kith_reply_free(reply);
-        do_complete(node, action, false); /* too early is better than never */
+        do_complete(node, NULL, action, false); /* too early is better than never */
         return;
     }
     *later = (struct complete_later){
@@ -125,6 +142,7 @@ static void do_registry_changed(struct kith_node *node, uint64_t version)
 }
 
 static void do_action(struct kith_node *node,
+                      const struct rpc_event *event,
                       const struct rpc_action *action,
                       uint64_t registry_version,
                       bool last)
@@ -157,7 +175,7 @@ static void do_action(struct kith_node *node,
         node->rpc_stepping--;
         break;
     case RPC_COMPLETE:
-        do_complete(node, action, last);
+        do_complete(node, event, action, last);
         break;
     case RPC_PARTIAL_IN:
         node->rpc_stepping++;
@@ -207,7 +225,7 @@ int node_rpc_step(struct kith_node *node, struct rpc_event *event)
         if (calling && out.actions[i].type == RPC_COMPLETE)
             complete_later(node, &out.actions[i]);
         else
-            do_action(node, &out.actions[i], out.registry_version,
+            do_action(node, event, &out.actions[i], out.registry_version,
                       !calling && i + 1 == out.actions_n);
     }
     if (event->type == RPC_FRAME && !out.owned_taken)
@@ -296,6 +314,13 @@ int node_rpc_open(struct kith_node *node)
     return rpc_new(&node->rpc, &config);
 }
 
+static void watch_free(struct node_completion_watch *watch)
+{
+    list_remove(&watch->link);
+    core_free(watch->fn);
+    core_free(watch);
+}
+
 void node_rpc_deinit(struct kith_node *node)
 {
     rpc_free(node->rpc);
@@ -303,6 +328,8 @@ void node_rpc_deinit(struct kith_node *node)
     for (size_t i = 0; node->name_cache != NULL && i < NODE_NAME_CACHE; i++)
         core_free(node->name_cache[i].name);
     core_free(node->name_cache);
+    for (struct list *link; (link = list_first(&node->completion_watches)) != NULL;)
+        watch_free(container_of(link, struct node_completion_watch, link));
 }
 
 /* ---- the registry, for people ---- */
@@ -411,9 +438,7 @@ static void watch_on(struct kith_node *node, void *arg)
 {
     struct watch_change *change = arg;
     if (node->next_watch_no - node->watches_gone >= RPC_WATCHES_MAX) {
-        change->code = kith_fail_with(KITH_E_LIMIT,
-                                      "%d functions are watched, which is the limit; end a watch",
-                                      RPC_WATCHES_MAX);
+        change->code = KITH_E_LIMIT;
         return;
     }
     bool first = !watched_otherwise(node, change->watch->fn);
@@ -428,8 +453,11 @@ static void watch_on(struct kith_node *node, void *arg)
 int64_t
 kith_watch_completions(struct kith_node *node, const char *fn, kith_completion_cb cb, void *user)
 {
-    if (fn == NULL || cb == NULL)
-        return kith_fail_with(KITH_E_INVALID, "a watch needs a function name and a callback");
+    if (node == NULL || fn == NULL || cb == NULL)
+        return kith_fail_with(KITH_E_INVALID,
+                              "a watch needs a node, a function name and a callback");
+    if (!text_is_function_name(fn))
+        return kith_fail_with(KITH_E_NAME, "\"%.64s\" is no function name", fn);
     struct node_completion_watch *watch = core_calloc(1, sizeof(*watch));
     if (watch == NULL || (watch->fn = core_strndup(fn, strlen(fn))) == NULL) {
         core_free(watch);
@@ -439,12 +467,12 @@ kith_watch_completions(struct kith_node *node, const char *fn, kith_completion_c
     watch->user = user;
     struct watch_change change = {.watch = watch};
     int r = node_run(node, watch_on, &change);
-    if (r == 0)
-        r = change.code;
+    if (r == 0 && change.code != 0)
+        r = kith_fail_with(change.code, "%d watches are on, which is the limit of a node; end one",
+                           RPC_WATCHES_MAX);
     if (r == 0)
         return change.no;
-    core_free(watch->fn);
-    core_free(watch);
+    watch_free(watch);
     return r;
 }
 
@@ -455,14 +483,15 @@ static void watch_off(struct kith_node *node, void *arg)
         struct node_completion_watch *watch = container_of(it, struct node_completion_watch, link);
         if (watch->no != change->no)
             continue;
+        if (node->completion_next == it)
+            node->completion_next = it->next;
         list_remove(it);
         node->watches_gone++;
         if (!watched_otherwise(node, watch->fn)) {
             struct rpc_event event = {.type = RPC_WATCH_OFF, .u.name = watch->fn};
             node_rpc_step_soon(node, &event);
         }
-        core_free(watch->fn);
-        core_free(watch);
+        watch_free(watch);
     }
 }
 
@@ -474,11 +503,19 @@ void kith_unwatch_completions(struct kith_node *node, int64_t watch_no)
 
 static void watches_completion(struct kith_node *node, const struct kith_completion *completion)
 {
-    list_for_each_safe (it, &node->completion_watches) {
+    struct list *it = node->completion_watches.next;
+
+    /* A callback may end any watch, the next one too: watch_off() then moves on for us. */
+    for (; it != &node->completion_watches; it = node->completion_next) {
         struct node_completion_watch *watch = container_of(it, struct node_completion_watch, link);
-        if (strcmp(watch->fn, completion->fn) == 0)
-            watch->cb(node, completion, watch->user);
+        node->completion_next = it->next;
+        if (strcmp(watch->fn, completion->fn) != 0)
+            continue;
+        uint64_t began_ns = node_callback_begin(node);
+        watch->cb(node, completion, watch->user);
+        node_callback_end(node, began_ns, "completion of", completion->fn);
     }
+    node->completion_next = NULL;
 }
 
 /* ---- steps that a callback asks for ---- */
