@@ -165,7 +165,8 @@ struct kith_node {
     struct list exports;
     struct kith_ctx *ctx_free; /* ready for use */
     unsigned ctx_free_n;
-    unsigned ctx_busy_n;       /* contexts of calls being served */
+    struct list serving; /* contexts of calls being served: ctx_busy_n */
+    unsigned ctx_busy_n;
     struct rpc_serve *refused; /* calls for which memory was short, chained by their user pointer */
 
     struct list maps;
@@ -318,6 +319,7 @@ void node_calls_deinit(struct kith_node *node);
 void node_serve_run(struct kith_node *node, struct rpc_serve *serve, bool nest);
 void node_serve_abort(struct kith_node *node, struct rpc_serve *serve);
 void node_serve_refused(struct kith_node *node); /* ends those in node->refused */
+void node_serve_stop(struct kith_node *node);    /* cancels all that run */
 void node_export_gone(struct node_export *export);
 void node_serve_deinit(struct kith_node *node);
 

@@ -385,6 +385,7 @@ int kith_node_start(const struct kith_config *config, struct kith_node **node_ou
     node->reply_bytes_max = config_size(config, "rpc.reply_bytes_max");
     spin_init(&node->spin, config_u64(config, "loop.spin_us") * 1000);
     list_init(&node->exports);
+    list_init(&node->serving);
     list_init(&node->maps);
     list_init(&node->completion_watches);
     list_init(&node->member_waits);

@@ -112,6 +112,7 @@ static void services_stopped(struct kith_node *node)
     node_modules_stop(node);
     node_maps_stop(node);
     node_rpc_step(node, &stop);
+    node_serve_stop(node);
     node_member_waits(node);
     uv_timer_stop(&node->sample_timer); /* it asks the workers how busy they are */
     uv_timer_stop(&node->cache_timer);

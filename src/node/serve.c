@@ -27,6 +27,7 @@ struct kith_ctx {
     struct node_request request; /* DONE crossing to the loop */
     struct worker_job job;
     struct kith_ctx *next_free;
+    struct list link; /* in kith_node.serving */
     struct kith_node *node;
     struct rpc_serve *serve;
     kith_fn fn;
@@ -64,6 +65,7 @@ static struct kith_ctx *ctx_take(struct kith_node *node)
     }
     memset(ctx, 0, offsetof(struct kith_ctx, reply_inline));
     ctx->node = node;
+    list_append(&node->serving, &ctx->link);
     node->ctx_busy_n++;
     return ctx;
 }
@@ -72,6 +74,7 @@ static void ctx_give(struct kith_node *node, struct kith_ctx *ctx)
 {
     core_free(ctx->reply_owned);
     ctx->reply_owned = NULL;
+    list_remove(&ctx->link);
     node->ctx_busy_n--;
     if (node->ctx_free_n >= CTX_FREE_MAX) {
         core_free(ctx);
@@ -423,16 +426,30 @@ static bool is_refused(const struct kith_node *node, const struct rpc_serve *ser
     return at != NULL;
 }
 
-void node_serve_abort(struct kith_node *node, struct rpc_serve *serve)
+static void ctx_cancel(struct kith_ctx *ctx)
 {
-    struct kith_ctx *ctx = rpc_serve_user(serve);
-    if (ctx == NULL || is_refused(node, serve) || atomic_exchange(&ctx->cancelled, true))
+    if (atomic_exchange(&ctx->cancelled, true))
         return;
     if (ctx->on_cancel == NULL || atomic_load(&ctx->state) == CTX_FINISHED)
         return;
-    uint64_t began_ns = node_callback_begin(node);
+    uint64_t began_ns = node_callback_begin(ctx->node);
     ctx->on_cancel(ctx, ctx->on_cancel_user);
-    node_callback_end(node, began_ns, "cancel", NULL);
+    node_callback_end(ctx->node, began_ns, "cancel", NULL);
+}
+
+void node_serve_abort(struct kith_node *node, struct rpc_serve *serve)
+{
+    struct kith_ctx *ctx = rpc_serve_user(serve);
+    if (ctx != NULL && !is_refused(node, serve))
+        ctx_cancel(ctx);
+}
+
+/* Everything that runs is told, also what the core has no caller of (a cast). */
+void node_serve_stop(struct kith_node *node)
+{
+    list_for_each_safe (it, &node->serving) {
+        ctx_cancel(container_of(it, struct kith_ctx, link));
+    }
 }
 
 /* ---- ends that only the rooms above may choose ---- */
