@@ -287,18 +287,6 @@ static void access_line(struct kith_node *node, const struct kith_ctx *ctx)
 
 static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
-    static const char late[] = "the deadline passed while the function ran";
-
-    /* It saw that its time was over and gave up: that is no error of its own. */
-    if (ctx->outcome == KITH_OUTCOME_APP_ERROR && ctx->deadline_ns != UINT64_MAX &&
-        node_now_ns() >= ctx->deadline_ns) {
-        core_free(ctx->reply_owned);
-        ctx->reply_owned = NULL;
-        ctx->outcome = KITH_OUTCOME_UNKNOWN;
-        ctx->code = KITH_E_TIMEOUT;
-        ctx->reply_len = sizeof(late) - 1;
-        memcpy(ctx->reply_inline, late, sizeof(late) - 1);
-    }
     if (ctx->started_ns != 0)
         access_line(node, ctx);
     struct rpc_event event = {
