@@ -117,6 +117,13 @@ double scn_stat(const struct scn *scn, const char *name, enum scn_stat stat)
     return (double)NAN;
 }
 
+size_t scn_n(const struct scn *scn, const char *name)
+{
+    const struct scn_series *series = series_find(scn, name);
+
+    return series != NULL ? series->n : 0;
+}
+
 void scn_target_value(struct scn *scn, const char *name, double value, bool at_least, double target)
 {
     assert(scn->targets_n < SCN_TARGETS_MAX);

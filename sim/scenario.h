@@ -87,6 +87,7 @@ void scn_sample(struct scn *scn, const char *name, const char *unit, double valu
 void scn_count(struct scn *scn, const char *name, double n); /* 0 makes it appear */
 double
 scn_stat(const struct scn *scn, const char *name, enum scn_stat stat); /* NAN without values */
+size_t scn_n(const struct scn *scn, const char *name);                 /* how many values */
 void scn_target(
     struct scn *scn, const char *name, enum scn_stat stat, bool at_least, double target);
 void scn_target_value(
