@@ -1,0 +1,414 @@
+"""The control protocol as docs/protocols/control.md states it, from raw sockets."""
+import json
+import os
+import signal
+import socket
+import stat
+
+import pytest
+
+from kithtest import BUILD, ControlError, wait_for
+
+MIB = 1024 * 1024
+LINE_MAX = 256 * 1024
+DATA_MAX = 16 * MIB
+CLIENTS_MAX = 128
+REQUESTS_MAX = 1024
+
+
+@pytest.fixture
+def node(cluster):
+    return cluster.start(1)[0]
+
+
+def raw(control, data):
+    control.socket.sendall(data)
+    return control.receive()
+
+
+def error_of(received, code):
+    message, _ = received
+    assert message["ok"] is False and message["error"]["code"] == code, message
+    assert message["error"]["message"]
+    return message
+
+
+def at_end(control):
+    """The agent has closed the stream."""
+    try:
+        return control.receive() is None
+    except ConnectionResetError:
+        return True
+
+
+# ---- messages ----
+
+@pytest.mark.parametrize("line", [b"not json", b"[1,2]", b"{}x", b'"text"', b"null",
+                                  b'{"id":1,"verb":7}', b'{"id":1,"id":2,"verb":"hello"}'])
+def test_bad_line_gets_an_error_and_the_stream_goes_on(node, line):
+    with node.control() as control:
+        message = error_of(raw(control, line + b"\n"), "KITH_E_PARSE")
+        assert message["id"] is None and message["error"]["exit"] == 2
+        assert control.request("hello")["protocol"] == 1
+
+
+def test_ids_come_back_as_they_were(node):
+    with node.control() as control:
+        for number in (7, "seven", -1, 0, "9007199254740993", "\u00e9\n"):
+            control.send({"id": number, "verb": "hello", "args": {}})
+            assert control.receive()[0]["id"] == number
+
+
+def test_unknown_verb_names_the_nearest(node):
+    with node.control() as control:
+        with pytest.raises(ControlError) as error:
+            control.request("nods")
+        assert error.value.code == "KITH_E_UNSUPPORTED" and "nodes" in error.value.message
+
+
+def test_arguments_of_a_wrong_type_count_as_absent(node):
+    with node.control() as control:
+        with pytest.raises(ControlError) as error:
+            control.request("call", {"fn": 7})
+        assert error.value.code == "KITH_E_INVALID" and error.value.exit == 2
+        assert control.request("nodes", {"programs": "yes"})["nodes"]
+        assert control.request("call", {"fn": "sys.echo", "timeout_ms": []}, b"x")[1] == b"x"
+        control.send({"id": 1, "verb": "nodes", "args": "none"})
+        assert control.receive()[0]["ok"]
+
+
+def test_line_at_the_limit_is_taken_and_one_above_is_not(node):
+    def padded(size):
+        line = b'{"id":1,"verb":"hello","args":{"x":"%s"}}'
+        return line % (b"x" * (size - len(line) + 2))
+    with node.control() as control:
+        line = padded(LINE_MAX)
+        assert len(line) == LINE_MAX
+        assert raw(control, line + b"\n")[0]["ok"]
+        error_of(raw(control, padded(LINE_MAX + 1) + b"\n"), "KITH_E_TOO_LARGE")
+        assert at_end(control)
+    with node.control() as control: # no newline at all
+        error_of(raw(control, b"x" * (LINE_MAX + 1)), "KITH_E_TOO_LARGE")
+        assert at_end(control)
+
+
+def test_data_at_the_limit_is_taken_and_more_is_not(node):
+    with node.control() as control:
+        data = os.urandom(DATA_MAX)
+        result, reply = control.request("call", {"fn": "sys.echo"}, data)
+        assert result["outcome"] == "OK" and reply == data
+        line = {"id": 1, "verb": "call", "args": {"fn": "sys.echo"}, "data_bytes": DATA_MAX + 1}
+        error_of(raw(control, json.dumps(line).encode() + b"\n"), "KITH_E_TOO_LARGE")
+        assert at_end(control)
+
+
+@pytest.mark.parametrize("data_bytes", [-1, "7", 1.5])
+def test_data_bytes_that_say_nothing_end_the_stream(node, data_bytes):
+    with node.control() as control:
+        line = json.dumps({"id": 1, "verb": "hello", "data_bytes": data_bytes}).encode()
+        error_of(raw(control, line + b"\n"), "KITH_E_PARSE")
+        assert at_end(control)
+
+
+def test_messages_come_apart_and_together(node):
+    one = b'{"id":1,"verb":"call","args":{"fn":"sys.echo"},"data_bytes":5}\nhello'
+    with node.control() as control:
+        for i in range(0, len(one), 7):
+            control.socket.sendall(one[i:i + 7])
+        assert control.receive()[1] == b"hello"
+        control.socket.sendall(one * 20)
+        assert [control.receive()[1] for _ in range(20)] == [b"hello"] * 20
+
+
+# ---- requests under way ----
+
+def test_answers_come_as_they_are_ready(node):
+    with node.control() as control:
+        slow = control.ask("call", {"fn": "sys.sleep"}, b"1500ms")
+        quick = control.ask("call", {"fn": "sys.echo"}, b"x")
+        assert [control.receive()[0]["id"] for _ in range(2)] == [quick, slow]
+
+
+def test_cancel_ends_a_call(node):
+    with node.control() as control:
+        call = control.ask("call", {"fn": "sys.sleep"}, b"60s")
+        cancel = control.ask("cancel", {"id": call})
+        answers = {m["id"]: m for m, _ in (control.receive(), control.receive())}
+        assert answers[call]["error"]["code"] == "KITH_E_CANCELED"
+        assert answers[cancel]["ok"]
+        assert control.request("cancel", {"id": "none"}) is not None
+        wait_for(lambda: node.kith("info", "--json").json["rpc"]["serving_now"] == 0, 10,
+                 "the function was told")
+
+
+def test_streams_end_by_cancel(node):
+    with node.control() as control:
+        for verb, args in (("events", {"follow": True}), ("monitor", {"level": "debug"}),
+                           ("watch", {"fn": "sys.echo"}), ("fn.serve", {"name": "s"}),
+                           ("ping", {"node": "n1", "count": 1000})):
+            stream = control.ask(verb, args)
+            cancel = control.ask("cancel", {"id": stream})
+            ended = False
+            while True:
+                message, _ = control.receive()
+                if message["id"] == cancel:
+                    assert ended, f"{verb}: its own answer comes first"
+                    break
+                if message["id"] == stream and not message["ok"]:
+                    assert message["error"]["code"] == "KITH_E_CANCELED"
+                    ended = True
+
+
+def test_requests_in_flight_have_a_limit(node):
+    with node.control() as control:
+        calls = [control.ask("events", {"follow": True, "after": 1 << 40})
+                 for _ in range(REQUESTS_MAX)]
+        control.ask("hello")
+        error_of(control.receive(), "KITH_E_LIMIT")
+        control.ask("cancel", {"id": calls[0]}) # which has to go, or nothing could be done
+        assert control.receive()[0]["error"]["code"] == "KITH_E_CANCELED"
+        assert control.receive()[0]["ok"]
+        assert control.request("hello")["protocol"] == 1
+
+
+def test_clients_have_a_limit(node):
+    clients = [node.control() for _ in range(CLIENTS_MAX)]
+    try:
+        for client in clients:
+            assert client.request("hello")
+        with node.control() as one_more:
+            error_of(one_more.receive(), "KITH_E_LIMIT")
+            assert at_end(one_more)
+        clients.pop().close()
+        def has_room():
+            with node.control() as control:
+                try:
+                    return control.request("hello")
+                except (ControlError, ConnectionError):
+                    return None
+        wait_for(has_room, 10, "room for a client")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_client_that_does_not_read_is_cut_off(node):
+    """Also with several streams: what one line leads to must not pull the next one away."""
+    with node.control() as reader:
+        for _ in range(3):
+            reader.ask("monitor", {"level": "debug"})
+            reader.ask("events", {"follow": True})
+        try:
+            for _ in range(8): # answers of 8 x 8 MiB that nobody reads
+                reader.ask("call", {"fn": "sys.echo"}, os.urandom(8 * MIB))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        node.agent.wait_log("does not read its answers")
+        assert node.kith("call", "sys.echo", "ok").text == "ok"
+
+
+# ---- serving ----
+
+def serve(control, name, **args):
+    asked = control.ask("fn.serve", dict(args, name=name))
+    message, _ = control.receive()
+    assert message["id"] == asked and message["more"], message
+    assert message["result"]["serving"] is True
+    return asked
+
+
+def run_of(control):
+    message, data = control.receive()
+    assert message["verb"] == "fn.run", message
+    return message, data
+
+
+def reply(control, run, data=b"", outcome="OK", **result):
+    control.send({"id": run["id"], "ok": True, "result": dict(result, outcome=outcome)}, data)
+
+
+def test_function_served_by_hand(node):
+    with node.control() as server, node.control() as caller:
+        serve(server, "twice")
+        call = caller.ask("call", {"fn": "twice", "timeout_ms": 20000}, b"ab")
+        run, data = run_of(server)
+        assert data == b"ab" and run["args"]["fn"] == "twice"
+        assert 0 < run["args"]["deadline_ms"] <= 20000
+        assert run["args"]["caller_name"] == "n1"
+        reply(server, run, b"abab")
+        message, body = caller.receive()
+        assert message["id"] == call and body == b"abab"
+        caller.ask("call", {"fn": "twice"}, b"")
+        reply(server, run_of(server)[0], outcome="APP_ERROR", code=9, text="no")
+        result = caller.receive()[0]["result"]
+        assert (result["outcome"], result["code"], result["exit"]) == ("APP_ERROR", 9, 1)
+
+
+def test_server_that_goes_in_the_middle_leaves_the_outcome_open(node):
+    with node.control() as caller:
+        server = node.control()
+        serve(server, "gone")
+        caller.ask("call", {"fn": "gone"})
+        run_of(server)
+        server.close()
+        result = caller.receive()[0]["result"]
+        assert result["outcome"] == "UNKNOWN"
+
+
+def test_idempotent_function_is_run_again_elsewhere(node):
+    with node.control() as caller, node.control() as second:
+        first = node.control()
+        serve(first, "again", idempotent=True)
+        caller.ask("call", {"fn": "again"}, b"x")
+        run_of(first)
+        serve(second, "again", idempotent=True)
+        first.close()
+        run, data = run_of(second)
+        assert data == b"x"
+        reply(second, run, b"done")
+        assert caller.receive()[1] == b"done"
+
+
+def test_two_servers_share_the_calls(node):
+    with node.control() as one, node.control() as two, node.control() as caller:
+        serve(one, "shared")
+        serve(two, "shared")
+        caller.ask("call", {"fn": "shared"}, b"1")
+        caller.ask("call", {"fn": "shared"}, b"2")
+        caller.ask("call", {"fn": "shared"}, b"3")
+        (a, _), (b, _) = run_of(one), run_of(two)
+        reply(two, b, b"b")
+        c, _ = run_of(two) # the one with room gets the one that waited
+        reply(one, a, b"a")
+        reply(two, c, b"c")
+        assert sorted(caller.receive()[1] for _ in range(3)) == [b"a", b"b", b"c"]
+
+
+def test_other_signature_is_refused(node):
+    with node.control() as one, node.control() as two:
+        serve(one, "typed", signature="f(i32 x) -> bytes")
+        serve(two, "typed", signature="f(i32 x) -> bytes")
+    with node.control() as one, node.control() as two:
+        serve(one, "typed2", signature="f(i32 x) -> bytes")
+        with pytest.raises(ControlError) as error:
+            two.request("fn.serve", {"name": "typed2", "signature": "f(f64 x) -> bytes"})
+        assert error.value.code == "KITH_E_SIGNATURE"
+
+
+def test_abort_reaches_the_server(node):
+    with node.control() as server, node.control() as caller:
+        serve(server, "long")
+        call = caller.ask("call", {"fn": "long"})
+        run, _ = run_of(server)
+        caller.ask("cancel", {"id": call})
+        message, _ = server.receive()
+        assert message["verb"] == "fn.abort" and message["args"]["id"] == run["id"]
+        reply(server, run, b"late") # is dropped
+        caller.receive(), caller.receive()
+        caller.ask("call", {"fn": "long"})
+        reply(server, run_of(server)[0], b"again")
+        assert caller.receive()[1] == b"again"
+
+
+def test_client_calls_what_it_serves_and_goes(node):
+    """Its requests end one another while it is taken down."""
+    for _ in range(3):
+        control = node.control()
+        serve(control, "own")
+        for _ in range(5):
+            control.ask("call", {"fn": "own"})
+        run_of(control)
+        control.close()
+        def withdrawn():
+            with node.control() as other:
+                return not other.request("functions", {"name": "own"})["functions"]
+        wait_for(withdrawn, 10, "the function is withdrawn")
+    assert node.kith("call", "sys.echo", "ok").text == "ok"
+
+
+# ---- maps ----
+
+def test_map_of_items(node):
+    words = [b"a", b"", b"ccc"]
+    with node.control() as control:
+        results = list(control.stream("map", {"fn": "sys.echo", "items": [1, 0, 3],
+                                              "ordered": True}, b"accc"))
+        got = [(r["index"], body) for r, body in results if "index" in r]
+        assert got == list(enumerate(words))
+        assert results[-1][0]["done"] == 3 and results[-1][0]["failed"] == 0
+
+
+@pytest.mark.parametrize("items", [[1, 2], [1], [5], [-1, 5], [1 << 62, 1 << 62], ["4"], None, 7])
+def test_map_whose_items_do_not_fit(node, items):
+    with node.control() as control:
+        with pytest.raises(ControlError) as error:
+            control.request("map", {"fn": "sys.echo", "items": items}, b"four")
+        assert error.value.code == "KITH_E_INVALID"
+        assert control.request("hello")
+
+
+# ---- the socket ----
+
+def test_only_the_owner_may_use_it(node):
+    mode = os.stat(node.socket).st_mode
+    assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
+
+
+def test_stale_socket_is_removed(node):
+    node.kill()
+    assert node.socket.exists()
+    node.start()
+    assert node.kith("call", "sys.echo", "ok").text == "ok"
+    node.stop()
+    assert not node.socket.exists()
+
+
+def test_streams_end_with_the_agent(node):
+    with node.control() as control:
+        streams = {serve(control, "served"),
+                   control.ask("events", {"follow": True, "after": 1 << 40}),
+                   control.ask("watch", {"fn": "sys.echo"}),
+                   control.ask("ping", {"node": "n1", "count": 1000, "interval_ms": 3600000}),
+                   control.ask("call", {"fn": "sys.sleep"}, b"60s")}
+        hello = control.ask("hello")
+        while control.receive()[0]["id"] != hello:
+            pass # the agent has read them all
+        node.agent.signal(signal.SIGTERM)
+        while streams:
+            received = control.receive()
+            assert received is not None, f"closed with {streams} open"
+            message, _ = received
+            if message["ok"]:
+                continue
+            assert message["error"]["code"] == "KITH_E_STOPPED"
+            streams.remove(message["id"])
+        assert at_end(control)
+    assert node.agent.wait() == 0
+
+
+# ---- functions that end the process ----
+
+def test_function_that_ends_the_process_leaves_the_outcome_open(cluster):
+    """Callers are told when the node has failed, not at their deadline."""
+    caller, victim = cluster.start(2)
+    victim.kill()
+    victim.start("--load", str(BUILD / "tests" / "module_aborts.so"))
+    cluster.wait_alive()
+    wait_for(lambda: "test.abort" in caller.kith("fn", "ls").text, 20, "the function is known")
+    with caller.control() as control:
+        result = control.request("call", {"fn": "test.abort", "timeout_ms": 120000})
+    assert result["outcome"] == "UNKNOWN" and result["error"] != "KITH_E_TIMEOUT", result
+    assert victim.agent.wait() == -signal.SIGABRT
+    assert caller.kith("call", "sys.echo", "ok").text == "ok"
+
+
+# ---- what is logged ----
+
+def test_access_log_has_a_line_for_each_call_served(cluster):
+    node = cluster.add()
+    (node.dir / "kith.ini").write_text("[log]\naccess = yes\n")
+    node.start("--config", node.dir / "kith.ini")
+    node.kith("call", "sys.echo", "12345")
+    line = node.agent.wait_log(r".*fn=sys\.echo.*").group(0)
+    for part in ("caller=n1", "outcome=OK", "bytes_in=5", "bytes_out=5"):
+        assert part in line
