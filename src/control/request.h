@@ -66,7 +66,7 @@ struct control_request *control_request_ref(struct control_request *request);
 void control_request_unref(struct control_request *request);
 
 /* Runs it: finds the verb, passes it on to another node if asked to, or does it. */
-void control_dispatch(struct control_request *request, const char *verb);
+void control_dispatch(struct control_request *request, const char *name);
 /* Ends it with KITH_E_CANCELED (or KITH_E_STOPPED), telling the verb. */
 void control_cancel(struct control_request *request, int code);
 
@@ -113,6 +113,12 @@ extern const struct control_verb control_verbs_watch[]; /* verbs_watch.c */
 extern const struct control_verb control_verbs_info[];  /* verbs_info.c */
 extern const struct control_verb control_verbs_reach[]; /* verbs_reach.c */
 
+/* Milliseconds for people: to the microsecond. */
+static inline double control_ms(uint64_t ns)
+{
+    uint64_t us = ns / 1000;
+    return (double)us / 1000.0;
+}
 /* Keys of a call's result (docs/protocols/control.md, call). */
 void control_put_result(struct json *json, const struct kith_result *result);
 

@@ -108,7 +108,7 @@ void control_put_result(struct json *json, const struct kith_result *result)
     if (asked)
         json_kv_id(json, "node", &result->node);
     json_kv_text(json, "node_name", result->node_name);
-    json_kv_f64(json, "elapsed_ms", (double)(result->elapsed_ns / 1000) / 1000.0);
+    json_kv_f64(json, "elapsed_ms", control_ms(result->elapsed_ns));
 }
 
 static void

@@ -29,7 +29,7 @@ static void put_nodes(struct json *json, const struct kith_map_progress *progres
         json_kv_text(json, "name", node->name);
         json_kv_u64(json, "done", node->done_n);
         json_kv_u64(json, "running", node->running_n);
-        json_kv_f64(json, "busy_ms", (double)(node->busy_ns / 1000) / 1000.0);
+        json_kv_f64(json, "busy_ms", control_ms(node->busy_ns));
         json_object_end(json);
     }
     json_array_end(json);

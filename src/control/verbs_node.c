@@ -212,7 +212,7 @@ static void on_pong(void *arg, int code, uint64_t rtt_ns)
     json_kv_text(&reply.json, "name", pinging->name);
     if (code == 0) {
         pinging->received++;
-        json_kv_f64(&reply.json, "rtt_ms", (double)(rtt_ns / 1000) / 1000.0);
+        json_kv_f64(&reply.json, "rtt_ms", control_ms(rtt_ns));
     } else {
         json_kv_text(&reply.json, "error", kith_errmsg()[0] ? kith_errmsg() : kith_strerror(code));
         json_kv_text(&reply.json, "code", kith_error_name(code));

@@ -49,7 +49,7 @@ static void put_link(struct buf *links,
     json_kv_bool(&json, "ok", code == 0);
     json_key(&json, "rtt_ms");
     if (code == 0)
-        json_f64(&json, (double)(rtt_ns / 1000) / 1000.0);
+        json_f64(&json, control_ms(rtt_ns));
     else
         json_write_null(&json);
     json_kv_text(&json, "error", code == 0 ? NULL : error);

@@ -100,7 +100,7 @@ on_completion(struct kith_node *node, const struct kith_completion *completion, 
     json_kv_id(&reply.json, "caller", &completion->caller);
     json_kv_text(&reply.json, "argument_digest", digest);
     json_kv_text(&reply.json, "outcome", kith_outcome_text(completion->outcome));
-    json_kv_f64(&reply.json, "elapsed_ms", (double)(completion->elapsed_ns / 1000) / 1000.0);
+    json_kv_f64(&reply.json, "elapsed_ms", control_ms(completion->elapsed_ns));
     json_key(&reply.json, "time");
     json_time_ms(&reply.json, completion->time_unix_ms);
     json_kv_u64(&reply.json, "missed", completion->missed_n);

@@ -278,18 +278,24 @@ int node_call_spec_from(struct kith_node *node,
     static const struct kith_call_options none;
     if (options == NULL)
         options = &none;
-    if (node == NULL || fn == NULL || (arg == NULL && arg_len > 0))
-        return kith_fail_with(KITH_E_INVALID, "node, function name and argument must not be NULL");
-    if (!text_is_function_name(fn))
-        return kith_fail_with(KITH_E_NAME,
-                              "\"%.64s\" is no function name: 1 to %d printable ASCII characters "
-                              "without spaces",
-                              fn, KITH_NAME_BYTES_MAX);
-    if (arg_len > node->arg_bytes_max)
-        return kith_fail_with(KITH_E_TOO_LARGE,
-                              "the argument has %zu bytes, the limit is %zu; raise "
-                              "rpc.argument_bytes_max on all nodes, or pass a reference",
-                              arg_len, node->arg_bytes_max);
+    if (node == NULL || fn == NULL || (arg == NULL && arg_len > 0)) {
+        (void)kith_fail_with(KITH_E_INVALID, "node, function name and argument must not be NULL");
+        return KITH_E_INVALID;
+    }
+    if (!text_is_function_name(fn)) {
+        (void)kith_fail_with(KITH_E_NAME,
+                             "\"%.64s\" is no function name: 1 to %d printable ASCII characters "
+                             "without spaces",
+                             fn, KITH_NAME_BYTES_MAX);
+        return KITH_E_NAME;
+    }
+    if (arg_len > node->arg_bytes_max) {
+        (void)kith_fail_with(KITH_E_TOO_LARGE,
+                             "the argument has %zu bytes, the limit is %zu; raise "
+                             "rpc.argument_bytes_max on all nodes, or pass a reference",
+                             arg_len, node->arg_bytes_max);
+        return KITH_E_TOO_LARGE;
+    }
     *spec = (struct node_call_spec){
         .call = {.fn = fn,
                  .arg = {.data = arg, .len = arg_len},

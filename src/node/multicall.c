@@ -154,6 +154,7 @@ start_all(struct kith_node *node, struct multicall *multi, const struct node_cal
         start_one(node, multi, spec, &multi->asked[i]);
 }
 
+/* As many parameters as the public function has. NOLINTNEXTLINE(readability-function-size) */
 int kith_multicall_async(struct kith_node *node,
                          const char *fn,
                          const void *arg,

@@ -154,7 +154,7 @@ static void choose_name(struct kith_node *node)
     }
     for (const char *at = host; *at != '\0' && *at != '.' && n < MEMBER_NAME_BYTES_MAX; at++) {
         char one[2] = {*at, '\0'};
-        node->name[n++] = text_is_node_name(one) ? *at : '-';
+        node->name[n++] = (char)(text_is_node_name(one) ? *at : '-');
     }
     node->name[n] = '\0';
     if (n == 0)

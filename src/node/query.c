@@ -166,18 +166,20 @@ static int by_prefix(struct kith_node *node, const char *which, struct member **
     while ((member = member_next(node->members, &at)) != NULL) {
         if (!id_has_prefix(&member->id, which, len))
             continue;
-        if (found != NULL)
-            return kith_fail_with(KITH_E_EXISTS,
-                                  "%s is the beginning of several node ids; give more digits (kith "
-                                  "nodes --json shows them)",
-                                  which);
+        if (found != NULL) {
+            (void)kith_fail_with(KITH_E_EXISTS,
+                                 "%s is the beginning of several node ids; give more digits (kith "
+                                 "nodes --json shows them)",
+                                 which);
+            return KITH_E_EXISTS;
+        }
         found = member;
     }
     *member_out = found;
     return found != NULL ? 0 : KITH_E_NO_NODE;
 }
 
-static int no_such_node(struct kith_node *node, const char *which)
+static void no_such_node(struct kith_node *node, const char *which)
 {
     const char *names[256];
     struct member *member;
@@ -187,11 +189,12 @@ static int no_such_node(struct kith_node *node, const char *which)
         names[n++] = member->shown_name;
     const char *nearest = text_nearest(which, names, n);
     if (nearest != NULL)
-        return kith_fail_with(KITH_E_NO_NODE, "no node is named %.64s here; did you mean %s?",
-                              which, nearest);
-    return kith_fail_with(KITH_E_NO_NODE,
-                          "no node is named %.64s, and no id begins with it; kith nodes lists them",
-                          which);
+        (void)kith_fail_with(KITH_E_NO_NODE, "no node is named %.64s here; did you mean %s?", which,
+                             nearest);
+    else
+        (void)kith_fail_with(
+            KITH_E_NO_NODE,
+            "no node is named %.64s, and no id begins with it; kith nodes lists them", which);
 }
 
 /* A node that is here goes before one of the same name that failed or left. */
@@ -214,7 +217,11 @@ int node_member_named(struct kith_node *node, const char *which, struct member *
         return 0;
     }
     int r = by_prefix(node, which, member_out);
-    return r == KITH_E_NO_NODE ? no_such_node(node, which) : r;
+    if (r == KITH_E_NO_NODE) {
+        no_such_node(node, which);
+        return KITH_E_NO_NODE;
+    }
+    return r;
 }
 
 /* ---- waiting for nodes ---- */
