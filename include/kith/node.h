@@ -78,6 +78,10 @@ KITH_API KITH_MUST_CHECK int kith_node_start(const struct kith_config *config,
 /*
  * Leaves the cluster gracefully (at most 2 s), ends every pending call with KITH_E_STOPPED, joins
  * all threads and frees @node. NULL is fine. Not from a callback or a served function.
+ *
+ * Functions that run are cancelled and waited for, deferred ones until they have replied: one that
+ * does neither look nor reply holds this up. Other threads may be in functions of this header and
+ * kith/rpc.h meanwhile, which then return KITH_E_STOPPED; none may be begun any more.
  */
 KITH_API void kith_node_stop(struct kith_node *node);
 
