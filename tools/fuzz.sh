@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 [ -f build-fuzz/build.ninja ] ||
     CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
         -Doptimization=1 -Dapps=false
-ninja -C build-fuzz
+ninja -C build-fuzz $(ninja -C build-fuzz -t targets all |
+    sed -n 's/^\(tests\/fuzz_[a-z0-9_]*\): c_LINKER$/\1/p')
 status=0
 for target in build-fuzz/tests/fuzz_*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
