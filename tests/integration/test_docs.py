@@ -194,6 +194,7 @@ def shell(build):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.plain  # a reader's compiler knows of no sanitizer
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_document_runs_as_it_stands(document, shell):
     blocks = blocks_of((ROOT / document).read_text())
