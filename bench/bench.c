@@ -105,8 +105,8 @@ void bench_print(const struct bench_figure *figures, size_t n, bool json, const 
         print_json(figures, n, schema);
         return;
     }
-    printf("%-44s %11s %10s %10s %11s %7s  %s\n",
-           "FIGURE", "MEDIAN", "10 %", "90 %", "BASELINE", "RATIO", "TARGET");
+    printf("%-44s %11s %10s %10s %11s %7s  %s\n", "FIGURE", "MEDIAN", "10 %", "90 %", "BASELINE",
+           "RATIO", "TARGET");
     for (size_t i = 0; i < n; i++) {
         const struct bench_figure *figure = &figures[i];
         char name[80];

@@ -9,10 +9,10 @@
 
 #include "bench.h"
 #include "kith.h"
+#include "net/uv_net.h"
 #include "node/config.h"
 #include "node/facts.h"
 #include "node/node.h"
-#include "net/uv_net.h"
 
 /* The same in both processes; nobody else knows it. */
 static const char cluster_id[] = "00112233445566778899aabbccddeeff";
@@ -108,14 +108,8 @@ static void on_reply(struct kith_node *node, const struct kith_result *result, v
 
 static void call(struct kith_node *node)
 {
-    if (kith_call_async(node,
-                        client.fn,
-                        client.argument,
-                        sizeof(client.argument),
-                        &client.options,
-                        on_reply,
-                        NULL,
-                        NULL) != 0) {
+    if (kith_call_async(node, client.fn, client.argument, sizeof(client.argument), &client.options,
+                        on_reply, NULL, NULL) != 0) {
         fail("call");
         exit(1);
     }
@@ -170,8 +164,7 @@ static void prepare(const char *fn, unsigned n, unsigned ms, bool each)
 static void report(void)
 {
     double seconds = (double)(bench_now_ns() - client.begun_ns) / 1e9;
-    printf("%f %f %f\n",
-           bench_percentile(&client.samples, 50),
+    printf("%f %f %f\n", bench_percentile(&client.samples, 50),
            bench_percentile(&client.samples, 99),
            client.failed > 0 ? 0.0 : (double)client.count / seconds);
     fflush(stdout);
@@ -283,12 +276,9 @@ int bench_idle_node(const char *arg)
                 alive += list->nodes[i].status == KITH_STATUS_ALIVE;
             kith_node_list_free(list);
         }
-        printf("%llu %llu %llu %llu %zu\n",
-               (unsigned long long)self.rss_bytes,
-               (unsigned long long)self.cpu_ns,
-               (unsigned long long)figures.in,
-               (unsigned long long)figures.out,
-               alive);
+        printf("%llu %llu %llu %llu %zu\n", (unsigned long long)self.rss_bytes,
+               (unsigned long long)self.cpu_ns, (unsigned long long)figures.in,
+               (unsigned long long)figures.out, alive);
         fflush(stdout);
     }
     kith_node_stop(node);

@@ -40,9 +40,13 @@ enum {
 
 static struct series series[SERIES_N] = {
     [LATENCY] = {.name = "call p50, 64 B, sleeping", .unit = "us", .target = 1.15, .at_most = true},
-    [LATENCY_SPIN] = {.name = "call p50, 64 B, adaptive spin", .unit = "us", .target = 0.25,
+    [LATENCY_SPIN] = {.name = "call p50, 64 B, adaptive spin",
+                      .unit = "us",
+                      .target = 0.25,
                       .at_most = true},
-    [SYNC] = {.name = "synchronous p50 against asynchronous", .unit = "us", .target = 1.5,
+    [SYNC] = {.name = "synchronous p50 against asynchronous",
+              .unit = "us",
+              .target = 1.5,
               .at_most = true},
     [RATE_64] = {.name = "64 outstanding, sleeping", .unit = "calls/s", .target = 0.8},
     [RATE_64_SPIN] = {.name = "64 outstanding, adaptive spin", .unit = "calls/s", .target = 1.8},
@@ -51,7 +55,7 @@ static struct series series[SERIES_N] = {
 };
 
 static struct bench_worker plain_server, plain_client, server, client, spin_server, spin_client;
-static struct bench_worker *const workers[] = {&plain_client, &client,      &spin_client,
+static struct bench_worker *const workers[] = {&plain_client, &client, &spin_client,
                                                &plain_server, &server, &spin_server};
 
 static void stop_all(void)
@@ -152,7 +156,7 @@ static struct bench_figure figure_of(struct series *one)
 
 /* ---- an idle cluster of four ---- */
 
-#define IDLE_NODES 4
+#define IDLE_NODES   4
 #define IDLE_FIGURES 3
 
 struct idle {
@@ -208,14 +212,21 @@ static int idle_cluster(unsigned seconds, struct bench_figure figures[IDLE_FIGUR
         bytes += after[i].in + after[i].out - before[i].in - before[i].out;
     }
     double nodes_n = IDLE_NODES;
-    figures[0] = (struct bench_figure){.name = "idle node, memory", .unit = "MiB",
-                                       .value = rss / 1048576, .target = 8, .at_most = true};
-    figures[1] = (struct bench_figure){.name = "idle node, processor", .unit = "% of a core",
+    figures[0] = (struct bench_figure){.name = "idle node, memory",
+                                       .unit = "MiB",
+                                       .value = rss / 1048576,
+                                       .target = 8,
+                                       .at_most = true};
+    figures[1] = (struct bench_figure){.name = "idle node, processor",
+                                       .unit = "% of a core",
                                        .value = cpu / nodes_n / (seconds * 1e9) * 100,
-                                       .target = 0.2, .at_most = true};
-    figures[2] = (struct bench_figure){.name = "idle node, traffic for each peer", .unit = "KB/s",
+                                       .target = 0.2,
+                                       .at_most = true};
+    figures[2] = (struct bench_figure){.name = "idle node, traffic for each peer",
+                                       .unit = "KB/s",
                                        .value = bytes / nodes_n / (nodes_n - 1) / seconds / 1000,
-                                       .target = 0.5, .at_most = true};
+                                       .target = 0.5,
+                                       .at_most = true};
     for (int i = 0; i < IDLE_FIGURES; i++) {
         figures[i].low = figures[i].high = figures[i].value;
         figures[i].baseline = figures[i].ratio = (double)NAN;

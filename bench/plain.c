@@ -260,10 +260,8 @@ static void step(uint32_t op, unsigned n, unsigned ms, bool each)
     flush(&client.end);
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     double seconds = (double)(bench_now_ns() - client.begun_ns) / 1e9;
-    printf("%f %f %f\n",
-           bench_percentile(&client.samples, 50),
-           bench_percentile(&client.samples, 99),
-           (double)client.count / seconds);
+    printf("%f %f %f\n", bench_percentile(&client.samples, 50),
+           bench_percentile(&client.samples, 99), (double)client.count / seconds);
     fflush(stdout);
 }
 

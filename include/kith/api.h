@@ -13,9 +13,9 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define KITH_API                   __attribute__((visibility("default")))
-#define KITH_MUST_CHECK            __attribute__((warn_unused_result))
-#define KITH_PRINTF(fmt_at, at)    __attribute__((format(printf, fmt_at, at)))
+#define KITH_API                __attribute__((visibility("default")))
+#define KITH_MUST_CHECK         __attribute__((warn_unused_result))
+#define KITH_PRINTF(fmt_at, at) __attribute__((format(printf, fmt_at, at)))
 #else
 #define KITH_API
 #define KITH_MUST_CHECK

@@ -34,9 +34,8 @@ KITH_API void kith_config_free(struct kith_config *config);
  * Returns 0; KITH_E_NOT_FOUND for an unknown key (kith_errmsg() names the nearest one);
  * KITH_E_PARSE if @value is not of the key's type; KITH_E_MEMORY.
  */
-KITH_API KITH_MUST_CHECK int kith_config_set(struct kith_config *config,
-                                             const char *key,
-                                             const char *value);
+KITH_API KITH_MUST_CHECK int
+kith_config_set(struct kith_config *config, const char *key, const char *value);
 
 /*
  * Value of @key as text, borrowed until the next change of @config; NULL if unknown or unset.
@@ -70,7 +69,8 @@ KITH_API KITH_MUST_CHECK int kith_config_from_agent(struct kith_config *config, 
  *
  * Returns 0 and gives the node to the caller, who ends it with kith_node_stop().
  * KITH_E_NO_CLUSTER, KITH_E_IN_USE (data directory locked), KITH_E_PERMISSION (a key file others
- * may read; kith_errmsg() prints the chmod), KITH_E_IO, KITH_E_CORRUPT, KITH_E_INVALID, KITH_E_MEMORY.
+ * may read; kith_errmsg() prints the chmod), KITH_E_IO, KITH_E_CORRUPT, KITH_E_INVALID,
+ * KITH_E_MEMORY.
  */
 KITH_API KITH_MUST_CHECK int kith_node_start(const struct kith_config *config,
                                              struct kith_node **node_out);
@@ -91,9 +91,8 @@ KITH_API void kith_node_stop(struct kith_node *node);
  *
  * Returns 0, KITH_E_TIMEOUT, KITH_E_STOPPED, KITH_E_WOULD_DEADLOCK.
  */
-KITH_API KITH_MUST_CHECK int kith_node_wait_for(struct kith_node *node,
-                                                size_t nodes_n,
-                                                uint64_t timeout_ms);
+KITH_API KITH_MUST_CHECK int
+kith_node_wait_for(struct kith_node *node, size_t nodes_n, uint64_t timeout_ms);
 
 /* This node's id and name. @name is borrowed for the life of @node. */
 KITH_API struct kith_node_id kith_node_self(const struct kith_node *node);
@@ -148,9 +147,8 @@ struct kith_node_list {
  *
  * Returns 0, KITH_E_MEMORY or KITH_E_STOPPED.
  */
-KITH_API KITH_MUST_CHECK int kith_nodes(struct kith_node *node,
-                                        bool programs,
-                                        struct kith_node_list **list_out);
+KITH_API KITH_MUST_CHECK int
+kith_nodes(struct kith_node *node, bool programs, struct kith_node_list **list_out);
 KITH_API void kith_node_list_free(struct kith_node_list *list);
 
 enum kith_event_type {
@@ -196,9 +194,8 @@ KITH_API KITH_MUST_CHECK int kith_on_event(struct kith_node *node, kith_event_cb
  * Returns 0 once it is a member seen from here; KITH_E_OTHER_CLUSTER, KITH_E_SECRET,
  * KITH_E_VERSION, KITH_E_UNREACHABLE, KITH_E_TIMEOUT, KITH_E_PARSE, KITH_E_WOULD_DEADLOCK.
  */
-KITH_API KITH_MUST_CHECK int kith_connect(struct kith_node *node,
-                                          const char *address,
-                                          uint64_t timeout_ms);
+KITH_API KITH_MUST_CHECK int
+kith_connect(struct kith_node *node, const char *address, uint64_t timeout_ms);
 
 /*
  * Closes every connection to @which (name, id or unique prefix of an id). They are opened again

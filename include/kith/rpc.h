@@ -38,9 +38,9 @@ struct kith_result {
     int code;
     const void *data; /* the reply; for APP_ERROR what kith_fail() gave */
     size_t len;
-    const char *text; /* for people: what, why, what to do next; "" if OK */
-    struct kith_node_id node;  /* who answered, all zero if nobody was asked */
-    const char *node_name;     /* "" if nobody was asked */
+    const char *text;         /* for people: what, why, what to do next; "" if OK */
+    struct kith_node_id node; /* who answered, all zero if nobody was asked */
+    const char *node_name;    /* "" if nobody was asked */
     uint64_t elapsed_ns;
 };
 
@@ -55,8 +55,8 @@ struct kith_ctx;
 /*
  * A served function. @arg is borrowed until the call ends. Replies with kith_reply() or
  * kith_fail(); a function that returns 0 without either replies with no bytes; one that returns a
- * positive code without kith_fail() ends as APP_ERROR with that code. Runs on a worker thread, or on
- * the loop thread if exported KITH_FN_INLINE or KITH_FN_DEFERRED.
+ * positive code without kith_fail() ends as APP_ERROR with that code. Runs on a worker thread, or
+ * on the loop thread if exported KITH_FN_INLINE or KITH_FN_DEFERRED.
  */
 typedef int (*kith_fn)(struct kith_ctx *ctx, const void *arg, size_t arg_len, void *user);
 
@@ -91,8 +91,8 @@ struct kith_export {
 /*
  * Offers a function. All text is copied.
  *
- * Returns 0; KITH_E_EXISTS (this node offers the name already); KITH_E_NAME; KITH_E_PARSE (the signature);
- * KITH_E_LIMIT (4,096 functions a node); KITH_E_MEMORY; KITH_E_STOPPED.
+ * Returns 0; KITH_E_EXISTS (this node offers the name already); KITH_E_NAME; KITH_E_PARSE (the
+ * signature); KITH_E_LIMIT (4,096 functions a node); KITH_E_MEMORY; KITH_E_STOPPED.
  */
 KITH_API KITH_MUST_CHECK int kith_export(struct kith_node *node, const struct kith_export *fn);
 
@@ -119,8 +119,8 @@ KITH_API int kith_reply(struct kith_ctx *ctx, const void *data, size_t len);
 KITH_API int kith_reply_take(struct kith_ctx *ctx, void *data, size_t len);
 
 /*
- * Ends the call as APP_ERROR with the function's own @code (made positive, 0 becomes 1) and a sentence for people
- * (copied, cut at 4,096 bytes). Returns as kith_reply().
+ * Ends the call as APP_ERROR with the function's own @code (made positive, 0 becomes 1) and a
+ * sentence for people (copied, cut at 4,096 bytes). Returns as kith_reply().
  */
 KITH_API int kith_fail(struct kith_ctx *ctx, int code, const char *text);
 
@@ -138,12 +138,11 @@ KITH_API struct kith_node *kith_ctx_node(const struct kith_ctx *ctx);
 KITH_API struct kith_node_id kith_ctx_caller(const struct kith_ctx *ctx);
 
 /*
- * For KITH_FN_DEFERRED: calls @cb once on the loop thread when the call is cancelled or its deadline
- * passes before the reply. The function still has to reply (which is dropped).
+ * For KITH_FN_DEFERRED: calls @cb once on the loop thread when the call is cancelled or its
+ * deadline passes before the reply. The function still has to reply (which is dropped).
  */
-KITH_API void kith_ctx_on_cancel(struct kith_ctx *ctx,
-                                 void (*cb)(struct kith_ctx *ctx, void *user),
-                                 void *user);
+KITH_API void
+kith_ctx_on_cancel(struct kith_ctx *ctx, void (*cb)(struct kith_ctx *ctx, void *user), void *user);
 
 /* ---- calling ------------------------------------------------------------------------------ */
 
@@ -154,13 +153,13 @@ enum kith_select {
 
 /* Zeroed is the default. Borrowed for the call that takes it. */
 struct kith_call_options {
-    const char *node;         /* name, id or unique prefix of an id; NULL: any that has it */
-    enum kith_select select;  /* used if @node is NULL */
-    uint64_t timeout_ms;      /* 0: 30,000 */
-    const char *signature;    /* what the argument was packed for; NULL: not checked */
-    bool idempotent;          /* retry an unknown outcome even if the export does not say so */
-    bool no_retry;            /* never retry by itself */
-    bool wait_for_function;   /* if nobody has the function yet, wait for it until the deadline */
+    const char *node;        /* name, id or unique prefix of an id; NULL: any that has it */
+    enum kith_select select; /* used if @node is NULL */
+    uint64_t timeout_ms;     /* 0: 30,000 */
+    const char *signature;   /* what the argument was packed for; NULL: not checked */
+    bool idempotent;         /* retry an unknown outcome even if the export does not say so */
+    bool no_retry;           /* never retry by itself */
+    bool wait_for_function;  /* if nobody has the function yet, wait for it until the deadline */
     /* Partial results of this call; on the loop thread. May be NULL. */
     void (*on_partial)(struct kith_node *node, const void *data, size_t len, void *user);
 };
@@ -178,8 +177,8 @@ typedef void (*kith_call_cb)(struct kith_node *node, const struct kith_result *r
  * loop thread, never before this returns, with whatever outcome. @options may be NULL.
  * @call_out may be NULL.
  *
- * Returns 0; KITH_E_TOO_LARGE; KITH_E_NAME; KITH_E_PARSE (signature); KITH_E_LIMIT (65,536 calls under way);
- * KITH_E_MEMORY; KITH_E_STOPPED. @cb runs only after 0.
+ * Returns 0; KITH_E_TOO_LARGE; KITH_E_NAME; KITH_E_PARSE (signature); KITH_E_LIMIT (65,536 calls
+ * under way); KITH_E_MEMORY; KITH_E_STOPPED. @cb runs only after 0.
  */
 KITH_API KITH_MUST_CHECK int kith_call_async(struct kith_node *node,
                                              const char *fn,
@@ -249,7 +248,8 @@ struct kith_replies {
 };
 KITH_API void kith_replies_free(struct kith_replies *replies);
 
-/* Synchronous form. Returns the number of OK results or negative; @replies_out as in kith_call(). */
+/* Synchronous form. Returns the number of OK results or negative; @replies_out as in kith_call().
+ */
 KITH_API int kith_multicall(struct kith_node *node,
                             const char *fn,
                             const void *arg,
@@ -285,28 +285,34 @@ struct kith_map_progress {
 };
 
 struct kith_map_options {
-    uint32_t per_node_max;  /* K: items in flight per node; 0: twice its cpus, at least 2 */
-    bool ordered;           /* on_result in order of index, otherwise as they come */
+    uint32_t per_node_max;    /* K: items in flight per node; 0: twice its cpus, at least 2 */
+    bool ordered;             /* on_result in order of index, otherwise as they come */
     uint64_t item_timeout_ms; /* 0: none; a timed out item counts as lost and is tried again */
-    uint32_t attempts_max;  /* tries of an item lost to failed nodes or time-outs; 0: no limit */
-    const char *signature;  /* as in kith_call_options */
-    bool local_excluded;    /* do not use this node's own function */
+    uint32_t attempts_max;    /* tries of an item lost to failed nodes or time-outs; 0: no limit */
+    const char *signature;    /* as in kith_call_options */
+    bool local_excluded;      /* do not use this node's own function */
     /* All on the loop thread; each may be NULL. `result` is borrowed. */
-    void (*on_result)(struct kith_map *map, uint64_t index, const struct kith_result *result,
+    void (*on_result)(struct kith_map *map,
+                      uint64_t index,
+                      const struct kith_result *result,
                       void *user);
-    void (*on_partial)(struct kith_map *map, uint64_t index, const void *data, size_t len,
-                       void *user);
+    void (*on_partial)(
+        struct kith_map *map, uint64_t index, const void *data, size_t len, void *user);
     /* An item went back to the pending queue because @node was lost. */
-    void (*on_lost)(struct kith_map *map, uint64_t index, const struct kith_node_id *node,
-                    const char *node_name, void *user);
-    /* Once, after the last on_result, also after kith_map_cancel(). The map is freed after it returns. */
+    void (*on_lost)(struct kith_map *map,
+                    uint64_t index,
+                    const struct kith_node_id *node,
+                    const char *node_name,
+                    void *user);
+    /* Once, after the last on_result, also after kith_map_cancel(). The map is freed after it
+     * returns. */
     void (*on_done)(struct kith_map *map, const struct kith_map_progress *progress, void *user);
     void *user;
 };
 
 /*
- * Runs @fn once for each of @items_n arguments on all nodes that have it, the caller's own included.
- * Functions used in a map should be idempotent: an item whose node is lost is run again.
+ * Runs @fn once for each of @items_n arguments on all nodes that have it, the caller's own
+ * included. Functions used in a map should be idempotent: an item whose node is lost is run again.
  * @items and the bytes it points to stay the caller's and must live until on_done.
  * @map_out (may be NULL) is valid until on_done returns; it is set before any callback runs.
  *
@@ -390,36 +396,36 @@ KITH_API KITH_MUST_CHECK int64_t kith_watch_completions(struct kith_node *node,
                                                         void *user);
 KITH_API void kith_unwatch_completions(struct kith_node *node, int64_t watch_no);
 
-/* ---- typed arguments -------------------------------------------------------------------------- */
+/* ---- typed arguments --------------------------------------------------------------------------
+ */
 
 /*
  * Packs values for the parameters of @signature ("f(i32 index, f64[] m) -> bytes"). The variable
- * arguments are, in order: i32 int32_t, i64 int64_t, u32 uint32_t, u64 uint64_t, f32 and f64 double,
- * bool int, text const char *, bytes const void * and size_t, and for an array a pointer to its
- * elements and a size_t count (bool[] as uint8_t, text[] as const char *const *, bytes[] as struct kith_bytes *).
+ * arguments are, in order: i32 int32_t, i64 int64_t, u32 uint32_t, u64 uint64_t, f32 and f64
+ * double, bool int, text const char *, bytes const void * and size_t, and for an array a pointer to
+ * its elements and a size_t count (bool[] as uint8_t, text[] as const char *const *, bytes[] as
+ * struct kith_bytes *).
  *
- * Returns 0 and memory that the caller frees with kith_free(); KITH_E_PARSE; KITH_E_TOO_LARGE; KITH_E_MEMORY.
+ * Returns 0 and memory that the caller frees with kith_free(); KITH_E_PARSE; KITH_E_TOO_LARGE;
+ * KITH_E_MEMORY.
  */
-KITH_API KITH_MUST_CHECK int kith_pack(void **data_out, size_t *len_out, const char *signature, ...);
+KITH_API KITH_MUST_CHECK int
+kith_pack(void **data_out, size_t *len_out, const char *signature, ...);
 
 /* As kith_pack(), for the single result type after "->". */
-KITH_API KITH_MUST_CHECK int kith_pack_result(void **data_out,
-                                              size_t *len_out,
-                                              const char *signature,
-                                              ...);
+KITH_API KITH_MUST_CHECK int
+kith_pack_result(void **data_out, size_t *len_out, const char *signature, ...);
 
 /*
- * Unpacks the parameters; the variable arguments are pointers to what kith_pack() takes. text, bytes and
- * arrays of numbers point into @data, which must outlive them and be aligned as malloc() aligns;
- * text[] and bytes[] are not supported here (KITH_E_UNSUPPORTED).
+ * Unpacks the parameters; the variable arguments are pointers to what kith_pack() takes. text,
+ * bytes and arrays of numbers point into @data, which must outlive them and be aligned as malloc()
+ * aligns; text[] and bytes[] are not supported here (KITH_E_UNSUPPORTED).
  *
  * Returns 0; KITH_E_CORRUPT if @data does not hold exactly these values; KITH_E_PARSE.
  */
 KITH_API KITH_MUST_CHECK int kith_unpack(const void *data, size_t len, const char *signature, ...);
-KITH_API KITH_MUST_CHECK int kith_unpack_result(const void *data,
-                                                size_t len,
-                                                const char *signature,
-                                                ...);
+KITH_API KITH_MUST_CHECK int
+kith_unpack_result(const void *data, size_t len, const char *signature, ...);
 
 /* Frees memory that a kith function gave to the caller. NULL is fine. */
 KITH_API void kith_free(void *memory);

@@ -13,8 +13,8 @@
 
 /*
  * As memcpy, for the small pieces of the hot path. glibc's copies with 64-byte registers where the
- * processor has them; such a load cannot be forwarded from the smaller stores that wrote the bytes a
- * moment ago and waits until they have left the store buffer. Measured on such a machine: 0.44 us
+ * processor has them; such a load cannot be forwarded from the smaller stores that wrote the bytes
+ * a moment ago and waits until they have left the store buffer. Measured on such a machine: 0.44 us
  * of processor for a served call with memcpy, 0.27 us with this.
  */
 static inline void copy_small(void *to, const void *from, size_t len)

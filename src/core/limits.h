@@ -31,7 +31,8 @@
 /* Bytes one peer may have us hold for unfinished large frames. */
 #define NET_PEER_ASSEMBLY_BYTES_MAX (64 * 1024 * 1024)
 /* Blocks of large frames that were delivered, kept for the next ones while they come (fresh memory
- * costs a page fault each 4 KiB, a third of the whole transfer); given back when none came for a while. */
+ * costs a page fault each 4 KiB, a third of the whole transfer); given back when none came for a
+ * while. */
 #define NET_BLOCKS_KEPT_MAX       8
 #define NET_BLOCKS_KEPT_BYTES_MAX (32 * 1024 * 1024)
 /* Credit window of the bulk class. */

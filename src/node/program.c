@@ -21,6 +21,21 @@ static int set_text(struct kith_config *config, const char *key, json_t *result,
     return config_set_from(config, key, text, "agent");
 }
 
+/* An agent that only this machine reaches makes a program that only this machine reaches. */
+static bool only_loopback(json_t *addresses)
+{
+    size_t at;
+    json_t *address;
+
+    json_array_foreach(addresses, at, address)
+    {
+        const char *text = json_string_value(address);
+        if (text != NULL && strncmp(text, "127.", 4) != 0 && strncmp(text, "[::1]", 5) != 0)
+            return false;
+    }
+    return true;
+}
+
 static int set_seeds(struct kith_config *config, json_t *addresses)
 {
     size_t at;
@@ -53,7 +68,10 @@ static int set_all(struct kith_config *config, json_t *result, const char *path)
         r = set_seeds(config, json_object_get(result, "addresses"));
     /* The agent has the usual port; a program takes any unless its author chose one. */
     if (r == 0 && !config_is_set(config, "net.listen"))
-        r = config_set_from(config, "net.listen", "[::]:0", "agent");
+        r = config_set_from(config, "net.listen",
+                            only_loopback(json_object_get(result, "addresses")) ? "127.0.0.1:0"
+                                                                                : "[::]:0",
+                            "agent");
     return r;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Sends garbage to a live node: random datagrams, mutations of genuine ones (sealed as a member
- * would seal them, then damaged), replays, and TCP connections that say random things and are reset,
- * from many loopback addresses.
+ * would seal them, then damaged), replays, and TCP connections that say random things and are
+ * reset, from many loopback addresses.
  *
  *     garbage PORT VICTIM_DIR MEMBER_DIR DATAGRAMS CONNECTIONS SEED
  *
@@ -80,14 +80,8 @@ static void make_genuine(char *victim_dir, char *member_dir)
         fill(body, sizeof(body));
         fill(nonce, sizeof(nonce));
         struct kith_bytes part = {.data = body, .len = 1 + rng_below(&rng, sizeof(body))};
-        if (dgram_seal(&peer,
-                       DGRAM_DATA,
-                       dgram_hint(&keys, &member_key.id),
-                       1,
-                       nonce,
-                       part,
-                       genuine[i],
-                       &genuine_len[i]) != 0)
+        if (dgram_seal(&peer, DGRAM_DATA, dgram_hint(&keys, &member_key.id), 1, nonce, part,
+                       genuine[i], &genuine_len[i]) != 0)
             die("dgram_seal");
     }
 }
@@ -179,9 +173,7 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < connections; i++)
         refused += !one_connection(port);
     printf("seed %llu: %llu datagrams, %llu connections, %llu of them refused\n",
-           (unsigned long long)seed,
-           (unsigned long long)datagrams,
-           (unsigned long long)connections,
+           (unsigned long long)seed, (unsigned long long)datagrams, (unsigned long long)connections,
            (unsigned long long)refused);
     return 0;
 }
