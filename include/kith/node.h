@@ -180,7 +180,8 @@ struct kith_event {
 typedef void (*kith_event_cb)(struct kith_node *node, const struct kith_event *event, void *user);
 
 /*
- * Calls @cb on the loop thread for every membership event from now on. Several may be set; each
+ * Calls @cb on the loop thread for every membership event from now on; nodes that are here already
+ * are told first, as joined (before this returns), so that none is missed. Several may be set; each
  * gets all events. There is no removal: they live as long as the node.
  *
  * Returns 0, KITH_E_LIMIT (64 callbacks a node), KITH_E_MEMORY, KITH_E_STOPPED.

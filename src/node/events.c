@@ -171,6 +171,27 @@ struct sink_add {
     int code;
 };
 
+/* Who is here when a program begins to listen has joined as far as it is concerned. */
+static void tell_present(struct kith_node *node, const struct node_event_sink *sink)
+{
+    struct member *member;
+    size_t at = 0;
+
+    while ((member = member_next(node->members, &at)) != NULL) {
+        bool here = member->status == KITH_STATUS_ALIVE || member->status == KITH_STATUS_SUSPECT;
+        if (!here || kith_node_id_equal(&member->id, &node->identity.id))
+            continue;
+        struct kith_event event = {.type = KITH_EVENT_JOINED,
+                                   .id = member->id,
+                                   .boot_no = member->boot_no,
+                                   .name = member->shown_name,
+                                   .address = node_member_address(node, member),
+                                   .reason = "was here already",
+                                   .role = member->facts.role};
+        sink->cb(node, &event, sink->user);
+    }
+}
+
 static void sink_add(struct kith_node *node, void *arg)
 {
     struct sink_add *add = arg;
@@ -180,6 +201,7 @@ static void sink_add(struct kith_node *node, void *arg)
     }
     node->event_sinks[node->event_sinks_n++] =
         (struct node_event_sink){.cb = add->cb, .user = add->user};
+    tell_present(node, &node->event_sinks[node->event_sinks_n - 1]);
 }
 
 int kith_on_event(struct kith_node *node, kith_event_cb cb, void *user)

@@ -2,6 +2,8 @@
  * Starting a node: identity, channel, cores, workers, loop; each step undone by the ladder in
  * node_stop.c's order if a later one fails.
  */
+#include "node/node.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>

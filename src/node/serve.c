@@ -5,6 +5,8 @@
  * between exactly one party may reply: whoever runs the function. `state` says where it stands, so
  * that a deferred function may reply before it returns, after it, or from another thread.
  */
+#include "node/serve.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -12,7 +14,6 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "node/internal.h"
-#include "node/serve.h"
 
 #define CTX_INLINE_BYTES 256
 #define CTX_FREE_MAX     1024 /* contexts kept for reuse; more are freed */

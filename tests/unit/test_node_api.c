@@ -10,19 +10,19 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 #include <semaphore.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "core/bytes.h"
 #include "kith.h"
 #include "member/member.h"
+#include "net/uv_net.h"
 #include "node/config.h"
 #include "node/node.h"
-#include "net/uv_net.h"
 
-#define NODES 3
+#define NODES   3
 #define WAIT_MS 20000
 
 static struct kith_node *nodes[NODES];
@@ -320,7 +320,8 @@ struct gather {
     bool ordered;
 };
 
-static void on_item(struct kith_map *map, uint64_t index, const struct kith_result *result, void *user)
+static void
+on_item(struct kith_map *map, uint64_t index, const struct kith_result *result, void *user)
 {
     struct gather *gather = user;
     char expected[16];
@@ -446,8 +447,7 @@ static void cancel_reaches_the_running_function(void **state)
     (void)state;
     sem_init(&one.done, 0, 0);
     offer(nodes[1], "waits", waits, 0);
-    assert_int_equal(
-        kith_call_async(nodes[0], "waits", NULL, 0, &options, on_one, &one, &call), 0);
+    assert_int_equal(kith_call_async(nodes[0], "waits", NULL, 0, &options, on_one, &one, &call), 0);
     assert_true(wait_until(is_set, &waiting_started));
     kith_cancel(nodes[0], call);
     sem_wait(&one.done);
