@@ -16,9 +16,7 @@ GENERATED = re.compile(r"(\.pb-c\.[ch]|\.o|\.a|\.so(\.\d+)*|\.pyc|\.gcda|\.gcno|
 # Where it was written says nothing to its readers.
 MACHINE_PATH = re.compile(r"(?<![\w./~$}-])/(work|home/\w+|Users/\w+|root)/")
 # Where packages come from is the business of the machine that builds.
-PACKAGE_HOST = re.compile(r"(deb|ftp|snapshot|archive|security)\.(debian|ubuntu)\.(org|com)"
-                          r"|pypi\.org|pythonhosted\.org|registry\.npmjs|npmmirror|crates\.io"
-                          r"|proxy\.golang\.org|rubygems\.org|artifactory|sources\.list")
+PACKAGE_HOST = re.compile(r"\b(wget|curl|pip3?|npm|cargo|git clone)\b[^\n]*https?://|sources\.list")
 # The rules themselves name what they look for.
 EXEMPT = {"tests/checks/tidy.py", "tests/checks/test_checks.py"}
 
