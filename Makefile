@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PYTHON = /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench sim fuzz format lint install clean
+.PHONY: help deps build test demo bench sim soak fuzz format lint install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,10 @@ bench: build ## speed, each figure beside its baseline
 
 sim: build ## the simulated world, seed after seed until stopped
 	@tools/sim.sh $(BUILD)
+
+soak: build ## ten million damaged datagrams and 100,000 connections against a live node
+	KITH_GARBAGE_DATAGRAMS=10000000 KITH_GARBAGE_CONNECTIONS=100000 \
+		$(PYTHON) -m pytest -s -q tests/integration/test_garbage.py
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@tools/fuzz.sh
