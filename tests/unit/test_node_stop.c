@@ -259,7 +259,8 @@ static void *replies_late(void *arg)
 
 static void deferred_call_is_cancelled_and_waited_for(void **state)
 {
-    struct deferred deferred = {0};
+    struct deferred deferred;
+    memset(&deferred, 0, sizeof(deferred));
     struct kith_node *node = lab_start("a", NULL);
     pthread_t thread;
 
