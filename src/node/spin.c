@@ -5,21 +5,37 @@ void spin_init(struct spin *spin, uint64_t budget_ns)
     *spin = (struct spin){.budget_ns = budget_ns};
 }
 
-bool spin_wanted(const struct spin *spin, enum spin_wait wait, uint64_t now_ns)
+/* A probe lasts as long as the sleep that it replaces took: the other end sleeps too, so what it
+ * sends is late by the time that waking it takes, and no spin of the budget alone would see it. */
+static uint64_t probe_ns(const struct spin *spin, const struct spin_habit *habit)
 {
-    const struct spin_habit *habit = &spin->habits[wait];
-    return spin->budget_ns != 0 && habit->on && habit->skip == 0 && now_ns >= spin->hog_until_ns;
+    uint64_t ns = habit->gap_ns < SPIN_PROBE_MAX_NS ? habit->gap_ns : SPIN_PROBE_MAX_NS;
+    return ns > spin->budget_ns ? ns : spin->budget_ns;
 }
 
-void spin_ended(struct spin *spin, enum spin_wait wait, bool hit)
+uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t now_ns)
+{
+    const struct spin_habit *habit = &spin->habits[wait];
+    if (spin->budget_ns == 0 || !habit->on || habit->skip > 0 || now_ns < spin->hog_until_ns)
+        return 0;
+    return habit->caught ? spin->budget_ns : probe_ns(spin, habit);
+}
+
+void spin_caught(struct spin *spin, enum spin_wait wait)
 {
     struct spin_habit *habit = &spin->habits[wait];
     spin->spins_n++;
-    if (hit) {
-        spin->hits_n++;
+    spin->hits_n++;
+    if (habit->caught)
         habit->penalty /= 2;
-        return;
-    }
+    habit->caught = true;
+}
+
+void spin_missed(struct spin *spin, enum spin_wait wait)
+{
+    struct spin_habit *habit = &spin->habits[wait];
+    spin->spins_n++;
+    habit->caught = false;
     habit->penalty = habit->penalty == 0 ? 1 : habit->penalty * 2;
     if (habit->penalty > SPIN_PENALTY_MAX)
         habit->penalty = SPIN_PENALTY_MAX;
@@ -30,6 +46,8 @@ void spin_woken(struct spin *spin, enum spin_wait wait, uint64_t gap_ns)
 {
     struct spin_habit *habit = &spin->habits[wait];
     habit->on = gap_ns <= SPIN_GAP_NS;
+    habit->caught = false;
+    habit->gap_ns = gap_ns;
     if (habit->on && habit->skip > 0)
         habit->skip--;
 }

@@ -6,8 +6,14 @@
  *  - After a sleep that ended within SPIN_GAP_NS of the last activity, polling would have paid:
  *    poll before the next sleep. The gap must exceed the round trip of two sleeping ends, or
  *    polling never begins.
- *  - A whole spin that caught nothing pauses spinning for 1, 2, 4 ... 64 such gaps; a catch halves
- *    that, so that a steady load spins and a slow or bursty one does not burn the processor.
+ *  - That first spin is a probe. The end that would have to answer sleeps as well, and where waking
+ *    it takes longer than the budget, both ends would miss for ever. So a probe may last as long as
+ *    the sleep that it replaces took, SPIN_PROBE_MAX_NS at most. A spin that follows a catch keeps
+ *    to the budget: by then the other end polls too, if it ever will.
+ *  - A spin that caught nothing pauses spinning for 1, 2, 4 ... 64 such gaps; two catches in a row
+ *    halve that, so that a steady load spins and a slow or bursty one does not burn the processor.
+ *    One catch proves nothing: a probe catches any traffic that is slow but even, and a loop that
+ *    was woken late finds the next message near.
  *  - Waiting for replies and waiting for requests are separate habits: a server whose clients are
  *    slow should not teach its own calls to sleep.
  *  - A sched_yield() that took over SPIN_YIELD_NS means another thread wants this core: spinning
@@ -19,7 +25,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SPIN_GAP_NS       400000ull
+#define SPIN_GAP_NS 400000ull
+/* Half of the gap: of a round trip of two sleeping ends a probe saves the wait for one of them. */
+#define SPIN_PROBE_MAX_NS (SPIN_GAP_NS / 2)
 #define SPIN_YIELD_NS     30000ull
 #define SPIN_HOG_PAUSE_NS 20000000ull
 #define SPIN_PENALTY_MAX  64u
@@ -28,23 +36,27 @@
 enum spin_wait { SPIN_FOR_REQUESTS = 0, SPIN_FOR_REPLIES = 1 };
 
 struct spin_habit {
+    uint64_t gap_ns;  /* from the last activity to the end of the last sleep */
     uint32_t penalty; /* gaps to sit out after the next miss */
     uint32_t skip;    /* short gaps still to sit out */
-    bool on;          /* the last short gap says: poll */
+    bool on;          /* the last gap was short: poll */
+    bool caught;      /* the last spin caught something and no sleep came since */
 };
 
 struct spin {
-    uint64_t budget_ns; /* how long one spin may last; 0: never spin */
+    uint64_t budget_ns; /* how long a spin that is no probe may last; 0: never spin */
     uint64_t hog_until_ns;
     struct spin_habit habits[2];
     uint64_t spins_n, hits_n;
 };
 
 void spin_init(struct spin *spin, uint64_t budget_ns);
-/* May the loop poll now instead of sleeping? */
-bool spin_wanted(const struct spin *spin, enum spin_wait wait, uint64_t now_ns);
-/* A spin ended: @hit if it caught something. */
-void spin_ended(struct spin *spin, enum spin_wait wait, bool hit);
+/* How long after the last activity the loop may poll instead of sleeping; 0: sleep. */
+uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t now_ns);
+/* A spin caught something. */
+void spin_caught(struct spin *spin, enum spin_wait wait);
+/* A spin lasted its time and caught nothing. */
+void spin_missed(struct spin *spin, enum spin_wait wait);
 /* A sleep ended with something to do, @gap_ns after the last activity before it. */
 void spin_woken(struct spin *spin, enum spin_wait wait, uint64_t gap_ns);
 /* A yield inside the spin took @took_ns. True: stop spinning. */

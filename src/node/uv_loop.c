@@ -152,11 +152,11 @@ static void on_check(uv_check_t *handle)
 static bool spin_phase(struct kith_node *node)
 {
     uint64_t now_ns = node_now_ns();
-    uint64_t end_ns = node->active_ns + node->spin.budget_ns;
     uint64_t turn_ns = now_ns + LOOP_TURN_NS;
     enum spin_wait wait = waiting_for(node);
+    uint64_t end_ns = node->active_ns + spin_budget_ns(&node->spin, wait, now_ns);
 
-    if (now_ns >= end_ns || !spin_wanted(&node->spin, wait, now_ns))
+    if (now_ns >= end_ns)
         return false;
     for (unsigned polls = 1;; polls++) {
         node->now_ns = 0;
@@ -166,16 +166,18 @@ static bool spin_phase(struct kith_node *node)
         now_ns = node_now_ns();
         if (hit) {
             uv_net_flush(node->net);
+            spin_caught(&node->spin, wait);
             node->active_ns = now_ns;
             node->work_seen_n = node->work_n;
-            end_ns = now_ns + node->spin.budget_ns;
-            spin_ended(&node->spin, wait, true);
             if (now_ns >= turn_ns || node->finished)
                 return true;
             wait = waiting_for(node);
+            end_ns = now_ns + spin_budget_ns(&node->spin, wait, now_ns);
+            if (now_ns >= end_ns)
+                return false; /* what it waits for now is not worth a spin */
             polls = 0;
         } else if (now_ns >= end_ns) {
-            spin_ended(&node->spin, wait, false);
+            spin_missed(&node->spin, wait);
             return false;
         } else if (polls % LOOP_YIELD_EVERY == 0) {
             sched_yield();
