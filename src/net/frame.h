@@ -64,6 +64,17 @@ enum frame_type {
     FRAME_CANCEL = 51,
     FRAME_PARTIAL = 52,
     FRAME_CALL_LAST = 63,
+
+    /* Shared state. Bodies above 60 KiB travel on the class rpc, all others on control; what is
+     * said does not depend on the order between the two. */
+    FRAME_VIEW = 64, /* view/wire.h */
+    FRAME_VIEW_LAST = 71,
+    FRAME_DVAR = 72, /* dvar/wire.h: copies, sessions, caches */
+    FRAME_DVAR_SYMBOLS = 73,
+    FRAME_DVAR_AVAILABLE = 74,
+    FRAME_DVAR_LAST = 79,
+    FRAME_MUTEX = 80, /* mutex/wire.h */
+    FRAME_MUTEX_LAST = 87,
 };
 
 enum frame_flags {
