@@ -200,9 +200,10 @@ kith_connect(struct kith_node *node, const char *address, uint64_t timeout_ms);
 
 /*
  * Closes every connection to @which (name, id or unique prefix of an id). They are opened again
- * when needed; the node stays a member.
+ * when needed; the node stays a member. That none is open is no error.
  *
- * Returns 0, KITH_E_NO_NODE, KITH_E_STOPPED.
+ * Returns 0, KITH_E_INVALID (it is this node itself), KITH_E_NO_NODE, KITH_E_EXISTS (several ids
+ * begin so), KITH_E_STOPPED.
  */
 KITH_API KITH_MUST_CHECK int kith_disconnect(struct kith_node *node, const char *which);
 

@@ -77,9 +77,12 @@ static int show_connected(struct cli *cli, json_t *result)
 {
     char name[300];
 
-    cli_say(cli, "connected to %s (%s)",
-            cli_clean(cli_json_text(result, "name"), name, sizeof(name)),
-            cli_json_text(result, "id"));
+    cli_clean(cli_json_text(result, "name"), name, sizeof(name));
+    if (json_is_true(json_object_get(result, "self")))
+        cli_say(cli, "%s is %s, this node itself: there is nothing to connect", cli_arg(cli, 0),
+                name);
+    else
+        cli_say(cli, "connected to %s (%s)", name, cli_json_text(result, "id"));
     return EXIT_OK;
 }
 
@@ -95,9 +98,13 @@ int cmd_connect(struct cli *cli)
 
 static int show_disconnected(struct cli *cli, json_t *result)
 {
-    (void)result;
-    cli_say(cli, "closed the connections to %s: they are opened again when needed",
-            cli_arg(cli, 0));
+    unsigned closed = (unsigned)cli_json_number(result, "closed", 0);
+
+    if (closed == 0)
+        cli_say(cli, "no connection to %s was open", cli_arg(cli, 0));
+    else
+        cli_say(cli, "closed %u connection%s to %s: opened again when needed", closed,
+                closed == 1 ? "" : "s", cli_arg(cli, 0));
     return EXIT_OK;
 }
 

@@ -189,13 +189,14 @@ uint64_t control_u64(const struct control_request *request, const char *key, uin
 const char *control_text_needed(struct control_request *request, const char *key)
 {
     const char *text = control_text(request, key);
-    char message[160];
+    char message[200];
 
     if (text != NULL && text[0] != '\0')
         return text;
-    snprintf(message, sizeof(message),
-             "%s needs the argument \"%s\", a text; docs/protocols/control.md lists the arguments",
-             request->verb_name, key);
+    snprintf(
+        message, sizeof(message),
+        "%s needs the argument \"%s\", a text%s; docs/protocols/control.md lists the arguments",
+        request->verb_name, key, text != NULL ? " that is not empty" : "");
     control_fail(request, KITH_E_INVALID, message);
     return NULL;
 }

@@ -108,6 +108,7 @@ static void on_connected(void *arg, int code, const struct kith_node_id *id)
 {
     struct control_request *request = arg;
     const struct member *member = id != NULL ? member_find(node_members(request->node), id) : NULL;
+    struct kith_node_id self = kith_node_self(request->node);
 
     if (code != 0) {
         control_fail(request, code, NULL);
@@ -116,6 +117,7 @@ static void on_connected(void *arg, int code, const struct kith_node_id *id)
         control_reply_begin(&reply, request);
         json_kv_id(&reply.json, "id", id);
         json_kv_text(&reply.json, "name", member != NULL ? member->shown_name : "");
+        json_kv_bool(&reply.json, "self", kith_node_id_equal(id, &self));
         control_reply_end(&reply, false, NULL, 0);
     }
     control_request_unref(request);
@@ -146,8 +148,19 @@ static void answer_code(struct control_request *request, int code)
 static void disconnect_from(struct control_request *request)
 {
     const char *which = control_text_needed(request, "node");
-    if (which != NULL)
-        answer_code(request, node_disconnect(request->node, which));
+    unsigned open_n;
+
+    if (which == NULL)
+        return;
+    int r = node_disconnect(request->node, which, &open_n);
+    if (r != 0) {
+        control_fail(request, r, NULL);
+        return;
+    }
+    struct control_reply reply;
+    control_reply_begin(&reply, request);
+    json_kv_u64(&reply.json, "closed", open_n);
+    control_reply_end(&reply, false, NULL, 0);
 }
 
 static void forget(struct control_request *request)

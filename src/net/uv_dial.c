@@ -23,6 +23,7 @@ struct resolve {
     struct uv_net *net;
     struct uvn_dial *dial;
     uint16_t port;
+    char host[256];
 };
 
 static void dial_go_on(struct uvn_dial *dial);
@@ -70,6 +71,16 @@ static void candidate_add(struct uvn_dial *dial, const union uvn_addr *addr)
     dial->candidates[dial->candidates_n++] = *addr;
 }
 
+static void note_unresolved(struct uvn_dial *dial, const char *host, int status)
+{
+    char reason[160];
+    (void)snprintf(reason, sizeof(reason), "%s%s", uv_strerror(status),
+                   status == UV_EAI_NONAME || status == UV_EAI_NODATA || status == UV_EAI_FAIL
+                       ? "; check its spelling, or give a numeric address"
+                       : "");
+    note_failure(dial, KITH_E_UNREACHABLE, host, reason);
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     struct resolve *resolve = container_of(request, struct resolve, request);
@@ -78,7 +89,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     if (dial != NULL) {
         list_remove(&resolve->link);
         if (status != 0)
-            note_failure(dial, KITH_E_UNREACHABLE, "", uv_strerror(status));
+            note_unresolved(dial, resolve->host, status);
         for (struct addrinfo *at = status == 0 ? found : NULL; at != NULL; at = at->ai_next) {
             union uvn_addr addr;
             if (!uvn_addr_from(&addr, at->ai_addr))
@@ -106,9 +117,10 @@ static void resolve_start(struct uvn_dial *dial, const char *host, uint16_t port
     resolve->net = dial->net;
     resolve->dial = dial;
     resolve->port = port;
+    (void)snprintf(resolve->host, sizeof(resolve->host), "%s", host);
     int r = uv_getaddrinfo(dial->net->loop, &resolve->request, on_resolved, host, NULL, &hints);
     if (r != 0) {
-        note_failure(dial, KITH_E_UNREACHABLE, host, uv_strerror(r));
+        note_unresolved(dial, host, r);
         core_free(resolve);
         return;
     }

@@ -112,7 +112,7 @@ int node_reload(struct kith_node *node,
 
 /* Tells the others that we leave; @done runs on the loop when told, or after 2 s. */
 void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg);
-/* 0, KITH_E_NO_NODE, KITH_E_EXISTS (alive: says why not). */
+/* 0, KITH_E_NO_NODE, KITH_E_EXISTS (alive, suspect or this node itself: says why not). */
 int node_forget(struct kith_node *node, const char *which);
 /*
  * Dials @address and waits until whoever is there is a member. @done runs once on the loop, unless
@@ -123,8 +123,11 @@ int node_connect(struct kith_node *node,
                  uint64_t timeout_ms,
                  void (*done)(void *arg, int code, const struct kith_node_id *id),
                  void *arg);
-/* Closes the streams to @which soon. 0, KITH_E_NO_NODE, KITH_E_EXISTS. */
-int node_disconnect(struct kith_node *node, const char *which);
+/*
+ * Closes the streams to @which soon; @open_n_out: how many are open now. 0, KITH_E_INVALID (this
+ * node itself), KITH_E_NO_NODE, KITH_E_EXISTS (several ids begin so).
+ */
+int node_disconnect(struct kith_node *node, const char *which, unsigned *open_n_out);
 /* One echo to @which: @done with the round trip in ns, or a negative code. */
 int node_ping(struct kith_node *node,
               const char *which,

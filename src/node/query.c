@@ -185,6 +185,11 @@ static void no_such_node(struct kith_node *node, const char *which)
     struct member *member;
     size_t n = 0, at = 0;
 
+    if (which[0] == '\0') {
+        (void)kith_fail_with(KITH_E_NO_NODE,
+                             "the name of a node is empty; kith nodes lists the names");
+        return;
+    }
     while (n < 256 && (member = member_next(node->members, &at)) != NULL)
         names[n++] = member->shown_name;
     const char *nearest = text_nearest(which, names, n);
@@ -349,6 +354,14 @@ static void on_dialled(void *user, int status, struct uv_peer *peer)
         return;
     }
     list_remove(&connecting->wait.link);
+    if (status == KITH_E_UNREACHABLE) {
+        char why[400];
+        snprintf(why, sizeof(why), "%s", kith_errmsg());
+        status = kith_fail_with(KITH_E_UNREACHABLE,
+                                "%s; does an agent run there? `kith info` on its machine shows its "
+                                "addresses",
+                                why);
+    }
     connecting_end(connecting, node->ending ? node_fail_stopped() : status);
 }
 
@@ -428,7 +441,8 @@ struct disconnect_sync {
 static void disconnect_find(struct kith_node *node, void *arg)
 {
     struct disconnect_sync *sync = arg;
-    sync->code = node_disconnect(node, sync->which);
+    unsigned open_n;
+    sync->code = node_disconnect(node, sync->which, &open_n);
     snprintf(sync->text, sizeof(sync->text), "%s", kith_errmsg());
 }
 
@@ -446,12 +460,21 @@ static void disconnect_run(struct kith_node *node, struct node_request *request)
         uv_net_disconnect(node->net, peer, "disconnected on request");
 }
 
-int node_disconnect(struct kith_node *node, const char *which)
+int node_disconnect(struct kith_node *node, const char *which, unsigned *open_n_out)
 {
     struct member *member;
+    *open_n_out = 0;
     int r = node_member_named(node, which, &member);
     if (r != 0)
         return r;
+    if (is_self(node, member))
+        return kith_fail_with(KITH_E_INVALID,
+                              "%s is this node itself, to which it has no connection; name another "
+                              "one (kith nodes lists them), or take this one out by kith leave",
+                              member->shown_name);
+    const struct uv_peer *peer = uv_net_find(node->net, &member->id);
+    for (int i = 0; peer != NULL && i < NET_CLASSES_N; i++)
+        *open_n_out += uv_peer_is_open(peer, (enum net_class)i);
     struct disconnect *disconnect = core_malloc(sizeof(*disconnect));
     if (disconnect == NULL)
         return KITH_E_MEMORY;
@@ -479,16 +502,24 @@ int node_forget(struct kith_node *node, const char *which)
     int r = node_member_named(node, which, &member);
     if (r != 0)
         return r;
-    char name[KITH_NAME_BYTES_MAX + 1];
-    snprintf(name, sizeof(name), "%s", member->shown_name);
-    struct member_event event = {.type = MEMBER_FORGET, .id = member->id};
-    r = node_member_step(node, &event);
-    if (r == KITH_E_EXISTS)
-        return kith_fail_with(r,
+    if (is_self(node, member))
+        return kith_fail_with(
+            KITH_E_EXISTS,
+            "%s is this node itself, which cannot forget itself; kith leave takes "
+            "it out of the cluster, and then another node can forget it",
+            member->shown_name);
+    if (member->status == KITH_STATUS_SUSPECT)
+        return kith_fail_with(KITH_E_EXISTS,
+                              "%s is suspect: it may be alive and come back; forget it once it is "
+                              "seen as failed (kith nodes shows when)",
+                              member->shown_name);
+    if (member->status == KITH_STATUS_ALIVE)
+        return kith_fail_with(KITH_E_EXISTS,
                               "%s is alive and would come back at once; stop its agent first, then "
                               "forget it",
-                              name);
-    return r;
+                              member->shown_name);
+    struct member_event event = {.type = MEMBER_FORGET, .id = member->id};
+    return node_member_step(node, &event);
 }
 
 struct ping {

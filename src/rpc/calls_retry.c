@@ -212,7 +212,10 @@ end_list(struct rpc_core *core, struct list *list, int code, const char *why, bo
                 arena_text(core, "%s while the call was under way, so it may have run", why));
         else
             calls_try_failed(core, call, KITH_OUTCOME_NOT_EXECUTED, code,
-                             arena_text(core, "%s before the call left, so nothing ran", why));
+                             arena_text(core,
+                                        unsent ? "%s, so the call never left and nothing ran"
+                                               : "%s before the call left, so nothing ran",
+                                        why));
     }
 }
 

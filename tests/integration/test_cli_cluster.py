@@ -154,6 +154,57 @@ def test_connect_and_disconnect(three):
     assert a.kith("disconnect", "nobody", check=4).out == b""
 
 
+def test_each_verb_says_what_it_cannot_do_with_which_node(three, cluster):
+    a, b, c = three
+
+    def refused(code, words, *command):
+        result = a.kith(*command, check=code)
+        assert result.out == b"" and words in result.error, result
+
+    # The node asked itself.
+    refused(2, "n1 is this node itself", "disconnect", "n1")
+    refused(2, "n1 is this node itself", "disconnect", a.id[:12])
+    refused(7, "kith leave", "forget", "n1")
+    assert a.kith("ping", "n1", "-c", "1").lines[0].startswith("n1: echo 1")
+    assert "this node itself" in a.kith("connect", a.address).error
+    assert a.kith("connect", a.address, "--json").json["self"] is True
+    assert a.kith("connect", b.address, "--json").json["self"] is False
+    # Nobody.
+    for verb in ("disconnect", "forget", "ping", "info"):
+        refused(4, "nobody", verb, "nobody")
+    for verb in ("disconnect", "forget", "ping"):
+        refused(2, "not empty", verb, "")
+    refused(4, "is empty", "info", "")
+    # How many connections there were.
+    wait_for(lambda: a.kith("ping", "n2", "-c", "1") and
+             a.kith("disconnect", "n2", "--json").json["closed"] > 0, what="a connection closed")
+    # One that has left: a fact, no error, but for those that need an answer of it.
+    c.stop()
+    cluster.wait_status({c: "left"})
+    wait_for(lambda: a.kith("disconnect", "n3", "--json").json["closed"] == 0, what="none open")
+    assert "no connection to n3 was open" in a.kith("disconnect", "n3").error
+    assert "left" in a.kith("ping", "n3", "-c", "1", check=6).text
+    refused(4, "left", "info", "n3")
+    a.kith("forget", "n3")
+    # One that failed, first while that is not certain yet.
+    b.kill()
+    a.kith("disconnect", "n2")
+    lost = a.kith("ping", "n2", "-c", "1", check=6).text
+    assert "nothing ran" in lost and "answers before" not in lost
+    wait_for(lambda: a.status(b) == "suspect", what="n2 suspect")
+    result = a.kith("forget", "n2", check=(7, 0))
+    assert result.code == 0 or "suspect" in result.error  # it may have failed between the two
+    if result.code == 7:
+        cluster.wait_status({b: "failed"})
+        refused(4, "failed", "info", "n2")
+        assert "no connection to n2 was open" in a.kith("disconnect", "n2").error
+        assert "failed" in a.kith("ping", "n2", "-c", "1", check=6).text
+        a.kith("forget", "n2")
+    # Where nobody listens, and a name that nobody knows.
+    refused(1, "does an agent run there?", "connect", "127.0.0.1:1", "--timeout", "2s")
+    refused(1, "no-such-host.invalid: ", "connect", "no-such-host.invalid:7", "--timeout", "9s")
+
+
 def test_reach_shows_every_pair(three):
     a, b, c = three
     document = a.kith("reach", "--json").json
