@@ -111,6 +111,14 @@
 /* Refusals that a full channel did not take and that are owed; more are left to the deadline. */
 #define RPC_ANSWERS_OWED_MAX 1024
 
+/* ---- variables (protocols 5.4) ---- */
+
+/* Data of one variable. Larger things are files: a write waits for all copies, and a copy that is
+ * refreshed travels whole. */
+#define DVAR_DATA_BYTES_MAX (1024 * 1024)
+/* Variables that one node holds, and entries of its table of symbols. */
+#define DVAR_VARIABLES_MAX 1000000
+
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
 #define CONTROL_LINE_BYTES_MAX  (256 * 1024)
