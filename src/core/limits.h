@@ -119,6 +119,31 @@
 /* Variables that one node holds, and entries of its table of symbols. */
 #define DVAR_VARIABLES_MAX 1000000
 
+/* ---- mutexes (protocols 5.5) ---- */
+
+/* Of which one node keeps state, as participant or as home: some 25 MiB; then KITH_E_LIMIT. */
+#define MUTEX_NAMES_MAX 65536
+/* Of a mutex: with the prefix of its record it is a variable's name. */
+#define MUTEX_NAME_BYTES_MAX (KITH_NAME_BYTES_MAX - 7)
+/* Who waits for one mutex on one node. */
+#define MUTEX_WAITERS_MAX 4096
+/* Who holds a place in the queue of one mutex at its home. */
+#define MUTEX_QUEUE_MAX 16384
+/* Above so many participants a home keeps the queue: a token names each of them (32 bytes). */
+#define MUTEX_PARTICIPANTS_TOKEN_MAX 64
+/* Of one mutex: its record names each of them, and fits a control frame. */
+#define MUTEX_PARTICIPANTS_MAX 1024
+/* Of an owner, for people. */
+#define MUTEX_OWNER_BYTES_MAX 63
+/* Holders and waiters that one node tells of one mutex. */
+#define MUTEX_TOLD_MAX 64
+/* Edges with a session at one home: all nodes that there may be. */
+#define MUTEX_SESSIONS_MAX (16384 + 2048)
+/* Mutexes that a cycle of waits is followed through. */
+#define MUTEX_CYCLE_MAX 16
+/* Queries and breaks under way that this node asked for. */
+#define MUTEX_ASKS_MAX 256
+
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
 #define CONTROL_LINE_BYTES_MAX  (256 * 1024)
