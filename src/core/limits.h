@@ -111,6 +111,21 @@
 /* Refusals that a full channel did not take and that are owed; more are left to the deadline. */
 #define RPC_ANSWERS_OWED_MAX 1024
 
+/* ---- views (protocols 5.2) ---- */
+
+/* More voters make every decision slower and survive no more than anybody has had fail. */
+#define VIEW_VOTERS_MAX 5
+/* One record: its tables at their largest (64 keepers of 45 bytes, 64 slots of 47) and a head. */
+#define VIEW_RECORD_BYTES_MAX (8 * 1024)
+/* Eligible peers that the view knows; more wait until one of these is gone. */
+#define VIEW_PEERS_MAX 256
+/* Edges that new records are pushed to; the others ask every two seconds. */
+#define VIEW_SUBSCRIBERS_MAX 256
+/* Nodes of --expect N: those are the first keepers. */
+#define VIEW_EXPECT_MAX 7
+/* Messages that wait for the disk; more are dropped, and come again. */
+#define VIEW_HELD_MAX 1024
+
 /* ---- variables (protocols 5.4) ---- */
 
 /* Data of one variable. Larger things are files: a write waits for all copies, and a copy that is
