@@ -55,6 +55,10 @@
 #define NET_DGRAM_BYTES_MAX 1200
 #define NET_REPLAY_WINDOW   1024
 #define NET_PORT_DEFAULT    7117
+/* Forgotten peers (about 100 bytes each) of which boot and highest counter are kept against
+ * replays, in case that they are learned again; then the oldest goes. As many as there are
+ * tombstones. */
+#define NET_FORGOTTEN_MAX 4096
 
 /* ---- membership ---- */
 #define MEMBER_NODES_MAX         16384
