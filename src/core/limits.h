@@ -137,6 +137,28 @@
 #define DVAR_DATA_BYTES_MAX (1024 * 1024)
 /* Variables that one node holds, and entries of its table of symbols. */
 #define DVAR_VARIABLES_MAX 1000000
+/* Operations of this node that are under way; then KITH_E_BUSY. */
+#define DVAR_OPS_MAX 65536
+/* Bytes of operations that wait in one node, its own and those it orders; then KITH_E_BUSY. */
+#define DVAR_HELD_BYTES_MAX (64 * 1024 * 1024)
+/* Requests that wait for one variable at its home; then BUSY, and the asker tries again. */
+#define DVAR_QUEUE_MAX 4096
+/* Records against repetition of one variable: of requests whose asker may still repeat them. */
+#define DVAR_RECORDS_MAX 1024
+/* Writes that a home has under way; more wait. */
+#define DVAR_WRITES_MAX 16384
+/* Nodes that hold a session with this home and may cache (protocols 5.11). */
+#define DVAR_SESSIONS_MAX 4096
+/* Askers that a home remembers the low-water mark of: all nodes that there may be. */
+#define DVAR_CLIENTS_MAX (16384 + 2048)
+/* Watches of one node, and of all nodes at one home. */
+#define DVAR_WATCHES_MAX 4096
+/* Changes that wait for one slow watching node; then only their number is kept. */
+#define DVAR_PUSHES_MAX 4096
+/* Bytes of one piece of a slot that moves, unless one variable is longer. */
+#define DVAR_PIECE_BYTES (48 * 1024)
+/* Longest that an operation is repeated; records live longer than that. */
+#define DVAR_OP_MS_MAX (60 * 1000)
 
 /* ---- mutexes (protocols 5.5) ---- */
 
