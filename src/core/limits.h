@@ -192,6 +192,32 @@
 #define CONTROL_REQUESTS_MAX    1024 /* in flight per client */
 #define CONTROL_QUEUE_BYTES_MAX (32 * 1024 * 1024)
 
+/* ---- store (protocols 5.9) ---- */
+/* LMDB's own bound of a key. */
+#define STORE_KEY_BYTES_MAX 511
+/* The largest variable, with as much again for what is kept beside it. */
+#define STORE_VALUE_BYTES_MAX (2 * 1024 * 1024)
+/* One batch is one transaction, which must fit LMDB's list of changed pages (131,071) with others.
+ */
+#define STORE_BATCH_PUTS_MAX  4096
+#define STORE_BATCH_BYTES_MAX (16 * 1024 * 1024)
+/* Batches committed together: a longer turn would only make the first of them wait. */
+#define STORE_GROUP_PUTS_MAX  8192
+#define STORE_GROUP_BYTES_MAX STORE_BATCH_BYTES_MAX
+/* Bytes of batches that wait; then KITH_E_BUSY. */
+#define STORE_QUEUE_BYTES_MAX (64 * 1024 * 1024)
+/* Size of a fresh data file, and the most that it grows by at a time. */
+#define STORE_FILE_BYTES_START (1024 * 1024)
+#define STORE_FILE_STEP_MAX    (64 * 1024 * 1024)
+/* A million variables of 64 KiB; what the address space of every 64-bit system holds. */
+#define STORE_FILE_BYTES_MAX (64ull * 1024 * 1024 * 1024)
+/* Kept aside for essential entries on a full disk: days of votes. */
+#define STORE_RESERVE_BYTES (16 * 1024 * 1024)
+/* How often a full disk is looked at again. */
+#define STORE_RETRY_MS 1000
+/* Commit times kept for the percentiles. */
+#define STORE_COMMITS_KEPT 1024
+
 /* ---- node ---- */
 #define NODE_EVENTS_KEPT        4096
 #define NODE_EVENT_CBS_MAX      64
@@ -201,6 +227,9 @@
 static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX,
               "a full record is one segment");
 static_assert(NET_FRAGMENT_BYTES < NET_RECORD_FILL_BYTES, "a fragment fits a record");
+static_assert(STORE_BATCH_PUTS_MAX <= STORE_GROUP_PUTS_MAX, "a batch fits a group");
+static_assert(STORE_GROUP_PUTS_MAX * 8 + STORE_GROUP_BYTES_MAX / 4096 < 131071,
+              "a group fits a transaction, with 8 pages changed for an entry");
 static_assert(RPC_BODY_BYTES_MAX < NET_RPC_FRAME_BYTES_MAX, "a body fits its frame");
 
 #endif
