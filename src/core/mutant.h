@@ -20,7 +20,19 @@
     XX(RPC_NO_END_AT_FAILURE, "rpc-no-end-at-failure", "calls to a failed node wait on")           \
     XX(RPC_FORGOTTEN_RUNS, "rpc-forgotten-runs", "a duplicate without a kept result runs again")   \
     XX(MAP_ANY_DONE, "map-any-done", "a result counts though its item runs elsewhere")             \
-    XX(MAP_NO_ORDER, "map-no-order", "results of an ordered map go out as they come")
+    XX(MAP_NO_ORDER, "map-no-order", "results of an ordered map go out as they come")              \
+    XX(MUTEX_NO_FREEZE, "mutex-no-freeze", "who is inside passes on while a generation begins")    \
+    XX(MUTEX_ANY_GENERATION, "mutex-any-generation", "tokens of any generation count")             \
+    XX(MUTEX_NO_LEASE_WAIT, "mutex-no-lease-wait", "who is excluded is not waited for")            \
+    XX(MUTEX_NO_TRANSFER_NO, "mutex-no-transfer-no", "a token that comes twice counts twice")      \
+    XX(MUTEX_SOME_REPORTS, "mutex-some-reports", "a token is made before all have reported")       \
+    XX(MUTEX_SHRINKING_SET, "mutex-shrinking-set", "who is excluded need not report")              \
+    XX(MUTEX_HOME_CREATES, "mutex-home-creates",                                                   \
+       "a home makes a token without having made the record")                                      \
+    XX(MUTEX_NO_LEASE_CHECK, "mutex-no-lease-check", "who has no lease enters and stays inside")   \
+    XX(MUTEX_NO_GRACE, "mutex-no-grace", "a fresh home does not wait for sessions of the former")  \
+    XX(MUTEX_NO_REJOIN, "mutex-no-rejoin", "an edge whose session ended takes part as before")     \
+    XX(MUTEX_NO_FLOOR, "mutex-no-floor", "a record that comes again begins with generation 1")
 
 #ifdef KITH_MUTANTS
 enum mutant {
