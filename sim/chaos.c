@@ -10,20 +10,33 @@
 #define SLOW_MS_MAX  5000
 #define PAUSE_MS_MAX 60000
 #define DELAY_US_MAX 100000
+#define STALL_MS_MAX 30000
+#define STEP_MS_MAX  3600000
 
 static const char *const names[CHAOS_CLASSES_N] = {
     "loss",  "duplicate", "reorder", "slow", "clock", "partition", "oneway", "triangle",
     "pause", "crash",     "power",   "flap", "deaf",  "move",      "busy",
 };
 
+static const char *const disk_names[CHAOS_DISK_CLASSES_N] = {
+    "disk-stall", "disk-full", "disk-wipe", "disk-restore", "disk-rot", "suspend", "wall",
+};
+
 const char *chaos_class_name(unsigned bit)
 {
+    if (bit >= CHAOS_DISK_BIT0 && bit < CHAOS_DISK_BIT0 + CHAOS_DISK_CLASSES_N)
+        return disk_names[bit - CHAOS_DISK_BIT0];
     return bit < CHAOS_CLASSES_N ? names[bit] : "?";
 }
 
 uint32_t chaos_draw(struct rng *rng)
 {
     return (uint32_t)rng_u64(rng) & CHAOS_ALL;
+}
+
+uint32_t chaos_draw_disk(struct rng *rng)
+{
+    return (uint32_t)rng_u64(rng) & CHAOS_DISK_ALL;
 }
 
 /* A rate of 0 to @max, in thousandths. */
@@ -200,10 +213,81 @@ static void tick(struct sim_world *world, void *arg)
            chaos);
 }
 
+/* Short ones as often as long ones. */
+static uint64_t some_ms(struct rng *rng, uint64_t max_ms)
+{
+    uint64_t ms = 1 + rng_below(rng, UINT64_C(1) << (1 + rng_below(rng, 16)));
+
+    return ms < max_ms ? ms : max_ms;
+}
+
+/* A restart that finds the disk changed: off, and back after a while. */
+static void change_disk(struct chaos *chaos, enum chaos_disk_class class, size_t index)
+{
+    struct sim_world *world = chaos->world;
+
+    if (!sim_node_up(sim_node_at(world, index)) || up_n(world) <= chaos->up_min)
+        return;
+    sim_power_off(world, index);
+    chaos->disk(chaos, class, index, 0);
+    chaos->restart_ms[index] = sim_world_ms(world) + 1 + rng_below(sim_rng(world), DOWN_MS_MAX);
+}
+
+static void do_disk(struct chaos *chaos, enum chaos_disk_class class)
+{
+    struct sim_world *world = chaos->world;
+    struct rng *rng = sim_rng(world);
+    size_t index = (size_t)rng_below(rng, sim_nodes_n(world));
+
+    switch (class) {
+    case CHAOS_DISK_STALL:
+    case CHAOS_DISK_FULL:
+        if (sim_node_up(sim_node_at(world, index)))
+            chaos->disk(chaos, class, index, some_ms(rng, STALL_MS_MAX));
+        break;
+    case CHAOS_DISK_WIPE:
+    case CHAOS_DISK_RESTORE:
+    case CHAOS_DISK_ROT:
+        change_disk(chaos, class, index);
+        break;
+    case CHAOS_SUSPEND: {
+        uint64_t ms = some_ms(rng, PAUSE_MS_MAX);
+
+        if (!sim_node_up(sim_node_at(world, index)))
+            break;
+        sim_suspend(world, index, ms);
+        if (chaos->paused_until_ms[index] < sim_world_ms(world) + ms)
+            chaos->paused_until_ms[index] = sim_world_ms(world) + ms;
+        break;
+    }
+    case CHAOS_WALL:
+        sim_step_wall(world, index, (int64_t)rng_below(rng, 2 * STEP_MS_MAX) - STEP_MS_MAX);
+        break;
+    case CHAOS_DISK_ALL:
+        break;
+    }
+}
+
+static void disk_tick(struct sim_world *world, void *arg)
+{
+    struct chaos *chaos = arg;
+    unsigned bit;
+
+    if (!chaos->on)
+        return;
+    bit = CHAOS_DISK_BIT0 + (unsigned)rng_below(sim_rng(world), CHAOS_DISK_CLASSES_N);
+    if ((chaos->classes >> bit & 1) != 0)
+        do_disk(chaos, (enum chaos_disk_class)(1u << bit));
+    sim_at(world, sim_world_ms(world) + 1 + rng_below(sim_rng(world), 2 * chaos->period_ms),
+           disk_tick, chaos);
+}
+
 void chaos_start(struct chaos *chaos)
 {
     chaos->on = true;
     tick(chaos->world, chaos);
+    if (chaos->disk != NULL)
+        disk_tick(chaos->world, chaos);
 }
 
 void chaos_stop(struct chaos *chaos)

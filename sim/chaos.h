@@ -28,6 +28,23 @@ enum chaos_class {
 
 #define CHAOS_CLASSES_N 15
 
+/*
+ * Faults of disks and clocks, for worlds whose nodes have some (chaos->disk); they are drawn apart,
+ * so that seeds of older scenarios stay what they were.
+ */
+enum chaos_disk_class {
+    CHAOS_DISK_STALL = 1 << 16,   /* nothing becomes safe for 0 to 30 s */
+    CHAOS_DISK_FULL = 1 << 17,    /* for some seconds */
+    CHAOS_DISK_WIPE = 1 << 18,    /* a restart finds an empty disk */
+    CHAOS_DISK_RESTORE = 1 << 19, /* a restart finds an older image */
+    CHAOS_DISK_ROT = 1 << 20,     /* a restart finds a corrupt entry */
+    CHAOS_SUSPEND = 1 << 21, /* asleep for up to 60 s: BOOTTIME goes on, what arrives is lost */
+    CHAOS_WALL = 1 << 22,    /* the wall clock steps by up to an hour */
+    CHAOS_DISK_ALL = 0x7f << 16,
+};
+#define CHAOS_DISK_BIT0      16
+#define CHAOS_DISK_CLASSES_N 7
+
 struct chaos {
     struct sim_world *world;
     uint32_t classes;
@@ -38,6 +55,9 @@ struct chaos {
     uint64_t *paused_until_ms; /* by index: end of the last pause, for oracles that know mercy */
     uint32_t up_min;           /* so many nodes stay up */
     void (*started)(struct chaos *chaos, size_t index); /* a node was started; may be NULL */
+    /* Does what @class says to the disk of a node (its node is down for WIPE, RESTORE and ROT,
+     * which it may decline); @ms is how long. NULL: there are no disks. */
+    void (*disk)(struct chaos *chaos, enum chaos_disk_class class, size_t index, uint64_t ms);
     void *user;
 };
 
@@ -45,6 +65,7 @@ struct chaos {
 uint32_t chaos_draw(struct rng *rng);
 /* The part of the faults that the world is made with. */
 struct sim_faults chaos_faults(uint32_t classes, struct rng *rng);
+uint32_t chaos_draw_disk(struct rng *rng); /* of enum chaos_disk_class */
 const char *chaos_class_name(unsigned bit);
 
 void chaos_init(struct chaos *chaos, struct sim_world *world, uint32_t classes);

@@ -76,6 +76,7 @@ struct sim_node {
     bool up;
     bool machine_off;
     bool paused;
+    bool asleep; /* paused, and deaf */
     uint64_t paused_until_ns;
     uint32_t pause_gen;
     uint32_t address_gen;
@@ -85,7 +86,8 @@ struct sim_node {
     uint64_t clock_offset_ns;
     uint64_t clock_rate;
     uint64_t clock_inverse; /* 2^64 / rate, to guess from */
-    uint64_t timer_at_ns;   /* world time; UINT64_MAX: none */
+    int64_t wall_step_ms;
+    uint64_t timer_at_ns; /* world time; UINT64_MAX: none */
     uint64_t timer_seq;
     size_t timer_at;                          /* place in the timers' heap + 1; 0: not in it */
     struct sim_event *wait_first, *wait_last; /* deliveries while paused */

@@ -26,6 +26,7 @@ enum sim_event_type {
     SIM_EV_LINK_ALIVE,   /* is it? after a while without use */
     SIM_EV_LINK_REFUSED, /* a frame came too soon after a failed opening */
     SIM_EV_DIAL_FAILED,
+    SIM_EV_WAKE, /* what the host asked for by sim_wake_ns() */
     SIM_EV_RESUME,
     SIM_EV_CALL, /* the scenario's */
 };

@@ -119,6 +119,27 @@ void sim_set_timer(struct sim_node *node, uint64_t at_ms)
     sim_set_timer_ns(node, at_ms > UINT64_MAX / SIM_MS ? UINT64_MAX : at_ms * SIM_MS);
 }
 
+void sim_wake_ns(struct sim_node *node, uint64_t at_ns)
+{
+    struct sim_event *event = queue_event(&node->world->queue, SIM_EV_WAKE, 0);
+
+    event->to = node->index;
+    event->from_boot = node->boot_no;
+    world_push(node->world, event, at_ns);
+}
+
+uint64_t sim_wall_ms(const struct sim_node *node)
+{
+    return (uint64_t)((int64_t)(UINT64_C(1700000000000) + node->world->now_ns / SIM_MS) +
+                      node->wall_step_ms);
+}
+
+void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms)
+{
+    sim_note(world, "wall clock of %zu steps by %lld ms", index, (long long)by_ms);
+    world->nodes[index].wall_step_ms += by_ms;
+}
+
 /* ---- making and ending ---- */
 
 static void node_init(struct sim_world *world, size_t index, double clock_rate_spread)
@@ -232,6 +253,7 @@ static void node_end(struct sim_world *world, size_t index, bool told)
     node->timer_at_ns = UINT64_MAX;
     node->up = false;
     node->paused = false;
+    node->asleep = false;
     node->pause_gen++;
     for (struct sim_event *event = node->wait_first, *next; event != NULL; event = next) {
         next = event->next;
@@ -285,11 +307,18 @@ void sim_pause(struct sim_world *world, size_t index, uint64_t for_ms)
     world_push(world, event, until_ns);
 }
 
+void sim_suspend(struct sim_world *world, size_t index, uint64_t for_ms)
+{
+    sim_pause(world, index, for_ms);
+    world->nodes[index].asleep = world->nodes[index].paused;
+}
+
 bool world_hold(struct sim_world *world, struct sim_node *node, struct sim_event *event)
 {
     if (!node->paused)
         return false;
-    if (event->type == SIM_EV_DATAGRAM && node->wait_datagrams_n == SIM_SOCKET_DATAGRAMS_MAX) {
+    if (event->type == SIM_EV_DATAGRAM &&
+        (node->asleep || node->wait_datagrams_n == SIM_SOCKET_DATAGRAMS_MAX)) {
         world->lost_n++;
         queue_release(&world->queue, event);
         return true;
@@ -310,6 +339,7 @@ static void node_resume(struct sim_world *world, struct sim_node *node, uint32_t
     if (!node->paused || node->pause_gen != gen)
         return;
     node->paused = false;
+    node->asleep = false;
     if (node->timer_at_ns != UINT64_MAX)
         timer_insert(world, node);
     struct sim_event *event = node->wait_first;
@@ -377,6 +407,27 @@ static bool fire_dial_failed(struct sim_world *world, struct sim_event *event)
     return true;
 }
 
+static bool fire_wake(struct sim_world *world, struct sim_event *event)
+{
+    struct sim_node *node = &world->nodes[event->to];
+
+    if (!node->up || node->boot_no != event->from_boot) {
+        queue_release(&world->queue, event);
+        return false;
+    }
+    if (world_hold(world, node, event))
+        return false;
+    queue_release(&world->queue, event);
+    trace_mix(world, world->now_ns);
+    trace_mix(world, (uint64_t)SIM_EV_WAKE << 32 | node->index);
+    world->events_n++;
+    world->touched = node;
+    world->running = node;
+    world->host->wake(node->state);
+    world->running = NULL;
+    return true;
+}
+
 static bool fire_datagram(struct sim_world *world, struct sim_event *event)
 {
     struct sim_node *node = &world->nodes[event->to];
@@ -416,6 +467,8 @@ static bool fire_event(struct sim_world *world)
     }
     case SIM_EV_DIAL_FAILED:
         return fire_dial_failed(world, event);
+    case SIM_EV_WAKE:
+        return fire_wake(world, event);
     case SIM_EV_TIMER:
         assert(false);
         return false;

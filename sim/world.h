@@ -60,6 +60,7 @@ struct sim_host {
     void (*unreachable)(void *state, const struct kith_node_id *peer, uint8_t net_class);
     void (*dial_failed)(void *state, const char *address);
     void (*timer)(void *state); /* the time set by sim_set_timer has come */
+    void (*wake)(void *state);  /* a time asked for by sim_wake_ns() has come */
 };
 
 struct sim_config {
@@ -122,6 +123,14 @@ bool sim_link_is_up(const struct sim_node *node, const struct kith_node_id *to, 
 /* Node clock; replaces; UINT64_MAX: none. A time that has passed fires next, never from inside. */
 void sim_set_timer(struct sim_node *node, uint64_t at_ms);
 void sim_set_timer_ns(struct sim_node *node, uint64_t at_ns);
+/*
+ * Calls the host's wake() at @at_ns of *world* time, for what happens outside of the node's own
+ * time (its disk). Any number may be asked for; a paused node is woken when it goes on, a crash
+ * forgets them.
+ */
+void sim_wake_ns(struct sim_node *node, uint64_t at_ns);
+/* Unix time in ms as this node believes it; steps at will. */
+uint64_t sim_wall_ms(const struct sim_node *node);
 
 /* ---- called by scenarios ---- */
 struct sim_node *sim_node_at(struct sim_world *world, size_t index);
@@ -138,8 +147,11 @@ void sim_power_off(struct sim_world *world,
 void sim_readdress(struct sim_world *world, size_t index);
 void sim_pause(struct sim_world *world,
                size_t index,
-               uint64_t for_ms);                        /* SIGSTOP: nothing is lost but time */
+               uint64_t for_ms); /* SIGSTOP: nothing is lost but time */
+/* As a pause, but the machine sleeps: what arrives meanwhile is lost. */
+void sim_suspend(struct sim_world *world, size_t index, uint64_t for_ms);
 void sim_resume(struct sim_world *world, size_t index); /* SIGCONT, if it is paused */
+void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms);  /* its wall clock only */
 void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut);   /* one way */
 void sim_partition(struct sim_world *world, const uint8_t *group_of_node); /* groups cannot talk */
 void sim_heal(struct sim_world *world); /* every cut, loss of single nodes included */

@@ -9,7 +9,7 @@ for set in "$@"; do
     build)
         packages="$packages gcc libc6-dev meson ninja-build pkgconf python3
             libuv1-dev libsodium-dev libssl-dev libprotobuf-c-dev protobuf-c-compiler
-            libjansson-dev libinih-dev libpng-dev libcmocka-dev"
+            libjansson-dev libinih-dev liblmdb-dev libpng-dev libcmocka-dev"
         ;;
     test)
         packages="$packages clang clang-format clang-tidy libclang-rt-14-dev binutils git

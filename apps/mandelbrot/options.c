@@ -6,50 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "help.h"
+
 #define EXIT_USAGE 2
-
-static const char help[] =
-    "usage: kith-mandelbrot render --out FILE.png [OPTIONS]\n"
-    "\n"
-    "Draws the Mandelbrot set with all nodes of a cluster, or alone. The picture is the same, bit "
-    "for\n"
-    "bit, however many nodes draw it and whatever happens to them on the way.\n"
-    "\n"
-    "  --out FILE.png     where the picture goes; replaced only when the new one is complete\n"
-    "  --size WxH         pixels, 1 to 65535 each way (1600x1200)\n"
-    "  --center RE,IM     the middle of the picture in the plane (-0.75,0)\n"
-    "  --span S           width of the picture in the plane (3.5); below about 1e-13 doubles tell\n"
-    "                     neighbouring points apart no more\n"
-    "  --iterations N     points that do not escape within N steps are black, 1 to 1000000000 "
-    "(1000)\n"
-    "  --tile T           side of a tile in pixels, 8 to 1024 (128)\n"
-    "  --no-shortcuts     iterate every point, also those known to be inside; the same picture, "
-    "slower\n"
-    "  --tint             tint each tile by the node that drew it\n"
-    "  --agent DIR|SOCKET the agent whose cluster draws (as for kith: KITH_SOCKET, the default "
-    "data\n"
-    "                     directory, the first dev node)\n"
-    "  --serial           draw alone, without a cluster\n"
-    "  --threads T        threads of --serial, 1 to 1024 (one for each processor)\n"
-    "  --kernel NAME      the kernel of --serial: avx512, avx2, sse2, neon or scalar (the best "
-    "here)\n"
-    "  --progress FILE    write how far it is to FILE, a line of JSON at a time, for programs\n"
-    "  --json             who drew what as JSON on stdout instead of a table\n"
-    "\n"
-    "examples:\n"
-    "  kith dev 3 && kith-mandelbrot render --out set.png --tint\n"
-    "  kith-mandelbrot render --out valley.png --size 3840x2160 --center -0.74364,0.13183 \\\n"
-    "      --span 0.0025 --iterations 5000\n"
-    "  kith-mandelbrot render --out alone.png --serial --threads 2 --json\n"
-    "\n"
-    "exit codes: 0 drawn, 1 failed, 2 usage, 3 no agent answers, 130 interrupted\n";
-
-struct option {
-    const char *name;
-    bool has_value;
-    bool (*parse)(struct options *options, const char *value);
-    const char *expected;
-};
 
 static bool
 parse_u32(const char *text, uint32_t min, uint32_t max, char stop, const char **end, uint32_t *out)
@@ -183,24 +142,44 @@ static bool on_json(struct options *options, const char *value)
     return true;
 }
 
+/* In the order of the help. */
 static const struct option table[] = {
-    {"--out", true, on_out, "a file name"},
-    {"--size", true, on_size,
-     "WIDTHxHEIGHT, 1 to 65535 each and at most 1073741824 pixels, such as 1920x1080"},
-    {"--center", true, on_center, "RE,IM, each within -1000 and 1000, such as -0.75,0"},
-    {"--span", true, on_span, "a width in the plane from 1e-100 to 1000, such as 3.5"},
-    {"--iterations", true, on_iterations, "a whole number from 1 to 1000000000"},
-    {"--tile", true, on_tile, "a whole number from 8 to 1024"},
-    {"--threads", true, on_threads, "a whole number from 1 to 1024"},
-    {"--kernel", true, on_kernel, "a kernel that this processor can run"},
-    {"--agent", true, on_agent, "a data directory or the path of a socket"},
-    {"--progress", true, on_progress, "a file name"},
-    {"--serial", false, on_serial, NULL},
-    {"--no-shortcuts", false, on_no_shortcuts, NULL},
-    {"--tint", false, on_tint, NULL},
-    {"--json", false, on_json, NULL},
+    {"--out", "FILE.png", on_out, "a file name",
+     "where the picture goes; replaced only when the new one is complete"},
+    {"--size", "WxH", on_size,
+     "WIDTHxHEIGHT, 1 to 65535 each and at most 1073741824 pixels, such as 1920x1080",
+     "pixels, 1 to 65535 each way (1600x1200)"},
+    {"--center", "RE,IM", on_center, "RE,IM, each within -1000 and 1000, such as -0.75,0",
+     "the middle of the picture in the plane (-0.75,0)"},
+    {"--span", "S", on_span, "a width in the plane from 1e-100 to 1000, such as 3.5",
+     "width of the picture in the plane (3.5); below about 1e-13 doubles tell neighbouring points "
+     "apart no more"},
+    {"--iterations", "N", on_iterations, "a whole number from 1 to 1000000000",
+     "points that do not escape within N steps are black, 1 to 1000000000 (1000)"},
+    {"--tile", "T", on_tile, "a whole number from 8 to 1024",
+     "side of a tile in pixels, 8 to 1024 (128)"},
+    {"--no-shortcuts", NULL, on_no_shortcuts, NULL,
+     "iterate every point, also those known to be inside; the same picture, slower"},
+    {"--tint", NULL, on_tint, NULL, "tint each tile by the node that drew it"},
+    {"--agent", "DIR|SOCKET", on_agent, "a data directory or the path of a socket",
+     "the agent whose cluster draws (as for kith: KITH_SOCKET, the default data directory, the "
+     "first dev node)"},
+    {"--serial", NULL, on_serial, NULL, "draw alone, without a cluster"},
+    {"--threads", "T", on_threads, "a whole number from 1 to 1024",
+     "threads of --serial, 1 to 1024 (one for each processor)"},
+    {"--kernel", "NAME", on_kernel, "a kernel that this processor can run",
+     "the kernel of --serial: avx512, avx2, sse2, neon or scalar (the best here)"},
+    {"--progress", "FILE", on_progress, "a file name",
+     "write how far it is to FILE, a line of JSON at a time, for programs"},
+    {"--json", NULL, on_json, NULL, "who drew what as JSON on stdout instead of a table"},
 };
 #define TABLE_N (sizeof(table) / sizeof(table[0]))
+
+const struct option *options_table(size_t *n_out)
+{
+    *n_out = TABLE_N;
+    return table;
+}
 
 /* How many letters have to change to make @a into @b; names here are short. */
 static size_t distance(const char *a, const char *b)
@@ -265,15 +244,15 @@ static int take(struct options *options, char **argv)
         const struct option *option = &table[i];
         if (strlen(option->name) != name_len || strncmp(option->name, arg, name_len) != 0)
             continue;
-        if (!option->has_value && value) {
+        if (option->meta == NULL && value) {
             (void)fprintf(stderr, "kith-mandelbrot: %s takes no value\n", option->name);
             return 0;
         }
-        if (option->has_value && !value) {
+        if (option->meta != NULL && !value) {
             value = argv[1];
             taken = 2;
         }
-        if (option->has_value && !value) {
+        if (option->meta != NULL && !value) {
             (void)fprintf(stderr, "kith-mandelbrot: %s needs a value: %s\n", option->name,
                           option->expected);
             return 0;
@@ -307,7 +286,8 @@ int options_parse(struct options *options, int argc, char **argv)
     };
     for (int i = 1; i < argc; i++) {
         if (is_help(argv[i])) {
-            (void)fputs(help, stdout);
+            bool man = argc == 3 && i == 1 && !strcmp(argv[2], "--man");
+            (man ? man_write : help_write)(stdout);
             return 0;
         }
     }

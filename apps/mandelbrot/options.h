@@ -17,6 +17,17 @@ struct options {
     bool json;
 };
 
+struct option {
+    const char *name; /* with its dashes */
+    const char *meta; /* what stands for its value in the help; NULL: it takes none */
+    bool (*parse)(struct options *options, const char *value);
+    const char *expected; /* of its value: "must be ..." */
+    const char *help;
+};
+
+/* All options, in the order of the help. */
+const struct option *options_table(size_t *n_out);
+
 /*
  * Parses @argv. Returns -1 if there is something to draw, otherwise the exit code of what has been
  * said already: 0 after help, 2 after a usage error.

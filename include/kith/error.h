@@ -49,7 +49,9 @@ extern "C" {
     XX(UNREACHABLE, 31, "no address of the node answers")                                          \
     XX(AGAIN, 32, "not now, try again")                                                            \
     XX(NO_QUORUM, 33, "not enough nodes reachable")                                                \
-    XX(INTERNAL, 34, "internal error")
+    XX(INTERNAL, 34, "internal error")                                                             \
+    XX(TYPE, 35, "the variable has another type")                                                  \
+    XX(FENCE, 36, "a later holder of the mutex has been here")
 
 #define KITH_ERROR_BASE 10000
 

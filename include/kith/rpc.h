@@ -223,6 +223,8 @@ KITH_API KITH_MUST_CHECK int kith_cast(struct kith_node *node,
 /*
  * Calls @fn on every alive node that has it (@nodes NULL) or on the named ones. @on_result runs
  * once for each, @on_done once after the last; both on the loop thread. options->node is ignored.
+ * @multi_out (may be NULL) is set before any callback runs, so that one of them may cancel the
+ * rest.
  *
  * Returns the number of nodes asked (0: on_done runs at once, later than this return), or negative
  * as kith_call_async().
@@ -231,6 +233,11 @@ typedef void (*kith_multicall_done_cb)(struct kith_node *node,
                                        size_t ok_n,
                                        size_t asked_n,
                                        void *user);
+/* A multicall under way; calls_n 0 means none. */
+struct kith_multicall_id {
+    uint64_t no;
+    uint64_t calls_n;
+};
 KITH_API KITH_MUST_CHECK int kith_multicall_async(struct kith_node *node,
                                                   const char *fn,
                                                   const void *arg,
@@ -240,7 +247,16 @@ KITH_API KITH_MUST_CHECK int kith_multicall_async(struct kith_node *node,
                                                   const struct kith_call_options *options,
                                                   kith_call_cb on_result,
                                                   kith_multicall_done_cb on_done,
-                                                  void *user);
+                                                  void *user,
+                                                  struct kith_multicall_id *multi_out);
+
+/*
+ * Gives up on all calls of a multicall that have not ended: each of them ends soon as after
+ * kith_cancel(), on_result for each and then on_done follow as ever. Those that have ended keep
+ * their outcome; nothing happens if all have, or a second time. Any thread, callbacks too; does not
+ * wait.
+ */
+KITH_API void kith_multicall_cancel(struct kith_node *node, struct kith_multicall_id multi);
 
 struct kith_replies {
     struct kith_reply *replies;

@@ -50,6 +50,8 @@ int cli_exit_of(int code)
     case KITH_E_EXISTS:
     case KITH_E_IN_USE:
     case KITH_E_BUSY:
+    case KITH_E_TYPE:
+    case KITH_E_FENCE:
         return EXIT_CONFLICT;
     case KITH_E_NO_QUORUM:
         return EXIT_TOO_FEW;

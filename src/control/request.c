@@ -118,6 +118,8 @@ int control_exit_of(int code)
     case KITH_E_EXISTS:
     case KITH_E_IN_USE:
     case KITH_E_BUSY:
+    case KITH_E_TYPE:
+    case KITH_E_FENCE:
         return 7;
     case KITH_E_NO_QUORUM:
         return 9;

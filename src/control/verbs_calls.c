@@ -165,18 +165,29 @@ call_one(struct control_request *request, const char *fn, const struct kith_call
     }
 }
 
+/* A call on all nodes, until the last has ended. */
+struct calling_all {
+    struct control_request *request;
+    struct kith_multicall_id id;
+};
+
 static void on_one_of_all(struct kith_node *node, const struct kith_result *result, void *user)
 {
+    struct calling_all *calling = user;
     (void)node;
-    reply_result(user, result, true);
+    reply_result(calling->request, result, true);
 }
 
 static void on_all(struct kith_node *node, size_t ok_n, size_t asked_n, void *user)
 {
-    struct control_request *request = user;
+    struct calling_all *calling = user;
+    struct control_request *request = calling->request;
     struct control_reply reply;
 
     (void)node;
+    core_free(calling);
+    request->state = NULL;
+    request->cancel = NULL;
     control_reply_begin(&reply, request);
     json_kv_u64(&reply.json, "asked", asked_n);
     json_kv_u64(&reply.json, "ok", ok_n);
@@ -184,15 +195,31 @@ static void on_all(struct kith_node *node, size_t ok_n, size_t asked_n, void *us
     control_request_unref(request);
 }
 
+static void all_cancelled(struct control_request *request)
+{
+    struct calling_all *calling = request->state;
+    kith_multicall_cancel(request->node, calling->id);
+}
+
 static void
 call_all(struct control_request *request, const char *fn, const struct kith_call_options *options)
 {
-    control_request_ref(request);
+    struct calling_all *calling = core_calloc(1, sizeof(*calling));
+    if (calling == NULL) {
+        control_fail(request, KITH_E_MEMORY, NULL);
+        return;
+    }
+    calling->request = control_request_ref(request);
+    request->state = calling;
+    request->cancel = all_cancelled;
     int r = kith_multicall_async(request->node, fn, request->data, request->data_len, NULL, 0,
-                                 options, on_one_of_all, on_all, request);
+                                 options, on_one_of_all, on_all, calling, &calling->id);
     if (r < 0) {
+        request->state = NULL;
+        request->cancel = NULL;
         control_fail(request, r, NULL);
         control_request_unref(request);
+        core_free(calling);
     }
 }
 

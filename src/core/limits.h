@@ -55,6 +55,10 @@
 #define NET_DGRAM_BYTES_MAX 1200
 #define NET_REPLAY_WINDOW   1024
 #define NET_PORT_DEFAULT    7117
+/* Forgotten peers (about 100 bytes each) of which boot and highest counter are kept against
+ * replays, in case that they are learned again; then the oldest goes. As many as there are
+ * tombstones. */
+#define NET_FORGOTTEN_MAX 4096
 
 /* ---- membership ---- */
 #define MEMBER_NODES_MAX         16384
@@ -111,6 +115,21 @@
 /* Refusals that a full channel did not take and that are owed; more are left to the deadline. */
 #define RPC_ANSWERS_OWED_MAX 1024
 
+/* ---- views (protocols 5.2) ---- */
+
+/* More voters make every decision slower and survive no more than anybody has had fail. */
+#define VIEW_VOTERS_MAX 5
+/* One record: its tables at their largest (64 keepers of 45 bytes, 64 slots of 47) and a head. */
+#define VIEW_RECORD_BYTES_MAX (8 * 1024)
+/* Eligible peers that the view knows; more wait until one of these is gone. */
+#define VIEW_PEERS_MAX 256
+/* Edges that new records are pushed to; the others ask every two seconds. */
+#define VIEW_SUBSCRIBERS_MAX 256
+/* Nodes of --expect N: those are the first keepers. */
+#define VIEW_EXPECT_MAX 7
+/* Messages that wait for the disk; more are dropped, and come again. */
+#define VIEW_HELD_MAX 1024
+
 /* ---- variables (protocols 5.4) ---- */
 
 /* Data of one variable. Larger things are files: a write waits for all copies, and a copy that is
@@ -118,6 +137,28 @@
 #define DVAR_DATA_BYTES_MAX (1024 * 1024)
 /* Variables that one node holds, and entries of its table of symbols. */
 #define DVAR_VARIABLES_MAX 1000000
+/* Operations of this node that are under way; then KITH_E_BUSY. */
+#define DVAR_OPS_MAX 65536
+/* Bytes of operations that wait in one node, its own and those it orders; then KITH_E_BUSY. */
+#define DVAR_HELD_BYTES_MAX (64 * 1024 * 1024)
+/* Requests that wait for one variable at its home; then BUSY, and the asker tries again. */
+#define DVAR_QUEUE_MAX 4096
+/* Records against repetition of one variable: of requests whose asker may still repeat them. */
+#define DVAR_RECORDS_MAX 1024
+/* Writes that a home has under way; more wait. */
+#define DVAR_WRITES_MAX 16384
+/* Nodes that hold a session with this home and may cache (protocols 5.11). */
+#define DVAR_SESSIONS_MAX 4096
+/* Askers that a home remembers the low-water mark of: all nodes that there may be. */
+#define DVAR_CLIENTS_MAX (16384 + 2048)
+/* Watches of one node, and of all nodes at one home. */
+#define DVAR_WATCHES_MAX 4096
+/* Changes that wait for one slow watching node; then only their number is kept. */
+#define DVAR_PUSHES_MAX 4096
+/* Bytes of one piece of a slot that moves, unless one variable is longer. */
+#define DVAR_PIECE_BYTES (48 * 1024)
+/* Longest that an operation is repeated; records live longer than that. */
+#define DVAR_OP_MS_MAX (60 * 1000)
 
 /* ---- mutexes (protocols 5.5) ---- */
 
@@ -151,6 +192,32 @@
 #define CONTROL_REQUESTS_MAX    1024 /* in flight per client */
 #define CONTROL_QUEUE_BYTES_MAX (32 * 1024 * 1024)
 
+/* ---- store (protocols 5.9) ---- */
+/* LMDB's own bound of a key. */
+#define STORE_KEY_BYTES_MAX 511
+/* The largest variable, with as much again for what is kept beside it. */
+#define STORE_VALUE_BYTES_MAX (2 * 1024 * 1024)
+/* One batch is one transaction, which must fit LMDB's list of changed pages (131,071) with others.
+ */
+#define STORE_BATCH_PUTS_MAX  4096
+#define STORE_BATCH_BYTES_MAX (16 * 1024 * 1024)
+/* Batches committed together: a longer turn would only make the first of them wait. */
+#define STORE_GROUP_PUTS_MAX  8192
+#define STORE_GROUP_BYTES_MAX STORE_BATCH_BYTES_MAX
+/* Bytes of batches that wait; then KITH_E_BUSY. */
+#define STORE_QUEUE_BYTES_MAX (64 * 1024 * 1024)
+/* Size of a fresh data file, and the most that it grows by at a time. */
+#define STORE_FILE_BYTES_START (1024 * 1024)
+#define STORE_FILE_STEP_MAX    (64 * 1024 * 1024)
+/* A million variables of 64 KiB; what the address space of every 64-bit system holds. */
+#define STORE_FILE_BYTES_MAX (64ull * 1024 * 1024 * 1024)
+/* Kept aside for essential entries on a full disk: days of votes. */
+#define STORE_RESERVE_BYTES (16 * 1024 * 1024)
+/* How often a full disk is looked at again. */
+#define STORE_RETRY_MS 1000
+/* Commit times kept for the percentiles. */
+#define STORE_COMMITS_KEPT 1024
+
 /* ---- node ---- */
 #define NODE_EVENTS_KEPT        4096
 #define NODE_EVENT_CBS_MAX      64
@@ -160,6 +227,9 @@
 static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX,
               "a full record is one segment");
 static_assert(NET_FRAGMENT_BYTES < NET_RECORD_FILL_BYTES, "a fragment fits a record");
+static_assert(STORE_BATCH_PUTS_MAX <= STORE_GROUP_PUTS_MAX, "a batch fits a group");
+static_assert(STORE_GROUP_PUTS_MAX * 8 + STORE_GROUP_BYTES_MAX / 4096 < 131071,
+              "a group fits a transaction, with 8 pages changed for an entry");
 static_assert(RPC_BODY_BYTES_MAX < NET_RPC_FRAME_BYTES_MAX, "a body fits its frame");
 
 #endif

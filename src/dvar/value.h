@@ -175,11 +175,12 @@ enum value_op_flags {
  * One operation, decoded; pointers are borrowed. Slices and resizing work on arrays and on
  * VALUE_BYTES (whose elements are bytes).
  *
- * Guard: an operation under a fence below the highest seen, or under another mutex, is
- * KITH_E_PERMISSION. A higher fence is taken over by every operation that was not refused, reads
- * and lost CASes included: a holder's first read shuts out the write of the holder before it, so
- * that lock, get, set, unlock loses no update whoever is paused meanwhile. Such a read is a write
- * to dvar: effect VALUE_CHANGED with a short delta.
+ * Guard: an operation under a fence below the highest seen is KITH_E_FENCE; under another mutex
+ * (unless VALUE_OP_FORCE), or without a fence where one is wanted, KITH_E_PERMISSION. A higher
+ * fence is taken over by every operation that was not refused, reads and lost CASes included: a
+ * holder's first read shuts out the write of the holder before it, so that lock, get, set, unlock
+ * loses no update whoever is paused meanwhile. Such a read is a write to dvar: effect VALUE_CHANGED
+ * with a short delta.
  */
 struct value_op {
     uint8_t kind;  /* enum value_op_kind */
@@ -244,7 +245,8 @@ enum value_effect {
  * run again.
  */
 struct value_outcome {
-    /* 0, or negative: refused, nothing changed, kith_errmsg() has the sentence for the caller. */
+    /* 0, or negative: refused, nothing changed, kith_errmsg() has the sentence for the caller. With
+     * one exception: KITH_E_NOT_FOUND may come with an effect, the fence of who looked. */
     int code;
     enum value_effect effect;
     /*
@@ -290,8 +292,10 @@ struct value_stamp {
  * Returns out->code: 0, or
  *     KITH_E_NOT_FOUND    absent
  *     KITH_E_EXISTS       CREATE or ONCE of what exists; write of a constant
- *     KITH_E_INVALID      another type (names both), no number, no array, outside of the array
- *     KITH_E_PERMISSION   fence too low, another mutex, no fence for a guarded variable
+ *     KITH_E_TYPE         another type (names both), no number, no array
+ *     KITH_E_INVALID      outside of the array
+ *     KITH_E_FENCE        fence too low
+ *     KITH_E_PERMISSION   another mutex, no fence for a guarded variable
  *     KITH_E_TOO_LARGE    it would grow above DVAR_DATA_BYTES_MAX
  *     KITH_E_LIMIT        an addition that does not fit its type
  *     KITH_E_MEMORY

@@ -69,7 +69,8 @@ uint64_t dgram_hint(const struct net_cluster_keys *keys, const struct kith_node_
  * peer that was forgotten and learned again would look like replays to it.) 0; KITH_E_CORRUPT if
  * its key is degenerate.
  *
- * Keep the object for as long as the process runs: with it goes the window that stops replays.
+ * With the object goes the window that stops replays: who drops it keeps boot_no and replay.next,
+ * and sets replay_floor() when the peer is known again.
  */
 int dgram_peer_init(struct dgram_peer *peer,
                     const struct net_identity *self,

@@ -223,6 +223,15 @@ int frame_writer_add_take(struct frame_writer *writer,
                           void (*release)(void *arg),
                           void *release_arg);
 
+/*
+ * The stream is gone and what is queued goes on with the next one: large frames that have begun
+ * begin anew there, whole, before those that wait. (The receiver dropped its part with the stream,
+ * and had no last fragment: with that the frame would have left the queue.) Their bytes count
+ * again, which may pass the budget. Not in the middle of a whole frame (mid_frame), whose first
+ * part is gone.
+ */
+void frame_writer_restart(struct frame_writer *writer);
+
 /* True if frame_writer_seal() has something to seal. */
 bool frame_writer_pending(const struct frame_writer *writer);
 

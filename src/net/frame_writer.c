@@ -307,6 +307,27 @@ int frame_writer_add_take(struct frame_writer *writer,
 
 /* ---- sealing ---- */
 
+void frame_writer_restart(struct frame_writer *writer)
+{
+    struct list again;
+
+    assert(!writer->mid_frame);
+    list_init(&again);
+    list_splice(&again, &writer->open);
+    list_splice(&again, &writer->waiting);
+    list_splice(&writer->waiting, &again);
+    list_for_each (at, &writer->waiting) {
+        struct frame_large *large = container_of(at, struct frame_large, node);
+        charge(writer, large->at);
+        large->at = 0;
+        large->id = 0;
+    }
+    writer->open_n = 0;
+    writer->open_bytes = 0;
+    writer->large_run = 0;
+    writer->large_turn = false;
+}
+
 static bool id_is_open(const struct frame_writer *writer, uint16_t id)
 {
     list_for_each (it, &writer->open)

@@ -10,6 +10,12 @@ void replay_reset(struct replay *replay)
     memset(replay, 0, sizeof *replay);
 }
 
+void replay_floor(struct replay *replay, uint64_t next)
+{
+    memset(replay->bits, 0xff, sizeof replay->bits);
+    replay->next = next;
+}
+
 static void clear_range(struct replay *replay, uint64_t from, uint64_t to)
 {
     if (to - from >= NET_REPLAY_WINDOW) {

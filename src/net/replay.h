@@ -18,6 +18,8 @@ struct replay {
 
 /* {0} is a fresh window. */
 void replay_reset(struct replay *replay);
+/* All counters below @next count as taken: what is left of a window that was not kept. */
+void replay_floor(struct replay *replay, uint64_t next);
 /* True once for each counter; false if it was taken, is too old, or is UINT64_MAX. */
 bool replay_take(struct replay *replay, uint64_t counter);
 

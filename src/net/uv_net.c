@@ -299,6 +299,7 @@ static void net_free(struct uv_net *net)
 
 static void lists_init(struct uv_net *net)
 {
+    list_init(&net->forgotten_by_age);
     list_init(&net->open_peers);
     list_init(&net->streams);
     list_init(&net->handshakes);

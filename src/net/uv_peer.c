@@ -250,35 +250,59 @@ void uvn_peer_heard(struct uv_peer *peer)
         peer->dial_next_ms = soon;
 }
 
-/* Keeps what protects from replays. Of more than the limit some go, which costs only that
- * protection. */
-static void remember_forgotten(struct uv_net *net, struct uv_peer *peer)
+struct uvn_forgotten *uvn_forgotten_take(struct uv_net *net, const struct kith_node_id *id)
 {
-    if (peer->dgram == NULL)
-        return;
-    if (net->forgotten.n >= UVN_FORGOTTEN_MAX) {
-        struct kith_node_id id = {{0}};
-        for (size_t i = 0; i < net->forgotten.cap; i++)
-            if (net->forgotten.slots[i].value != NULL)
-                id = net->forgotten.slots[i].key;
-        core_free(mapid_remove(&net->forgotten, &id));
+    struct uvn_forgotten *forgotten = mapid_remove(&net->forgotten, id);
+    if (forgotten != NULL)
+        list_remove(&forgotten->link);
+    return forgotten;
+}
+
+/* A record for @id: its own, or a new one, or, at the limit and without memory, the oldest. */
+static struct uvn_forgotten *forgotten_record(struct uv_net *net, const struct kith_node_id *id)
+{
+    struct uvn_forgotten *forgotten = uvn_forgotten_take(net, id);
+    if (forgotten == NULL && net->forgotten.n < NET_FORGOTTEN_MAX)
+        forgotten = core_calloc(1, sizeof(*forgotten));
+    if (forgotten == NULL && !list_empty(&net->forgotten_by_age)) {
+        struct list *oldest = list_first(&net->forgotten_by_age);
+        forgotten = container_of(oldest, struct uvn_forgotten, link);
+        (void)uvn_forgotten_take(net, &forgotten->id);
+        *forgotten = (struct uvn_forgotten){0};
     }
-    struct uvn_forgotten *forgotten = core_calloc(1, sizeof(*forgotten));
+    return forgotten;
+}
+
+/* Keeps what protects from replays. */
+static void remember_forgotten(struct uv_net *net, const struct uv_peer *peer)
+{
+    if (peer->dgram == NULL && peer->boot.boot_no == 0)
+        return; /* nothing of it was ever proven */
+    struct uvn_forgotten *forgotten = forgotten_record(net, &peer->id);
     if (forgotten == NULL)
         return;
+    forgotten->id = peer->id;
+    if (peer->boot.boot_no > forgotten->boot.boot_no)
+        forgotten->counter_next = 0; /* counters are of a boot */
     forgotten->boot = peer->boot;
-    forgotten->dgram = *peer->dgram;
-    if (mapid_set(&net->forgotten, &peer->id, forgotten) != 0)
+    /* A datagram may have proven a boot that no delivery followed. */
+    if (peer->dgram != NULL && peer->dgram->boot_no > peer->boot.boot_no)
+        forgotten->boot = (struct boot_seen){.boot_no = peer->dgram->boot_no};
+    if (peer->dgram != NULL && peer->dgram->boot_no == forgotten->boot.boot_no)
+        forgotten->counter_next = peer->dgram->replay.next;
+    if (mapid_set(&net->forgotten, &peer->id, forgotten) != 0) {
         core_free(forgotten);
+        return;
+    }
+    list_append(&net->forgotten_by_age, &forgotten->link);
 }
 
 void uvn_forgotten_free(struct uv_net *net)
 {
-    size_t at = 0;
-    struct uvn_forgotten *forgotten;
-    while ((forgotten = mapid_next(&net->forgotten, &at)) != NULL) {
-        dgram_peer_wipe(&forgotten->dgram);
-        core_free(forgotten);
+    struct list *at;
+    while ((at = list_first(&net->forgotten_by_age)) != NULL) {
+        list_remove(at);
+        core_free(container_of(at, struct uvn_forgotten, link));
     }
     mapid_deinit(&net->forgotten);
 }

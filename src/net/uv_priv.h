@@ -67,9 +67,7 @@
 #define UVN_ACCEPTS_TURN_MAX 64
 /* Without descriptors nothing is accepted for so long. */
 #define UVN_ACCEPT_PAUSE_MS 100
-/* Forgotten peers whose replay windows are kept, for the case that they are learned again. */
-#define UVN_FORGOTTEN_MAX 1024
-#define UVN_LOG_PERIOD_MS 60000
+#define UVN_LOG_PERIOD_MS   60000
 /* Blocks of large frames are given back after one to two of these without any. */
 #define UVN_BLOCKS_MS 2000
 /* Bulk credit is returned in steps of this. */
@@ -216,12 +214,15 @@ struct uv_peer {
 };
 
 /*
- * What must outlive a forgotten peer: without the window and the boot a datagram of before could be
- * played again once it is learned anew.
+ * What must outlive a forgotten peer: without them a datagram of before could be played again once
+ * it is learned anew. No key: that is derived again. Of the window the highest counter is enough,
+ * as what was under way when the peer was forgotten may be lost.
  */
 struct uvn_forgotten {
+    struct list link; /* net->forgotten_by_age, oldest first */
+    struct kith_node_id id;
     struct boot_seen boot;
-    struct dgram_peer dgram;
+    uint64_t counter_next; /* of that boot: all below are refused */
 };
 
 /* ---- a dial: all addresses of somebody raced for one stream ---- */
@@ -283,9 +284,10 @@ struct uv_net {
     unsigned requests_n; /* address look-ups under way */
 
     struct mapid peers;
-    struct mapid forgotten; /* of struct uvn_forgotten */
-    struct map64 hints;     /* datagram hint to peer */
-    struct map64 dh_keys;   /* first bytes of the X25519 key to peer */
+    struct mapid forgotten; /* of struct uvn_forgotten, at most NET_FORGOTTEN_MAX */
+    struct list forgotten_by_age;
+    struct map64 hints;   /* datagram hint to peer */
+    struct map64 dh_keys; /* first bytes of the X25519 key to peer */
     struct list open_peers;
     unsigned open_peers_n;
     unsigned open_peers_max, open_peers_idle_max; /* NET_PEERS_OPEN_*; tests set less */
@@ -359,6 +361,8 @@ void uvn_peer_worked(struct uv_peer *peer, const union uvn_addr *addr);
 bool uvn_peer_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no, uint64_t instance);
 void uvn_peer_opened(struct uv_net *net, struct uv_peer *peer); /* has an open stream now */
 void uvn_peer_heard(struct uv_peer *peer); /* a sign of life outside of streams: less back-off */
+/* Takes what is kept of @id off the table; NULL if nothing. The caller frees it. */
+struct uvn_forgotten *uvn_forgotten_take(struct uv_net *net, const struct kith_node_id *id);
 void uvn_forgotten_free(struct uv_net *net);
 void uvn_peer_used(struct uv_net *net, struct uv_peer *peer);
 /* Makes room for one more open peer: false if all are busy. */

@@ -88,9 +88,14 @@ static void detach(struct uvn_stream *stream)
     stream->chan = NULL;
     chan->stream = NULL;
     net->stats.streams_open--;
-    /* Half of a frame is out: its other half is worth nothing on another stream. */
+    /*
+     * A record that is out by half is lost, and so is a whole frame that runs over two: what comes
+     * after may not arrive without them. A large frame can begin anew.
+     */
     if (!stream->keep_queue || chan->writer.mid_frame || stream->writing)
         uvn_chan_drop(chan);
+    else
+        frame_writer_restart(&chan->writer);
     uvn_peer_check_open(net, chan->peer);
     if (stream->open_told)
         list_append(&net->reports, &stream->report_link);

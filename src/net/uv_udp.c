@@ -37,21 +37,16 @@ static int keys(struct uv_net *net, struct uv_peer *peer)
     struct dgram_peer *dgram = core_calloc(1, sizeof(*dgram));
     if (dgram == NULL)
         return KITH_E_MEMORY;
-    struct uvn_forgotten *forgotten = mapid_remove(&net->forgotten, &peer->id);
-    if (forgotten != NULL) {
-        *dgram = forgotten->dgram;
-        dgram_peer_boot(dgram, peer->boot.boot_no);
-        sodium_memzero(forgotten, sizeof(*forgotten));
-        core_free(forgotten);
-        peer->dgram = dgram;
-        return 0;
-    }
     int r = dgram_peer_init(dgram, net->identity, net->cluster, &peer->id, peer->dh_pk,
                             peer->boot.boot_no, uv_hrtime());
     if (r != 0) {
         core_free(dgram);
         return r;
     }
+    struct uvn_forgotten *forgotten = uvn_forgotten_take(net, &peer->id);
+    if (forgotten != NULL && forgotten->boot.boot_no == dgram->boot_no)
+        replay_floor(&dgram->replay, forgotten->counter_next);
+    core_free(forgotten);
     peer->dgram = dgram;
     return 0;
 }

@@ -265,6 +265,13 @@ void node_call_abort(struct kith_node *node, uint64_t token)
     node_rpc_step(node, &event);
 }
 
+void node_call_abort_no(struct kith_node *node, uint64_t no)
+{
+    uint64_t token = (uint64_t)(uintptr_t)map64_find(&node->calls.by_no, no);
+    if (token != 0)
+        node_call_abort(node, token);
+}
+
 /* ---- the public functions ---- */
 
 /* Checks what can be checked on any thread and fills @spec. */
@@ -370,10 +377,8 @@ struct cancel_request {
 static void cancel_run(struct kith_node *node, struct node_request *request)
 {
     struct cancel_request *cancel = container_of(request, struct cancel_request, request);
-    uint64_t token = (uint64_t)(uintptr_t)map64_find(&node->calls.by_no, cancel->no);
+    node_call_abort_no(node, cancel->no);
     core_free(cancel);
-    if (token != 0)
-        node_call_abort(node, token);
 }
 
 void kith_cancel(struct kith_node *node, struct kith_call_id call)

@@ -310,6 +310,7 @@ void node_call_complete(struct kith_node *node, uint64_t token, const struct kit
 void node_call_partial(struct kith_node *node, uint64_t token, struct kith_bytes data);
 bool node_call_alive(struct kith_node *node, uint64_t token);
 void node_call_abort(struct kith_node *node, uint64_t token);
+void node_call_abort_no(struct kith_node *node, uint64_t no); /* kith_call_id; none: nothing */
 /* A copy of @result in one block of memory; NULL if memory is short. */
 struct kith_reply *node_reply_copy(const struct kith_result *result);
 void node_calls_deinit(struct kith_node *node);

@@ -1,5 +1,9 @@
 /*
- * One call on many nodes.
+ * One call on many nodes: a call for each, all begun in one go on the loop, so that what a
+ * callback asks for (a cancel of the rest) comes after the last has begun.
+ *
+ * Their numbers follow one another, so the first and how many are name them all, and a cancel needs
+ * nothing that might be gone by then.
  */
 #include <string.h>
 
@@ -21,6 +25,7 @@ struct asked {
 
 struct multicall {
     size_t asked_n, ended_n, ok_n;
+    uint64_t first_no; /* 0: nobody wants to cancel */
     kith_call_cb on_result;
     kith_multicall_done_cb on_done;
     void *user;
@@ -121,7 +126,7 @@ static void refused_run(struct kith_node *node, struct node_request *request)
     on_one(node, &result, multi);
 }
 
-/* One that cannot even begin ends later, as not executed. */
+/* On the loop, outside any step. One that cannot even begin ends later, as not executed. */
 static void start_one(struct kith_node *node,
                       struct multicall *multi,
                       const struct node_call_spec *base,
@@ -132,11 +137,15 @@ static void start_one(struct kith_node *node,
     spec.call.node = asked->id;
     spec.cb = on_one;
     spec.user = multi;
-    asked->code = node_call_anywhere(node, &spec, NULL);
+    if (multi->first_no != 0)
+        spec.no = multi->first_no + (uint64_t)(asked - multi->asked);
+    kith_errmsg_clear();
+    asked->code = node_call_begin(node, &spec, NULL);
     if (asked->code == 0)
         return;
     if (multi->text[0] == '\0') /* once: the loop may be reading it afterwards */
-        snprintf(multi->text, sizeof(multi->text), "%s", kith_errmsg());
+        snprintf(multi->text, sizeof(multi->text), "%s",
+                 kith_errmsg()[0] != '\0' ? kith_errmsg() : kith_strerror(asked->code));
     asked->request.run = refused_run;
     node_push(node, &asked->request);
 }
@@ -154,6 +163,40 @@ start_all(struct kith_node *node, struct multicall *multi, const struct node_cal
         start_one(node, multi, spec, &multi->asked[i]);
 }
 
+/* A multicall that begins in the queue: its spec, with copies of what that points to. */
+struct starting {
+    struct node_request request;
+    struct multicall *multi;
+    struct node_call_spec spec;
+    char bytes[]; /* argument, function name */
+};
+
+static void starting_run(struct kith_node *node, struct node_request *request)
+{
+    struct starting *starting = container_of(request, struct starting, request);
+    start_all(node, starting->multi, &starting->spec);
+    core_free(starting);
+}
+
+static int
+start_later(struct kith_node *node, struct multicall *multi, const struct node_call_spec *spec)
+{
+    size_t arg_bytes = spec->call.arg.len, fn_bytes = strlen(spec->call.fn) + 1;
+    struct starting *starting = core_malloc(sizeof(*starting) + arg_bytes + fn_bytes);
+    if (starting == NULL)
+        return KITH_E_MEMORY;
+    starting->request.run = starting_run;
+    starting->multi = multi;
+    starting->spec = *spec;
+    if (arg_bytes > 0)
+        memcpy(starting->bytes, spec->call.arg.data, arg_bytes);
+    memcpy(starting->bytes + arg_bytes, spec->call.fn, fn_bytes);
+    starting->spec.call.arg.data = starting->bytes;
+    starting->spec.call.fn = starting->bytes + arg_bytes;
+    node_push(node, &starting->request);
+    return 0;
+}
+
 /* As many parameters as the public function has. NOLINTNEXTLINE(readability-function-size) */
 int kith_multicall_async(struct kith_node *node,
                          const char *fn,
@@ -164,15 +207,19 @@ int kith_multicall_async(struct kith_node *node,
                          const struct kith_call_options *options,
                          kith_call_cb on_result,
                          kith_multicall_done_cb on_done,
-                         void *user)
+                         void *user,
+                         struct kith_multicall_id *multi_out)
 {
     struct node_call_spec spec;
     struct targets *targets = NULL;
+    if (multi_out != NULL)
+        *multi_out = (struct kith_multicall_id){0};
     int r = node_call_spec_from(node, fn, arg, arg_len, options, &spec);
     if (r == 0)
         r = targets_of(node, fn, nodes, nodes_n, &targets);
     if (r != 0 || targets == NULL)
         return r;
+    assert(node != NULL); /* or it was refused above */
     size_t n = targets->ids_n;
     struct multicall *multi = core_calloc(1, sizeof(*multi) + n * sizeof(struct asked));
     if (multi == NULL || !node_enter(node)) {
@@ -188,9 +235,50 @@ int kith_multicall_async(struct kith_node *node,
         multi->asked[i].id = targets->ids[i];
     }
     core_free(targets);
-    start_all(node, multi, &spec);
+    if (multi_out != NULL && n > 0) {
+        multi->first_no = atomic_fetch_add(&node->next_call_no, n) + 1;
+        *multi_out = (struct kith_multicall_id){.no = multi->first_no, .calls_n = n};
+    }
+    if (node_on_loop(node) && node->rpc_stepping == 0)
+        start_all(node, multi, &spec);
+    else
+        r = start_later(node, multi, &spec);
+    if (r != 0) {
+        core_free(multi);
+        if (multi_out != NULL)
+            *multi_out = (struct kith_multicall_id){0};
+    }
     node_exit(node);
-    return (int)n;
+    return r != 0 ? r : (int)n;
+}
+
+struct cancelling {
+    struct node_request request;
+    struct kith_multicall_id multi;
+};
+
+static void cancelling_run(struct kith_node *node, struct node_request *request)
+{
+    struct cancelling *cancelling = container_of(request, struct cancelling, request);
+    for (uint64_t i = 0; i < cancelling->multi.calls_n; i++)
+        node_call_abort_no(node, cancelling->multi.no + i);
+    core_free(cancelling);
+}
+
+void kith_multicall_cancel(struct kith_node *node, struct kith_multicall_id multi)
+{
+    if (multi.no == 0 || multi.calls_n == 0 || multi.calls_n > MULTICALL_NODES_MAX)
+        return;
+    struct cancelling *cancelling = core_malloc(sizeof(*cancelling));
+    if (cancelling == NULL)
+        return; /* the calls end at their deadline */
+    *cancelling = (struct cancelling){.request.run = cancelling_run, .multi = multi};
+    if (!node_enter(node)) {
+        core_free(cancelling); /* they end with the node */
+        return;
+    }
+    node_push(node, &cancelling->request);
+    node_exit(node);
 }
 
 /* ---- and wait ---- */
@@ -286,7 +374,7 @@ int kith_multicall(struct kith_node *node,
         return node_fail_would_deadlock("kith_multicall");
     sem_init(&sync.done, 0, 0);
     int r = kith_multicall_async(node, fn, arg, arg_len, nodes, nodes_n, options, sync_result,
-                                 sync_done, &sync);
+                                 sync_done, &sync, NULL);
     if (r >= 0)
         node_sem_wait(&sync.done);
     sem_destroy(&sync.done);

@@ -131,6 +131,22 @@ def test_manual_formats_without_a_warning(build, tmp_path):
         assert shown.err == b""
 
 
+def test_manual_of_mandelbrot_says_what_its_help_says(build):
+    program = kithtest.BUILD / "kith-mandelbrot"
+    page = kithtest.run(program, "--help", "--man")
+    assert page.out.startswith(b".TH KITH\\-MANDELBROT 1")
+    assert page.out == (kithtest.BUILD / "kith-mandelbrot.1").read_bytes()  # what is installed
+    options = [line.split()[0] for line in kithtest.run(program, "--help").lines
+               if line.startswith("  --")]
+    assert len(options) == 14
+    if os.path.exists("/usr/bin/groff"):
+        shown = kithtest.run("groff", "-man", "-Tascii", "-ww", "-P-cbou", input=page.out)
+        assert shown.err == b""
+        for option in options:
+            assert f"\n       {option}" in shown.text.replace("\b", ""), option
+        assert "SEE ALSO" in shown.text
+
+
 def complete(*words, env=None):
     """What bash would offer for the last word of a line."""
     script = kithtest.kith("completion", "bash").text

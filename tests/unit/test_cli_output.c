@@ -73,6 +73,8 @@ static void every_error_code_has_its_exit_code(void **state)
     assert_int_equal(cli_exit_of(KITH_E_PERMISSION), 5);
     assert_int_equal(cli_exit_of(KITH_E_TIMEOUT), 6);
     assert_int_equal(cli_exit_of(KITH_E_BUSY), 7);
+    assert_int_equal(cli_exit_of(KITH_E_TYPE), 7);
+    assert_int_equal(cli_exit_of(KITH_E_FENCE), 7);
     assert_int_equal(cli_exit_of(KITH_E_NO_QUORUM), 9);
     assert_int_equal(cli_exit_of(-1), 1);
 }

@@ -414,6 +414,68 @@ static size_t random_size(struct rng *rng)
     }
 }
 
+/* The receiver of a new stream: nothing of the old one is left. */
+static void reader_anew(struct stream *s)
+{
+    const uint8_t key[32] = {7};
+
+    frame_reader_deinit(&s->reader);
+    record_out_deinit(&s->out);
+    record_in_deinit(&s->in);
+    frame_reader_init(&s->reader, NET_RPC, 0, &s->assembly);
+    assert_int_equal(record_out_init(&s->out, CIPHER_AUTO, key, 0), 0);
+    assert_int_equal(record_in_init(&s->in, CIPHER_AUTO, key), 0);
+}
+
+static void large_frames_that_have_begun_begin_anew_on_the_next_stream(void **state)
+{
+    enum { LARGE_N = 6, BYTES = 25 * NET_FRAGMENT_BYTES + 100 };
+    static uint8_t body[BYTES];
+    static struct stream s;
+    static bool seen[LARGE_N];
+    struct net_frame frame;
+    unsigned got = 0;
+
+    (void)state;
+    stream_init(&s, NET_RPC, CIPHER_AUTO);
+    memset(seen, 0, sizeof seen);
+    for (uint32_t i = 0; i < LARGE_N; i++) {
+        body_fill(body, BYTES, i);
+        assert_int_equal(add(&s, FRAME_CALL, body, BYTES), 0);
+    }
+    /* A turn is 20 fragments, so several have begun when the stream goes. */
+    for (int cut = 1; cut < 64; cut += 9) {
+        size_t queued = s.queue.used;
+        for (int i = 0; i < cut; i++) {
+            assert_true(carry(&s));
+            while (frame_reader_next(&s.reader, &frame) == 1) {
+                queued -= frame.len;
+                assert_false(seen[get_le32(frame.body)]);
+                seen[get_le32(frame.body)] = true;
+                got++;
+                net_frame_done(&frame);
+            }
+        }
+        frame_writer_restart(&s.writer);
+        assert_int_equal(s.queue.used, queued); /* all that did not arrive is to be sent again */
+        assert_int_equal(s.writer.open_n, 0);
+        reader_anew(&s);
+        assert_int_equal(s.assembly.used, 0);
+    }
+    while (next(&s, &frame)) {
+        uint32_t number = get_le32(frame.body);
+        assert_false(seen[number]);
+        seen[number] = true;
+        got++;
+        body_fill(body, BYTES, number);
+        assert_int_equal(frame.len, BYTES);
+        assert_memory_equal(frame.body, body, BYTES);
+        net_frame_done(&frame);
+    }
+    assert_int_equal(got, LARGE_N);
+    stream_deinit(&s);
+}
+
 static void random_schedule(uint64_t seed, enum cipher_kind kind)
 {
     static struct stream s;
@@ -915,6 +977,7 @@ int main(void)
         cmocka_unit_test(sender_begins_no_more_than_the_receiver_assembles),
         cmocka_unit_test(small_frames_pass_large_ones),
         cmocka_unit_test(flood_of_small_frames_does_not_starve_a_large_one),
+        cmocka_unit_test(large_frames_that_have_begun_begin_anew_on_the_next_stream),
         cmocka_unit_test(random_schedules_deliver_everything_once),
         cmocka_unit_test(rekey_frame_ends_its_record_and_both_sides_go_on),
         cmocka_unit_test(rekey_waits_for_the_end_of_a_cut_frame),

@@ -86,11 +86,31 @@ static void far_ends_of_the_numbers(void **state)
     assert_false(replay_take(&replay, UINT64_MAX - NET_REPLAY_WINDOW - 1));
 }
 
+static void below_the_floor_nothing_is_taken(void **state)
+{
+    struct replay replay = {0};
+
+    (void)state;
+    replay_floor(&replay, 5000);
+    assert_false(replay_take(&replay, 0));
+    assert_false(replay_take(&replay, 5000 - NET_REPLAY_WINDOW - 1));
+    for (uint64_t c = 5000 - NET_REPLAY_WINDOW; c < 5000; c++)
+        assert_false(replay_take(&replay, c));
+    assert_true(replay_take(&replay, 5002));
+    assert_true(replay_take(&replay, 5000)); /* late, but above */
+    assert_true(replay_take(&replay, 5001));
+    assert_false(replay_take(&replay, 5000));
+    assert_false(replay_take(&replay, 4999));
+    replay_floor(&replay, 0);
+    assert_true(replay_take(&replay, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(edges_of_the_window),
+        cmocka_unit_test(below_the_floor_nothing_is_taken),
         cmocka_unit_test(far_ends_of_the_numbers),
     };
     return run_net_tests("net_replay", tests);

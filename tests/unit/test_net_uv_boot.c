@@ -147,6 +147,62 @@ static void forgetting_a_peer_opens_no_door_to_replays(void **state)
     raw_close(tap);
 }
 
+/* B learns and forgets others that it knows a boot of: those of @from to below @to. */
+static void forget_others(struct lab_node *b, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        struct net_identity other;
+        struct uv_peer *peer;
+        uint8_t seed[NET_SEED_BYTES] = {0xee};
+        memcpy(seed + 1, &i, sizeof(i));
+        assert_int_equal(net_identity_from_seed(&other, seed), 0);
+        assert_int_equal(uv_net_learn(b->net, &other.id, other.sign_pk, NULL, 0, &peer), 0);
+        uv_net_seen_boot(b->net, peer, 1);
+        assert_int_equal(uv_peer_boot_no(peer), 1);
+        uv_net_forget(b->net, peer);
+    }
+}
+
+static void at_the_limit_of_forgotten_peers_the_oldest_goes(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
+    uint16_t port;
+    int tap = raw_udp(&port), n;
+    uint8_t old[1500], bytes[1500];
+    char address[64];
+    (void)state;
+    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port);
+    struct uv_peer *to_b = lab_learn(a, b, address);
+    uv_net_seen_boot(a->net, to_b, 1);
+    (void)lab_learn(b, a, NULL);
+    assert_int_equal(uv_net_send_datagram(a->net, to_b, "once", 4), 0);
+    LAB_WAIT(&lab, (n = raw_read(tap, old, sizeof(old))) > 0);
+    size_t old_len = (size_t)n;
+    raw_send_to(tap, uv_net_port(b->net), old, old_len);
+    LAB_WAIT(&lab, b->datagrams == 1);
+
+    uv_net_forget(b->net, lab_peer(b, a));
+    forget_others(b, 1, NET_FORGOTTEN_MAX);
+    /* Learned and forgotten once more without a datagram: it stays what it was. */
+    uv_net_forget(b->net, lab_learn(b, a, NULL));
+    forget_others(b, 1, NET_FORGOTTEN_MAX);
+    assert_int_equal(uv_peer_boot_no(lab_learn(b, a, NULL)), 1);
+    raw_send_to(tap, uv_net_port(b->net), old, old_len);
+    LAB_WAIT(&lab, stats_of(b).datagrams_dropped == 1);
+    assert_int_equal(b->datagrams, 1);
+    /* What A says now is heard. */
+    assert_int_equal(uv_net_send_datagram(a->net, to_b, "next", 4), 0);
+    LAB_WAIT(&lab, (n = raw_read(tap, bytes, sizeof(bytes))) > 0);
+    raw_send_to(tap, uv_net_port(b->net), bytes, (size_t)n);
+    LAB_WAIT(&lab, b->datagrams == 2);
+
+    /* One beyond the limit, and it is the oldest. */
+    uv_net_forget(b->net, lab_peer(b, a));
+    forget_others(b, 1, NET_FORGOTTEN_MAX + 1);
+    assert_int_equal(uv_peer_boot_no(lab_learn(b, a, NULL)), 0);
+    raw_close(tap);
+}
+
 static void datagrams_of_an_earlier_life_are_dropped(void **state)
 {
     struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
@@ -283,6 +339,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(datagrams_travel_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(first_datagram_makes_the_boots_known, setup, teardown),
         cmocka_unit_test_setup_teardown(replayed_and_changed_datagrams_are_dropped, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(at_the_limit_of_forgotten_peers_the_oldest_goes, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(forgetting_a_peer_opens_no_door_to_replays, setup,
                                         teardown),

@@ -10,7 +10,9 @@
 
 #include "../lib/net_lab.h"
 #include "../lib/net_raw.h"
+#include "core/map.h"
 #include "kith/error.h"
+#include "net/uv_priv.h"
 
 static struct lab lab;
 
@@ -143,6 +145,70 @@ static void small_frames_overtake_a_large_one(void **state)
     for (unsigned i = 0; i < before; i++)
         assert_int_equal(b->frames[i].number, i + 1);
     assert_int_equal(b->frames[before].len, len + 8);
+}
+
+/* Queues a large frame that does not leave before the end of the turn; returns its hash. */
+static uint64_t queue_large(struct lab_node *from, struct uv_peer *peer, uint8_t number, size_t len)
+{
+    uint8_t *body = malloc(len);
+    assert_non_null(body);
+    for (size_t i = 0; i < len; i++)
+        body[i] = (uint8_t)(number + i * 7 + i / 300);
+    put_le32(body, number);
+    uint64_t hash = hash_bytes(body, len, 1);
+    assert_int_equal(uv_net_send_take(from->net, peer, NET_RPC, FRAME_CALL, (struct kith_bytes){0},
+                                      (struct kith_bytes){body, len}, on_release, body),
+                     0);
+    return hash;
+}
+
+/*
+ * B judges the stream idle while the beginning of a large frame is on its way to it, and ends it in
+ * order. A keeps its queue for the next stream, on which that frame must begin anew: the rest of it
+ * would be a fragment of nothing there.
+ */
+static void a_large_frame_under_way_outlives_an_idle_close(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
+    struct uv_peer *peer = lab_learn(a, b, NULL);
+    struct uvn_chan *chan = &peer->chans[NET_RPC];
+    const size_t len = 8 * 1024 * 1024;
+    (void)state;
+    uint8_t wire[NET_RECORD_WIRE_BYTES_MAX];
+    size_t wire_len;
+    assert_int_equal(lab_send(a, peer, NET_RPC, 1, 100), 0);
+    LAB_WAIT(&lab, b->frames_n == 1 && chan->stream != NULL);
+    assert_int_equal(lab_send(b, lab_peer(b, a), NET_RPC, 2, 100), 0);
+    LAB_WAIT(&lab, a->frames_n == 1); /* so that uv_net_poll() looks at this stream */
+
+    uvn_stream_linger(lab_peer(b, a)->chans[NET_RPC].stream, FRAME_CLOSE_IDLE, "idle");
+    released = 0;
+    uint64_t hashes[2] = {queue_large(a, peer, 3, len), queue_large(a, peer, 4, 4 * len / 5)};
+    /* A turn that ends after one record, as one that met its bound does. */
+    assert_int_equal(
+        frame_writer_seal(&chan->writer, &chan->stream->out, uv_now(&lab.loop), wire, &wire_len),
+        0);
+    uv_buf_t record = uv_buf_init((char *)wire, (unsigned)wire_len);
+    assert_int_equal(uv_try_write((uv_stream_t *)&chan->stream->tcp, &record, 1), wire_len);
+    assert_false(chan->stream->writing);
+    assert_false(chan->writer.mid_frame);
+    assert_int_equal(chan->writer.open_n, 2);
+    assert_true(chan->writer.queued < len + 4 * len / 5);
+    while (chan->stream != NULL)
+        uv_net_poll(a->net); /* B's end is heard before more leaves */
+    assert_int_equal(peer->queue.used, len + 4 * len / 5);
+
+    LAB_WAIT(&lab, b->frames_n == 3);
+    for (unsigned i = 1; i < 3; i++) {
+        struct lab_frame *frame = &b->frames[i];
+        assert_int_equal(frame->len, frame->number == 3 ? len : 4 * len / 5);
+        assert_true(frame->hash == hashes[frame->number - 3]);
+    }
+    assert_int_equal(released, 2);
+    assert_int_not_equal(b->frames[1].number, b->frames[2].number);
+    assert_int_equal(b->opened_by_class[NET_RPC], 2); /* one more stream, and no error on it */
+    LAB_WAIT(&lab, peer->queue.used == 0);
+    assert_null(strstr(b->log_text, "broke the protocol"));
 }
 
 static void both_open_at_once_and_one_stream_stays(void **state)
@@ -374,6 +440,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(frames_keep_their_order_on_each_class, setup, teardown),
         cmocka_unit_test_setup_teardown(frames_of_every_size_arrive_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(small_frames_overtake_a_large_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_frame_under_way_outlives_an_idle_close, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(both_open_at_once_and_one_stream_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(both_dial_the_other_as_a_seed, setup, teardown),
         cmocka_unit_test_setup_teardown(disconnect_is_told_and_the_next_send_reconnects, setup,
