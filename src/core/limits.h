@@ -185,6 +185,24 @@
 /* Queries and breaks under way that this node asked for. */
 #define MUTEX_ASKS_MAX 256
 
+/* What local writes may make of an available variable: bytes of its data, and boots that have a
+ * part in a counter or set (a boot is never reused, so each restart of a writer adds one). */
+#define AVAIL_DATA_BYTES_MAX DVAR_DATA_BYTES_MAX
+#define AVAIL_PARTS_MAX      4096
+/* The same with what stands beside the data to join it: 56 bytes an item of a set. */
+#define AVAIL_WRITTEN_BYTES_MAX (2 * 1024 * 1024)
+/* What comes of both sides of a cut may be larger, or they could never agree. It fits a frame. */
+#define AVAIL_STATE_BYTES_MAX  (8 * 1024 * 1024)
+#define AVAIL_PARTS_JOINED_MAX (4 * AVAIL_PARTS_MAX)
+/* Bytes of all states of a node; beyond, new variables and growth are refused. */
+#define AVAIL_BYTES_MAX (512 * 1024 * 1024)
+/* Neighbours that gossip of variables is exchanged with. */
+#define AVAIL_PEERS_MAX 256
+/* A moment further ahead of the own wall clock is refused (protocols section 4, hole 30); so many
+ * of them, and nothing more is taken from their sender for a while. */
+#define AVAIL_AHEAD_MAX_MS 500
+#define AVAIL_AHEAD_MAX    10
+
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
 #define CONTROL_LINE_BYTES_MAX  (256 * 1024)

@@ -19,6 +19,9 @@
     XX(RPC_RETRY_UNKNOWN, "rpc-retry-unknown", "an unknown outcome is tried again regardless")     \
     XX(RPC_NO_END_AT_FAILURE, "rpc-no-end-at-failure", "calls to a failed node wait on")           \
     XX(RPC_FORGOTTEN_RUNS, "rpc-forgotten-runs", "a duplicate without a kept result runs again")   \
+    XX(AVAIL_BY_COUNT, "avail-by-count",                                                           \
+       "of two writes the more often written wins, not the later")                                 \
+    XX(AVAIL_FUTURE_CLOCK, "avail-future-clock", "moments from the future are taken")              \
     XX(MAP_ANY_DONE, "map-any-done", "a result counts though its item runs elsewhere")             \
     XX(MAP_NO_ORDER, "map-no-order", "results of an ordered map go out as they come")              \
     XX(MUTEX_NO_FREEZE, "mutex-no-freeze", "who is inside passes on while a generation begins")    \
