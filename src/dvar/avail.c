@@ -255,7 +255,9 @@ static int check_op(const struct avail_op *op, const struct state *now)
     uint8_t merge;
     uint8_t type;
     wanted(op, &merge, &type);
-    if (op->kind == AVAIL_OP_CAS || op->kind == 0 || op->kind > AVAIL_OP_CAS)
+    if (op->kind == AVAIL_OP_JOIN)
+        return 0;
+    if (op->kind == AVAIL_OP_CAS || op->kind == 0 || op->kind > AVAIL_OP_JOIN)
         return kith_fail_with(
             KITH_E_UNSUPPORTED,
             "%s is available: it is written on both sides of a cut, so nothing can "
@@ -330,6 +332,11 @@ static int make(struct avail_core *core, const struct avail_op *op, const struct
     int r = 0;
     wanted(op, &merge, &type);
     core->scratch.len = 0;
+    if (op->kind == AVAIL_OP_JOIN) {
+        struct avail_entry *entry = avail_find(core, op->name);
+        return state_join(entry != NULL ? entry->state : NULL, entry != NULL ? entry->len : 0,
+                          op->data.data, op->data.len, &core->scratch);
+    }
     if (!state_is_alive(now) && op->kind != AVAIL_OP_DELETE) {
         if (op->kind == AVAIL_OP_REMOVE)
             return kith_fail_with(KITH_E_NOT_FOUND, "there is no variable %s", op->name);
@@ -636,7 +643,8 @@ int avail_step(struct avail_core *core, const struct avail_event *event, struct 
         core->sync_at_ms = core->now_ms + rng_below(&core->rng, core->config.sync_interval_ms);
         break;
     case AVAIL_OP:
-        on_op(core, event->op);
+        for (size_t i = 0; i < event->ops_n + (event->ops_n == 0); i++)
+            on_op(core, &event->op[i]);
         break;
     case AVAIL_LINK_UP:
         on_link_up(core, &event->peer);
@@ -760,6 +768,17 @@ int avail_get(const struct avail_core *core, const char *name, struct avail_valu
     }
     struct kith_bytes data = state_data(&s);
     return data.len > 0 ? buf_append(&value_out->data, data.data, data.len) : 0;
+}
+
+struct kith_bytes
+avail_peek(const struct avail_core *core, const char *name, uint64_t *moment_ms_out)
+{
+    struct state s = view(avail_find(core, name));
+    if (s.merge != AVAIL_LWW || !state_is_alive(&s))
+        return (struct kith_bytes){0};
+    if (moment_ms_out != NULL)
+        *moment_ms_out = state_latest(&s).ms;
+    return state_data(&s);
 }
 
 const char *avail_next(const struct avail_core *core, size_t *at)

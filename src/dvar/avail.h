@@ -28,6 +28,9 @@ struct avail_core;
 struct avail_config {
     struct boot_id self;
     uint64_t seed;
+    /* For the table of symbols: writes are JOINs of registers whose moments are versions, not
+     * times, so none of them is ahead. */
+    bool moments_given;
     bool persist;              /* PERSIST what is known */
     uint32_t sync_interval_ms; /* 10,000 */
     uint64_t tombstone_ms;     /* 24 h */
@@ -46,7 +49,8 @@ enum avail_op_kind {
     AVAIL_OP_INSERT = 4, /* SET: items. Creates with type. */
     AVAIL_OP_REMOVE = 5, /* SET: items; those not there are no error */
     AVAIL_OP_DELETE = 6,
-    AVAIL_OP_CAS = 7, /* KITH_E_UNSUPPORTED, with the reason */
+    AVAIL_OP_CAS = 7,  /* KITH_E_UNSUPPORTED, with the reason */
+    AVAIL_OP_JOIN = 8, /* data: a checked state, joined with what is here */
 };
 
 enum avail_op_flags {
@@ -88,6 +92,7 @@ struct avail_event {
     struct kith_bytes key;
     struct kith_bytes data;
     const struct avail_op *op;
+    size_t ops_n; /* of OP: so many at @op; 0 is 1 */
     uint64_t boot_no;
 };
 
@@ -156,6 +161,10 @@ struct avail_value {
 void avail_value_deinit(struct avail_value *value);
 /* 0; KITH_E_NOT_FOUND; KITH_E_MEMORY. */
 int avail_get(const struct avail_core *core, const char *name, struct avail_value *value_out);
+/* The data of an LWW variable, borrowed until the next step; @moment_ms_out (may be NULL) that of
+ * its last write. {0} if it is absent or of another kind. */
+struct kith_bytes
+avail_peek(const struct avail_core *core, const char *name, uint64_t *moment_ms_out);
 /* All that exist: `size_t at = 0; while ((name = avail_next(core, &at)) != NULL)`. */
 const char *avail_next(const struct avail_core *core, size_t *at);
 

@@ -33,7 +33,7 @@ void avail_send(struct avail_core *core, const struct kith_node_id *to, struct b
 /* A moment that others would not take yet (or we from others). */
 static bool is_ahead(const struct avail_core *core, const struct state *state)
 {
-    if (MUTANT(AVAIL_FUTURE_CLOCK))
+    if (core->config.moments_given || MUTANT(AVAIL_FUTURE_CLOCK))
         return false;
     return state_latest(state).ms > core->wall_ms + AVAIL_AHEAD_MAX_MS;
 }

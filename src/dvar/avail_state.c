@@ -448,6 +448,21 @@ int state_write(const struct state *now,
     return 0;
 }
 
+int state_register(uint8_t type, uint64_t ms, const struct kith_bytes *data, struct buf *out)
+{
+    struct state s = {
+        .merge = AVAIL_LWW, .type = type, .flags = data != NULL ? STATE_ALIVE : STATE_WRITTEN};
+    size_t len = data != NULL ? data->len : 0;
+    struct avail_moment moment = {.ms = ms};
+    uint8_t *to = begin(&s, STATE_MOMENT_BYTES + len, out);
+    if (to == NULL)
+        return KITH_E_MEMORY;
+    put_moment(to, &moment);
+    if (len > 0)
+        memcpy(to + STATE_MOMENT_BYTES, data->data, len);
+    return 0;
+}
+
 int state_add(const struct state *now, int64_t delta, const struct state_who *who, struct buf *out)
 {
     uint8_t part[COUNTER_BYTES] = {0};

@@ -113,6 +113,8 @@ int state_write(const struct state *now,
                 const struct kith_bytes *data,
                 const struct state_who *who,
                 struct buf *out);
+/* An LWW state of @type whose moment is @ms, by nobody: @data, or (NULL) deleted. */
+int state_register(uint8_t type, uint64_t ms, const struct kith_bytes *data, struct buf *out);
 /* COUNTER. KITH_E_LIMIT if what was added or taken leaves 63 bits, or the sum i64. */
 int state_add(const struct state *now, int64_t delta, const struct state_who *who, struct buf *out);
 /*
