@@ -67,7 +67,8 @@ static void recv_granted(struct mutex_core *core,
     if (msg->gen > m->gen)
         record_refresh(core, m);
     else if (w != NULL && ours)
-        msg_send(core, m, from, (struct mutex_msg){.type = MSG_QTOOK, .a = msg->a}, NULL);
+        msg_send(core, m, from, (struct mutex_msg){.type = MSG_QTOOK, .a = msg->a, .b = w->fence},
+                 NULL);
     else if (w == NULL && local_by_rid(&m->waiting, msg->a) == NULL) /* never used again */
         msg_send(core, m, from, (struct mutex_msg){.type = MSG_QREL, .a = msg->a}, NULL);
 }
@@ -318,7 +319,7 @@ void queue_recv(struct mutex_core *core,
         break;
     case MSG_QTOOK:
         place = m->home != NULL ? place_find(m->home, from, msg->a) : NULL;
-        if (place != NULL)
+        if (place != NULL && place->fence == msg->b) /* not of a request that came late again */
             place->taken = true;
         break;
     case MSG_QREL:

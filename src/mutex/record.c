@@ -323,6 +323,9 @@ void record_out(struct mutex_core *core, struct mutex *m)
 {
     if (m->state == OUT)
         return;
+    list_for_each_safe (it, &m->held)
+        local_lose(core, container_of(it, struct waiter, link),
+                   "its record does not name this node any more");
     m->state = OUT;
     m->joined = 0;
     m->cas_joined = 0; /* that joining is over for good */

@@ -316,6 +316,7 @@ void token_adopt(struct mutex_core *core, struct mutex *m, uint32_t gen, bool qu
         if (force)
             local_lose(core, container_of(it, struct waiter, link), "it was broken by force");
     }
+    queue = queue || m->queue; /* never back, while we take part */
     bool inside = !m->queue && m->token && m->held_n > 0;
     m->frozen = inside && !queue && !MUTANT(MUTEX_NO_FREEZE);
     m->token = inside && !queue;

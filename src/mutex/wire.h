@@ -31,7 +31,7 @@ enum mutex_msg_type {
     MSG_NEWER,  /* gen is newer than yours: read the record */
     MSG_QREQ,   /* a: rid. Queue mode, to the home */
     MSG_QGRANT, /* a: rid, b: fence */
-    MSG_QTOOK,  /* a: rid */
+    MSG_QTOOK,  /* a: rid, b: fence */
     MSG_QREL,   /* a: rid */
     MSG_QACK,   /* a: rid; text: who holds it (of a try that was refused: MSG_BUSY) */
     MSG_LEASE,  /* a: when it was sent. An edge to a home; no name */

@@ -540,7 +540,7 @@ static void view_look(struct world *w)
 static void start(struct world *w, uint32_t i)
 {
     struct node *n = &w->nodes[i];
-    char name[8];
+    char name[16];
     (void)snprintf(name, sizeof(name), "n%u", i);
     n->boot.boot_no++;
     n->life++;
@@ -675,7 +675,7 @@ static void owner_turn(struct world *w, uint32_t i, uint32_t k)
     o->name = (uint32_t)below(w, w->o.names_n);
     o->shared = w->o.shared && chance(w, 0.5);
     o->since = w->now;
-    char name[8];
+    char name[16];
     (void)snprintf(name, sizeof(name), "m%u", o->name);
     struct mutex_event event = {.type = MUTEX_ACQUIRE,
                                 .u.acquire = {.waiter = o->waiter,
