@@ -85,6 +85,7 @@ void mutex_free(struct mutex_core *core)
 {
     if (core == NULL)
         return;
+    heap_deinit(&core->deadlines); /* it lets go of waiters, so before they go */
     list_for_each_safe (it, &core->mutexes)
         mutex_destroy(core, container_of(it, struct mutex, link));
     waiters_free(&core->spent);
@@ -95,7 +96,6 @@ void mutex_free(struct mutex_core *core)
     map64_deinit(&core->asks);
     map64_deinit(&core->waiters);
     heap_deinit(&core->timers);
-    heap_deinit(&core->deadlines);
     buf_deinit(&core->out);
     buf_deinit(&core->loop);
     buf_deinit(&core->said);
