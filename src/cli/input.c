@@ -8,13 +8,19 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/error.h"
 
 #define CHUNK (64 * 1024)
 
 static int cannot_read(struct cli *cli, const char *name)
 {
-    return cli_fail(cli, errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, NULL,
-                    "%s cannot be read: %s", name, strerror(errno));
+    int failed = errno;
+    return cli_fail(cli,
+                    failed == ENOENT   ? EXIT_NOT_FOUND
+                    : failed == EACCES ? EXIT_NOT_ALLOWED
+                                       : EXIT_FAILED,
+                    NULL, "%s cannot be read: %s%s", name, strerror(failed),
+                    core_errno_advice(failed));
 }
 
 static int open_input(struct cli *cli, const char *path, int *fd_out)

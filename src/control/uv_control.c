@@ -313,11 +313,13 @@ static void client_line(struct client *client, const char *line, size_t len)
     json_error_t error;
     json_t *message = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     const json_t *verb = json_object_get(message, "verb");
+    const json_t *ok = json_object_get(message, "ok");
     const json_t *bytes = json_object_get(message, "data_bytes");
     json_int_t data_len = json_integer_value(bytes);
     char text[256];
 
-    if (!json_is_object(message) || (verb != NULL && !json_is_string(verb)) ||
+    /* Without a verb it is the answer to a request of ours, which has "ok". */
+    if (!json_is_object(message) || !(json_is_string(verb) || (verb == NULL && ok != NULL)) ||
         (bytes != NULL && !json_is_integer(bytes)) || data_len < 0) {
         snprintf(text, sizeof(text),
                  "this line is no request: %s; send {\"id\":1,\"verb\":\"nodes\",\"args\":{}} "

@@ -3,6 +3,7 @@
  */
 #include "core/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,29 @@ const char *kith_strerror(int code)
         return text;
     (void)snprintf(unknown, sizeof(unknown), "unknown error %d", code);
     return unknown;
+}
+
+const char *core_errno_advice(int errnum)
+{
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT:
+        return "; free some space there, or choose another place";
+    case EROFS:
+        return "; mount it for writing, or choose another place";
+    case EACCES:
+    case EPERM:
+        return "; run this as the user who owns it, or give that user the right";
+    case EISDIR:
+        return "; a directory stands in its place: move it away";
+    case ENOTDIR:
+        return "; a part of the path is a file: check the path";
+    case EMFILE:
+    case ENFILE:
+        return "; raise the limit of open files (ulimit -n)";
+    default:
+        return "";
+    }
 }
 
 void core_set_foreign_strerror(const char *(*text_of)(int code))

@@ -14,6 +14,12 @@
 int kith_fail_with(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
+ * What to do about @errnum of a file or directory, as the end of a sentence ("; free some space
+ * there ..."); "" where there is nothing to say. Static.
+ */
+const char *core_errno_advice(int errnum);
+
+/*
  * Who names the codes between 0 and -KITH_ERROR_BASE (libuv's): the core knows no libuv, so the
  * room that does sets uv_strerror here. NULL turns it off.
  */

@@ -62,7 +62,8 @@ static int io_failed(const char *what, const char *path)
         code = KITH_E_NOT_FOUND;
     else if (errno == EACCES || errno == EPERM)
         code = KITH_E_PERMISSION;
-    return kith_fail_with(code, "%s %s: %s", what, path, strerror(errno));
+    return kith_fail_with(code, "%s %s: %s%s", what, path, strerror(errno),
+                          core_errno_advice(errno));
 }
 
 /* As mkdir -p, private. */
@@ -214,7 +215,8 @@ static int sync_dir(const char *path)
     if (fd < 0)
         return io_failed("cannot open", path);
     if (fsync(fd) != 0)
-        r = kith_fail_with(KITH_E_IO, "cannot sync %s: %s", path, strerror(errno));
+        r = kith_fail_with(KITH_E_IO, "cannot sync %s: %s%s", path, strerror(errno),
+                           core_errno_advice(errno));
     close(fd);
     return r;
 }
@@ -244,9 +246,11 @@ static int write_file(const char *path, const uint8_t *data, size_t len)
     if (fd < 0)
         return io_failed("cannot write", path);
     if (write_all(fd, data, len) != 0 || fsync(fd) != 0)
-        r = kith_fail_with(KITH_E_IO, "cannot write %s: %s", path, strerror(errno));
+        r = kith_fail_with(KITH_E_IO, "cannot write %s: %s%s", path, strerror(errno),
+                           core_errno_advice(errno));
     if (close(fd) != 0 && r == 0)
-        r = kith_fail_with(KITH_E_IO, "cannot write %s: %s", path, strerror(errno));
+        r = kith_fail_with(KITH_E_IO, "cannot write %s: %s%s", path, strerror(errno),
+                           core_errno_advice(errno));
     return r;
 }
 
@@ -262,7 +266,8 @@ int data_dir_write(const struct data_dir *dir, const char *name, const void *dat
         return r;
     r = write_file(temp, (const uint8_t *)data, len);
     if (r == 0 && rename(temp, path) != 0)
-        r = kith_fail_with(KITH_E_IO, "cannot replace %s: %s", path, strerror(errno));
+        r = kith_fail_with(KITH_E_IO, "cannot replace %s: %s%s", path, strerror(errno),
+                           core_errno_advice(errno));
     if (r != 0) {
         (void)unlink(temp);
         return r;
@@ -278,9 +283,9 @@ int data_dir_remove(const struct data_dir *dir, const char *name)
     if (r != 0)
         return r;
     if (unlink(path) != 0)
-        return errno == ENOENT
-                   ? 0
-                   : kith_fail_with(KITH_E_IO, "cannot remove %s: %s", path, strerror(errno));
+        return errno == ENOENT ? 0
+                               : kith_fail_with(KITH_E_IO, "cannot remove %s: %s%s", path,
+                                                strerror(errno), core_errno_advice(errno));
     return sync_dir(dir->path);
 }
 
@@ -300,7 +305,8 @@ static int read_all(int fd, const char *path, size_t bytes_max, struct buf *out)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return kith_fail_with(KITH_E_IO, "cannot read %s: %s", path, strerror(errno));
+            return kith_fail_with(KITH_E_IO, "cannot read %s: %s%s", path, strerror(errno),
+                                  core_errno_advice(errno));
         if (n == 0)
             return 0;
         out->len += (size_t)n;

@@ -303,9 +303,11 @@ int agent_client_receive(struct agent_client *client,
             return went_away(client);
         r = wait_for(client, POLLIN, deadline_ms);
         if (r == KITH_E_TIMEOUT)
-            return kith_fail_with(
-                r, "the agent at %s did not answer in %llu ms: it is busy or stopped", client->path,
-                (unsigned long long)timeout_ms);
+            return kith_fail_with(r,
+                                  "the agent at %s did not answer in %g s: it is busy or stopped; "
+                                  "its log tells more, "
+                                  "and kill -CONT goes on with a process that was stopped",
+                                  client->path, (double)timeout_ms / 1000);
         if (r != 0)
             return r;
         r = input_read(client);

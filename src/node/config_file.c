@@ -140,8 +140,11 @@ static int read_file(const char *path, struct buf *out)
     int r = 0;
 
     if (file == NULL) {
-        int code = errno == ENOENT ? KITH_E_NOT_FOUND : KITH_E_IO;
-        return kith_fail_with(code, "%s cannot be read: %s", path, strerror(errno));
+        int code = errno == ENOENT   ? KITH_E_NOT_FOUND
+                   : errno == EACCES ? KITH_E_PERMISSION
+                                     : KITH_E_IO;
+        return kith_fail_with(code, "%s cannot be read: %s%s", path, strerror(errno),
+                              core_errno_advice(errno));
     }
     for (;;) {
         r = buf_reserve(out, 8192);
@@ -158,7 +161,8 @@ static int read_file(const char *path, struct buf *out)
         }
     }
     if (r == 0 && ferror(file))
-        r = kith_fail_with(KITH_E_IO, "%s cannot be read: %s", path, strerror(errno));
+        r = kith_fail_with(KITH_E_IO, "%s cannot be read: %s%s", path, strerror(errno),
+                           core_errno_advice(errno));
     (void)fclose(file);
     return r;
 }

@@ -56,15 +56,19 @@ static int read_text(const char *path, char *out, size_t out_bytes, size_t *len_
     size_t at = 0;
 
     if (fd < 0) {
-        int code = errno == ENOENT ? KITH_E_NOT_FOUND : KITH_E_IO;
-        return kith_fail_with(code, "the secret file %s cannot be read: %s", path, strerror(errno));
+        int code = errno == ENOENT   ? KITH_E_NOT_FOUND
+                   : errno == EACCES ? KITH_E_PERMISSION
+                                     : KITH_E_IO;
+        return kith_fail_with(code, "the secret file %s cannot be read: %s%s", path,
+                              strerror(errno), core_errno_advice(errno));
     }
     while (at < out_bytes) {
         ssize_t n = read(fd, out + at, out_bytes - at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            int code = kith_fail_with(KITH_E_IO, "%s cannot be read: %s", path, strerror(errno));
+            int code = kith_fail_with(KITH_E_IO, "%s cannot be read: %s%s", path, strerror(errno),
+                                      core_errno_advice(errno));
             (void)close(fd);
             return code;
         }

@@ -7,7 +7,7 @@ import stat
 
 import kithtest
 import pytest
-from kithtest import kith
+from kithtest import kith, run
 
 
 def test_init_makes_private_keys_and_says_what_is_next(build, short_dir):
@@ -68,6 +68,45 @@ def test_a_key_that_others_may_read_is_refused(build, short_dir):
     os.chmod(short_dir / "a" / "node.key", 0o644)
     result = kith("agent", "--data-dir", short_dir / "a", "--listen", "127.0.0.1:0", check=5)
     assert "chmod 0600" in result.error
+
+
+def test_what_the_disk_refuses_comes_with_what_to_do(build, short_dir):
+    place = short_dir / "full"
+    place.mkdir()
+    if os.geteuid() != 0 or run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", place,
+                                check=None).code != 0:
+        pytest.skip("no right to mount a small file system")
+    agent = ("agent", "--data-dir", place / "a", "--listen", "127.0.0.1:0")
+    try:
+        kith("init", "--data-dir", place / "a")
+        with open(place / "rest", "wb", buffering=0) as rest, pytest.raises(OSError):
+            while True:
+                assert rest.write(bytes(4096)) > 0
+        full = kith(*agent, check=1)
+        assert "No space left on device; free some space there" in full.error
+        assert "No space left on device; free" in kith("init", "--data-dir", place / "b", check=1).error
+        (place / "rest").unlink()
+        run("mount", "-o", "remount,ro", place)
+        assert "Read-only file system; mount it for writing" in kith(*agent, check=1).error
+    finally:
+        run("umount", place)
+
+
+def test_a_directory_in_place_of_a_file_is_named(build, short_dir):
+    kith("init", "--data-dir", short_dir / "a")
+    (short_dir / "a" / "boot_no").unlink(missing_ok=True)
+    (short_dir / "a" / "boot_no").mkdir()
+    result = kith("agent", "--data-dir", short_dir / "a", "--listen", "127.0.0.1:0", check=1)
+    assert "boot_no: Is a directory; " in result.error and "move it away" in result.error
+
+
+def test_a_stopped_agent_is_said_not_to_answer(cluster):
+    node = cluster.add().start()
+    node.agent.pause()
+    result = node.kith("nodes", check=6, timeout=30)
+    assert "did not answer in 10 s: it is busy or stopped; " in result.error
+    assert "its log" in result.error
+    node.agent.resume()
 
 
 def test_the_token_is_alone_on_stdout(cluster):

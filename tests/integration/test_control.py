@@ -43,7 +43,7 @@ def at_end(control):
 
 # ---- messages ----
 
-@pytest.mark.parametrize("line", [b"not json", b"[1,2]", b"{}x", b'"text"', b"null",
+@pytest.mark.parametrize("line", [b"not json", b"{}", b'{"id":1}', b"[1,2]", b"{}x", b'"text"', b"null",
                                   b'{"id":1,"verb":7}', b'{"id":1,"id":2,"verb":"hello"}'])
 def test_bad_line_gets_an_error_and_the_stream_goes_on(node, line):
     with node.control() as control:
