@@ -28,6 +28,11 @@ static size_t random_up_node(struct sim_world *world)
     return index;
 }
 
+static size_t part_of(size_t n, size_t divisor)
+{
+    return n / divisor > 0 ? n / divisor : 1;
+}
+
 /* The times at which the others learned of the crash at @at_ms. */
 static void take_detection(struct member_world *mw, uint64_t at_ms)
 {
@@ -165,6 +170,46 @@ const struct scenario scenario_member_small = {
     .finish = small_finish,
 };
 
+/* ---- most of them at once ---- */
+
+#define MASSACRE_LIMIT_MS                                                                          \
+    900000 /* docs/protocols/member.md: the hold ends after 250 ms n squared */
+
+/* Nine of ten lose power at once: when the rest agree on who is left. */
+static void massacre_seed(struct scn *scn, uint64_t seed)
+{
+    size_t n = scn->options.nodes_n;
+    struct member_world mw;
+
+    mw_init(&mw, scn, seed, n, NULL);
+    mw.false_is_failure = true;
+    if (mw_form(&mw) && mw_run_for(&mw, SETTLE_MS + rng_below(sim_rng(mw.world), 5000))) {
+        uint64_t at_ms = sim_world_ms(mw.world);
+
+        for (size_t i = 0; i < n - part_of(n, 10); i++)
+            sim_power_off(mw.world, random_up_node(mw.world));
+        if (mw_agree_within(&mw, MASSACRE_LIMIT_MS, "after the massacre"))
+            scn_sample(scn, "agreed_ms", "ms", (double)(sim_world_ms(mw.world) - at_ms));
+    }
+    scn_count(scn, "false_failures", (double)mw.false_n);
+    mw_deinit(&mw);
+}
+
+static void massacre_finish(struct scn *scn)
+{
+    scn_target(scn, "false_failures", SCN_SUM, false, 0);
+    scn_target(scn, "agreed_ms", SCN_MAX, false, MASSACRE_LIMIT_MS);
+}
+
+const struct scenario scenario_member_massacre = {
+    .name = "member-massacre",
+    .line = "nine of ten lose power at once: when the rest agree on who is left",
+    .nodes_default = 100,
+    .nodes_min = 10,
+    .seed = massacre_seed,
+    .finish = massacre_finish,
+};
+
 /* ---- nothing happens ---- */
 
 static void idle_seed(struct scn *scn, uint64_t seed)
@@ -226,11 +271,6 @@ const struct scenario scenario_member_idle = {
 #define AWAKE_MIN_LOG2 6
 #define AWAKE_MAX_LOG2 23
 #define FIRST_MAX_MS   10000
-
-static size_t part_of(size_t n, size_t divisor)
-{
-    return n / divisor > 0 ? n / divisor : 1;
-}
 
 /* Pauses @index, and itself again after the pause and a while awake. */
 static void pause_again(struct sim_world *world, void *arg)

@@ -113,6 +113,7 @@ const struct scenario scenario_swarm = {
 const struct scenario *const scenarios[] = {
     &scenario_member_crash,
     &scenario_member_small,
+    &scenario_member_massacre,
     &scenario_member_idle,
     &scenario_member_pause,
     &scenario_member_lossy,

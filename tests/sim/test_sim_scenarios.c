@@ -77,6 +77,14 @@ static void small_clusters_keep_their_bounds(void **state)
         (struct run){.scenario = "member-small", .seed = 1, .seeds_n = 10, .profile = MEMBER_FAST});
 }
 
+static void a_tenth_that_is_left_agrees_on_who_is_left(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "member-massacre", .seed = 1, .seeds_n = 3});
+    holds((struct run){
+        .scenario = "member-massacre", .nodes_n = 30, .seed = 1, .seeds_n = 3, .check = true});
+}
+
 static void nobody_is_called_failed_when_nothing_happens(void **state)
 {
     (void)state;
@@ -220,6 +228,7 @@ int main(void)
         cmocka_unit_test(crash_is_known_to_all_of_100_in_time),
         cmocka_unit_test(crash_is_known_in_time_with_the_fast_profile),
         cmocka_unit_test(small_clusters_keep_their_bounds),
+        cmocka_unit_test(a_tenth_that_is_left_agrees_on_who_is_left),
         cmocka_unit_test(nobody_is_called_failed_when_nothing_happens),
         cmocka_unit_test(pauses_make_healthy_nodes_fail_fifty_times_less_with_lifeguard),
         cmocka_unit_test(a_node_that_loses_most_accuses_nobody_for_good),
