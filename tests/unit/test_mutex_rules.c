@@ -459,6 +459,90 @@ static void limits_refuse_one_too_many(void **state)
     lab_free(lab);
 }
 
+/* A message of node @from to node 0, beside the lab's network; true if it was answered by @type. */
+static bool
+say(struct lab *lab, struct boot_id from, struct mutex_msg msg, uint8_t type, uint8_t flags)
+{
+    struct buf bytes = {0};
+    struct mutex_output out;
+    bool answered = false;
+    assert_int_equal(mutex_msg_head(&bytes, &msg) | mutex_msg_parts(&bytes, 0) |
+                         mutex_msg_u16(&bytes, 0) | mutex_msg_u16(&bytes, 0) |
+                         mutex_msg_text(&bytes, NULL, 0),
+                     0);
+    struct mutex_event event = {.type = MUTEX_RECV,
+                                .now_ms = lab->now,
+                                .u.recv = {.from = from, .data = bytes.data, .len = bytes.len}};
+    assert_int_equal(mutex_step(lab->nodes[0], &event, &out), 0);
+    for (size_t i = 0; i < out.actions_n; i++) {
+        struct mutex_msg back;
+        const struct mutex_action *a = &out.actions[i];
+        if (a->type == MUTEX_SEND && mutex_msg_decode(&back, a->data, a->len) == 0)
+            answered = answered || (back.type == type && (back.flags & flags) == flags);
+    }
+    buf_deinit(&bytes);
+    return answered;
+}
+
+static void a_home_grants_so_many_sessions_and_no_more(void **state)
+{
+    struct lab *lab = LAB(1, 0);
+    struct mutex_stats stats;
+    (void)state;
+    for (uint32_t i = 0; i <= MUTEX_SESSIONS_MAX; i++) {
+        struct boot_id edge = {.boot_no = 1};
+        put_le32(edge.node.bytes + 4, i + 1);
+        bool granted = say(lab, edge, (struct mutex_msg){.type = MSG_LEASE, .a = 1}, MSG_LEASED, 0);
+        assert_true(granted == (i < MUTEX_SESSIONS_MAX));
+    }
+    mutex_stats(lab->nodes[0], &stats);
+    assert_int_equal(stats.sessions, MUTEX_SESSIONS_MAX);
+    assert_int_equal(stats.sessions_refused, 1);
+    lab_free(lab);
+}
+
+static void a_queue_has_so_many_places_and_no_more(void **state)
+{
+    struct lab *lab = LAB(2, 0);
+    struct mutex_acquire a = of(1, "a");
+    struct mutex_info info;
+    size_t at = 0;
+    (void)state;
+    a.shared = true;
+    (void)acquire(lab, 0, a);
+    pass(lab, 3000);
+    assert_true(holds(lab, 0, 1));
+    assert_true(mutex_next(lab->nodes[0], &at, lab->now, &info) && info.queue);
+    struct mutex_msg msg = {.type = MSG_QREQ,
+                            .name = "a",
+                            .name_len = 1,
+                            .gen = info.gen,
+                            .joined = 100,
+                            .member_id = 2,
+                            .epoch = 1};
+    for (msg.a = 1; msg.a < MUTEX_QUEUE_MAX; msg.a++) /* and the one that holds it */
+        assert_false(say(lab, boot_of(1), msg, MSG_QACK, MSG_BUSY));
+    assert_true(say(lab, boot_of(1), msg, MSG_QACK, MSG_BUSY));
+    lab_free(lab);
+}
+
+static void so_many_questions_at_once_and_no_more(void **state)
+{
+    struct lab *lab = LAB(2, 0);
+    (void)state;
+    (void)acquire(lab, 1, of(1, "a"));
+    lab->cut[1] = true; /* nobody answers */
+    for (uint64_t ask = 1; ask <= MUTEX_ASKS_MAX; ask++) {
+        (void)step(lab, 0,
+                   (struct mutex_event){.type = MUTEX_QUERY, .u.ask = {.ask = ask, .name = "a"}});
+        assert_int_equal(lab->info_code, 0);
+    }
+    (void)step(lab, 0,
+               (struct mutex_event){.type = MUTEX_QUERY, .u.ask = {.ask = 1000, .name = "a"}});
+    assert_int_equal(lab->info_code, KITH_E_BUSY);
+    lab_free(lab);
+}
+
 /* ---- several nodes ---- */
 
 static void a_hand_over_is_one_message_when_a_request_is_there(void **state)
@@ -863,6 +947,9 @@ int main(void)
         cmocka_unit_test(try_fails_where_it_is_held_and_names_the_holder),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(limits_refuse_one_too_many),
+        cmocka_unit_test(a_home_grants_so_many_sessions_and_no_more),
+        cmocka_unit_test(a_queue_has_so_many_places_and_no_more),
+        cmocka_unit_test(so_many_questions_at_once_and_no_more),
         cmocka_unit_test(a_hand_over_is_one_message_when_a_request_is_there),
         cmocka_unit_test(owners_of_a_node_take_at_most_eight_turns_while_others_wait),
         cmocka_unit_test(owners_of_a_node_keep_it_for_ten_ms_while_others_wait),
