@@ -15,7 +15,7 @@
 #define CIPHER_KEY_BYTES 32
 #define CIPHER_TAG_BYTES 16
 /* libsodium is faster up to here. */
-#define CIPHER_AUTO_BYTES 1024
+#define CIPHER_AUTO_BYTES 448
 /* Most bytes that cipher_peek() shows. */
 #define CIPHER_PEEK_BYTES_MAX 64
 

@@ -63,15 +63,16 @@ static void rfc_8439_key_and_text_give_its_bytes(void **state)
     }
 }
 
-/* Sizes around a block, the automatic border, and a full record. */
+/* Sizes around a block, the borders of small records and of the automatic choice, a full record. */
 static size_t size_at(struct rng *rng, int step)
 {
-    static const size_t edges[] = {0,   1,   15,  16,  17,   63,   64,   65,    127,  128,
-                                   129, 255, 256, 257, 1023, 1024, 1025, 61440, 65519};
+    static const size_t edges[] = {0,   1,   15,   16,   17,   63,    64,   65,  127,
+                                   128, 129, 191,  192,  193,  255,   256,  257, 447,
+                                   448, 449, 1023, 1024, 1025, 61440, 65519};
 
     if (step < (int)(sizeof edges / sizeof *edges))
         return edges[step];
-    return rng_below(rng, step % 4 == 0 ? BYTES_MAX : 2000);
+    return rng_below(rng, step % 8 == 0 ? BYTES_MAX : step % 8 < 5 ? 600 : 2000);
 }
 
 /* Cuts @len bytes at random into parts. */
@@ -102,9 +103,10 @@ static void back_ends_agree_on_random_input(void **state)
         if (cipher_has(kinds[k]))
             assert_int_equal(cipher_init(&cipher[k], kinds[k], key), 0);
     }
-    for (int step = 0; step < 400; step++) {
+    for (int step = 0; step < 800; step++) {
         size_t len = size_at(&rng, step);
-        struct kith_bytes of_ad = {ad, rng_below(&rng, sizeof ad + 1)};
+        /* Records have none, and small ones without go another way. */
+        struct kith_bytes of_ad = {ad, step % 2 == 0 ? 0 : rng_below(&rng, sizeof ad + 1)};
         uint64_t nonce = step % 10 == 0 ? UINT64_MAX - 1 : rng_u64(&rng);
         size_t peek = len < 64 ? len : 64;
         struct kith_bytes parts[5];
@@ -176,6 +178,40 @@ static void changed_bytes_are_refused(void **state)
     }
 }
 
+/* Records have no additional data, and libsodium's back end puts small ones together itself. */
+static void small_records_are_what_libsodium_makes_and_refuse_changes(void **state)
+{
+    struct rng rng = test_rng();
+    uint8_t key[32], plain[460], want[476], sealed[476], back[476], iv[12] = {0};
+    struct cipher cipher;
+
+    (void)state;
+    random_bytes(&rng, key, sizeof key);
+    random_bytes(&rng, plain, sizeof plain);
+    assert_int_equal(cipher_init(&cipher, CIPHER_SODIUM, key), 0);
+    for (size_t len = 0; len <= sizeof plain; len++) {
+        const struct kith_bytes part = {plain, len};
+
+        put_le64(iv + 4, len);
+        crypto_aead_chacha20poly1305_ietf_encrypt(want, NULL, plain, len, NULL, 0, NULL, iv, key);
+        assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, len, no_ad), 0);
+        assert_memory_equal(sealed, want, len + 16);
+        for (size_t i = 0; i < len + 16; i++) {
+            uint8_t bit = (uint8_t)(1 << rng_below(&rng, 8));
+
+            sealed[i] ^= bit;
+            assert_int_equal(cipher_open(&cipher, back, sealed, len + 16, len, no_ad),
+                             KITH_E_CORRUPT);
+            sealed[i] ^= bit;
+        }
+        assert_int_equal(cipher_open(&cipher, back, sealed, len + 16, len + 1, no_ad),
+                         KITH_E_CORRUPT);
+        assert_int_equal(cipher_open(&cipher, back, sealed, len + 16, len, no_ad), 0);
+        assert_memory_equal(back, plain, len);
+    }
+    cipher_deinit(&cipher);
+}
+
 /* Noise: REKEY(k) is the first 32 bytes of ENCRYPT(k, 2^64 - 1, "", 32 zero bytes). */
 static void rekey_follows_noise(void **state)
 {
@@ -236,6 +272,7 @@ int main(void)
         cmocka_unit_test(rfc_8439_key_and_text_give_its_bytes),
         cmocka_unit_test(back_ends_agree_on_random_input),
         cmocka_unit_test(changed_bytes_are_refused),
+        cmocka_unit_test(small_records_are_what_libsodium_makes_and_refuse_changes),
         cmocka_unit_test(rekey_follows_noise),
         cmocka_unit_test(automatic_choice_goes_by_size),
     };
