@@ -43,7 +43,7 @@
 /* A stream that always finds room in its socket lets the others go after so many bytes a turn. */
 #define UVN_TURN_BYTES_MAX (512 * 1024)
 /* Frames of a turn that leave before it ends: see leave_ahead(). */
-#define UVN_AHEAD_BYTES 4096
+#define UVN_AHEAD_BYTES 2560
 /* Streams that uv_net_poll() tries. */
 #define UVN_HOT_MAX 4
 /* Between the starts of two attempts of one dial (happy eyeballs). */
