@@ -126,9 +126,7 @@ static void on_prepare(uv_prepare_t *handle)
 
 static enum spin_wait waiting_for(const struct kith_node *node)
 {
-    struct rpc_stats stats;
-    rpc_stats(node->rpc, &stats);
-    return stats.calls_pending > 0 ? SPIN_FOR_REPLIES : SPIN_FOR_REQUESTS;
+    return rpc_calls_pending(node->rpc) > 0 ? SPIN_FOR_REPLIES : SPIN_FOR_REQUESTS;
 }
 
 static void on_check(uv_check_t *handle)
@@ -244,8 +242,10 @@ static void arm_timers(struct kith_node *node)
         &node->member_due_ms);
 
     /* Later deadlines of calls wait for the timer that is set: one call less per call. */
-    uint64_t rpc_ms = rpc_deadline_ms(node->rpc);
     uint64_t map_ms = node_maps_deadline_ms(node);
+    if (map_ms >= node->rpc_due_ms && !rpc_due_before(node->rpc, node->rpc_due_ms))
+        return;
+    uint64_t rpc_ms = rpc_deadline_ms(node->rpc);
     uint64_t due_ms = rpc_ms < map_ms ? rpc_ms : map_ms;
     if (due_ms < node->rpc_due_ms)
         arm(&node->rpc_timer, on_rpc_timer, due_ms, &node->rpc_due_ms);

@@ -191,5 +191,7 @@ void timer_set(struct rpc_core *core, struct timer *timer, uint64_t at_ms)
         timer->due = false;
     }
     timer->set = true;
+    if (at_ms < core->soonest_ms)
+        core->soonest_ms = at_ms;
     wheel_set(&core->wheel, &timer->wheel, at_ms);
 }

@@ -46,6 +46,7 @@ int rpc_new(struct rpc_core **core_out, const struct rpc_config *config)
     list_init(&core->withdrawn);
     core->version = 1;
     core->pushed_version = 1;
+    core->soonest_ms = UINT64_MAX;
     core->push_timer.kind = TIMER_PUSH;
     core->counters_timer.kind = TIMER_COUNTERS;
     core->unsent_timer.kind = TIMER_UNSENT;
@@ -188,6 +189,7 @@ static void on_tick(struct rpc_core *core)
 {
     struct list expired;
     list_init(&expired);
+    core->soonest_ms = UINT64_MAX;
     wheel_advance(&core->wheel, core->now_ms, &expired);
     list_for_each (node, &expired) {
         struct timer *timer = timer_of(node);
@@ -204,6 +206,17 @@ static void on_tick(struct rpc_core *core)
     sessions_age(core);
     calls_resume(core);
     exports_resume(core);
+}
+
+bool rpc_due_before(const struct rpc_core *core, uint64_t armed_ms)
+{
+    return armed_ms == UINT64_MAX || core->again || core->soonest_ms < armed_ms ||
+           sessions_age_deadline_ms(core) < armed_ms;
+}
+
+uint32_t rpc_calls_pending(const struct rpc_core *core)
+{
+    return (uint32_t)core->calls_n;
 }
 
 uint64_t rpc_deadline_ms(const struct rpc_core *core)

@@ -205,6 +205,13 @@ void rpc_free(struct rpc_core *core);
  */
 int rpc_step(struct rpc_core *core, const struct rpc_event *event, struct rpc_output *out);
 uint64_t rpc_deadline_ms(const struct rpc_core *core); /* monotonic ms; UINT64_MAX if none */
+/*
+ * For a driver whose timer is set to @armed_ms (UINT64_MAX: it is not): must it ask for the
+ * deadline again? False is certain, and costs nothing, while rpc_deadline_ms() searches. The timer
+ * must lead to an RPC_TICK, after which it counts as not set.
+ */
+bool rpc_due_before(const struct rpc_core *core, uint64_t armed_ms);
+uint32_t rpc_calls_pending(const struct rpc_core *core);
 void rpc_body_release(struct rpc_core *core, void *release);
 /*
  * The channel refused @action, a SEND of the last output (KITH_E_BUSY: its queue is full). To be

@@ -314,6 +314,7 @@ struct rpc_core {
     uint64_t now_unix_ms;
     struct rng rng;
     struct wheel wheel;
+    uint64_t soonest_ms; /* least deadline of a timer set since the last TICK */
     bool wheel_ready;
     bool stopped;
     bool again; /* something did not fit the output: step again at once */
@@ -325,6 +326,7 @@ struct rpc_core {
     struct arena arena;
 
     struct mapid peers_by_id;
+    struct rpc_peer *last_peer; /* of the last frame, or NULL */
     struct rpc_peer **peers;
     size_t peers_n;
     size_t peers_cap;

@@ -55,6 +55,7 @@ struct desk_node {
     size_t runs_n, aborts_n, completions_n, connects_n, gone_n, registry_changed_n,
         functions_changed_n;
     void *gone_user;
+    uint64_t due_ms; /* when the timer goes off that a driver would have set */
     size_t sends_n;
     bool refuse_calls, refuse_results; /* the channel refuses such a SEND */
     struct desk_result *results;

@@ -312,7 +312,7 @@ static void act(void)
     } else if (what < 97) {
         world.desk->now_ns += pick(60) * 1000000;
         for (size_t i = 0; i < NODES; i++) {
-            if (rpc_deadline_ms(world.desk->nodes[i].core) <= world.desk->now_ns / 1000000)
+            if (world.desk->nodes[i].due_ms <= world.desk->now_ns / 1000000)
                 desk_tick(&world.desk->nodes[i]);
         }
     } else if (world.faults) {
@@ -341,7 +341,7 @@ static void calm_down(void)
         begin();
         desk->now_ns += 10 * 1000000;
         for (size_t k = 0; k < NODES; k++) {
-            if (rpc_deadline_ms(desk->nodes[k].core) <= desk->now_ns / 1000000)
+            if (desk->nodes[k].due_ms <= desk->now_ns / 1000000)
                 desk_tick(&desk->nodes[k]);
         }
         end();
