@@ -29,19 +29,6 @@ uint32_t frame_bytes_max(enum net_class net_class)
     return 0;
 }
 
-bool frame_type_fits(uint8_t type, enum net_class net_class)
-{
-    if (type == 0)
-        return false;
-    if (type <= FRAME_CHANNEL_LAST)
-        return true;
-    if (type <= FRAME_REGISTRY_LAST)
-        return net_class == NET_CONTROL;
-    if (type <= FRAME_CALL_LAST)
-        return net_class == NET_RPC;
-    return true; /* of later versions; the rooms above ignore what they do not know */
-}
-
 /* ---- close, credit ---- */
 
 void frame_close_encode(enum frame_close_reason reason,

@@ -195,11 +195,22 @@ static int add_whole(struct frame_writer *writer,
     r = make_room(writer, len + FRAME_HEAD_BYTES);
     if (r != 0)
         return r;
+    charge(writer, len + FRAME_HEAD_BYTES);
+    if (FILL_BYTES - writer->last->len >= len + FRAME_HEAD_BYTES) {
+        /* Nearly always: in one piece, without looking for the chunk's end again and again. */
+        uint8_t *to = writer->last->data + writer->last->len;
+
+        writer->last->len += (uint32_t)(len + FRAME_HEAD_BYTES);
+        frame_head_encode(&head, to);
+        to += FRAME_HEAD_BYTES;
+        for (size_t i = 0; i < parts_n; to += parts[i++].len)
+            copy_small(to, parts[i].data, parts[i].len);
+        return 0;
+    }
     frame_head_encode(&head, head_bytes);
     put_bytes(writer, head_bytes, sizeof head_bytes);
     for (size_t i = 0; i < parts_n; i++)
         put_bytes(writer, parts[i].data, parts[i].len);
-    charge(writer, len + FRAME_HEAD_BYTES);
     return 0;
 }
 

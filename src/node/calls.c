@@ -274,6 +274,14 @@ void node_call_abort_no(struct kith_node *node, uint64_t no)
 
 /* ---- the public functions ---- */
 
+/* The hash of a name that was called before and so is a good one; 0: it has to be looked at. */
+static uint64_t hash_if_last(const struct kith_node *node, const char *fn)
+{
+    if (!node_on_loop(node) || node->name_last == NULL || strcmp(node->name_last->name, fn) != 0)
+        return 0;
+    return node->name_last->hash;
+}
+
 /* Checks what can be checked on any thread and fills @spec. */
 int node_call_spec_from(struct kith_node *node,
                         const char *fn,
@@ -289,7 +297,8 @@ int node_call_spec_from(struct kith_node *node,
         (void)kith_fail_with(KITH_E_INVALID, "node, function name and argument must not be NULL");
         return KITH_E_INVALID;
     }
-    if (!text_is_function_name(fn)) {
+    uint64_t fn_hash = hash_if_last(node, fn);
+    if (fn_hash == 0 && !text_is_function_name(fn)) {
         (void)kith_fail_with(KITH_E_NAME,
                              "\"%.64s\" is no function name: 1 to %d printable ASCII characters "
                              "without spaces",
@@ -305,6 +314,7 @@ int node_call_spec_from(struct kith_node *node,
     }
     *spec = (struct node_call_spec){
         .call = {.fn = fn,
+                 .fn_hash = fn_hash,
                  .arg = {.data = arg, .len = arg_len},
                  .select = options->select,
                  .timeout_ms = options->timeout_ms,

@@ -162,6 +162,7 @@ struct kith_node {
     struct node_calls calls;
     _Atomic uint64_t next_call_no;
     struct node_name_hash *name_cache; /* NODE_NAME_CACHE */
+    struct node_name_hash *name_last;  /* the one called last, or NULL */
     struct list exports;
     struct kith_ctx *ctx_free; /* ready for use */
     unsigned ctx_free_n;

@@ -290,15 +290,14 @@ static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
     if (ctx->started_ns != 0)
         access_line(node, ctx);
-    struct rpc_event event = {
-        .type = RPC_DONE,
-        .u.done = {
-            .serve = ctx->serve,
-            .outcome = ctx->outcome,
-            .code = ctx->code,
-            .reply = {.data = ctx->reply_owned != NULL ? ctx->reply_owned : ctx->reply_inline,
-                      .len = ctx->reply_len},
-            .reply_owned = ctx->reply_owned}};
+    struct rpc_event event; /* its largest kind is not cleared for each call */
+    event.type = RPC_DONE;
+    event.u.done.serve = ctx->serve;
+    event.u.done.outcome = ctx->outcome;
+    event.u.done.code = ctx->code;
+    event.u.done.reply.data = ctx->reply_owned != NULL ? ctx->reply_owned : ctx->reply_inline;
+    event.u.done.reply.len = ctx->reply_len;
+    event.u.done.reply_owned = ctx->reply_owned;
     ctx->reply_owned = NULL; /* the core takes it over */
     node_rpc_step(node, &event);
     ctx_give(node, ctx);

@@ -245,13 +245,16 @@ void node_rpc_frame(struct kith_node *node,
                     uint64_t boot_no,
                     struct net_frame *frame)
 {
-    struct rpc_event event = {.type = RPC_FRAME,
-                              .u.frame = {.from = *uv_peer_id(peer),
-                                          .boot_no = boot_no,
-                                          .type = frame->type,
-                                          .body = frame->body,
-                                          .len = frame->len,
-                                          .owned = net_frame_take(frame)}};
+    struct rpc_event event; /* its largest kind is not cleared for each frame */
+    event.type = RPC_FRAME;
+    event.now_unix_ms = 0;
+    event.u.frame.from = *uv_peer_id(peer);
+    event.u.frame.boot_no = boot_no;
+    event.u.frame.peer = NULL;
+    event.u.frame.type = frame->type;
+    event.u.frame.body = frame->body;
+    event.u.frame.len = frame->len;
+    event.u.frame.owned = net_frame_take(frame);
     node_rpc_step(node, &event);
 }
 
@@ -280,14 +283,17 @@ uint64_t node_name_hash_of(struct kith_node *node, const char *fn)
 {
     size_t len = strlen(fn);
     struct node_name_hash *slot = &node->name_cache[hash_bytes(fn, len, 0) % NODE_NAME_CACHE];
-    if (slot->name != NULL && strcmp(slot->name, fn) == 0)
+    if (slot->name != NULL && strcmp(slot->name, fn) == 0) {
+        node->name_last = slot;
         return slot->hash;
+    }
     uint64_t hash = rpc_name_hash(fn);
     char *name = core_strndup(fn, len);
     if (name != NULL) {
         core_free(slot->name);
         slot->name = name;
         slot->hash = hash;
+        node->name_last = slot;
     }
     return hash;
 }

@@ -26,9 +26,13 @@ uint64_t backoff_ms(struct rpc_core *core, uint32_t n)
 
 struct rpc_peer *peer_get(struct rpc_core *core, const struct kith_node_id *id)
 {
-    struct rpc_peer *peer = mapid_find(&core->peers_by_id, id);
-    if (peer != NULL)
+    /* Frames come in runs of one peer. */
+    struct rpc_peer *peer = core->last_peer;
+    if (peer != NULL && kith_node_id_equal(&peer->id, id))
         return peer;
+    peer = mapid_find(&core->peers_by_id, id);
+    if (peer != NULL)
+        return core->last_peer = peer;
     if (core->peers_n >= RPC_PEERS_MAX)
         return NULL;
     if (core->peers_n == core->peers_cap) {
@@ -70,6 +74,8 @@ void peer_release(struct rpc_core *core, struct rpc_peer *peer)
 
 static void peer_free(struct rpc_core *core, struct rpc_peer *peer)
 {
+    if (core->last_peer == peer)
+        core->last_peer = NULL;
     list_remove(&peer->reap);
     list_remove(&peer->refill);
     timer_cancel(core, &peer->connect_timer);
