@@ -35,7 +35,20 @@
     XX(MUTEX_NO_LEASE_CHECK, "mutex-no-lease-check", "who has no lease enters and stays inside")   \
     XX(MUTEX_NO_GRACE, "mutex-no-grace", "a fresh home does not wait for sessions of the former")  \
     XX(MUTEX_NO_REJOIN, "mutex-no-rejoin", "an edge whose session ended takes part as before")     \
-    XX(MUTEX_NO_FLOOR, "mutex-no-floor", "a record that comes again begins with generation 1")
+    XX(MUTEX_NO_FLOOR, "mutex-no-floor", "a record that comes again begins with generation 1")     \
+    XX(VIEW_NO_ACTIVATION_RECORD, "view-no-activation", "what is chosen serves at once")           \
+    XX(VIEW_SAME_MEMBER_AFTER_RESTART, "view-same-member", "a new boot is the same member")        \
+    XX(VIEW_NO_LEASE_WAIT, "view-no-lease-wait", "who is excluded counts as ended at once")        \
+    XX(VIEW_MINT_ALONE, "view-mint-alone", "the first view needs nobody's consent")                \
+    XX(VIEW_FORGET_PROMISE, "view-forget-promise", "promises and votes are not on disk")           \
+    XX(VIEW_ROLLED_BACK_VOTER, "view-rolled-back", "an old copy of a disk votes on")               \
+    XX(VIEW_NO_RELEASE, "view-no-release", "a planned move does not wait for the old holder")      \
+    XX(VIEW_NO_JOINT_LEASE, "view-no-joint-lease", "only one set of voters counts in a change")    \
+    XX(VIEW_NO_SITOUT, "view-no-sitout", "a voter promises at once after its boot")                \
+    XX(VIEW_NO_PROMISE_HOLD, "view-no-hold", "an acknowledged lease forbids no promise")           \
+    XX(VIEW_LEASE_FROM_REPLY, "view-lease-from-reply", "a lease begins when it is received")       \
+    XX(VIEW_NO_NESTING, "view-no-nesting", "a keeper's lease may outlast the leader's")            \
+    XX(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-forgets-leases", "a restart forgets what it granted")
 
 #ifdef KITH_MUTANTS
 enum mutant {

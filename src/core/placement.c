@@ -26,9 +26,9 @@ const struct placement_keeper *placement_keeper_find(const struct placement *pla
 const struct placement_keeper *placement_keeper_of(const struct placement *placement,
                                                    const struct boot_id *boot)
 {
-    for (uint32_t i = 0; i < placement->keepers_n; i++) {
-        if (boot_id_equal(&placement->keepers[i].boot, boot))
-            return &placement->keepers[i];
+    for (uint32_t i = placement->keepers_n; i > 0; i--) {
+        if (boot_id_equal(&placement->keepers[i - 1].boot, boot))
+            return &placement->keepers[i - 1];
     }
     return NULL;
 }

@@ -70,7 +70,8 @@ uint32_t placement_slot_of(const char *name, size_t len);
 /* NULL if there is none. */
 const struct placement_keeper *placement_keeper_find(const struct placement *placement,
                                                      uint32_t member_id);
-/* The keeper that is this boot, whatever its state; NULL if there is none. */
+/* The keeper that is this boot, whatever its state, the latest if it was excluded and is back; NULL
+ * if there is none. */
 const struct placement_keeper *placement_keeper_of(const struct placement *placement,
                                                    const struct boot_id *boot);
 bool placement_config_has(const struct placement_config *config, uint32_t member_id);

@@ -1,0 +1,175 @@
+/*
+ * Histories that aim at one rule each: the hole that it closes, with the times drawn from the seed.
+ * With all rules nothing is wrong in any of them.
+ */
+#include "test_view_faults.h"
+
+static bool over(struct vw *w, char *why_out)
+{
+    bool good = !w->broken;
+    if (!good)
+        memcpy(why_out, w->why, 256);
+    vw_free(w);
+    return good;
+}
+
+static struct vw *began(size_t n, uint64_t seed)
+{
+    struct vw *w = vw_new(n, seed);
+    for (size_t i = 0; i < n; i++) {
+        vw_boot(w, i);
+        (void)vw_bootstrap(w, i, (uint32_t)n);
+    }
+    (void)vw_until(w, vw_well, NULL, 20000);
+    return w;
+}
+
+/* Hole 13: more nodes than are waited for, which do not all hear each other. */
+bool vw_fault_mint(uint64_t seed, char *why_out)
+{
+    struct vw *w = vw_new(5, seed);
+    w->loss = 0.3;
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t j = 0; j < i; j++)
+            vw_cut(w, i, j, rng_below(&w->rng, 3) == 0);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        vw_boot(w, i);
+        (void)vw_bootstrap(w, i, 3);
+    }
+    vw_run(w, 5000);
+    vw_heal(w);
+    vw_run(w, 8000);
+    return over(w, why_out);
+}
+
+/* A voter acknowledges a lease, restarts, and is asked to promise while the lease runs. */
+bool vw_fault_sitout(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(3, seed);
+    size_t leader = (size_t)vw_leader(w) % 3;
+    size_t a = (leader + 1) % 3;
+    size_t b = (leader + 2) % 3;
+    w->nodes[leader].rate = 0.9;
+    vw_cut(w, leader, a, true);
+    vw_run(w, 6000 + rng_below(&w->rng, 3000));
+    vw_crash(w, b);
+    vw_boot(w, b);
+    vw_cut(w, leader, b, true);
+    vw_run(w, 8000);
+    vw_heal(w);
+    vw_run(w, 5000);
+    return over(w, why_out);
+}
+
+/* Hole 7: a keeper hears the leader alone, which hears no other voter any more. */
+bool vw_fault_nesting(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(4, seed);
+    size_t leader = (size_t)vw_leader(w) % 4;
+    size_t with = 4;
+    for (size_t i = 0; i < 4; i++) {
+        if (w->nodes[i].core != NULL &&
+            voter_place(&w->nodes[i].core->decided, &w->nodes[i].config.self.node) < 0)
+            with = i;
+    }
+    for (size_t i = 0; i < 4 && with < 4; i++) {
+        bool same = i == leader || i == with;
+        w->nodes[i].rate = same ? 0.9 : 1.1;
+        for (size_t j = 0; j < 4; j++) {
+            if (same != (j == leader || j == with))
+                vw_cut(w, i, j, true);
+        }
+    }
+    vw_run(w, 15000);
+    return over(w, why_out);
+}
+
+/* Hole 39: the only voter restarts, and excludes a keeper which it had granted a lease. */
+bool vw_fault_only_voter(uint64_t seed, char *why_out)
+{
+    struct vw *w = vw_new(3, seed);
+    for (size_t i = 0; i < 3; i++)
+        vw_boot(w, i);
+    (void)vw_bootstrap(w, 0, 1);
+    for (size_t i = 1; i < 3; i++) /* so that they take on no vote */
+        (void)vw_event(w, i, &(struct view_event){.type = VIEW_DISK_FULL, .full = true});
+    (void)vw_until(w, vw_well, NULL, 30000);
+    vw_run(w, rng_below(&w->rng, 1000));
+    w->nodes[2].rate = 0.9;
+    vw_crash(w, 0);
+    vw_cut(w, 2, 0, true);
+    vw_cut(w, 2, 1, true);
+    vw_boot(w, 0);
+    vw_run(w, 10000);
+    vw_heal(w);
+    vw_run(w, 5000);
+    return over(w, why_out);
+}
+
+/* Hole 14: a voter comes back with a copy of its disk from before what it voted for. */
+bool vw_fault_old_disk(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(3, seed);
+    size_t leader = (size_t)vw_leader(w) % 3;
+    size_t b = (leader + 1) % 3;
+    size_t c = (leader + 2) % 3;
+    vw_snapshot(w, b);
+    vw_crash(w, b);
+    vw_boot(w, b);
+    (void)vw_until(w, vw_well, NULL, 20000);
+    if (vw_leader(w) == (int)leader) {
+        vw_cut(w, c, leader, true);
+        vw_cut(w, c, b, true);
+        vw_run(w, 100 + rng_below(&w->rng, 8000));
+        vw_cut(w, c, b, false);
+        vw_cut(w, leader, b, true);
+        vw_restore(w, b, false);
+        vw_boot(w, b);
+        vw_run(w, 25000);
+        vw_heal(w);
+        vw_run(w, 10000);
+    }
+    return over(w, why_out);
+}
+
+/* Hole 38: the old voters elect another while the leader is acknowledged by the new ones. */
+bool vw_fault_joint(uint64_t seed, char *why_out)
+{
+    struct vw *w = vw_new(7, seed);
+    for (size_t i = 0; i < 7; i++)
+        w->nodes[i].config.grow_ms = 4000;
+    for (size_t i = 0; i < 7; i++)
+        vw_boot(w, i);
+    (void)vw_bootstrap(w, 0, 1);
+    w->sync_us = 200000;
+    bool grown = false;
+    for (unsigned t = 0; t < 60000 && !grown && !w->broken; t++) {
+        int at = vw_leader(w);
+        grown =
+            at >= 0 && w->nodes[at].core->proposing && w->nodes[at].core->proposal.voters_n == 5;
+        if (!grown)
+            vw_run(w, 2);
+    }
+    int leader = vw_leader(w);
+    if (!grown || leader < 0)
+        return over(w, why_out);
+    /* Its votes come; what it decided does not leave. */
+    const struct view_record old = w->nodes[leader].core->decided;
+    for (unsigned t = 0; t < 2000 && !w->broken && w->nodes[leader].core->decided.voters_n != 5;
+         t++)
+        vw_run(w, 1);
+    for (size_t i = 0; i < 7; i++) {
+        bool was = voter_place(&old, &w->nodes[i].config.self.node) >= 0 && i != (size_t)leader;
+        for (size_t j = 0; j < 7; j++) {
+            bool other =
+                voter_place(&old, &w->nodes[j].config.self.node) >= 0 && j != (size_t)leader;
+            if (was != other)
+                vw_cut(w, i, j, true);
+        }
+    }
+    vw_run(w, 20000);
+    vw_heal(w);
+    vw_run(w, 5000);
+    return over(w, why_out);
+}

@@ -1,0 +1,529 @@
+/*
+ * The rules of views, each by name.
+ */
+#include "test_view_world.h"
+
+#include "lib/test.h"
+
+static struct vw *world(size_t n)
+{
+    struct vw *w = vw_new(n, test_seed());
+    for (size_t i = 0; i < n; i++)
+        vw_boot(w, i);
+    return w;
+}
+
+/* A cluster of @n that began together, and is well. */
+static struct vw *cluster(size_t n)
+{
+    struct vw *w = world(n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(vw_bootstrap(w, i, (uint32_t)n), 0);
+    if (!vw_until(w, vw_well, NULL, 20000))
+        fail_msg("not well: %s", w->why);
+    return w;
+}
+
+static void done(struct vw *w)
+{
+    if (w->broken)
+        fail_msg("%s", w->why);
+    vw_free(w);
+}
+
+static const struct view_record *record(const struct vw *w, size_t i)
+{
+    return &w->nodes[i].core->decided;
+}
+
+static uint32_t active_n(const struct vw *w, size_t i)
+{
+    const struct placement *p = view_placement(w->nodes[i].core);
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < p->keepers_n; k++)
+        n += p->keepers[k].state == KEEPER_ACTIVE;
+    return n;
+}
+
+static bool is_active(const struct vw *w, size_t seer, size_t i)
+{
+    return keeper_active_of(view_placement(w->nodes[seer].core), &w->nodes[i].config.self) != NULL;
+}
+
+static bool three_voters(struct vw *w, void *arg)
+{
+    (void)arg;
+    return vw_well(w, NULL) && record(w, 0)->voters_n == 3;
+}
+
+static bool serves_all(struct vw *w, void *arg)
+{
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++) {
+        bool served = false;
+        for (size_t i = 0; i < w->nodes_n; i++)
+            served = served || vw_serves(w, i, s);
+        if (!served)
+            return false;
+    }
+    (void)arg;
+    return true;
+}
+
+static void one_node_serves_without_waiting(void **state)
+{
+    (void)state;
+    struct vw *w = world(1);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, serves_all, NULL, 100));
+    /* ... and again after a restart: its own former leases ended with its former boot. */
+    vw_crash(w, 0);
+    vw_boot(w, 0);
+    assert_true(vw_until(w, serves_all, NULL, 1000));
+    assert_int_equal(view_placement(w->nodes[0].core)->slots[0].generation, 1);
+    done(w);
+}
+
+static void second_bootstrap_is_refused(void **state)
+{
+    (void)state;
+    struct vw *w = world(1);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    vw_run(w, 100);
+    assert_int_equal(vw_bootstrap(w, 0, 1), KITH_E_EXISTS);
+    assert_int_equal(vw_bootstrap(w, 0, 99), KITH_E_INVALID);
+    done(w);
+}
+
+static void two_nodes_have_one_voter(void **state)
+{
+    (void)state;
+    struct vw *w = world(2);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    vw_run(w, 10000);
+    assert_int_equal(record(w, 0)->voters_n, 1);
+    assert_int_equal(active_n(w, 0), 2);
+    /* The other one may die without harm. */
+    vw_crash(w, 1);
+    assert_true(vw_until(w, serves_all, NULL, 10000));
+    struct view_quorum q;
+    view_quorum(w->nodes[0].core, vw_clock_ms(w, 0), &q);
+    assert_true(q.have);
+    done(w);
+}
+
+static void three_that_join_have_three_voters_within_seconds(void **state)
+{
+    (void)state;
+    struct vw *w = world(3);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, three_voters, NULL, 25000));
+    struct view_quorum q;
+    view_quorum(w->nodes[1].core, vw_clock_ms(w, 1), &q);
+    assert_true(q.have);
+    assert_int_equal(q.failures_tolerated, 1);
+    done(w);
+}
+
+static void seven_have_five_voters_after_a_minute(void **state)
+{
+    (void)state;
+    struct vw *w = world(7);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    vw_run(w, 40000);
+    assert_int_equal(record(w, 0)->voters_n, 3);
+    vw_run(w, 60000);
+    assert_int_equal(record(w, 0)->voters_n, 5);
+    assert_true(vw_until(w, vw_well, NULL, 60000));
+    /* Copies and homes are spread evenly. */
+    const struct placement *p = view_placement(w->nodes[0].core);
+    for (uint32_t k = 0; k < p->keepers_n; k++) {
+        uint32_t copies = 0;
+        uint32_t homes = 0;
+        for (size_t s = 0; s < PLACEMENT_SLOTS; s++) {
+            assert_int_equal(p->slots[s].active.replicas_n, 3);
+            copies += placement_config_has(&p->slots[s].active, p->keepers[k].member_id);
+            homes += p->slots[s].active.replicas[0] == p->keepers[k].member_id;
+        }
+        assert_in_range(copies, 26, 29);
+        assert_in_range(homes, 7, 12);
+    }
+    done(w);
+}
+
+static void expect_waits_for_all_and_mints_once(void **state)
+{
+    (void)state;
+    struct vw *w = vw_new(3, test_seed());
+    vw_boot(w, 0);
+    vw_boot(w, 1);
+    assert_int_equal(vw_bootstrap(w, 0, 3), 0);
+    assert_int_equal(vw_bootstrap(w, 1, 3), 0);
+    vw_run(w, 10000);
+    assert_int_equal(view_placement(w->nodes[0].core)->epoch, 0);
+    vw_boot(w, 2);
+    assert_int_equal(vw_bootstrap(w, 2, 3), 0);
+    assert_true(vw_until(w, vw_well, NULL, 5000));
+    assert_int_equal(record(w, 0)->voters_n, 3);
+    done(w);
+}
+
+/* With four nodes that wait for three, nobody may mint with those who agreed to another. */
+static void four_that_wait_for_three_get_one_view(void **state)
+{
+    (void)state;
+    struct rng rng = test_rng();
+    for (unsigned run = 0; run < 200; run++) {
+        struct vw *w = vw_new(5, rng_u64(&rng));
+        w->loss = 0.3;
+        for (size_t i = 0; i < 5; i++) {
+            for (size_t j = 0; j < i; j++)
+                vw_cut(w, i, j, rng_below(&rng, 3) == 0);
+        }
+        for (size_t i = 0; i < 5; i++) {
+            vw_boot(w, i);
+            assert_int_equal(vw_bootstrap(w, i, 3), 0);
+        }
+        vw_run(w, 5000);
+        vw_heal(w);
+        vw_run(w, 8000);
+        done(w);
+    }
+}
+
+static void leader_that_dies_is_replaced(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    int leader = vw_leader(w);
+    vw_crash(w, (size_t)leader);
+    vw_run(w, 1000);
+    assert_true(vw_until(w, serves_all, NULL, 7000));
+    done(w);
+}
+
+static void keeper_that_dies_costs_its_lease(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(5);
+    size_t victim = (size_t)(vw_leader(w) + 1) % 5;
+    uint64_t at_us = w->now_us;
+    vw_crash(w, victim);
+    for (unsigned t = 0; t < 400 && is_active(w, (size_t)vw_leader(w), victim); t++)
+        vw_run(w, 10);
+    assert_false(is_active(w, (size_t)vw_leader(w), victim));
+    assert_true(vw_until(w, serves_all, NULL, 5000 - (w->now_us - at_us) / 1000));
+    done(w);
+}
+
+static void restarted_keeper_is_another_member_at_once(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    size_t victim = (size_t)(vw_leader(w) + 1) % 3;
+    uint32_t before =
+        keeper_active_of(view_placement(w->nodes[victim].core), &w->nodes[victim].config.self)
+            ->member_id;
+    vw_crash(w, victim);
+    vw_boot(w, victim);
+    assert_true(vw_until(w, serves_all, NULL, 1000));
+    assert_true(vw_until(w, vw_well, NULL, 20000));
+    assert_true(
+        keeper_active_of(view_placement(w->nodes[victim].core), &w->nodes[victim].config.self)
+            ->member_id > before);
+    done(w);
+}
+
+static void minority_says_that_it_has_no_quorum(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    struct view_quorum q;
+    for (size_t i = 0; i < 2; i++)
+        vw_cut(w, 2, i, true);
+    vw_run(w, 12000);
+    view_quorum(w->nodes[2].core, vw_clock_ms(w, 2), &q);
+    assert_false(q.have);
+    assert_int_equal(q.missing_n, 2);
+    assert_string_not_equal(q.missing[0].name, "");
+    view_quorum(w->nodes[0].core, vw_clock_ms(w, 0), &q);
+    assert_true(q.have);
+    assert_true(w->nodes[2].lease_until_ms <= vw_clock_ms(w, 2));
+    vw_heal(w);
+    assert_true(vw_until(w, vw_well, NULL, 40000));
+    done(w);
+}
+
+static void whole_cluster_restarts_with_its_disks(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    for (size_t i = 0; i < 3; i++)
+        vw_crash(w, i);
+    for (size_t i = 0; i < 3; i++)
+        vw_boot(w, i);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    assert_int_equal(view_placement(w->nodes[0].core)->slots[5].generation, 1);
+    done(w);
+}
+
+static void one_disk_is_enough_after_half_a_minute(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    for (size_t i = 0; i < 3; i++)
+        vw_crash(w, i);
+    vw_wipe(w, 0);
+    vw_boot(w, 1);
+    vw_boot(w, 2);
+    vw_run(w, 20000);
+    assert_false(serves_all(w, NULL));
+    assert_true(vw_until(w, serves_all, NULL, 30000));
+    done(w);
+}
+
+static void old_copy_of_a_disk_loses_its_vote(void **state)
+{
+    for (int boot_too = 0; boot_too < 2; boot_too++) {
+        struct vw *w = cluster(3);
+        size_t victim = (size_t)(vw_leader(w) + 1) % 3;
+        (void)state;
+        vw_snapshot(w, victim);
+        vw_crash(w, victim);
+        vw_boot(w, victim);
+        assert_true(vw_until(w, vw_well, NULL, 30000));
+        vw_restore(w, victim, boot_too != 0);
+        if (!boot_too)
+            vw_boot(w, victim);
+        vw_run(w, 1000);
+        assert_true(w->nodes[victim].core->stale);
+        assert_true(vw_until(w, three_voters, NULL, 40000));
+        int at = voter_place(record(w, victim), &w->nodes[victim].config.self.node);
+        assert_true(at < 0 || memcmp(record(w, victim)->voters[at].disk_id,
+                                     w->nodes[victim].config.disk_id, 16) != 0);
+        done(w);
+    }
+}
+
+static void leaving_moves_vote_and_slots_first(void **state)
+{
+    for (int leads = 0; leads < 2; leads++) {
+        struct vw *w = cluster(4);
+        (void)state;
+        size_t leaver = ((size_t)vw_leader(w) + (leads ? 0 : 1)) % 4;
+        (void)vw_event(w, leaver, &(struct view_event){.type = VIEW_LEAVE});
+        for (unsigned t = 0; t < 1000 && !w->nodes[leaver].left; t++)
+            vw_run(w, 10);
+        assert_true(w->nodes[leaver].left);
+        size_t other = (leaver + 1) % 4;
+        assert_false(is_active(w, other, leaver));
+        assert_true(voter_place(record(w, other), &w->nodes[leaver].config.self.node) < 0);
+        vw_crash(w, leaver);
+        assert_true(vw_until(w, serves_all, NULL, 1000));
+        done(w);
+    }
+}
+
+static void the_voter_of_two_may_leave(void **state)
+{
+    (void)state;
+    struct vw *w = world(2);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    (void)vw_event(w, 0, &(struct view_event){.type = VIEW_LEAVE});
+    for (unsigned t = 0; t < 2000 && !w->nodes[0].left; t++)
+        vw_run(w, 10);
+    assert_true(w->nodes[0].left);
+    vw_crash(w, 0);
+    assert_true(vw_until(w, serves_all, NULL, 1000));
+    done(w);
+}
+
+static void other_chain_is_refused(void **state)
+{
+    (void)state;
+    struct vw *w = world(4);
+    vw_cut(w, 0, 1, true);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    vw_run(w, 300);
+    w->epochs_n = 0; /* two chains are what this case is about */
+    memset(w->members, 0, sizeof(w->members));
+    struct view_core *other = w->nodes[1].core;
+    struct view_event mint = {.type = VIEW_BOOTSTRAP, .expect = 1, .now_ms = vw_clock_ms(w, 1)};
+    struct view_output out;
+    if (view_placement(other)->epoch == 0) {
+        assert_int_equal(view_step(other, &mint, &out), 0);
+        mint = (struct view_event){
+            .type = VIEW_PERSISTED, .token = other->token, .now_ms = vw_clock_ms(w, 1)};
+        assert_int_equal(view_step(other, &mint, &out), 0);
+        assert_int_equal(view_placement(other)->epoch, 1);
+        uint8_t bytes[VIEW_MSG_BYTES_MAX];
+        struct view_msg m = {
+            .type = VMSG_DECIDED, .record = other->decided_bytes, .record_len = other->decided_len};
+        memcpy(m.cluster_id, other->config.cluster_id, VIEW_CLUSTER_BYTES);
+        memcpy(m.chain, other->decided.chain, VIEW_CLUSTER_BYTES);
+        size_t len = view_msg_encode(&m, bytes);
+        struct view_event recv = {
+            .type = VIEW_RECV, .data = bytes, .len = len, .from = w->nodes[1].config.self};
+        (void)vw_event(w, 0, &recv);
+        assert_int_equal(w->nodes[0].refused, 1);
+        assert_memory_not_equal(w->nodes[0].core->decided.chain, other->decided.chain, 16);
+    }
+    vw_free(w);
+}
+
+static void forced_view_of_the_only_survivor_serves(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    size_t left = ((size_t)vw_leader(w) + 1) % 3;
+    for (size_t i = 0; i < 3; i++) {
+        if (i != left)
+            vw_crash(w, i);
+    }
+    vw_run(w, 15000);
+    assert_false(serves_all(w, NULL));
+    struct view_force_loss loss;
+    assert_int_equal(view_force_loss(w->nodes[left].core, vw_clock_ms(w, left), &loss), 0);
+    assert_int_equal(loss.voters_n, 2);
+    assert_int_equal(loss.keepers_n, 2);
+    assert_int_equal(loss.slots_lost_n, 0);
+    assert_int_equal(loss.slots_fewer_n, PLACEMENT_SLOTS);
+    assert_int_equal(vw_event(w, left, &(struct view_event){.type = VIEW_FORCE}), 0);
+    assert_true(vw_until(w, serves_all, NULL, 7000));
+    assert_int_equal(view_placement(w->nodes[left].core)->epoch >> 48, 1);
+    /* Those who were away take the forced view. */
+    for (size_t i = 0; i < 3; i++) {
+        if (i != left)
+            vw_boot(w, i);
+    }
+    assert_true(vw_until(w, vw_well, NULL, 40000));
+    done(w);
+}
+
+static void edge_learns_the_view_and_never_keeps(void **state)
+{
+    (void)state;
+    struct vw *w = vw_new(4, test_seed());
+    w->nodes[3].config.eligible = false;
+    for (size_t i = 0; i < 4; i++)
+        vw_boot(w, i);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(vw_bootstrap(w, i, 3), 0);
+    assert_true(vw_until(w, vw_well, NULL, 10000));
+    assert_int_equal(active_n(w, 3), 3);
+    assert_int_equal(vw_bootstrap(w, 3, 1), KITH_E_INVALID);
+    assert_int_equal(w->nodes[3].disk.entries[0].key_len, 0);
+    /* A change reaches it by being pushed. */
+    vw_crash(w, ((size_t)vw_leader(w) + 1) % 3);
+    assert_true(vw_until(w, vw_well, NULL, 10000));
+    done(w);
+}
+
+static void flapping_keeper_is_held_down(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    size_t leader = (size_t)vw_leader(w);
+    size_t flaps = (leader + 1) % 3;
+    vw_pause(w, flaps, 4000);
+    vw_run(w, 9000);
+    assert_false(is_active(w, leader, flaps));
+    assert_true(vw_until(w, vw_well, NULL, 12000));
+    vw_pause(w, flaps, 4000);
+    vw_run(w, 18000);
+    assert_false(is_active(w, leader, flaps)); /* twice as long */
+    assert_true(vw_until(w, vw_well, NULL, 20000));
+    done(w);
+}
+
+static void one_bad_link_costs_one_of_its_ends(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(4);
+    size_t leader = (size_t)vw_leader(w);
+    size_t a = (leader + 1) % 4;
+    size_t b = (leader + 2) % 4;
+    vw_cut(w, a, b, true);
+    vw_run(w, 8000);
+    assert_int_equal(active_n(w, leader), 4);
+    vw_run(w, 6000);
+    assert_int_equal(active_n(w, leader), 3);
+    assert_true(is_active(w, leader, a) != is_active(w, leader, b));
+    done(w);
+}
+
+static void complaints_of_all_exclude_a_deaf_keeper(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(4);
+    size_t leader = (size_t)vw_leader(w);
+    size_t bad = (leader + 1) % 4;
+    uint32_t id =
+        keeper_active_of(view_placement(w->nodes[leader].core), &w->nodes[bad].config.self)
+            ->member_id;
+    for (unsigned t = 0; t < 20; t++) {
+        for (size_t i = 0; i < 4; i++) {
+            if (i != bad)
+                (void)vw_event(w, i, &(struct view_event){.type = VIEW_COMPLAIN, .member_id = id});
+        }
+        vw_run(w, 100);
+    }
+    assert_false(is_active(w, leader, bad));
+    done(w);
+}
+
+static void durable_slot_is_never_lost(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(4);
+    (void)vw_event(w, 1, &(struct view_event){.type = VIEW_SLOT_DURABLE, .slot = 7});
+    vw_run(w, 500);
+    assert_true(view_slot_durable(w->nodes[1].core, 7));
+    assert_false(view_slot_durable(w->nodes[1].core, 8));
+    done(w);
+}
+
+static void full_disk_takes_on_no_vote(void **state)
+{
+    (void)state;
+    struct vw *w = world(3);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    (void)vw_event(w, 2, &(struct view_event){.type = VIEW_DISK_FULL, .full = true});
+    vw_run(w, 25000);
+    assert_int_equal(record(w, 0)->voters_n, 1);
+    (void)vw_event(w, 2, &(struct view_event){.type = VIEW_DISK_FULL, .full = false});
+    assert_true(vw_until(w, three_voters, NULL, 20000));
+    done(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_node_serves_without_waiting),
+        cmocka_unit_test(second_bootstrap_is_refused),
+        cmocka_unit_test(two_nodes_have_one_voter),
+        cmocka_unit_test(three_that_join_have_three_voters_within_seconds),
+        cmocka_unit_test(seven_have_five_voters_after_a_minute),
+        cmocka_unit_test(expect_waits_for_all_and_mints_once),
+        cmocka_unit_test(four_that_wait_for_three_get_one_view),
+        cmocka_unit_test(leader_that_dies_is_replaced),
+        cmocka_unit_test(keeper_that_dies_costs_its_lease),
+        cmocka_unit_test(restarted_keeper_is_another_member_at_once),
+        cmocka_unit_test(minority_says_that_it_has_no_quorum),
+        cmocka_unit_test(whole_cluster_restarts_with_its_disks),
+        cmocka_unit_test(one_disk_is_enough_after_half_a_minute),
+        cmocka_unit_test(old_copy_of_a_disk_loses_its_vote),
+        cmocka_unit_test(leaving_moves_vote_and_slots_first),
+        cmocka_unit_test(the_voter_of_two_may_leave),
+        cmocka_unit_test(other_chain_is_refused),
+        cmocka_unit_test(forced_view_of_the_only_survivor_serves),
+        cmocka_unit_test(edge_learns_the_view_and_never_keeps),
+        cmocka_unit_test(flapping_keeper_is_held_down),
+        cmocka_unit_test(one_bad_link_costs_one_of_its_ends),
+        cmocka_unit_test(complaints_of_all_exclude_a_deaf_keeper),
+        cmocka_unit_test(durable_slot_is_never_lost),
+        cmocka_unit_test(full_disk_takes_on_no_vote),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
