@@ -47,6 +47,7 @@
     XX(VIEW_NO_SITOUT, "view-no-sitout", "a voter promises at once after its boot")                \
     XX(VIEW_NO_PROMISE_HOLD, "view-no-hold", "an acknowledged lease forbids no promise")           \
     XX(VIEW_LEASE_FROM_REPLY, "view-lease-from-reply", "a lease begins when it is received")       \
+    XX(VIEW_LEASE_OF_ANY_MEMBER, "view-any-member", "a lease counts for who the node was before")  \
     XX(VIEW_NO_NESTING, "view-no-nesting", "a keeper's lease may outlast the leader's")            \
     XX(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-forgets-leases", "a restart forgets what it granted")
 

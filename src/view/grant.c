@@ -91,6 +91,8 @@ void grant_on_ask(struct view_core *core, struct vpeer *peer, const struct view_
     grant->t = m->t;
     grant->boot = m->boot;
     grant->number = duration;
+    if (keeper != NULL && duration > 0)
+        grant->ids[grant->ids_n++] = keeper->member_id;
     view_send(core, &peer->boot.node);
     if (m->epoch < core->decided.placement.epoch)
         learn_push(core, &peer->boot.node);
@@ -106,7 +108,12 @@ void grant_on_grant(struct view_core *core, const struct boot_id *from, const st
     if (m->epoch > core->decided.placement.epoch)
         core->fetch_at_ms = core->now_ms;
     if (m->boot != core->config.self.boot_no || m->t > core->now_ms || m->t < core->start_ms ||
-        m->number == 0 || m->number > KEEPER_LEASE_MS || keeper_self(core) == NULL)
+        m->number == 0 || m->number > KEEPER_LEASE_MS || m->ids_n != 1)
+        return;
+    /* A keeper that was excluded and taken in again is another member. Who does not know that yet
+     * has an old view, and the lease is none for what that says. */
+    const struct placement_keeper *self = keeper_self(core);
+    if (self == NULL || (self->member_id != m->ids[0] && !MUTANT(VIEW_LEASE_OF_ANY_MEMBER)))
         return;
     uint64_t sent_ms = MUTANT(VIEW_LEASE_FROM_REPLY) ? core->now_ms : m->t;
     uint64_t until = lease_lessee_until_ms(sent_ms, m->number);
@@ -144,7 +151,8 @@ void grant_run(struct view_core *core)
         uint64_t until = lead_until_ms(core);
         if (until > core->now_ms + KEEPER_LEASE_MS)
             until = core->now_ms + KEEPER_LEASE_MS;
-        if (until > core->lease_until_ms)
+        /* In steps, as each is told to all that read under it. */
+        if (until >= core->lease_until_ms + HB_MS || core->lease_until_ms <= core->now_ms)
             core->lease_until_ms = until;
         core->leader_heard_ms = core->now_ms;
     }

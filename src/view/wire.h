@@ -57,7 +57,7 @@ enum view_msg_type {
     VMSG_HB = 13,          /* epoch, ballot, t */
     VMSG_HB_ACK = 14,      /* epoch, ballot, t */
     VMSG_ASK = 15,    /* epoch, t, boot, flags: leaving, full; reports = members it does not hear */
-    VMSG_GRANT = 16,  /* epoch, ballot, t, boot, duration_ms (0: none) */
+    VMSG_GRANT = 16,  /* epoch, ballot, t, boot, duration_ms (0: none), the member */
     VMSG_BEAT = 17,   /* epoch, ballot = who leads */
     VMSG_READY = 18,  /* slot, slot_epoch, released; flags: durable (slot only) */
     VMSG_RESIGN = 19, /* ballot */

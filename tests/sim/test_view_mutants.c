@@ -45,6 +45,13 @@ GATE(VIEW_FORGET_PROMISE, any, 300)
 GATE(VIEW_NO_RELEASE, any, 50)
 GATE(VIEW_NO_PROMISE_HOLD, any, 100)
 GATE(VIEW_LEASE_FROM_REPLY, any, 300)
+/* The seed that showed the rule to be needed. */
+static bool excluded_and_back(uint64_t seed, char *why_out)
+{
+    return vw_history(2, 3682 + seed, 60000, why_out);
+}
+
+GATE(VIEW_LEASE_OF_ANY_MEMBER, excluded_and_back, 1)
 GATE(VIEW_MINT_ALONE, vw_fault_mint, 100)
 GATE(VIEW_NO_SITOUT, vw_fault_sitout, 50)
 GATE(VIEW_NO_NESTING, vw_fault_nesting, 50)
@@ -59,6 +66,7 @@ int main(void)
         cmocka_unit_test(VIEW_SAME_MEMBER_AFTER_RESTART_is_caught),
         cmocka_unit_test(VIEW_NO_LEASE_WAIT_is_caught),
         cmocka_unit_test(VIEW_MINT_ALONE_is_caught),
+        cmocka_unit_test(VIEW_LEASE_OF_ANY_MEMBER_is_caught),
         cmocka_unit_test(VIEW_FORGET_PROMISE_is_caught),
         cmocka_unit_test(VIEW_NO_RELEASE_is_caught),
         cmocka_unit_test(VIEW_NO_SITOUT_is_caught),

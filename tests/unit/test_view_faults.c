@@ -50,7 +50,7 @@ bool vw_fault_sitout(uint64_t seed, char *why_out)
     size_t leader = (size_t)vw_leader(w) % 3;
     size_t a = (leader + 1) % 3;
     size_t b = (leader + 2) % 3;
-    w->nodes[leader].rate = 0.9;
+    vw_rate(w, leader, 0.9);
     vw_cut(w, leader, a, true);
     vw_run(w, 6000 + rng_below(&w->rng, 3000));
     vw_crash(w, b);
@@ -75,7 +75,7 @@ bool vw_fault_nesting(uint64_t seed, char *why_out)
     }
     for (size_t i = 0; i < 4 && with < 4; i++) {
         bool same = i == leader || i == with;
-        w->nodes[i].rate = same ? 0.9 : 1.1;
+        vw_rate(w, i, same ? 0.9 : 1.1);
         for (size_t j = 0; j < 4; j++) {
             if (same != (j == leader || j == with))
                 vw_cut(w, i, j, true);
@@ -89,14 +89,14 @@ bool vw_fault_nesting(uint64_t seed, char *why_out)
 bool vw_fault_only_voter(uint64_t seed, char *why_out)
 {
     struct vw *w = vw_new(3, seed);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
+        w->nodes[i].config.settle_ms = 10000000; /* no other takes on a vote */
         vw_boot(w, i);
+    }
     (void)vw_bootstrap(w, 0, 1);
-    for (size_t i = 1; i < 3; i++) /* so that they take on no vote */
-        (void)vw_event(w, i, &(struct view_event){.type = VIEW_DISK_FULL, .full = true});
     (void)vw_until(w, vw_well, NULL, 30000);
     vw_run(w, rng_below(&w->rng, 1000));
-    w->nodes[2].rate = 0.9;
+    vw_rate(w, 2, 0.9);
     vw_crash(w, 0);
     vw_cut(w, 2, 0, true);
     vw_cut(w, 2, 1, true);
@@ -156,7 +156,7 @@ bool vw_fault_joint(uint64_t seed, char *why_out)
         return over(w, why_out);
     /* Its votes come; what it decided does not leave. */
     const struct view_record old = w->nodes[leader].core->decided;
-    for (unsigned t = 0; t < 2000 && !w->broken && w->nodes[leader].core->decided.voters_n != 5;
+    for (unsigned t = 0; t < 2000 && !w->broken && w->nodes[leader].core->learned.voters_n != 5;
          t++)
         vw_run(w, 1);
     for (size_t i = 0; i < 7; i++) {

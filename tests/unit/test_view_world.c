@@ -74,6 +74,14 @@ uint64_t vw_clock_ms(const struct vw *w, size_t i)
     return (node->offset_us + (uint64_t)((double)w->now_us * node->rate)) / 1000;
 }
 
+void vw_rate(struct vw *w, size_t i, double rate)
+{
+    struct vw_node *node = &w->nodes[i];
+    uint64_t shows_us = node->offset_us + (uint64_t)((double)w->now_us * node->rate);
+    node->rate = rate;
+    node->offset_us = shows_us - (uint64_t)((double)w->now_us * rate);
+}
+
 /* When, in real time, its clock shows @at_ms. */
 static uint64_t real_us(const struct vw *w, size_t i, uint64_t at_ms)
 {

@@ -107,6 +107,8 @@ void vw_run(struct vw *w, uint64_t for_ms);
 bool vw_until(struct vw *w, bool (*done)(struct vw *w, void *arg), void *arg, uint64_t for_ms);
 int vw_event(struct vw *w, size_t i, struct view_event *event);
 int vw_bootstrap(struct vw *w, size_t i, uint32_t expect);
+/* From now on; the clock goes on from what it shows. */
+void vw_rate(struct vw *w, size_t i, double rate);
 uint64_t vw_clock_ms(const struct vw *w, size_t i);
 /* The node that leads with a lease, or -1. */
 int vw_leader(const struct vw *w);
