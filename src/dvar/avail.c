@@ -426,6 +426,7 @@ static void on_op(struct avail_core *core, const struct avail_op *op)
             done->text = kept.data;
         return;
     }
+    assert(entry != NULL); /* what succeeds has one, or leaves one */
     if (entry->version != before)
         on_changed(core, entry);
     if ((op->flags & AVAIL_OP_ACK) != 0) {

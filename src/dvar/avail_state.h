@@ -130,7 +130,7 @@ struct state_items {
     struct kith_bytes context;
 };
 int state_edit(const struct state *now,
-               const struct state_items *items,
+               const struct state_items *edit,
                const struct state_who *who,
                struct buf *out);
 

@@ -261,6 +261,7 @@ static int say(struct symbols_core *core,
     event->op = &op;
     if (r == 0)
         r = pass(core, event);
+    event->op = NULL;
     buf_deinit(&state);
     return r;
 }

@@ -208,9 +208,9 @@ uint32_t value_data_count(uint8_t type, const void *data, size_t len)
 {
     if (value_is_table(type))
         return get_le32(data);
-    if (value_type_is_array(type) || type == VALUE_BYTES)
-        return (uint32_t)(len / value_element_bytes(type));
-    return 1;
+    size_t width = value_element_bytes(type);
+    bool many = value_type_is_array(type) || type == VALUE_BYTES;
+    return many && width > 0 ? (uint32_t)(len / width) : 1;
 }
 
 int value_data_build(const char *name,

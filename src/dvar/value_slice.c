@@ -244,7 +244,7 @@ int value_patch(const void *current,
     uint8_t kind = read_u8(&r);
     uint32_t number = read_le32(&r);
     uint32_t before = read_le32(&r);
-    struct value next;
+    struct value next = {0};
     uint32_t len = 0;
     int code = kind > SPLICE_RESIZE ? misfit("its kind is unknown") : read_next(&r, &next, &len);
     if (code != 0)
