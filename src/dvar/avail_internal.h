@@ -1,8 +1,9 @@
 /*
  * The core of available variables from inside:
  *
- *     avail.c         life, the table, local operations      avail_gossip.c  states and acks
- *     avail_sync.c    digests                                 avail_state.c, avail_items.c  joins
+ *     avail.c       life, the table, timers      avail_gossip.c  states and acks
+ *     avail_op.c    local operations             avail_sync.c    digests
+ *     avail_state.c, avail_items.c  joins
  */
 #ifndef DVAR_AVAIL_INTERNAL_H
 #define DVAR_AVAIL_INTERNAL_H
@@ -119,6 +120,10 @@ struct avail_entry *avail_put(struct avail_core *core,
                               const void *state,
                               size_t len,
                               uint64_t age_ms);
+static inline struct state avail_view(const struct avail_entry *entry)
+{
+    return entry != NULL ? state_view(entry->state, entry->len) : (struct state){0};
+}
 void avail_mark_fresh(struct avail_core *core, struct avail_entry *entry, bool to_all);
 void avail_mark_relay(struct avail_core *core, struct avail_entry *entry);
 static inline uint32_t avail_peer_hash(const struct kith_node_id *id)
@@ -126,6 +131,10 @@ static inline uint32_t avail_peer_hash(const struct kith_node_id *id)
     return (uint32_t)mapid_hash(id) | 1;
 }
 struct avail_peer *avail_peer_find(struct avail_core *core, const struct kith_node_id *id);
+
+/* ---- avail_op.c ---- */
+
+void avail_on_op(struct avail_core *core, const struct avail_op *op);
 
 /* ---- avail_gossip.c ---- */
 
