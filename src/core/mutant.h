@@ -49,7 +49,17 @@
     XX(VIEW_LEASE_FROM_REPLY, "view-lease-from-reply", "a lease begins when it is received")       \
     XX(VIEW_LEASE_OF_ANY_MEMBER, "view-any-member", "a lease counts for who the node was before")  \
     XX(VIEW_NO_NESTING, "view-no-nesting", "a keeper's lease may outlast the leader's")            \
-    XX(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-forgets-leases", "a restart forgets what it granted")
+    XX(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-forgets-leases", "a restart forgets what it granted") \
+    XX(DVAR_NO_ACTIVATION, "dvar-no-activation", "a new home serves before that is decided")       \
+    XX(DVAR_ANY_BOOT, "dvar-any-boot", "a copy is a node's, whatever its boot forgot")             \
+    XX(DVAR_NO_DEDUPE_IN_VALUE, "dvar-no-dedupe-in-value", "records do not travel with the value") \
+    XX(DVAR_NO_POISON, "dvar-no-poison", "an answer that was overtaken is cached")                 \
+    XX(DVAR_NO_NESTED_LEASE, "dvar-no-nested-lease", "sessions outlive the lease of their home")   \
+    XX(DVAR_OLD_EPOCH_READ, "dvar-old-epoch-read", "a copy of an older epoch is read")             \
+    XX(DVAR_SEQ_RESET, "dvar-seq-reset", "a variable that is made again begins at the front")      \
+    XX(DVAR_SILENT_LOSS, "dvar-silent-loss", "nobody hears that what was in memory is lost")       \
+    XX(DVAR_NO_GUARD, "dvar-no-guard", "fences are not looked at")                                 \
+    XX(DVAR_NO_RELEASE, "dvar-no-release", "a slot moves before its old holders let it go")
 
 #ifdef KITH_MUTANTS
 enum mutant {

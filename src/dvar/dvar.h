@@ -22,8 +22,9 @@
 
 struct dvar_core;
 
-#define DVAR_KEY_BYTES_MAX (2 + KITH_NAME_BYTES_MAX) /* of what is persisted; all begin with 'd'   \
-                                                      */
+#define DVAR_KEY_BYTES_MAX                                                                         \
+    (2 + KITH_NAME_BYTES_MAX) /* of what is persisted; all begin with 'd'                          \
+                               */
 
 /*
  * Versions: slot epoch << DVAR_SEQ_BITS | number in it; strictly ascending per variable, and for

@@ -1,0 +1,506 @@
+/*
+ * Operations of this node: done here where that is allowed, else asked for at the home of the slot,
+ * again and again, under one number, until there is an answer or the deadline has passed.
+ */
+#include "dvar/internal.h"
+#include "dvar/wire.h"
+
+struct op *op_new(struct dvar_core *core, size_t len)
+{
+    struct op *op = core->free_ops;
+    if (op != NULL)
+        core->free_ops = op->next;
+    else
+        op = core_malloc(sizeof(*op));
+    if (op == NULL) {
+        core->short_of_memory = true;
+        return NULL;
+    }
+    memset(op, 0, offsetof(struct op, small));
+    op->bytes = op->small;
+    if (len > OP_INLINE_BYTES) {
+        op->bytes = core_malloc(len);
+        if (op->bytes == NULL) {
+            op->next = core->free_ops;
+            core->free_ops = op;
+            core->short_of_memory = true;
+            return NULL;
+        }
+    }
+    op->len = (uint32_t)len;
+    core->stats.held_bytes += len + sizeof(*op);
+    return op;
+}
+
+void op_free(struct dvar_core *core, struct op *op)
+{
+    core->stats.held_bytes -= op->len + sizeof(*op);
+    if (op->client == NULL && op->no != 0) {
+        list_remove(&op->link);
+        list_remove(&op->timer);
+        heap_remove(&core->deadlines, &op->deadline);
+        map64_remove(&core->by_no, op->no);
+        if (op->id != 0)
+            map64_remove(&core->by_driver_id, op->id);
+        core->stats.ops_pending--;
+    }
+    if (op->var != NULL) {
+        if (op->var->fetch == op)
+            op->var->fetch = NULL;
+        var_unpin(core, op->var);
+    }
+    if (op->bytes != op->small)
+        core_free(op->bytes);
+    op->next = core->free_ops;
+    core->free_ops = op;
+}
+
+uint64_t client_low_water(const struct dvar_core *core)
+{
+    struct list *first = list_first(&core->ops);
+    return first == NULL ? core->next_no + 1 : container_of(first, struct op, link)->no;
+}
+
+/* ---- answers ---- */
+
+static struct dvar_result *done(struct dvar_core *core, uint64_t id, int code, const char *text)
+{
+    struct dvar_action *action = action_add(core, DVAR_DONE);
+    if (action == NULL)
+        return NULL;
+    action->id = id;
+    action->result.code = code;
+    if (code != 0)
+        action->result.text =
+            text != NULL ? (const char *)arena_copy(core, text, strlen(text)) : kith_strerror(code);
+    return &action->result;
+}
+
+static uint8_t *send_result(struct dvar_core *core,
+                            const struct op *op,
+                            uint8_t flags,
+                            int code,
+                            const char *text,
+                            uint8_t type,
+                            const void *data,
+                            size_t len)
+{
+    size_t text_len = code != 0 && text != NULL ? strlen(text) : 0;
+    if (text_len > 1023)
+        text_len = 1023;
+    uint8_t *p = message_add(core, op->client, WIRE_RES, flags, op->var->slot,
+                             WIRE_RES_BYTES + len + text_len);
+    if (p == NULL)
+        return NULL;
+    put_le64(p, op->no);
+    put_le64(p + 8, op->var->ts);
+    put_le64(p + 16, op->version);
+    put_le64(p + 24, op->number);
+    put_le32(p + 32, (uint32_t)code);
+    put_le32(p + 36, (uint32_t)len);
+    put_le32(p + 40, type);
+    put_le32(p + 44, (uint32_t)text_len);
+    if (len > 0)
+        copy_small(p + WIRE_RES_BYTES, data, len);
+    if (text_len > 0)
+        memcpy(p + WIRE_RES_BYTES + len, text, text_len);
+    return p;
+}
+
+void op_answer(struct dvar_core *core, struct op *op, int code, const char *text)
+{
+    if (op->client == NULL) {
+        if (op->id != 0) {
+            struct dvar_result *result = done(core, op->id, code, text);
+            if (result != NULL) {
+                result->applied = op->applied;
+                result->version = op->version;
+                result->number = op->number;
+            }
+        }
+    } else {
+        uint8_t flags = op->applied ? WIRE_APPLIED : 0;
+        send_result(core, op, code == KITH_E_BUSY ? WIRE_BUSY : flags, code, text, 0, NULL, 0);
+    }
+    op_free(core, op);
+}
+
+/* Bytes that an action may point at until the next step. */
+static const uint8_t *
+lend(struct dvar_core *core, const struct var *var, const uint8_t *data, size_t len)
+{
+    if (len <= 4096 || var->block == NULL || data < var->block->bytes ||
+        data >= var->block->bytes + var->block->cap)
+        return arena_copy(core, data, len);
+    block_keep(core, var->block);
+    return data;
+}
+
+static void done_read(struct dvar_core *core, uint64_t id, struct var *var, bool whole)
+{
+    const struct value_outcome *outcome = &core->outcomes[0];
+    struct dvar_result *result =
+        done(core, id, outcome->code, outcome->code != 0 ? kith_errmsg() : NULL);
+    if (result == NULL)
+        return;
+    result->applied = outcome->applied;
+    result->version = var->block != NULL && var->block->len > 0 ? var->block->version : 0;
+    result->type = outcome->type;
+    result->len = outcome->data.len;
+    if (whole && var->block != NULL) {
+        result->value_len = var->block->len;
+        result->value = lend(core, var, block_value(var->block), var->block->len);
+        if (result->value != NULL && outcome->code == 0) {
+            result->data = value_view(result->value, result->value_len).data;
+            return;
+        }
+    }
+    if (outcome->data.len > 0)
+        result->data = lend(core, var, outcome->data.data, outcome->data.len);
+}
+
+/* Would caching it cost more than it saves? */
+static bool reads_through(const struct var *var)
+{
+    uint32_t all = (uint32_t)var->reads + var->writes;
+    return all >= 12 && (uint32_t)var->writes * 3 > all;
+}
+
+void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
+{
+    const struct value_outcome *outcome = &core->outcomes[0];
+    struct value_op decoded = {0};
+    (void)value_op_decode(op->bytes, op->len, &decoded);
+    bool whole = decoded.kind == VALUE_OP_GET;
+    if (op->client == NULL) {
+        if (op->id != 0)
+            done_read(core, op->id, var, whole);
+        op_free(core, op);
+        return;
+    }
+    uint8_t flags = op->applied ? WIRE_APPLIED : 0;
+    if (whole && outcome->code == 0) {
+        flags |= WIRE_WHOLE;
+        if (share_live(core, op->client, op->session) && var->state == VAR_VALID &&
+            TS_SE(var->ts) == core->slots[var->slot].active.se && !reads_through(var) &&
+            share_add(core, var, op->client, op->session))
+            flags |= WIRE_CACHE;
+        op->number = op->session; /* good for caching under this one only */
+        send_result(core, op, flags, 0, NULL, 0, block_value(var->block), var->block->len);
+    } else {
+        send_result(core, op, flags, outcome->code, kith_errmsg(), outcome->type,
+                    outcome->data.data, outcome->code == 0 ? outcome->data.len : 0);
+    }
+    op_free(core, op);
+}
+
+/* ---- routing ---- */
+
+static void send_request(struct dvar_core *core, struct op *op, struct node *home, uint64_t se)
+{
+    uint64_t left = op->deadline_ms > core->now_ms ? op->deadline_ms - core->now_ms : 0;
+    uint8_t flags = op->sent_to != NULL ? WIRE_RESENT : 0;
+    if (op->fetching) {
+        session_want(core, home);
+        if (op->session != home->session_id || op->sent_to != home) {
+            op->session = home->session_id;
+            op->floor = 0;
+        }
+        flags |= WIRE_FETCH;
+    }
+    const struct var *var = op->var;
+    uint8_t *p = message_add(core, home, WIRE_REQ, flags, var->slot,
+                             WIRE_REQ_BYTES + var->name_len + op->len);
+    if (p == NULL)
+        return;
+    core->stats.ops_resent += op->sent_to != NULL;
+    op->sent_to = home;
+    op->state = OP_SENT;
+    op->may_have_left = !op->read;
+    put_le64(p, op->no);
+    put_le64(p + 8, client_low_water(core));
+    put_le64(p + 16, op->fetching ? op->session : 0);
+    put_le64(p + 24, se);
+    put_le32(p + 32, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left);
+    put_le32(p + 36, op->len);
+    put_le32(p + 40, var->name_len);
+    p += WIRE_REQ_BYTES;
+    copy_small(p, var->name, var->name_len);
+    copy_small(p + var->name_len, op->bytes, op->len);
+}
+
+static bool
+read_here(struct dvar_core *core, struct var *var, const struct value_op *op, uint64_t id)
+{
+    if (var->block == NULL || !var_readable(core, var))
+        return false;
+    char name[KITH_NAME_BYTES_MAX + 1];
+    memcpy(name, var->name, var->name_len);
+    name[var->name_len] = 0;
+    struct value_current current = {block_value(var->block), var->block->len, var->block->version};
+    struct value_stamp stamp = {{{0}}, 0};
+    value_apply(name, &current, op, &stamp, &core->outcomes[0]);
+    core->stats.ops_local_reads++;
+    core->stats.ops_cached_reads += var->state == VAR_CACHED;
+    done_read(core, id, var, op->kind == VALUE_OP_GET);
+    return true;
+}
+
+/* Once: does it, asks for it, or leaves it waiting. */
+void client_route(struct dvar_core *core, struct op *op)
+{
+    struct slot *slot = &core->slots[op->var->slot];
+    list_remove(&op->timer);
+    op->sent_ms = core->now_ms;
+    if (slot->serving && lease_ok(core)) {
+        op->may_have_left = op->may_have_left || !op->read;
+        home_request(core, op, op->sent_to != NULL);
+        return;
+    }
+    list_append(&core->resends, &op->timer);
+    op->state = OP_WAITING;
+    struct value_op decoded;
+    if (op->read && value_op_decode(op->bytes, op->len, &decoded) == 0) {
+        if (op->id != 0 && read_here(core, op->var, &decoded, op->id)) {
+            op_free(core, op);
+            return;
+        }
+        if (op->var->in_slot && op->var->state != VAR_NONE)
+            replica_ask(core, op->var);
+    }
+    if (slot->active.n == 0 || slot->active.nodes[0] == NULL)
+        return;
+    send_request(core, op, slot->active.nodes[0], slot->active.se);
+}
+
+void client_route_all(struct dvar_core *core, const struct node *to)
+{
+    struct list waiting;
+    list_init(&waiting);
+    list_splice(&waiting, &core->resends);
+    while (!list_empty(&waiting)) {
+        struct op *op = container_of(list_first(&waiting), struct op, timer);
+        list_remove(&op->timer);
+        const struct slot *slot = &core->slots[op->var->slot];
+        bool other = slot->serving || (slot->active.n > 0 && slot->active.nodes[0] != op->sent_to);
+        if (to != NULL ? slot->active.n > 0 && slot->active.nodes[0] == to : other)
+            client_route(core, op);
+        else
+            list_append(&core->resends, &op->timer);
+    }
+}
+
+static bool can_wait(const struct dvar_core *core, const struct var *var)
+{
+    return core->quorum || (core->slots[var->slot].serving && lease_ok(core));
+}
+
+#define NO_QUORUM_TEXT                                                                             \
+    "too few nodes are reachable to be sure of anything; wait for them, or see `kith view`"
+
+void client_op(struct dvar_core *core, const struct dvar_event *event)
+{
+    core->stats.ops++;
+    struct var *var = var_find(core, event->name, event->name_len);
+    bool read = value_op_is_read(event->op);
+    if (read && var != NULL && read_here(core, var, event->op, event->id))
+        return;
+    if (core->stats.ops_pending >= DVAR_OPS_MAX ||
+        core->stats.held_bytes > core->config.held_bytes_max) {
+        core->stats.busy++;
+        done(core, event->id, KITH_E_BUSY,
+             "too many operations are under way on this node; wait for some of them to end");
+        return;
+    }
+    if (var == NULL)
+        var = var_get(core, event->name, event->name_len, -1);
+    core->scratch.len = 0;
+    struct op *op = NULL;
+    if (var != NULL && value_op_encode(event->op, &core->scratch) == 0)
+        op = op_new(core, core->scratch.len);
+    if (op == NULL) {
+        bool full = core->vars_n >= core->config.variables_max;
+        done(core, event->id, full ? KITH_E_LIMIT : KITH_E_MEMORY,
+             full ? "this node holds as many variables as it may; delete some"
+                  : "memory is short on this node; free some");
+        if (var != NULL)
+            var_settle(core, var);
+        return;
+    }
+    copy_small(op->bytes, core->scratch.data, op->len);
+    op->var = var;
+    var->pins++;
+    op->read = read;
+    op->id = event->id;
+    op->deadline_ms = event->deadline_ms;
+    if (op->deadline_ms > core->now_ms + DVAR_OP_MS_MAX)
+        op->deadline_ms = core->now_ms + DVAR_OP_MS_MAX;
+    op->no = ++core->next_no;
+    list_append(&core->ops, &op->link);
+    core->stats.ops_pending++;
+    if (map64_set(&core->by_no, op->no, op) != 0 ||
+        map64_set(&core->by_driver_id, op->id, op) != 0 ||
+        heap_set(&core->deadlines, &op->deadline, op->deadline_ms) != 0) {
+        op_answer(core, op, KITH_E_MEMORY, "memory is short on this node; free some");
+        return;
+    }
+    if (!can_wait(core, var)) {
+        op_answer(core, op, KITH_E_NO_QUORUM, NO_QUORUM_TEXT);
+        return;
+    }
+    if (read && event->op->kind == VALUE_OP_GET && var->fetch == NULL &&
+        core->slots[var->slot].active.self < 0 && var->state != VAR_CACHED && !var->in_slot) {
+        op->fetching = true;
+        var->fetch = op;
+    }
+    client_route(core, op);
+}
+
+/* Its caller hears how it ended; if a write of it is under way at this home, it stays until that
+ * is known. */
+static void give_up(struct dvar_core *core, struct op *op, int code, const char *text)
+{
+    if (op->may_have_left) {
+        code = KITH_E_UNKNOWN_OUTCOME;
+        text = "the write may or may not have been done: no answer came; read the variable to see";
+    }
+    if (op->state != OP_QUEUED && op->state != OP_WRITING) {
+        op_answer(core, op, code, text);
+        return;
+    }
+    done(core, op->id, code, text);
+    map64_remove(&core->by_driver_id, op->id);
+    heap_remove(&core->deadlines, &op->deadline);
+    op->id = 0;
+    op->canceled = true;
+}
+
+void client_cancel(struct dvar_core *core, uint64_t id)
+{
+    struct op *op = map64_find(&core->by_driver_id, id);
+    if (op != NULL)
+        give_up(core, op, KITH_E_CANCELED, "canceled by its caller");
+}
+
+void client_quorum(struct dvar_core *core)
+{
+    list_for_each_safe (it, &core->resends) {
+        struct op *op = container_of(it, struct op, timer);
+        if (!can_wait(core, op->var) && op->id != 0)
+            give_up(core, op, KITH_E_NO_QUORUM, NO_QUORUM_TEXT);
+    }
+}
+
+void client_tick(struct dvar_core *core)
+{
+    struct heap_node *first;
+    while ((first = heap_first(&core->deadlines)) != NULL && first->key <= core->now_ms) {
+        struct op *op = container_of(first, struct op, deadline);
+        give_up(core, op, KITH_E_TIMEOUT,
+                "no answer came in time; the nodes that keep the variable may be slow or away");
+    }
+    for (size_t n = core->stats.ops_pending; n > 0 && !list_empty(&core->resends); n--) {
+        struct op *op = container_of(list_first(&core->resends), struct op, timer);
+        if (core->now_ms < op->sent_ms + core->config.resend_ms)
+            break;
+        client_route(core, op);
+    }
+}
+
+uint64_t client_deadline(const struct dvar_core *core)
+{
+    const struct heap_node *first = heap_first(&core->deadlines);
+    struct list *resend = list_first(&core->resends);
+    uint64_t at = first != NULL ? first->key : UINT64_MAX;
+    if (resend != NULL) {
+        uint64_t next = container_of(resend, struct op, timer)->sent_ms + core->config.resend_ms;
+        if (next < at)
+            at = next;
+    }
+    return at;
+}
+
+/* ---- answers from a home ---- */
+
+static void cache(struct dvar_core *core,
+                  struct node *from,
+                  struct op *op,
+                  uint64_t ts,
+                  uint64_t version,
+                  const uint8_t *value,
+                  size_t len)
+{
+    struct var *var = op->var;
+    bool poisoned = ts < op->floor && !MUTANT(DVAR_NO_POISON);
+    if (poisoned || op->sent_to != from || op->session != from->session_id ||
+        !session_live(core, from) || (var->state != VAR_NONE && var->state != VAR_CACHED))
+        return;
+    if (var->state == VAR_CACHED)
+        cache_drop(core, var);
+    if (!var_store(core, var, version, NULL, 0, value, len))
+        return;
+    var->ts = ts;
+    var->state = VAR_CACHED;
+    var->session = from->session_id;
+    var->node_at = from->at;
+    list_append(&from->cached, &var->link);
+    from->cached_n++;
+    core->stats.cached++;
+    var_publish(core, var);
+}
+
+int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct reader *r)
+{
+    uint64_t no = read_le64(r);
+    uint64_t ts = read_le64(r);
+    uint64_t version = read_le64(r);
+    uint64_t number = read_le64(r);
+    int32_t code = (int32_t)read_le32(r);
+    uint32_t len = read_le32(r);
+    uint32_t type = read_le32(r);
+    uint32_t text_len = read_le32(r);
+    const uint8_t *data = read_bytes(r, len);
+    const char *text = (const char *)read_bytes(r, text_len);
+    struct value value = {0};
+    if (r->bad || code > 0 || type > UINT8_MAX)
+        return KITH_E_CORRUPT;
+    if ((flags & WIRE_WHOLE) != 0 && value_decode(data, len, &value) != 0)
+        return KITH_E_CORRUPT;
+    struct op *op = map64_find(&core->by_no, no);
+    if (op == NULL || op->state == OP_QUEUED || op->state == OP_WRITING)
+        return 0;
+    if ((flags & (WIRE_NOT_HOME | WIRE_BUSY)) != 0) {
+        if (op->sent_to == from)
+            op->state = OP_WAITING; /* until the next round, or a new placement */
+        return 0;
+    }
+    struct dvar_action *action = op->id != 0 ? action_add(core, DVAR_DONE) : NULL;
+    if (action != NULL) {
+        const char *copy = text_len > 0 ? (const char *)arena_copy(core, text, text_len) : NULL;
+        const uint8_t *lent = arena_copy(core, data, len);
+        action->id = op->id;
+        action->result = (struct dvar_result){.code = code,
+                                              .text = code == 0      ? NULL
+                                                      : copy != NULL ? copy
+                                                                     : kith_strerror(code),
+                                              .applied = (flags & WIRE_APPLIED) != 0,
+                                              .version = version,
+                                              .number = number,
+                                              .type = (uint8_t)type,
+                                              .data = len > 0 ? lent : NULL,
+                                              .len = len};
+        if ((flags & WIRE_WHOLE) != 0 && lent != NULL) {
+            action->result.value = lent;
+            action->result.value_len = len;
+            action->result.type = value.type;
+            action->result.data = value_view(lent, len).data;
+            action->result.len = value.len;
+            action->result.applied = true;
+        }
+    }
+    if ((flags & WIRE_CACHE) != 0 && (flags & WIRE_WHOLE) != 0 && number == op->session &&
+        op->fetching && op->var->fetch == op)
+        cache(core, from, op, ts, version, data, len);
+    op_free(core, op);
+    return 0;
+}

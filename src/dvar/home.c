@@ -1,0 +1,909 @@
+/*
+ * The home of a slot: requests one after the other per variable, and their writes: to all replicas,
+ * to all who cache, and only then answered.
+ */
+#include <stdio.h>
+
+#include "dvar/internal.h"
+#include "dvar/wire.h"
+
+/* ---- writes ---- */
+
+struct write *write_new(struct dvar_core *core, struct var *var)
+{
+    struct write *write = core->free_writes;
+    if (write != NULL) {
+        core->free_writes = (struct write *)(void *)write->ops;
+    } else {
+        write = core_calloc(1, sizeof(*write));
+        if (write == NULL) {
+            core->short_of_memory = true;
+            return NULL;
+        }
+    }
+    if (core->write_free_n == 0) {
+        uint32_t cap = core->write_at_cap == 0 ? 256 : 2 * core->write_at_cap;
+        struct write **at = core_realloc(core->write_at, cap * sizeof(struct write *));
+        if (at != NULL)
+            core->write_at = at;
+        uint32_t *freed = at != NULL ? core_realloc(core->write_free, cap * sizeof(*freed)) : NULL;
+        if (freed == NULL) {
+            buf_deinit(&write->delta);
+            core_free(write);
+            core->short_of_memory = true;
+            return NULL;
+        }
+        core->write_free = freed;
+        memset(at + core->write_at_cap, 0, (cap - core->write_at_cap) * sizeof(struct write *));
+        for (uint32_t i = cap; i-- > core->write_at_cap;)
+            freed[core->write_free_n++] = i;
+        core->write_at_cap = cap;
+    }
+    struct buf delta = write->delta;
+    delta.len = 0;
+    *write = (struct write){.var = var, .delta = delta, .begun_ms = core->now_ms};
+    write->at = core->write_free[--core->write_free_n];
+    core->write_at[write->at] = write;
+    core->writes_n++;
+    var->write = write;
+    return write;
+}
+
+void write_free(struct dvar_core *core, struct write *write)
+{
+    assert(write->ops == NULL);
+    list_remove(&write->link);
+    write->var->write = NULL;
+    core->write_at[write->at] = NULL;
+    core->write_free[core->write_free_n++] = write->at;
+    core->writes_n--;
+    core_free(write->sharers);
+    write->sharers = NULL;
+    if (write->delta.cap > 4096)
+        buf_deinit(&write->delta);
+    write->ops = (struct op *)(void *)core->free_writes;
+    core->free_writes = write;
+}
+
+static struct write *write_of(const struct dvar_core *core, uint32_t at, uint64_t ts)
+{
+    if (at >= core->write_at_cap || core->write_at == NULL)
+        return NULL;
+    struct write *write = core->write_at[at];
+    return write != NULL && write->ts == ts ? write : NULL;
+}
+
+static struct config *write_config(struct dvar_core *core, const struct write *write)
+{
+    struct slot *slot = &core->slots[write->var->slot];
+    return write->recommit && slot->chosen.se == TS_SE(write->ts) ? &slot->chosen : &slot->active;
+}
+
+/* INV to replica @to. */
+static void send_inv(struct dvar_core *core, struct write *write, struct node *node, bool full)
+{
+    const struct var *var = write->var;
+    const struct block *block = var->block;
+    bool delta = write->base_ts != 0 && !full;
+    uint32_t records_n = MUTANT(DVAR_NO_DEDUPE_IN_VALUE) ? 0 : block->records_n;
+    size_t records = (size_t)records_n * RECORD_BYTES;
+    size_t body = delta ? write->delta.len : block->len;
+    uint8_t *p = message_add(core, node, WIRE_INV, delta ? WIRE_DELTA : 0, var->slot,
+                             WIRE_INV_BYTES + var->name_len + records + body);
+    if (p == NULL)
+        return;
+    put_le64(p, write->ts);
+    put_le64(p + 8, write->base_ts);
+    put_le64(p + 16, block->version);
+    put_le32(p + 24, write->at);
+    put_le16(p + 28, (uint16_t)records_n);
+    p[30] = var->name_len;
+    p[31] = 0;
+    p += WIRE_INV_BYTES;
+    copy_small(p, var->name, var->name_len);
+    p += var->name_len;
+    copy_small(p, block->bytes, records);
+    p += records;
+    if (body > 0)
+        copy_small(p, delta ? write->delta.data : block_value(block), body);
+}
+
+static void
+send_sinv(struct dvar_core *core, const struct write *write, const struct sharer *sharer)
+{
+    const struct var *var = write->var;
+    uint8_t *p = message_add(core, core->nodes[sharer->node_at], WIRE_SINV, 0, var->slot,
+                             21 + (size_t)var->name_len);
+    if (p == NULL)
+        return;
+    put_le64(p, write->ts);
+    put_le64(p + 8, sharer->session);
+    put_le32(p + 16, write->at);
+    p[20] = var->name_len;
+    copy_small(p + 21, var->name, var->name_len);
+}
+
+/* To all that have not acknowledged, or those of the bits @to. */
+void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay)
+{
+    struct config *config = write_config(core, write);
+    for (uint32_t i = 0; i < config->n; i++) {
+        if ((write->missing & to & 1u << i) == 0 || config->nodes[i] == NULL)
+            continue;
+        send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
+        for (uint32_t j = 0, hops = 0; relay && j < core->placement.keepers_n && hops < 2; j++) {
+            const struct placement_keeper *keeper = &core->placement.keepers[j];
+            struct node *hop = mapid_find(&core->by_id, &keeper->boot.node);
+            if (keeper->state != KEEPER_ACTIVE || hop == NULL || hop == config->nodes[i])
+                continue;
+            core->via = hop;
+            send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
+            core->via = NULL;
+            core->stats.relayed++;
+            hops++;
+        }
+    }
+}
+
+/* Does nobody who cached it have a lease any more without having dropped it? */
+static bool sharers_done(struct dvar_core *core, const struct write *write)
+{
+    const struct sharers *sharers = write->sharers;
+    for (uint32_t i = 0; sharers != NULL && i < sharers->n; i++) {
+        const struct sharer *sharer = &sharers->at[i];
+        if (sharer->acked == 0 && share_live(core, core->nodes[sharer->node_at], sharer->session))
+            return false;
+    }
+    return true;
+}
+
+static void symbol(struct dvar_core *core, struct var *var)
+{
+    struct dvar_action *action = action_add(core, DVAR_SYMBOL);
+    if (action == NULL)
+        return;
+    block_keep(core, var->block);
+    action->slot = var->slot;
+    action->change =
+        (struct dvar_change){.name = (const char *)arena_copy(core, var->name, var->name_len),
+                             .name_len = var->name_len,
+                             .version = var->block->version,
+                             .value = block_value(var->block),
+                             .value_len = var->block->len};
+}
+
+static bool is_absent(const struct var *var)
+{
+    return var->block == NULL || var->block->len == 0 ||
+           value_view(block_value(var->block), var->block->len).type == VALUE_NONE;
+}
+
+static void
+committed(struct dvar_core *core, struct var *var, struct config *config, const struct write *write)
+{
+    var->state = VAR_VALID;
+    var->stamp = core->slots[var->slot].stamp;
+    var_publish(core, var);
+    for (uint32_t i = 0; i < config->n; i++) {
+        if (config->nodes[i] != NULL)
+            val_add(core, config->nodes[i], var);
+    }
+    watch_changed(core, var, write->folded);
+    if (write->was_absent != is_absent(var))
+        symbol(core, var);
+}
+
+void write_try_commit(struct dvar_core *core, struct write *write)
+{
+    if (write->missing != 0 || write->token != 0 || !sharers_done(core, write))
+        return;
+    struct var *var = write->var;
+    struct slot *slot = &core->slots[var->slot];
+    bool recommit = write->recommit;
+    struct op *op = write->ops;
+    write->ops = NULL;
+    if (!recommit)
+        committed(core, var, write_config(core, write), write);
+    write_free(core, write);
+    if (recommit) {
+        if (slot->sync != NULL) {
+            slot->sync->under_way--;
+            sync_step(core, var->slot);
+        }
+        return;
+    }
+    var->pins++;
+    while (op != NULL) {
+        struct op *next = op->next;
+        op_answer(core, op, op->code, NULL);
+        op = next;
+    }
+    if (var->queue_last != NULL)
+        home_next(core, var);
+    var_unpin(core, var);
+}
+
+/* What is under way here ends without being known: its slot has another home now, or will have. */
+static void let_go(struct dvar_core *core, struct op *op)
+{
+    if (op->client != NULL) {
+        op_free(core, op); /* its asker repeats it */
+        return;
+    }
+    op->next = NULL;
+    op->state = OP_WAITING;
+    op->sent_ms = core->now_ms;
+    list_remove(&op->timer);
+    list_append(&core->resends, &op->timer);
+}
+
+void home_abort(struct dvar_core *core, struct var *var)
+{
+    var->pins++;
+    if (var->write != NULL) {
+        struct write *write = var->write;
+        struct op *op = write->ops;
+        write->ops = NULL;
+        if (var->state == VAR_VALID)
+            var->state = VAR_INVALID;
+        write_free(core, write);
+        for (struct op *next; op != NULL; op = next) {
+            next = op->next;
+            let_go(core, op);
+        }
+    }
+    struct op *last = var->queue_last;
+    var->queue_last = NULL;
+    var->queue_n = 0;
+    if (last != NULL) {
+        struct op *op = last->next;
+        last->next = NULL;
+        for (struct op *next; op != NULL; op = next) {
+            next = op->next;
+            let_go(core, op);
+        }
+    }
+    var_unpin(core, var);
+}
+
+/* ---- requests ---- */
+
+static void enqueue(struct dvar_core *core, struct var *var, struct op *op, bool first)
+{
+    (void)core;
+    struct op *last = var->queue_last;
+    if (last == NULL) {
+        op->next = op;
+        var->queue_last = op;
+    } else {
+        op->next = last->next;
+        last->next = op;
+        if (!first)
+            var->queue_last = op;
+    }
+    var->queue_n++;
+    op->state = OP_QUEUED;
+}
+
+static struct op *dequeue(struct var *var)
+{
+    struct op *last = var->queue_last;
+    if (last == NULL)
+        return NULL;
+    struct op *op = last->next;
+    if (op == last)
+        var->queue_last = NULL;
+    else
+        last->next = op->next;
+    op->next = NULL;
+    var->queue_n--;
+    return op;
+}
+
+static bool same_request(const struct op *a, const struct op *b)
+{
+    return a->no == b->no && a->client == b->client && a->client_boot == b->client_boot;
+}
+
+static bool is_among(const struct op *ops, const struct op *op)
+{
+    for (; ops != NULL; ops = ops->next) {
+        if (same_request(ops, op))
+            return true;
+    }
+    return false;
+}
+
+static bool is_here(const struct var *var, const struct op *op)
+{
+    if (var->write != NULL && is_among(var->write->ops, op))
+        return true;
+    const struct op *last = var->queue_last;
+    const struct op *at = last;
+    while (at != NULL) {
+        if (same_request(at, op))
+            return true;
+        at = at->next;
+        if (at == last)
+            break;
+    }
+    return false;
+}
+
+static void client_of(const struct dvar_core *core, const struct op *op, struct boot_id *who)
+{
+    *who =
+        op->client == NULL ? core->config.self : (struct boot_id){op->client->id, op->client_boot};
+}
+
+static const uint8_t *
+record_find(const struct dvar_core *core, const struct var *var, const struct op *op)
+{
+    if (var->block == NULL)
+        return NULL;
+    struct boot_id who;
+    client_of(core, op, &who);
+    for (uint32_t i = 0; i < var->block->records_n; i++) {
+        const uint8_t *record = var->block->bytes + (size_t)i * RECORD_BYTES;
+        if (get_le64(record + RECORD_NO) == op->no &&
+            get_le64(record + RECORD_BOOT) == who.boot_no &&
+            memcmp(record, who.node.bytes, 16) == 0)
+            return record;
+    }
+    return NULL;
+}
+
+/* May its asker still repeat the request of this record? */
+static bool record_lives(const struct dvar_core *core, const uint8_t *record)
+{
+    uint64_t boot = get_le64(record + RECORD_BOOT);
+    uint64_t no = get_le64(record + RECORD_NO);
+    if (memcmp(record, core->config.self.node.bytes, 16) == 0)
+        return boot == core->config.self.boot_no && no >= client_low_water(core);
+    struct kith_node_id id;
+    memcpy(id.bytes, record, 16);
+    const struct node *node = mapid_find(&core->by_id, &id);
+    if (node == NULL || boot > node->boot_no)
+        return true;
+    if (boot < node->boot_no || node->over)
+        return false;
+    return no >= node->low_water && core->now_ms < node->heard_ms + 2ull * DVAR_OP_MS_MAX;
+}
+
+static void record_put(const struct dvar_core *core, const struct op *op, uint8_t *p)
+{
+    struct boot_id who;
+    client_of(core, op, &who);
+    memcpy(p, who.node.bytes, 16);
+    put_le64(p + RECORD_BOOT, who.boot_no);
+    put_le64(p + RECORD_NO, op->no);
+    put_le64(p + RECORD_VERSION, op->version);
+    put_le64(p + RECORD_NUMBER, op->number);
+    put_le32(p + RECORD_CODE, (uint32_t)op->code);
+    put_le32(p + RECORD_APPLIED, op->applied);
+}
+
+/* core->records: those that live, and those of @ops. False: too many, or no memory. */
+static bool records_build(struct dvar_core *core, const struct var *var, const struct op *ops)
+{
+    struct buf *records = &core->records;
+    records->len = 0;
+    for (uint32_t i = 0; var->block != NULL && i < var->block->records_n; i++) {
+        const uint8_t *record = var->block->bytes + (size_t)i * RECORD_BYTES;
+        if (record_lives(core, record) && buf_append(records, record, RECORD_BYTES) != 0)
+            return false;
+    }
+    for (const struct op *op = ops; op != NULL; op = op->next) {
+        if (buf_reserve(records, RECORD_BYTES) != 0)
+            return false;
+        record_put(core, op, records->data + records->len);
+        records->len += RECORD_BYTES;
+    }
+    return records->len <= (size_t)DVAR_RECORDS_MAX * RECORD_BYTES;
+}
+
+static void outcome_to_op(struct op *op, const struct value_outcome *outcome, uint64_t version)
+{
+    op->code = outcome->code;
+    op->applied = outcome->applied;
+    op->version = version;
+    op->number = (uint64_t)outcome->number;
+    if (outcome->type == VALUE_F64)
+        memcpy(&op->number, &outcome->number_f64, 8);
+}
+
+static void count_access(struct dvar_core *core, struct var *var, uint32_t reads, uint32_t writes)
+{
+    uint32_t now_s = (uint32_t)(core->now_ms / 10000);
+    if (var->window_s != now_s) {
+        var->reads /= 2;
+        var->writes /= 2;
+        var->window_s = now_s;
+    }
+    if (var->reads < 30000)
+        var->reads = (uint16_t)(var->reads + reads);
+    if (var->writes < 30000)
+        var->writes = (uint16_t)(var->writes + writes);
+}
+
+static uint64_t next_ts(struct slot *slot, const struct var *var)
+{
+    if (MUTANT(DVAR_SEQ_RESET) && is_absent(var))
+        return TS(slot->active.se, 1);
+    return TS(slot->active.se, ++slot->seq);
+}
+
+/* Applies @op to the value in @from; the outcome says what became of it. */
+static int apply(struct dvar_core *core,
+                 struct var *var,
+                 struct op *op,
+                 const struct value_current *from,
+                 struct value_outcome *outcome)
+{
+    struct value_op decoded;
+    char name[KITH_NAME_BYTES_MAX + 1];
+    memcpy(name, var->name, var->name_len);
+    name[var->name_len] = 0;
+    if (value_op_decode(op->bytes, op->len, &decoded) != 0)
+        return outcome->code = KITH_E_CORRUPT;
+    if (MUTANT(DVAR_NO_GUARD))
+        decoded.flags &= (uint8_t)~VALUE_OP_FENCE;
+    struct boot_id who;
+    client_of(core, op, &who);
+    struct value_stamp stamp = {.writer = who.node, .time_ms = core->wall_ms};
+    int r = value_apply(name, from, &decoded, &stamp, outcome);
+    if (r == KITH_E_NOT_FOUND && core->slots[var->slot].generation > 0 && !MUTANT(DVAR_SILENT_LOSS))
+        kith_fail_with(r,
+                       "%s does not exist; if it was kept in memory only, it was lost with all "
+                       "nodes that kept it (loss %u of its slot): create it again",
+                       name, core->slots[var->slot].generation);
+    return r;
+}
+
+/* Its asker is gone, or done with it: then its record may be gone, too. */
+static bool is_stale(const struct op *op)
+{
+    return op->client != NULL && (op->client->over || op->client_boot != op->client->boot_no ||
+                                  op->no < op->client->low_water);
+}
+
+static bool op_is_foldable(const struct op *op)
+{
+    struct value_op decoded;
+    if (op->read || value_op_decode(op->bytes, op->len, &decoded) != 0)
+        return false;
+    return (decoded.kind == VALUE_OP_ADD || decoded.kind == VALUE_OP_SET) &&
+           (decoded.flags & VALUE_OP_FENCE) == 0;
+}
+
+/* @why follows the name. */
+static void answer_refused(struct dvar_core *core, struct op *op, int code, const char *why)
+{
+    char text[KITH_NAME_BYTES_MAX + 256];
+    snprintf(text, sizeof(text), "%.*s %s", (int)op->var->name_len, op->var->name, why);
+    op_answer(core, op, code, text);
+}
+
+/* What no write can be begun for now. True: @op was answered, or put back. */
+static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint8_t policy)
+{
+    struct slot *slot = &core->slots[var->slot];
+    uint32_t copies = core->config.min_copies;
+    if (core->keepers_active <= 2)
+        copies = 1;
+    if (slot->active.n < copies) {
+        answer_refused(core, op, KITH_E_NO_QUORUM,
+                       "has fewer copies than min_copies asks for; wait for a node to come back");
+        return true;
+    }
+    if (slot->seq >= SEQ_MAX - 2 * FOLD_MAX) {
+        answer_refused(core, op, KITH_E_LIMIT,
+                       "lies in a slot that was written too often; move the slot");
+        return true;
+    }
+    if (policy != VALUE_DURABLE)
+        return false;
+    if (core->disk_full) {
+        answer_refused(core, op, KITH_E_LIMIT,
+                       "cannot be kept: the disk of its home is full; free some");
+        return true;
+    }
+    if (slot->durable_known)
+        return false;
+    if (slot->durable_asked_ms == 0 || core->now_ms >= slot->durable_asked_ms + READY_MS) {
+        struct dvar_action *action = action_add(core, DVAR_SLOT_DURABLE);
+        if (action != NULL)
+            action->slot = var->slot;
+        slot->durable_asked_ms = core->now_ms;
+    }
+    enqueue(core, var, op, true); /* until SLOT_DECIDED */
+    return true;
+}
+
+/* Takes what follows in the queue into the same write, as long as it has an effect and shows
+ * nothing. @now is the outcome so far; returns the last. */
+static int fold(struct dvar_core *core, struct var *var, struct op *last, int now, uint32_t *n_out)
+{
+    struct slot *slot = &core->slots[var->slot];
+    const struct op *first = last;
+    uint32_t n = 0;
+    while (n + 1 < FOLD_MAX && var->queue_last != NULL) {
+        struct op *op = var->queue_last->next;
+        struct value_outcome *from = &core->outcomes[now];
+        struct value_outcome *to = &core->outcomes[1 - now];
+        if (!op_is_foldable(op) || record_find(core, var, op) != NULL || op->canceled ||
+            is_among(first, op) || is_stale(op))
+            break;
+        struct value_current current = {from->next.data, from->next.len, last->version};
+        if (apply(core, var, op, &current, to) != 0 || to->effect != VALUE_CHANGED)
+            break;
+        dequeue(var);
+        outcome_to_op(op, to, next_ts(slot, var));
+        last->next = op;
+        last = op;
+        now = 1 - now;
+        n++;
+    }
+    *n_out = n;
+    return now;
+}
+
+static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
+{
+    struct slot *slot = &core->slots[var->slot];
+    struct config *config = &slot->active;
+    bool was_durable = var_is_durable(var);
+    bool was_absent = is_absent(var);
+    uint64_t base_ts = var->ts;
+    uint32_t folded = 0;
+    outcome_to_op(op, &core->outcomes[0], next_ts(slot, var));
+    op->next = NULL;
+    struct op *ops_last = op;
+    int now = op_is_foldable(op) ? fold(core, var, op, 0, &folded) : 0;
+    while (ops_last->next != NULL)
+        ops_last = ops_last->next;
+    struct value_outcome *outcome = &core->outcomes[now];
+    bool room = records_build(core, var, op);
+    struct write *write = room ? write_new(core, var) : NULL;
+    if (write != NULL && var->cell != NULL)
+        cell_take_back(var->cell);
+    if (write == NULL || !var_store(core, var, ops_last->version, core->records.data,
+                                    (uint32_t)(core->records.len / RECORD_BYTES),
+                                    outcome->next.data, outcome->next.len)) {
+        if (write != NULL)
+            write_free(core, write);
+        for (struct op *next; op != NULL; op = next) {
+            next = op->next;
+            answer_refused(core, op, KITH_E_BUSY,
+                           "has too many requests under way; try again later");
+        }
+        return;
+    }
+    var->ts = ops_last->version;
+    var->state = VAR_INVALID;
+    var_join_slot(core, var);
+    *write = (struct write){.var = var,
+                            .ts = var->ts,
+                            .begun_ms = core->now_ms,
+                            .sent_ms = core->now_ms,
+                            .sharers = var->sharers,
+                            .ops = op,
+                            .ops_last = ops_last,
+                            .at = write->at,
+                            .folded = folded,
+                            .was_absent = was_absent,
+                            .delta = write->delta};
+    var->sharers = NULL;
+    if (folded == 0 && outcome->delta.len > 0 && outcome->next.len > 512 &&
+        buf_append(&write->delta, outcome->delta.data, outcome->delta.len) == 0)
+        write->base_ts = base_ts;
+    for (struct op *at = op; at != NULL; at = at->next)
+        at->state = OP_WRITING;
+    write->durable = was_durable || var_is_durable(var);
+    if (write->durable) {
+        write->token = persist(core, var);
+        var->persist_n += write->token != 0;
+    }
+    core->stats.writes_home += folded + 1;
+    core->stats.writes_folded += folded;
+    count_access(core, var, 0, folded + 1);
+    list_append(&core->writes, &write->link);
+    for (uint32_t i = 0; i < config->n; i++)
+        write->missing |= config->nodes[i] != NULL ? 1u << i : 0;
+    write_send(core, write, UINT32_MAX, false);
+    for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
+        const struct sharer *sharer = &write->sharers->at[i];
+        if (share_live(core, core->nodes[sharer->node_at], sharer->session))
+            send_sinv(core, write, sharer);
+    }
+    write_try_commit(core, write);
+}
+
+static void execute(struct dvar_core *core, struct var *var, struct op *op)
+{
+    if (is_stale(op)) {
+        op_free(core, op); /* nobody waits for it */
+        return;
+    }
+    const uint8_t *record = op->read ? NULL : record_find(core, var, op);
+    if (record != NULL) {
+        core->stats.repeats++;
+        op->code = (int32_t)get_le32(record + RECORD_CODE);
+        op->applied = get_le32(record + RECORD_APPLIED) != 0;
+        op->version = get_le64(record + RECORD_VERSION);
+        op->number = get_le64(record + RECORD_NUMBER);
+        op_answer(core, op, op->code, op->code != 0 ? kith_strerror(op->code) : NULL);
+        return;
+    }
+    if (op->canceled) {
+        op_answer(core, op, KITH_E_CANCELED, "canceled by its caller");
+        return;
+    }
+    if (op->read)
+        count_access(core, var, 1, 0);
+    struct value_outcome *outcome = &core->outcomes[0];
+    struct value_current current = {0};
+    if (var->block != NULL)
+        current =
+            (struct value_current){block_value(var->block), var->block->len, var->block->version};
+    int r = apply(core, var, op, &current, outcome);
+    if (outcome->effect == VALUE_UNCHANGED || r == KITH_E_CORRUPT) {
+        if (!lease_ok(core)) { /* what it tells may be over */
+            let_go(core, op);
+            return;
+        }
+        op->code = r;
+        op->version = current.len > 0 ? current.version : 0;
+        op->applied = r == 0 && outcome->applied;
+        op_answer_read(core, op, var);
+        return;
+    }
+    uint8_t policy = outcome->next.len > 0
+                         ? value_view(outcome->next.data, outcome->next.len).policy
+                         : VALUE_VOLATILE;
+    if (var_is_durable(var))
+        policy = VALUE_DURABLE;
+    if (!refused(core, var, op, policy))
+        begin_write(core, var, op);
+}
+
+void home_next(struct dvar_core *core, struct var *var)
+{
+    const struct slot *slot = &core->slots[var->slot];
+    var->pins++;
+    while (var->write == NULL && slot->serving && var->queue_last != NULL) {
+        uint32_t n = var->queue_n;
+        execute(core, var, dequeue(var));
+        if (var->queue_n >= n)
+            break; /* put back: it waits for a decision */
+    }
+    var_unpin(core, var);
+}
+
+void home_request(struct dvar_core *core, struct op *op, bool resent)
+{
+    struct var *var = op->var;
+    if (var->write == NULL && var->queue_last == NULL) {
+        var->pins++;
+        execute(core, var, op);
+        var_unpin(core, var);
+        return;
+    }
+    if (resent && is_here(var, op)) {
+        op_free(core, op);
+        return;
+    }
+    if (var->queue_n >= DVAR_QUEUE_MAX || core->stats.held_bytes > core->config.held_bytes_max) {
+        core->stats.busy++;
+        op_answer(core, op, KITH_E_BUSY, NULL);
+        return;
+    }
+    enqueue(core, var, op, false);
+}
+
+static void answer_flag(struct dvar_core *core, struct node *to, uint64_t no, uint8_t flag)
+{
+    uint8_t *p = message_add(core, to, WIRE_RES, flag, 0, WIRE_RES_BYTES);
+    if (p == NULL)
+        return;
+    memset(p, 0, WIRE_RES_BYTES);
+    put_le64(p, no);
+}
+
+int on_request(struct dvar_core *core,
+               struct node *from,
+               uint64_t boot,
+               uint8_t flags,
+               uint32_t slot_no,
+               struct reader *r)
+{
+    uint64_t no = read_le64(r);
+    uint64_t low_water = read_le64(r);
+    uint64_t session = read_le64(r);
+    uint64_t se = read_le64(r);
+    uint32_t remaining = read_le32(r);
+    uint32_t op_len = read_le32(r);
+    uint8_t name_len = read_u8(r);
+    read_bytes(r, 3);
+    const char *name = (const char *)read_bytes(r, name_len);
+    const uint8_t *bytes = read_bytes(r, op_len);
+    struct value_op decoded;
+    if (r->bad || name_len == 0 || no == 0 || low_water > no ||
+        value_op_decode(bytes, op_len, &decoded) != 0)
+        return KITH_E_CORRUPT;
+    if (from == NULL || boot != from->boot_no || from->over)
+        return 0;
+    if (low_water > from->low_water)
+        from->low_water = low_water;
+    from->heard_ms = core->now_ms;
+    struct slot *slot = &core->slots[slot_no];
+    /* It is for one slot epoch: so a late copy of it finds either the record of the first, or a
+     * home that heard that its asker is done with it. */
+    if (!slot->serving || slot->active.se != se) {
+        answer_flag(core, from, no, WIRE_NOT_HOME);
+        return 0;
+    }
+    if (!lease_ok(core))
+        return 0; /* it repeats, here or at the next home */
+    bool read = value_op_is_read(&decoded);
+    struct var *var = var_get(core, name, name_len, -1);
+    struct op *op = var != NULL && core->stats.held_bytes <= core->config.held_bytes_max
+                        ? op_new(core, op_len)
+                        : NULL;
+    if (var != NULL && var->slot != slot_no) {
+        if (op != NULL)
+            op_free(core, op);
+        var_settle(core, var);
+        return KITH_E_CORRUPT;
+    }
+    if (op == NULL) {
+        core->stats.busy++;
+        if (var != NULL)
+            var_settle(core, var);
+        answer_flag(core, from, no, WIRE_BUSY);
+        return 0;
+    }
+    copy_small(op->bytes, bytes, op_len);
+    op->var = var;
+    var->pins++;
+    op->client = from;
+    op->client_boot = boot;
+    op->no = no;
+    op->read = read;
+    op->session = (flags & WIRE_FETCH) != 0 ? session : 0;
+    op->deadline_ms = core->now_ms + remaining;
+    home_request(core, op, (flags & WIRE_RESENT) != 0);
+    return 0;
+}
+
+/* ---- acknowledgements ---- */
+
+int on_ack(
+    struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r)
+{
+    uint64_t ts = read_le64(r);
+    uint32_t wid = read_le32(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct write *write = write_of(core, wid, ts);
+    if (write == NULL || write->var->slot != slot)
+        return 0;
+    const struct config *config = write_config(core, write);
+    for (uint32_t i = 0; i < config->n; i++) {
+        if (config->nodes[i] != from || (write->missing & 1u << i) == 0)
+            continue;
+        if ((flags & WIRE_OTHER) != 0) {
+            if ((write->full_need & 1u << i) == 0) {
+                write->full_need |= 1u << i;
+                write_send(core, write, 1u << i, false);
+            }
+            return 0;
+        }
+        write->missing &= ~(1u << i);
+    }
+    write_try_commit(core, write);
+    return 0;
+}
+
+int on_sack(struct dvar_core *core, struct node *from, struct reader *r)
+{
+    uint64_t ts = read_le64(r);
+    uint64_t session = read_le64(r);
+    uint32_t wid = read_le32(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct write *write = write_of(core, wid, ts);
+    if (write == NULL)
+        return 0;
+    for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
+        struct sharer *sharer = &write->sharers->at[i];
+        if (core->nodes[sharer->node_at] == from && sharer->session == session)
+            sharer->acked = 1;
+    }
+    write_try_commit(core, write);
+    return 0;
+}
+
+int on_ask(struct dvar_core *core, struct node *from, uint32_t slot_no, struct reader *r)
+{
+    uint64_t ts = read_le64(r);
+    uint8_t name_len = read_u8(r);
+    const char *name = (const char *)read_bytes(r, name_len);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    const struct slot *slot = &core->slots[slot_no];
+    struct var *var = slot->serving ? var_find(core, name, name_len) : NULL;
+    if (var != NULL && var->state == VAR_VALID && var->ts == ts && lease_ok(core))
+        val_add(core, from, var);
+    return 0;
+}
+
+void home_persisted(struct dvar_core *core, uint64_t token)
+{
+    for (uint32_t i = 0; i < core->write_at_cap && core->writes_n > 0; i++) {
+        struct write *write = core->write_at[i];
+        if (write == NULL || write->token == 0 || write->token > token)
+            continue;
+        write->token = 0;
+        write->var->persist_n--;
+        write_try_commit(core, write);
+    }
+}
+
+static void complain(struct dvar_core *core, const struct write *write)
+{
+    const struct config *config = write_config(core, write);
+    for (uint32_t i = 0; i < config->n; i++) {
+        struct node *node = config->nodes[i];
+        if ((write->missing & 1u << i) == 0 || node == NULL ||
+            core->now_ms < node->complained_ms + READY_MS)
+            continue;
+        node->complained_ms = core->now_ms;
+        struct dvar_action *action = action_add(core, DVAR_COMPLAIN);
+        if (action == NULL)
+            return;
+        action->member_id = config->members[i];
+        action->age_ms = (uint32_t)(core->now_ms - write->begun_ms);
+        core->stats.complaints++;
+    }
+}
+
+void writes_tick(struct dvar_core *core)
+{
+    for (size_t n = core->writes_n; n > 0 && !list_empty(&core->writes); n--) {
+        struct write *write = container_of(list_first(&core->writes), struct write, link);
+        if (core->now_ms < write->sent_ms + core->config.resend_ms)
+            break;
+        uint64_t age = core->now_ms - write->begun_ms;
+        write->sent_ms = core->now_ms;
+        list_remove(&write->link);
+        list_append(&core->writes, &write->link);
+        write_send(core, write, UINT32_MAX, age >= core->config.doubt_ms);
+        for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
+            const struct sharer *sharer = &write->sharers->at[i];
+            if (sharer->acked == 0 &&
+                share_live(core, core->nodes[sharer->node_at], sharer->session))
+                send_sinv(core, write, sharer);
+        }
+        if (age >= core->config.doubt_ms + READY_MS)
+            complain(core, write);
+    }
+}
+
+/* A session ended: who waited for it may go on. */
+void writes_sessions(struct dvar_core *core)
+{
+    for (uint32_t i = 0; i < core->write_at_cap && core->writes_n > 0; i++) {
+        struct write *write = core->write_at[i];
+        if (write != NULL && write->sharers != NULL)
+            write_try_commit(core, write);
+    }
+}
+
+uint64_t writes_deadline(const struct dvar_core *core)
+{
+    struct list *first = list_first(&core->writes);
+    if (first == NULL)
+        return UINT64_MAX;
+    return container_of(first, struct write, link)->sent_ms + core->config.resend_ms;
+}

@@ -1,0 +1,506 @@
+/*
+ * What the files of the core share.
+ *
+ * Idea: a variable is one object whatever this node is to it: copy at home or replica, entry of a
+ * cache, or only a name that somebody asks for. Its value is a block: records against repetition
+ * and bytes, as they travel. Everything of one other node stands in one object, too.
+ */
+#ifndef DVAR_INTERNAL_H
+#define DVAR_INTERNAL_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/alloc.h"
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/heap.h"
+#include "core/lease.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "core/mutant.h"
+#include "dvar/dvar.h"
+
+#define TS(se, seq)  ((uint64_t)(se) << DVAR_SEQ_BITS | (seq))
+#define TS_SE(ts)    ((ts) >> DVAR_SEQ_BITS)
+#define SEQ_MAX      (((uint64_t)1 << DVAR_SEQ_BITS) - 1)
+#define REPLICAS     PLACEMENT_REPLICAS_MAX
+#define FOLD_MAX     64  /* requests that one write answers */
+#define RECOMMIT_MAX 128 /* writes of a slot that is being filled, under way at once */
+#define FRAME_BYTES  (60 * 1024)
+#define READY_MS     500
+#define WATCH_MS     1000 /* between registrations of watches, */
+#define WATCH_END_MS 5000 /* and how long one counts */
+#define PUSH_WINDOW  256
+
+/* ---- records and blocks ---- */
+
+/* A record against repetition, as it travels and as it lies in memory and on disk. */
+enum {
+    RECORD_NODE = 0,
+    RECORD_BOOT = 16,
+    RECORD_NO = 24,
+    RECORD_VERSION = 32,
+    RECORD_NUMBER = 40,
+    RECORD_CODE = 48,
+    RECORD_APPLIED = 52,
+    RECORD_BYTES = 56,
+};
+
+/* Immutable while anybody else holds it. Its bytes: records, then the value. */
+struct block {
+    uint32_t refs;
+    uint32_t cap;
+    uint32_t len; /* of the value */
+    uint32_t records_n;
+    uint64_t version; /* of the last write, which a new slot epoch does not change */
+    uint8_t bytes[];
+};
+
+static inline const uint8_t *block_value(const struct block *block)
+{
+    return block->bytes + (size_t)block->records_n * RECORD_BYTES;
+}
+
+/* ---- variables ---- */
+
+enum var_state {
+    VAR_NONE,    /* no value is here */
+    VAR_INVALID, /* a copy that may not be read */
+    VAR_VALID,
+    VAR_CACHED, /* under a session; in node->cached */
+};
+
+struct sharer {
+    uint32_t node_at; /* in core->nodes */
+    uint32_t acked;
+    uint64_t session;
+};
+struct sharers {
+    uint32_t n, cap;
+    struct sharer at[];
+};
+
+struct var {
+    struct var *hash_next;
+    struct list link; /* copy: slot->vars; cached: node->cached */
+    struct block *block;
+    struct write *write; /* under way, at the home */
+    struct sharers *sharers;
+    struct op *queue_last; /* circular, of requests at the home */
+    struct op *fetch;      /* the read whose answer may be cached */
+    struct dvar_cell *cell;
+    uint64_t ts;
+    uint64_t session; /* cached under it */
+    uint32_t hash;
+    uint32_t pins;
+    uint32_t queue_n;
+    uint32_t stamp;         /* valid only with the slot's */
+    uint32_t node_at;       /* cached: whose session */
+    uint16_t reads, writes; /* since window_s */
+    uint32_t window_s;
+    uint32_t persist_n; /* batches on their way to the disk */
+    uint8_t slot;
+    uint8_t state;
+    uint8_t name_len;
+    bool in_slot;
+    char name[];
+};
+
+/* ---- operations: of this node, and at a home those of others ---- */
+
+#define OP_INLINE_BYTES 160
+
+enum op_state {
+    OP_WAITING, /* for a home, a quorum or a resend */
+    OP_SENT,
+    OP_QUEUED,  /* at this node as home */
+    OP_WRITING, /* its write is under way */
+};
+
+struct op {
+    struct list link; /* ops: core->ops by number */
+    struct heap_node deadline;
+    struct list timer; /* ops that wait or were sent: core->resends */
+    struct op *next;   /* in a queue or a write */
+    struct var *var;
+    struct node *client; /* NULL: this node */
+    uint64_t client_boot;
+    uint64_t id;
+    uint64_t no;
+    uint64_t deadline_ms;
+    uint64_t sent_ms;
+    uint64_t floor; /* an answer below it must not be cached */
+    uint64_t session;
+    struct node *sent_to;
+    uint32_t len;
+    enum op_state state;
+    bool may_have_left; /* a write that some home may do */
+    bool read;
+    bool canceled;
+    bool fetching;
+    /* The result, while the write is under way. */
+    int32_t code;
+    bool applied;
+    uint64_t version, number;
+    uint8_t *bytes; /* encoded; @small or allocated */
+    uint8_t small[OP_INLINE_BYTES];
+};
+
+/* ---- writes under way ---- */
+
+struct write {
+    struct list link; /* core->writes by sent_ms */
+    struct var *var;
+    uint64_t ts;
+    uint64_t base_ts; /* for replicas that have exactly this: @delta makes the value */
+    uint64_t begun_ms, sent_ms;
+    uint64_t token;          /* own disk; 0: not waited for */
+    struct sharers *sharers; /* who was told */
+    struct op *ops, *ops_last;
+    uint32_t at;        /* in core->write_at */
+    uint32_t missing;   /* bits of replicas */
+    uint32_t full_need; /* bits of replicas that had another base */
+    uint32_t folded;
+    bool recommit;
+    bool was_absent;
+    bool durable;
+    struct buf delta;
+};
+
+/* A replica's durable write that is on its way to the disk. */
+struct persisting {
+    struct list link;
+    struct var *var;
+    struct node *home;
+    uint64_t token, ts;
+    uint32_t wid;
+};
+
+/* ---- other nodes ---- */
+
+struct push {
+    struct list link;
+    struct var *var;
+    uint64_t no;
+    uint32_t missed;
+};
+struct watcher {
+    struct buf patterns;
+    uint64_t stream, until_ms, sent_ms, no;
+    uint64_t caught; /* bit per slot: told what changed before it was home */
+    struct list sent, pending;
+    uint32_t sent_n, pending_n;
+    uint32_t overflow;
+    struct map64 by_var; /* pending ones; looked up only */
+    uint64_t since[PLACEMENT_SLOTS];
+};
+
+struct node {
+    struct kith_node_id id;
+    uint32_t at;
+    uint64_t boot_no; /* newest proven */
+    bool over;        /* that boot has ended */
+    bool nobody;      /* stands for a member that the placement does not tell of */
+    struct list out_link;
+    struct list val_link;
+    struct buf out;
+    struct buf vals;
+    uint64_t vals_at_ms;
+    uint64_t complained_ms;
+    /* As asker at this home. */
+    uint64_t low_water;
+    uint64_t heard_ms;
+    /* Its session with this home. */
+    uint64_t share_id, share_until_ms, share_slots, share_drain;
+    /* Our session with it as home. */
+    struct list cached;
+    uint32_t cached_n;
+    uint64_t session_id, session_until_ms, session_sent_ms;
+    _Atomic uint64_t *session_word;
+    /* Watches. */
+    struct watcher *watcher;
+    struct list watcher_link;
+    uint64_t push_seen; /* last push from it that was told */
+    uint64_t push_stream;
+};
+
+/* ---- slots ---- */
+
+struct config {
+    uint64_t se;
+    uint32_t members[REPLICAS];
+    struct node *nodes[REPLICAS]; /* NULL: this node */
+    uint64_t boots[REPLICAS];
+    uint32_t n;
+    int32_t self; /* index of this node; -1: none */
+};
+
+struct sync {
+    uint64_t se, sent_ms, ready_ms;
+    uint64_t cursor[REPLICAS];
+    uint32_t pulled;   /* bits of chosen replicas whose state is here */
+    uint32_t released; /* bits of active replicas */
+    struct var *at;    /* next to be committed again */
+    uint32_t under_way;
+    bool committing, done, in_step;
+};
+
+struct slot {
+    struct config active, chosen;
+    uint32_t generation;
+    uint64_t joined_se;   /* newest known: older writes are not taken */
+    uint64_t released_se; /* PULL or RELEASE of it was answered: nothing older is read */
+    uint64_t seq;
+    struct list vars;
+    uint32_t vars_n;
+    uint32_t stamp;
+    bool serving;
+    bool durable_known;
+    uint64_t durable_asked_ms;
+    struct sync *sync;
+    struct var *pull_at[REPLICAS];
+    uint64_t pull_pos[REPLICAS];
+};
+
+struct watch {
+    struct list link;
+    uint64_t id;
+    bool prefix;
+    uint8_t len;
+    char pattern[];
+};
+
+struct kept { /* blocks that an action points into */
+    struct block **at;
+    size_t n, cap;
+};
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t len, cap;
+    _Alignas(16) uint8_t bytes[];
+};
+
+#define BLOCK_CLASSES 8 /* 64 to 8,192 bytes */
+
+struct dvar_core {
+    struct dvar_config config;
+    uint64_t now_ms, wall_ms;
+    bool started, quorum, disk_full;
+    bool have_placement;
+    uint64_t lease_until_ms;
+    _Atomic uint64_t lease_word;
+    uint32_t keepers_active;
+    uint64_t epoch;
+    struct placement placement; /* the newest */
+    struct slot slots[PLACEMENT_SLOTS];
+    struct var **buckets;
+    size_t buckets_n, vars_n;
+    struct mapid by_id;
+    struct node **nodes;
+    uint32_t nodes_n, nodes_cap;
+    struct list outs;     /* nodes with something to send */
+    struct list vals;     /* nodes with VALs that wait */
+    struct list watchers; /* nodes that watch here */
+    struct list ops;      /* of this node, by number */
+    struct list resends;  /* of them, by sent_ms */
+    struct map64 by_no, by_driver_id;
+    struct heap deadlines; /* of them */
+    uint64_t next_no, session_no, next_token, stream_no;
+    uint64_t slow_at_ms; /* next look at slots, sessions and watches */
+    struct list writes;
+    struct write **write_at;
+    uint32_t write_at_cap, writes_n;
+    uint32_t *write_free;
+    uint32_t write_free_n;
+    struct list persisting;
+    struct list watches;
+    uint32_t watches_n;
+    size_t watch_bytes;
+    uint64_t watch_sent_ms;
+    uint64_t watch_since[PLACEMENT_SLOTS];
+    struct op *free_ops;
+    struct write *free_writes;
+    struct value_outcome outcomes[2];
+    struct buf scratch;
+    struct buf records;
+    struct dvar_action *actions;
+    size_t actions_n, actions_cap;
+    struct dvar_put *puts;
+    size_t puts_n, puts_cap;
+    struct arena_chunk *arena;
+    struct kept kept;
+    struct node *via; /* the message being handled came through it */
+    struct dvar_cell *closing;
+    struct dvar_stats stats;
+    bool short_of_memory;
+};
+
+/* ---- out.c ---- */
+struct dvar_action *action_add(struct dvar_core *core, enum dvar_action_type type);
+void *arena_alloc(struct dvar_core *core, size_t size);
+const uint8_t *arena_copy(struct dvar_core *core, const void *data, size_t len);
+/* Room for one message to @to; its body is filled in by the caller. NULL: memory is short. */
+uint8_t *message_add(struct dvar_core *core,
+                     struct node *to,
+                     uint8_t type,
+                     uint8_t flags,
+                     uint32_t slot,
+                     size_t len);
+void out_begin(struct dvar_core *core);
+void out_end(struct dvar_core *core, struct dvar_output *out);
+void out_deinit(struct dvar_core *core);
+void block_keep(struct dvar_core *core, struct block *block); /* until the next step */
+uint64_t persist(struct dvar_core *core, const struct var *var);
+void persist_delete(struct dvar_core *core, const struct var *var);
+void val_add(struct dvar_core *core, struct node *to, const struct var *var);
+void vals_flush(struct dvar_core *core, struct node *to);
+
+/* ---- vars.c ---- */
+struct var *var_find(const struct dvar_core *core, const char *name, size_t len);
+/* NULL: the table is full or memory is short. */
+struct var *var_get(struct dvar_core *core, const char *name, size_t len, int slot);
+void var_unpin(struct dvar_core *core, struct var *var);
+/* Frees it if nothing needs it. */
+void var_settle(struct dvar_core *core, struct var *var);
+void var_drop_value(struct dvar_core *core, struct var *var);
+bool var_readable(const struct dvar_core *core, const struct var *var);
+bool var_is_durable(const struct var *var);
+void var_publish(struct dvar_core *core, struct var *var);
+void var_join_slot(struct dvar_core *core, struct var *var);
+struct block *block_new(struct dvar_core *core, size_t bytes);
+void block_unref(struct dvar_core *core, struct block *block);
+/* Replaces the value; false if memory is short. @records and @value must not lie in the old one. */
+bool var_store(struct dvar_core *core,
+               struct var *var,
+               uint64_t version,
+               const uint8_t *records,
+               uint32_t records_n,
+               const uint8_t *value,
+               size_t len);
+void vars_deinit(struct dvar_core *core);
+
+/* ---- nodes ---- */
+struct node *node_get(struct dvar_core *core, const struct kith_node_id *id);
+void node_boot(struct dvar_core *core, struct node *node, uint64_t boot_no);
+
+/* ---- slots.c ---- */
+void slots_placement(struct dvar_core *core, const struct placement *placement);
+void slots_tick(struct dvar_core *core);
+uint64_t slots_deadline(const struct dvar_core *core);
+void slot_drained(struct dvar_core *core); /* a session ended or let a slot go */
+bool slot_is_drained(const struct dvar_core *core, uint32_t slot);
+void sync_step(struct dvar_core *core, uint32_t slot);
+int on_pull(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+int on_state(struct dvar_core *core,
+             struct node *from,
+             uint64_t boot,
+             uint32_t slot,
+             uint8_t flags,
+             struct reader *r);
+int on_release(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
+int on_released(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+int on_valall(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+void slot_forget_sync(struct dvar_core *core, struct slot *slot);
+void slots_lease(struct dvar_core *core, uint64_t until_ms);
+
+/* ---- home.c ---- */
+void home_request(struct dvar_core *core, struct op *op, bool resent);
+void home_next(struct dvar_core *core, struct var *var);
+void home_abort(struct dvar_core *core, struct var *var);
+struct write *write_new(struct dvar_core *core, struct var *var);
+void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay);
+void write_try_commit(struct dvar_core *core, struct write *write);
+void write_free(struct dvar_core *core, struct write *write);
+void writes_tick(struct dvar_core *core);
+void writes_sessions(struct dvar_core *core);
+uint64_t writes_deadline(const struct dvar_core *core);
+void home_persisted(struct dvar_core *core, uint64_t token);
+int on_ack(
+    struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r);
+int on_ask(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
+int on_request(struct dvar_core *core,
+               struct node *from,
+               uint64_t boot,
+               uint8_t flags,
+               uint32_t slot,
+               struct reader *r);
+
+/* ---- replica.c ---- */
+int on_inv(struct dvar_core *core,
+           struct node *from,
+           uint64_t boot,
+           uint8_t flags,
+           uint32_t slot,
+           struct reader *r);
+int on_val(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+void replica_persisted(struct dvar_core *core, uint64_t token);
+void replica_ask(struct dvar_core *core, struct var *var);
+int replica_recall(struct dvar_core *core, const struct dvar_event *event);
+
+/* ---- client.c ---- */
+void client_op(struct dvar_core *core, const struct dvar_event *event);
+void client_cancel(struct dvar_core *core, uint64_t id);
+void client_route(struct dvar_core *core, struct op *op);
+void client_route_all(struct dvar_core *core, const struct node *to);
+void client_tick(struct dvar_core *core);
+void client_quorum(struct dvar_core *core);
+uint64_t client_deadline(const struct dvar_core *core);
+int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct reader *r);
+/* Ends a request, of this node or of another. */
+void op_answer(struct dvar_core *core, struct op *op, int code, const char *text);
+/* With core->outcomes[0] as the result. */
+void op_answer_read(struct dvar_core *core, struct op *op, struct var *var);
+void op_free(struct dvar_core *core, struct op *op);
+struct op *op_new(struct dvar_core *core, size_t len);
+uint64_t client_low_water(const struct dvar_core *core);
+
+/* ---- session.c ---- */
+void session_want(struct dvar_core *core, struct node *home);
+void session_end(struct dvar_core *core, struct node *home);
+void session_tick(struct dvar_core *core);
+uint64_t session_deadline(const struct dvar_core *core);
+bool session_live(const struct dvar_core *core, const struct node *home);
+void share_end(struct dvar_core *core, struct node *node);
+bool share_live(const struct dvar_core *core, const struct node *node, uint64_t session);
+void share_drain(struct dvar_core *core, uint32_t slot);
+bool share_add(struct dvar_core *core, struct var *var, struct node *node, uint64_t session);
+void cache_drop(struct dvar_core *core, struct var *var);
+int on_renew(struct dvar_core *core, struct node *from, uint64_t boot, struct reader *r);
+int on_grant(struct dvar_core *core, struct node *from, struct reader *r);
+int on_sinv(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
+int on_sack(struct dvar_core *core, struct node *from, struct reader *r);
+int on_sdrop(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
+int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
+
+/* ---- watch.c ---- */
+void watch_add(struct dvar_core *core, const struct dvar_event *event);
+void watch_remove(struct dvar_core *core, uint64_t id);
+void watch_changed(struct dvar_core *core, struct var *var, uint32_t missed);
+void watch_serving(struct dvar_core *core, uint32_t slot);
+void watch_lost(struct dvar_core *core, uint32_t slot);
+void watch_tick(struct dvar_core *core);
+uint64_t watch_deadline(const struct dvar_core *core);
+void watch_register(struct dvar_core *core);
+void watcher_free(struct dvar_core *core, struct node *node);
+int on_watch(struct dvar_core *core, struct node *from, struct reader *r);
+int on_mark(struct dvar_core *core, struct node *from, struct reader *r);
+int on_push(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+int on_push_ack(struct dvar_core *core, struct node *from, struct reader *r);
+
+static inline bool lease_ok(const struct dvar_core *core)
+{
+    return core->now_ms < core->lease_until_ms;
+}
+static inline bool name_is(const struct var *var, const char *name, size_t len)
+{
+    return var->name_len == len && memcmp(var->name, name, len) == 0;
+}
+
+#endif

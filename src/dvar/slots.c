@@ -1,0 +1,621 @@
+/*
+ * Slots: what the placement makes of them, and how a new home fills one (protocols 5.2, slot
+ * change, and 5.4, SYNC): it pulls from every chosen replica, takes the newest of each variable,
+ * has all of the chosen ones take that under the new epoch, collects releases, and serves only when
+ * the placement says that it is active.
+ */
+#include "dvar/internal.h"
+#include "dvar/wire.h"
+
+static bool is_self(const struct dvar_core *core, const struct boot_id *boot)
+{
+    if (MUTANT(DVAR_ANY_BOOT))
+        return memcmp(&boot->node, &core->config.self.node, sizeof(boot->node)) == 0;
+    return boot_id_equal(boot, &core->config.self);
+}
+
+static void
+config_read(struct dvar_core *core, const struct placement_config *from, struct config *config)
+{
+    *config = (struct config){.se = from->slot_epoch, .n = from->replicas_n, .self = -1};
+    for (uint32_t i = 0; i < config->n; i++) {
+        const struct placement_keeper *keeper =
+            placement_keeper_find(&core->placement, from->replicas[i]);
+        config->members[i] = from->replicas[i];
+        /* An ended membership of this very boot is over, too: it may be here as another member. */
+        bool ended = keeper != NULL && keeper->state == KEEPER_ENDED && !MUTANT(DVAR_ANY_BOOT);
+        if (keeper != NULL && !ended && is_self(core, &keeper->boot)) {
+            config->self = (int32_t)i;
+            continue;
+        }
+        struct kith_node_id nobody = {{0}};
+        config->nodes[i] = node_get(core, keeper != NULL && !ended ? &keeper->boot.node : &nobody);
+        config->boots[i] = keeper != NULL ? keeper->boot.boot_no : 0;
+        if (config->nodes[i] == NULL)
+            core->short_of_memory = true;
+        else if (keeper != NULL && !ended)
+            node_boot(core, config->nodes[i], keeper->boot.boot_no);
+    }
+}
+
+static void take_back_cells(struct slot *slot)
+{
+    list_for_each (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (var->cell != NULL)
+            cell_take_back(var->cell);
+    }
+}
+
+/* From now on nothing of an epoch before @se is read here. */
+static void release(struct slot *slot, uint64_t se)
+{
+    if (slot->released_se >= se)
+        return;
+    slot->released_se = se;
+    slot->stamp++;
+    take_back_cells(slot);
+}
+
+void slot_forget_sync(struct dvar_core *core, struct slot *slot)
+{
+    (void)core;
+    core_free(slot->sync);
+    slot->sync = NULL;
+}
+
+static void abort_all(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    list_for_each_safe (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        home_abort(core, var);
+    }
+    /* Requests may wait for variables that have no value yet. */
+    for (size_t i = 0; slot->durable_asked_ms != 0 && i < core->buckets_n; i++) {
+        for (struct var *var = core->buckets[i], *next; var != NULL; var = next) {
+            next = var->hash_next;
+            if (var->slot == slot_no && var->queue_last != NULL)
+                home_abort(core, var);
+        }
+    }
+}
+
+static void new_epoch(struct dvar_core *core, uint32_t slot_no, uint64_t se)
+{
+    struct slot *slot = &core->slots[slot_no];
+    slot->joined_se = se;
+    slot->serving = false;
+    slot_forget_sync(core, slot);
+    abort_all(core, slot_no);
+    memset(slot->pull_at, 0, sizeof(slot->pull_at));
+    memset(slot->pull_pos, 0, sizeof(slot->pull_pos));
+    share_drain(core, slot_no);
+}
+
+static void drop_var(struct dvar_core *core, struct var *var)
+{
+    if (var->block != NULL && (var->block->len == 0 || var_is_durable(var)))
+        persist_delete(core, var);
+    var_drop_value(core, var);
+    core_free(var->sharers);
+    var->sharers = NULL;
+    var_settle(core, var);
+}
+
+/* What an active configuration did not commit again was not there any more. */
+static void drop_older(struct dvar_core *core, struct slot *slot, uint64_t se)
+{
+    list_for_each_safe (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (TS_SE(var->ts) < se && var->write == NULL)
+            drop_var(core, var);
+    }
+}
+
+/* A former boot or membership of this node was in the active configuration: what it had still
+ * counts. */
+static bool disk_counts(const struct dvar_core *core, const struct slot *slot)
+{
+    for (uint32_t i = 0; i < slot->active.n; i++) {
+        const struct placement_keeper *keeper =
+            placement_keeper_find(&core->placement, slot->active.members[i]);
+        if (keeper != NULL &&
+            memcmp(&keeper->boot.node, &core->config.self.node, sizeof(keeper->boot.node)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void serve(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    slot->serving = true;
+    slot_forget_sync(core, slot);
+    list_for_each (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (TS_SE(var->ts) != slot->active.se)
+            continue;
+        var->state = VAR_VALID;
+        var->stamp = slot->stamp;
+        var_publish(core, var);
+    }
+    for (uint32_t i = 0; i < slot->active.n; i++) {
+        uint8_t *p = slot->active.nodes[i] == NULL
+                         ? NULL
+                         : message_add(core, slot->active.nodes[i], WIRE_VALALL, 0, slot_no, 8);
+        if (p != NULL)
+            put_le64(p, TS(slot->active.se, slot->seq));
+    }
+    watch_serving(core, slot_no);
+}
+
+static void send_pull(struct dvar_core *core, uint32_t slot_no, uint32_t i)
+{
+    struct slot *slot = &core->slots[slot_no];
+    uint8_t *p = message_add(core, slot->chosen.nodes[i], WIRE_PULL, 0, slot_no, 16);
+    if (p == NULL)
+        return;
+    put_le64(p, slot->chosen.se);
+    put_le64(p + 8, slot->sync->cursor[i]);
+}
+
+static bool must_release(const struct dvar_core *core, const struct slot *slot, uint32_t i)
+{
+    if (slot->active.nodes[i] == NULL)
+        return false;
+    for (uint32_t j = 0; j < slot->chosen.n; j++) {
+        if (slot->chosen.members[j] == slot->active.members[i])
+            return false;
+    }
+    const struct placement_keeper *keeper =
+        placement_keeper_find(&core->placement, slot->active.members[i]);
+    return keeper != NULL && keeper->state != KEEPER_ENDED;
+}
+
+static void sync_ready(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    struct sync *sync = slot->sync;
+    sync->ready_ms = core->now_ms;
+    uint32_t *released = arena_alloc(core, REPLICAS * sizeof(*released));
+    struct dvar_action *action = released != NULL ? action_add(core, DVAR_SLOT_READY) : NULL;
+    if (action == NULL)
+        return;
+    action->slot = slot_no;
+    action->slot_epoch = slot->chosen.se;
+    action->released = released;
+    for (uint32_t i = 0; i < slot->active.n; i++) {
+        if ((sync->released & 1u << i) != 0 ||
+            (MUTANT(DVAR_NO_RELEASE) && must_release(core, slot, i)))
+            released[action->released_n++] = slot->active.members[i];
+    }
+}
+
+/* What is not answered is asked again. */
+static void sync_send(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    struct sync *sync = slot->sync;
+    sync->sent_ms = core->now_ms;
+    for (uint32_t i = 1; i < slot->chosen.n; i++) {
+        if ((sync->pulled & 1u << i) == 0)
+            send_pull(core, slot_no, i);
+    }
+    for (uint32_t i = 0; i < slot->active.n; i++) {
+        if ((sync->released & 1u << i) != 0 || !must_release(core, slot, i))
+            continue;
+        uint8_t *p = message_add(core, slot->active.nodes[i], WIRE_RELEASE, 0, slot_no, 8);
+        if (p != NULL)
+            put_le64(p, slot->chosen.se);
+    }
+}
+
+static void sync_start(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    slot->sync = core_calloc(1, sizeof(*slot->sync));
+    if (slot->sync == NULL) {
+        core->short_of_memory = true;
+        return; /* again at the next tick */
+    }
+    slot->sync->se = slot->chosen.se;
+    slot->sync->pulled = 1;
+    slot->seq = 0;
+    core->stats.syncs++;
+    sync_send(core, slot_no);
+    sync_step(core, slot_no);
+}
+
+/* Commits one variable again under the new epoch. */
+static void recommit(struct dvar_core *core, struct slot *slot, struct var *var)
+{
+    bool absent = var->block->len == 0;
+    if (TS_SE(var->ts) < slot->active.se ||
+        (absent && (var->block->records_n == 0 || TS_SE(var->block->version) < slot->active.se))) {
+        drop_var(core, var);
+        return;
+    }
+    struct write *write = write_new(core, var);
+    if (write == NULL)
+        return;
+    write->recommit = true;
+    write->base_ts = var->ts;
+    write->ts = TS(slot->chosen.se, ++slot->seq);
+    write->sent_ms = core->now_ms;
+    var->ts = write->ts;
+    var->state = VAR_INVALID;
+    write->durable = var_is_durable(var);
+    if (write->durable) {
+        write->token = persist(core, var);
+        var->persist_n += write->token != 0;
+    }
+    list_append(&core->writes, &write->link);
+    for (uint32_t i = 1; i < slot->chosen.n; i++)
+        write->missing |= 1u << i;
+    slot->sync->under_way++;
+    core->stats.sync_entries++;
+    write_send(core, write, UINT32_MAX, false);
+    write_try_commit(core, write);
+}
+
+void sync_step(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    struct sync *sync = slot->sync;
+    if (sync == NULL || sync->in_step || sync->done || sync->pulled != (1u << slot->chosen.n) - 1 ||
+        !slot_is_drained(core, slot_no))
+        return;
+    sync->in_step = true;
+    if (!sync->committing) {
+        release(slot, slot->chosen.se);
+        sync->committing = true;
+        sync->at = list_empty(&slot->vars)
+                       ? NULL
+                       : container_of(list_first(&slot->vars), struct var, link);
+    }
+    while (sync->at != NULL && sync->under_way < RECOMMIT_MAX) {
+        struct var *var = sync->at;
+        sync->at =
+            var->link.next == &slot->vars ? NULL : container_of(var->link.next, struct var, link);
+        if (TS_SE(var->ts) < sync->se && var->write == NULL)
+            recommit(core, slot, var);
+    }
+    sync->in_step = false;
+    if (sync->at != NULL || sync->under_way > 0)
+        return;
+    sync->done = true;
+    if (MUTANT(DVAR_NO_ACTIVATION)) {
+        slot->active = slot->chosen;
+        serve(core, slot_no);
+        return;
+    }
+    sync_ready(core, slot_no);
+}
+
+static void slot_update(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    const struct placement_slot *now = &core->placement.slots[slot_no];
+    uint64_t active_before = slot->active.se;
+    config_read(core, &now->active, &slot->active);
+    config_read(core, &now->chosen, &slot->chosen);
+    uint64_t joined = slot->chosen.se > slot->active.se ? slot->chosen.se : slot->active.se;
+    if (slot->serving && slot->active.self != 0) { /* our membership ended */
+        slot->serving = false;
+        abort_all(core, slot_no);
+        share_drain(core, slot_no);
+    }
+    if (joined > slot->joined_se)
+        new_epoch(core, slot_no, joined);
+    if (slot->active.se != active_before) {
+        if (slot->active.self >= 0)
+            drop_older(core, slot, slot->active.se);
+        if (slot->active.self == 0 && slot->joined_se == slot->active.se)
+            serve(core, slot_no);
+    }
+    if (slot->active.se != 0 && slot->active.self < 0 && slot->chosen.self < 0 &&
+        !disk_counts(core, slot))
+        drop_older(core, slot, UINT64_MAX);
+    if (now->generation > slot->generation) {
+        slot->generation = now->generation;
+        if (!MUTANT(DVAR_SILENT_LOSS))
+            watch_lost(core, slot_no);
+    }
+    if (slot->chosen.self == 0 && slot->chosen.se == slot->joined_se && slot->sync == NULL &&
+        slot->active.se != slot->chosen.se)
+        sync_start(core, slot_no);
+    if (slot->sync != NULL)
+        sync_step(core, slot_no);
+}
+
+void slots_placement(struct dvar_core *core, const struct placement *placement)
+{
+    if (core->have_placement && placement->epoch <= core->epoch)
+        return;
+    core->placement = *placement;
+    core->epoch = placement->epoch;
+    core->have_placement = true;
+    core->keepers_active = 0;
+    for (uint32_t i = 0; i < placement->keepers_n; i++)
+        core->keepers_active += placement->keepers[i].state == KEEPER_ACTIVE;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        slot_update(core, i);
+    client_route_all(core, NULL);
+    watch_register(core);
+}
+
+void slots_lease(struct dvar_core *core, uint64_t until_ms)
+{
+    bool gap = !lease_ok(core);
+    /* What was granted under the lease that ended has ended; the slots may have moved since. */
+    for (uint32_t i = 0; gap && i < core->nodes_n; i++)
+        share_end(core, core->nodes[i]);
+    if (gap) {
+        writes_sessions(core);
+        slot_drained(core);
+    }
+    for (uint32_t i = 0; gap && i < PLACEMENT_SLOTS; i++) {
+        struct slot *slot = &core->slots[i];
+        if (slot->active.self <= 0)
+            continue; /* a home orders all writes: what it had is still the newest */
+        slot->stamp++;
+        take_back_cells(slot);
+    }
+    core->lease_until_ms = until_ms;
+    atomic_store_explicit(&core->lease_word, until_ms * 1000000, memory_order_release);
+    if (gap && lease_ok(core))
+        client_route_all(core, NULL);
+}
+
+void slots_tick(struct dvar_core *core)
+{
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        struct slot *slot = &core->slots[i];
+        if (slot->sync == NULL) {
+            if (slot->chosen.self == 0 && slot->chosen.se == slot->joined_se &&
+                slot->chosen.se > slot->active.se)
+                sync_start(core, i);
+            continue;
+        }
+        if (core->now_ms >= slot->sync->sent_ms + core->config.resend_ms)
+            sync_send(core, i);
+        sync_step(core, i);
+        if (slot->sync != NULL && slot->sync->done &&
+            core->now_ms >= slot->sync->ready_ms + READY_MS)
+            sync_ready(core, i);
+    }
+}
+
+uint64_t slots_deadline(const struct dvar_core *core)
+{
+    uint64_t at = UINT64_MAX;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        const struct sync *sync = core->slots[i].sync;
+        if (sync == NULL)
+            continue;
+        uint64_t next = sync->sent_ms + core->config.resend_ms;
+        if (sync->done && sync->ready_ms + READY_MS < next)
+            next = sync->ready_ms + READY_MS;
+        if (next < at)
+            at = next;
+    }
+    return at;
+}
+
+void slot_drained(struct dvar_core *core)
+{
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        if (core->slots[i].sync != NULL)
+            sync_step(core, i);
+    }
+}
+
+/* ---- messages ---- */
+
+static struct var *pull_from(struct slot *slot, uint64_t cursor)
+{
+    if (cursor != 0 && slot->pull_at[0] != NULL && slot->pull_pos[0] == cursor)
+        return slot->pull_at[0];
+    uint64_t at = 0;
+    list_for_each (it, &slot->vars) {
+        if (at++ == cursor)
+            return container_of(it, struct var, link);
+    }
+    return NULL;
+}
+
+static size_t entry_bytes(const struct var *var)
+{
+    return WIRE_ENTRY_BYTES + var->name_len + (size_t)var->block->records_n * RECORD_BYTES +
+           var->block->len;
+}
+
+static void send_state(struct dvar_core *core, struct node *to, uint32_t slot_no, uint64_t cursor)
+{
+    struct slot *slot = &core->slots[slot_no];
+    struct var *first = pull_from(slot, cursor);
+    size_t bytes = 24;
+    uint64_t n = 0;
+    struct var *var = first;
+    while (var != NULL && (n == 0 || bytes + entry_bytes(var) <= DVAR_PIECE_BYTES)) {
+        bytes += entry_bytes(var);
+        n++;
+        var = var->link.next == &slot->vars ? NULL : container_of(var->link.next, struct var, link);
+    }
+    uint8_t *p = message_add(core, to, WIRE_STATE, var != NULL ? WIRE_MORE : 0, slot_no, bytes);
+    if (p == NULL)
+        return;
+    slot->pull_at[0] = var;
+    slot->pull_pos[0] = cursor + n;
+    put_le64(p, slot->chosen.se);
+    put_le64(p + 8, cursor);
+    put_le64(p + 16, cursor + n);
+    p += 24;
+    for (var = first; n > 0; n--) {
+        const struct block *block = var->block;
+        put_le64(p, var->ts);
+        put_le64(p + 8, block->version);
+        put_le32(p + 16, block->len);
+        put_le32(p + 20, block->records_n);
+        put_le32(p + 24, var->name_len);
+        memcpy(p + WIRE_ENTRY_BYTES, var->name, var->name_len);
+        p += WIRE_ENTRY_BYTES + var->name_len;
+        size_t body = (size_t)block->records_n * RECORD_BYTES + block->len;
+        memcpy(p, block->bytes, body);
+        p += body;
+        if (n > 1)
+            var = container_of(var->link.next, struct var, link);
+    }
+}
+
+int on_pull(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot_no, struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    uint64_t cursor = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    if (slot->chosen.se != se || slot->joined_se != se || slot->chosen.self <= 0 ||
+        slot->chosen.nodes[0] != from || slot->chosen.boots[0] != boot ||
+        !slot_is_drained(core, slot_no))
+        return 0;
+    release(slot, se);
+    send_state(core, from, slot_no, cursor);
+    return 0;
+}
+
+static int merge_entry(struct dvar_core *core, uint32_t slot_no, struct reader *r)
+{
+    struct slot *slot = &core->slots[slot_no];
+    uint64_t ts = read_le64(r);
+    uint64_t version = read_le64(r);
+    uint32_t len = read_le32(r);
+    uint32_t records_n = read_le32(r);
+    uint32_t name_len = read_le32(r);
+    struct value value;
+    if (r->bad || name_len == 0 || name_len > KITH_NAME_BYTES_MAX || version > ts ||
+        records_n > DVAR_RECORDS_MAX)
+        return KITH_E_CORRUPT;
+    const char *name = (const char *)read_bytes(r, name_len);
+    const uint8_t *records = read_bytes(r, (size_t)records_n * RECORD_BYTES);
+    const uint8_t *body = read_bytes(r, len);
+    if (r->bad || value_decode(body, len, &value) != 0)
+        return KITH_E_CORRUPT;
+    if (TS_SE(ts) < slot->active.se)
+        return 0; /* older than the active configuration: it was gone before */
+    struct var *var = var_get(core, name, name_len, (int)slot_no);
+    if (var == NULL)
+        return KITH_E_MEMORY;
+    if (var->slot != slot_no)
+        return KITH_E_CORRUPT;
+    if (var->in_slot && var->ts >= ts)
+        return 0;
+    if (var->state == VAR_CACHED)
+        cache_drop(core, var);
+    if (var->cell != NULL)
+        cell_take_back(var->cell);
+    if (!var_store(core, var, version, records, records_n, body, len)) {
+        var_settle(core, var);
+        return KITH_E_MEMORY;
+    }
+    var->ts = ts;
+    var->state = VAR_INVALID;
+    var_join_slot(core, var);
+    return 0;
+}
+
+int on_state(struct dvar_core *core,
+             struct node *from,
+             uint64_t boot,
+             uint32_t slot_no,
+             uint8_t flags,
+             struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    uint64_t cursor = read_le64(r);
+    uint64_t next = read_le64(r);
+    struct slot *slot = &core->slots[slot_no];
+    struct sync *sync = slot->sync;
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    if (sync == NULL || sync->se != se || sync->committing || from == NULL)
+        return 0;
+    for (uint32_t i = 1; i < slot->chosen.n; i++) {
+        if (slot->chosen.nodes[i] != from || slot->chosen.boots[i] != boot ||
+            sync->cursor[i] != cursor || (sync->pulled & 1u << i) != 0)
+            continue;
+        while (r->at < r->len) {
+            int rc = merge_entry(core, slot_no, r);
+            if (rc != 0)
+                return rc; /* asked for again */
+        }
+        sync->cursor[i] = next;
+        if ((flags & WIRE_MORE) != 0)
+            send_pull(core, slot_no, i);
+        else
+            sync->pulled |= 1u << i;
+        sync_step(core, slot_no);
+        return 0;
+    }
+    return 0;
+}
+
+int on_release(struct dvar_core *core, struct node *from, uint32_t slot_no, struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    if (slot->chosen.se != se || slot->joined_se != se || slot->chosen.nodes[0] != from ||
+        slot->active.self < 0 || !slot_is_drained(core, slot_no))
+        return 0;
+    release(slot, se);
+    uint8_t *p = message_add(core, from, WIRE_RELEASED, 0, slot_no, 8);
+    if (p != NULL)
+        put_le64(p, se);
+    return 0;
+}
+
+int on_released(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot_no, struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    struct sync *sync = slot->sync;
+    if (sync == NULL || sync->se != se || from == NULL)
+        return 0;
+    for (uint32_t i = 0; i < slot->active.n; i++) {
+        if (slot->active.nodes[i] != from || slot->active.boots[i] != boot ||
+            (sync->released & 1u << i) != 0)
+            continue;
+        sync->released |= 1u << i;
+        if (sync->done)
+            sync_ready(core, slot_no);
+    }
+    return 0;
+}
+
+int on_valall(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot_no, struct reader *r)
+{
+    uint64_t upto = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    if (slot->active.self <= 0 || slot->active.se != TS_SE(upto) || slot->active.nodes[0] != from ||
+        slot->active.boots[0] != boot || slot->released_se > slot->active.se)
+        return 0;
+    list_for_each (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (TS_SE(var->ts) != slot->active.se || var->ts > upto)
+            continue;
+        var->state = VAR_VALID;
+        var->stamp = slot->stamp;
+        var_publish(core, var);
+    }
+    return 0;
+}

@@ -1,0 +1,313 @@
+/*
+ * Rules of the core one by one, on a keeper that is alone, and on one whose other copy is silent.
+ */
+#include "core/error.h"
+#include "dvar/dvar.h"
+#include "lib/test.h"
+
+static struct dvar_core *core;
+static struct placement placement;
+static struct dvar_output out;
+static uint64_t now_ms;
+static uint8_t bytes[DVAR_DATA_BYTES_MAX];
+
+static struct boot_id boot_of(uint8_t n)
+{
+    struct boot_id boot = {.boot_no = 1};
+    boot.node.bytes[0] = n;
+    return boot;
+}
+
+static int step(struct dvar_event event)
+{
+    event.now_ms = now_ms;
+    event.wall_ms = 1700000000000;
+    int r = dvar_step(core, &event, &out);
+    dvar_check(core);
+    return r;
+}
+
+static const struct dvar_action *found(enum dvar_action_type type)
+{
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == type)
+            return &out.actions[i];
+    }
+    return NULL;
+}
+
+static const struct dvar_action *the(enum dvar_action_type type)
+{
+    static const struct dvar_action nothing;
+    const struct dvar_action *action = found(type);
+    assert_non_null(action);
+    return action != NULL ? action : &nothing;
+}
+
+static void begin(const struct dvar_config *settings, uint8_t replicas_n)
+{
+    struct dvar_config config = *settings;
+    config.self = boot_of(1);
+    now_ms = 1000;
+    assert_int_equal(dvar_new(&core, &config), 0);
+    memset(&placement, 0, sizeof(placement));
+    placement.epoch = 1;
+    placement.keepers_n = replicas_n;
+    for (uint32_t i = 0; i < replicas_n; i++)
+        placement.keepers[i] =
+            (struct placement_keeper){.member_id = i + 1, .boot = boot_of((uint8_t)(i + 1))};
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].active = (struct placement_config){
+            .slot_epoch = 1, .replicas = {1, 2, 3}, .replicas_n = replicas_n};
+    step((struct dvar_event){.type = DVAR_START});
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 3000});
+}
+
+static struct dvar_result op(const char *name, struct value_op what)
+{
+    static uint64_t id;
+    step((struct dvar_event){.type = DVAR_OP,
+                             .id = ++id,
+                             .name = name,
+                             .name_len = strlen(name),
+                             .op = &what,
+                             .deadline_ms = now_ms + 1000});
+    const struct dvar_action *done = found(DVAR_DONE);
+    return done != NULL ? done->result : (struct dvar_result){.code = 1};
+}
+
+static struct value_op set(const void *data, size_t len)
+{
+    return (struct value_op){
+        .kind = VALUE_OP_SET, .type = VALUE_BYTES, .data = data, .data_len = len};
+}
+static const struct value_op get = {.kind = VALUE_OP_GET};
+static const struct value_op add = {.kind = VALUE_OP_ADD, .type = VALUE_I64, .delta = 1};
+
+static void a_lone_home_answers_at_once(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    assert_int_equal(op("x", get).code, KITH_E_NOT_FOUND);
+    struct dvar_result r = op("x", set("abc", 3));
+    assert_int_equal(r.code, 0);
+    assert_true(r.applied && r.version == ((uint64_t)1 << DVAR_SEQ_BITS | 1));
+    r = op("x", get);
+    assert_int_equal(r.len, 3);
+    assert_memory_equal(r.data, "abc", 3);
+    assert_int_equal(op("n", add).number, 1);
+    assert_int_equal(op("n", add).number, 2);
+    assert_int_equal(op("x", add).code, KITH_E_TYPE);
+    assert_int_equal(op("x", (struct value_op){.kind = VALUE_OP_DELETE}).code, 0);
+    assert_int_equal(op("x", get).code, KITH_E_NOT_FOUND);
+    r = op("x", set("d", 1));
+    assert_true(r.version == ((uint64_t)1 << DVAR_SEQ_BITS | 3)); /* goes on where it was */
+    dvar_free(core);
+}
+
+static void without_a_lease_nothing_is_read_here(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    assert_int_equal(op("x", set("abc", 3)).code, 0);
+    now_ms += 3000;
+    assert_int_equal(op("x", get).code, 1);
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 3000});
+    assert_non_null(found(DVAR_DONE));
+    dvar_free(core);
+}
+
+static void a_write_is_answered_when_all_copies_have_it(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 2);
+    assert_int_equal(op("x", set("abc", 3)).code, 1);
+    assert_non_null(found(DVAR_SEND));
+    assert_int_equal(op("x", get).code, 1); /* waits behind it */
+    for (int i = 0; i < 6; i++) {
+        now_ms = dvar_deadline_ms(core);
+        if (now_ms >= 2000)
+            break;
+        step((struct dvar_event){.type = DVAR_TICK});
+        assert_null(found(DVAR_DONE));
+    }
+    now_ms = 2000;
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_int_equal(the(DVAR_DONE)->result.code, KITH_E_UNKNOWN_OUTCOME);
+    dvar_free(core);
+}
+
+static void a_silent_copy_is_complained_of(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 2);
+    op("x", set("abc", 3));
+    uint32_t member = 0;
+    for (; member == 0 && now_ms < 4000; now_ms += 100) {
+        step((struct dvar_event){.type = DVAR_TICK});
+        member = found(DVAR_COMPLAIN) != NULL ? found(DVAR_COMPLAIN)->member_id : 0;
+    }
+    assert_int_equal(member, 2);
+    dvar_free(core);
+}
+
+static void fewer_copies_than_asked_for_refuse_writes(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 3);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 2, .replicas = {1}, .replicas_n = 1};
+    placement.epoch = 2;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_int_equal(op("x", set("abc", 3)).code, KITH_E_NO_QUORUM);
+    dvar_free(core);
+}
+
+static void a_durable_write_waits_for_the_decision_and_the_disk(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    struct value_op create = {.kind = VALUE_OP_CREATE, .type = VALUE_I64, .policy = VALUE_DURABLE};
+    assert_int_equal(op("d", create).code, 1);
+    const struct dvar_action *ask = the(DVAR_SLOT_DURABLE);
+    step((struct dvar_event){.type = DVAR_SLOT_DECIDED, .slot = ask->slot});
+    assert_null(found(DVAR_DONE));
+    const struct dvar_action *persist = the(DVAR_PERSIST);
+    /* Another boot recalls it. */
+    uint8_t key[DVAR_KEY_BYTES_MAX], value[256];
+    size_t key_len = persist->puts[0].key_len, len = persist->puts[0].len;
+    memcpy(key, persist->puts[0].key, key_len);
+    memcpy(value, persist->puts[0].data, len);
+    step((struct dvar_event){.type = DVAR_PERSISTED, .token = persist->token});
+    assert_int_equal(the(DVAR_DONE)->result.code, 0);
+    step((struct dvar_event){.type = DVAR_DISK_FULL, .full = true});
+    assert_int_equal(op("d", add).code, KITH_E_LIMIT);
+    dvar_free(core);
+    struct dvar_config config = {.self = boot_of(1)};
+    assert_int_equal(dvar_new(&core, &config), 0);
+    assert_int_equal(
+        step((struct dvar_event){
+            .type = DVAR_RECALL, .key = key, .key_len = key_len, .data = value, .len = len}),
+        0);
+    struct dvar_info info;
+    dvar_info(core, "d", 1, now_ms, &info);
+    assert_true(info.version == ((uint64_t)1 << DVAR_SEQ_BITS | 1) && !info.valid);
+    assert_int_equal(
+        step((struct dvar_event){
+            .type = DVAR_RECALL, .key = key, .key_len = key_len, .data = value, .len = len - 1}),
+        KITH_E_CORRUPT);
+    dvar_free(core);
+}
+
+static void a_watch_hears_of_each_change(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    step((struct dvar_event){
+        .type = DVAR_WATCH, .id = 900, .name = "sensor/", .name_len = 7, .prefix = true});
+    op("sensor/a", set("1", 1));
+    assert_int_equal(the(DVAR_CHANGED)->id, 900);
+    assert_int_equal(the(DVAR_CHANGED)->change.name_len, 8);
+    assert_non_null(found(DVAR_SYMBOL));
+    op("other", set("1", 1));
+    assert_null(found(DVAR_CHANGED));
+    step((struct dvar_event){.type = DVAR_UNWATCH, .id = 900});
+    op("sensor/a", set("2", 1));
+    assert_null(found(DVAR_CHANGED));
+    dvar_free(core);
+}
+
+static void what_was_lost_with_its_nodes_is_told(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    step((struct dvar_event){.type = DVAR_WATCH, .id = 900, .name = "x", .name_len = 1});
+    placement.epoch = 2;
+    uint32_t slot = placement_slot_of("x", 1);
+    placement.slots[slot].generation = 1;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_non_null(found(DVAR_LOST));
+    struct dvar_result r = op("x", get);
+    assert_int_equal(r.code, KITH_E_NOT_FOUND);
+    assert_non_null(strstr(r.text, "lost"));
+    dvar_free(core);
+}
+
+static uint64_t clock_zero(void)
+{
+    return 0;
+}
+
+static void a_cell_follows_its_variable(void **state)
+{
+    (void)state;
+    uint8_t value[256];
+    uint64_t version;
+    begin(&(struct dvar_config){0}, 1);
+    step((struct dvar_event){.type = DVAR_OPEN, .id = 5, .name = "x", .name_len = 1});
+    struct dvar_cell *cell = the(DVAR_OPENED)->cell;
+    assert_true(cell_read(cell, value, sizeof(value), &version, clock_zero) == SIZE_MAX);
+    op("x", set("abc", 3));
+    size_t len = cell_read(cell, value, sizeof(value), &version, clock_zero);
+    struct value seen;
+    assert_int_equal(value_decode(value, len, &seen), 0);
+    assert_memory_equal(seen.data, "abc", 3);
+    step((struct dvar_event){.type = DVAR_CLOSE, .cell = cell});
+    dvar_free(core);
+}
+
+static void limits_refuse_with_their_error(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){.variables_max = 2}, 1);
+    assert_int_equal(op("a", set("1", 1)).code, 0);
+    assert_int_equal(op("b", set("1", 1)).code, 0);
+    assert_int_equal(op("c", set("1", 1)).code, KITH_E_LIMIT);
+    assert_int_equal(op("a", set(bytes, sizeof(bytes))).code, 0);
+    dvar_free(core);
+    begin(&(struct dvar_config){.held_bytes_max = 1000}, 2);
+    int code = 1;
+    for (int i = 0; i < 10 && code == 1; i++)
+        code = op("a", add).code;
+    assert_int_equal(code, KITH_E_BUSY);
+    step((struct dvar_event){.type = DVAR_QUORUM, .have = false});
+    dvar_free(core);
+    begin(&(struct dvar_config){0}, 1);
+    for (uint64_t i = 0; i < DVAR_WATCHES_MAX; i++) {
+        step((struct dvar_event){.type = DVAR_WATCH, .id = 10000 + i, .name = "w", .name_len = 1});
+        assert_null(found(DVAR_DONE));
+    }
+    step((struct dvar_event){.type = DVAR_WATCH, .id = 9999, .name = "w", .name_len = 1});
+    assert_int_equal(the(DVAR_DONE)->result.code, KITH_E_LIMIT);
+    dvar_free(core);
+}
+
+static void without_a_quorum_operations_end_at_once(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = 0});
+    step((struct dvar_event){.type = DVAR_QUORUM, .have = false});
+    assert_int_equal(op("x", set("1", 1)).code, KITH_E_NO_QUORUM);
+    dvar_free(core);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lone_home_answers_at_once),
+        cmocka_unit_test(without_a_lease_nothing_is_read_here),
+        cmocka_unit_test(a_write_is_answered_when_all_copies_have_it),
+        cmocka_unit_test(a_silent_copy_is_complained_of),
+        cmocka_unit_test(fewer_copies_than_asked_for_refuse_writes),
+        cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
+        cmocka_unit_test(a_watch_hears_of_each_change),
+        cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
+        cmocka_unit_test(a_cell_follows_its_variable),
+        cmocka_unit_test(limits_refuse_with_their_error),
+        cmocka_unit_test(without_a_quorum_operations_end_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,651 @@
+/*
+ * The core in a small world: five keepers and two edges, messages that are lost, doubled and
+ * overtake each other, crashes, restarts, pauses beyond the lease, slots that move. Who keeps what
+ * is decided by an oracle; everything else is the shipped core.
+ *
+ * What must hold: what ended before another began has no later version (and a write has a later
+ * one); a version is one value; a counter counts every acknowledged addition once; when all is
+ * well again, everything ends.
+ *
+ * KITH_DVAR_SEEDS=N and KITH_DVAR_SEED=first for more of it.
+ */
+#include "core/error.h"
+#include "core/mutant.h"
+#include "dvar/dvar.h"
+#include "lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define KEEPERS   5
+#define NODES     7
+#define MESSAGES  8192
+#define HISTORY   4096
+#define NAMES     3
+#define LEASE_MS  3000
+#define FAULTS_MS 25000
+#define END_MS    60000
+
+static const char *const names[NAMES] = {"counter", "x", "sensor/y"};
+
+struct message {
+    uint64_t at_ms;
+    int to;
+    struct boot_id from;
+    uint8_t *data;
+    size_t len;
+};
+struct entry {
+    int name;
+    bool write, ended, ok;
+    uint64_t start, end, version;
+    int64_t value;
+};
+struct wnode {
+    struct dvar_core *core;
+    struct boot_id boot;
+    uint32_t member_id;
+    uint64_t lease_until_ms, paused_until_ms, renewed_ms, epoch, up_ms;
+    bool alive, keeper;
+    int outstanding;
+    struct entry *ops[8];
+};
+struct decided {
+    uint32_t slot;
+    uint64_t se;
+    uint32_t released[PLACEMENT_REPLICAS_MAX];
+    uint32_t released_n;
+};
+struct world {
+    struct rng rng;
+    uint64_t now_ms, tick; /* tick: order of events */
+    struct wnode nodes[NODES];
+    struct placement placement;
+    struct message net[MESSAGES];
+    size_t net_n;
+    struct entry history[HISTORY];
+    size_t history_n;
+    uint32_t next_member;
+    uint64_t ended_at_ms[PLACEMENT_MEMBERS_MAX + 256]; /* lease end by member id */
+    bool healed;
+    uint64_t loss;
+    const char *problem;
+    uint64_t changes, activations, acked, reads;
+};
+
+static struct kith_node_id id_of(int n)
+{
+    struct kith_node_id id = {{0}};
+    id.bytes[0] = (uint8_t)(n + 1);
+    return id;
+}
+
+static void post(struct world *w, int from, const struct dvar_action *action)
+{
+    int to = action->to.bytes[0] - 1;
+    if (to < 0 || to >= NODES)
+        return;
+    int copies = 1;
+    if (!w->healed) {
+        if (rng_below(&w->rng, 100) < w->loss)
+            copies = 0;
+        else if (rng_below(&w->rng, 100) < 8)
+            copies = 2;
+    }
+    for (; copies > 0 && w->net_n < MESSAGES; copies--) {
+        struct message *m = &w->net[w->net_n++];
+        uint64_t delay = rng_below(&w->rng, 20);
+        if (!w->healed && rng_below(&w->rng, 100) < 4)
+            delay = rng_below(&w->rng, 3000);
+        *m = (struct message){
+            .at_ms = w->now_ms + delay, .to = to, .from = w->nodes[from].boot, .len = action->len};
+        m->data = malloc(action->len + 1);
+        memcpy(m->data, action->data, action->len);
+    }
+}
+
+static void on_done(struct world *w, int n, const struct dvar_action *action)
+{
+    struct wnode *node = &w->nodes[n];
+    struct entry *e = &w->history[action->id - 1];
+    for (int i = 0; i < 8; i++) {
+        if (node->ops[i] == e) {
+            node->ops[i] = NULL;
+            node->outstanding--;
+        }
+    }
+    const struct dvar_result *result = &action->result;
+    if (result->code == KITH_E_UNKNOWN_OUTCOME || result->code == KITH_E_TIMEOUT ||
+        result->code == KITH_E_NO_QUORUM || result->code == KITH_E_BUSY)
+        return;
+    e->ended = true;
+    e->end = ++w->tick;
+    e->version = result->version;
+    if (e->write) {
+        e->ok = result->code == 0 && result->applied;
+        if (e->name == 0)
+            e->value = (int64_t)result->number;
+        w->acked += e->ok;
+        if (!e->ok)
+            e->ended = false;
+    } else {
+        e->ok = true;
+        w->reads++;
+        if (result->code == 0 && result->len == 8)
+            e->value = (int64_t)get_le64(result->data);
+        else if (result->code != KITH_E_NOT_FOUND)
+            w->problem = "a read failed";
+    }
+}
+
+static void decide_active(struct world *w, const struct dvar_action *action);
+
+static void step(struct world *w, int n, struct dvar_event *event)
+{
+    struct wnode *node = &w->nodes[n];
+    struct dvar_output out;
+    event->now_ms = w->now_ms;
+    event->wall_ms = w->now_ms;
+    dvar_step(node->core, event, &out);
+    for (size_t i = 0; i < out.actions_n; i++) {
+        const struct dvar_action *action = &out.actions[i];
+        if (action->type == DVAR_SEND)
+            post(w, n, action);
+        else if (action->type == DVAR_DONE)
+            on_done(w, n, action);
+        else if (action->type == DVAR_SLOT_READY)
+            decide_active(w, action);
+    }
+    dvar_check(node->core);
+}
+
+/* ---- the oracle that decides ---- */
+
+static struct placement_keeper *keeper_of(struct world *w, uint32_t member_id)
+{
+    for (uint32_t i = 0; i < w->placement.keepers_n; i++) {
+        if (w->placement.keepers[i].member_id == member_id)
+            return &w->placement.keepers[i];
+    }
+    return NULL;
+}
+
+static bool is_over(struct world *w, uint32_t member_id)
+{
+    const struct placement_keeper *keeper = keeper_of(w, member_id);
+    return keeper == NULL || keeper->state == KEEPER_ENDED;
+}
+
+static void decide_active(struct world *w, const struct dvar_action *action)
+{
+    struct placement_slot *slot = &w->placement.slots[action->slot];
+    if (slot->chosen.slot_epoch != action->slot_epoch)
+        return;
+    for (int i = 0; i < slot->active.replicas_n; i++) {
+        uint32_t id = slot->active.replicas[i];
+        bool released = placement_config_has(&slot->chosen, id) || is_over(w, id);
+        for (uint32_t j = 0; j < action->released_n; j++)
+            released |= action->released[j] == id;
+        if (!released)
+            return;
+    }
+    slot->active = slot->chosen;
+    slot->chosen = (struct placement_config){0};
+    w->placement.epoch++;
+    w->activations++;
+}
+
+static void join(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    if (w->placement.keepers_n == PLACEMENT_MEMBERS_MAX)
+        return;
+    node->member_id = ++w->next_member;
+    struct placement_keeper *keeper = &w->placement.keepers[w->placement.keepers_n++];
+    *keeper = (struct placement_keeper){
+        .member_id = node->member_id, .boot = node->boot, .state = KEEPER_ACTIVE};
+    w->placement.epoch++;
+}
+
+static void exclude(struct world *w, uint32_t member_id)
+{
+    struct placement_keeper *keeper = keeper_of(w, member_id);
+    if (keeper == NULL || keeper->state != KEEPER_ACTIVE)
+        return;
+    keeper->state = KEEPER_EXCLUDED;
+    w->placement.epoch++;
+}
+
+static bool is_up(struct world *w, uint32_t member_id)
+{
+    for (int i = 0; i < KEEPERS; i++) {
+        const struct placement_keeper *keeper = keeper_of(w, member_id);
+        if (w->nodes[i].member_id == member_id)
+            return w->nodes[i].alive && keeper != NULL && keeper->state == KEEPER_ACTIVE;
+    }
+    return false;
+}
+
+/* Chooses up to three replicas, one of which was active and lives. */
+static void choose(struct world *w, uint32_t at)
+{
+    struct placement_slot *slot = &w->placement.slots[at];
+    uint32_t base[3], base_n = 0, pool[KEEPERS], pool_n = 0;
+    for (int i = 0; i < slot->active.replicas_n; i++) {
+        if (is_up(w, slot->active.replicas[i]))
+            base[base_n++] = slot->active.replicas[i];
+    }
+    if (base_n == 0)
+        return;
+    for (int i = 0; i < KEEPERS; i++) {
+        if (is_up(w, w->nodes[i].member_id))
+            pool[pool_n++] = w->nodes[i].member_id;
+    }
+    struct placement_config c = {0};
+    uint64_t last = slot->chosen.slot_epoch > slot->active.slot_epoch ? slot->chosen.slot_epoch
+                                                                      : slot->active.slot_epoch;
+    c.slot_epoch = last + 1;
+    uint32_t n = pool_n < 3 ? pool_n : 2 + (uint32_t)rng_below(&w->rng, 2);
+    while (c.replicas_n < n && pool_n > 0) {
+        uint64_t k = rng_below(&w->rng, pool_n);
+        c.replicas[c.replicas_n++] = pool[k];
+        pool[k] = pool[--pool_n];
+    }
+    bool has = false;
+    for (uint32_t i = 0; i < base_n; i++)
+        has |= placement_config_has(&c, base[i]);
+    if (!has)
+        c.replicas[rng_below(&w->rng, c.replicas_n)] = base[rng_below(&w->rng, base_n)];
+    slot->chosen = c;
+    w->placement.epoch++;
+    w->changes++;
+}
+
+static void govern(struct world *w)
+{
+    for (uint32_t i = 0; i < w->placement.keepers_n; i++) {
+        struct placement_keeper *keeper = &w->placement.keepers[i];
+        if (keeper->state == KEEPER_EXCLUDED && w->now_ms > w->ended_at_ms[keeper->member_id]) {
+            keeper->state = KEEPER_ENDED;
+            w->placement.epoch++;
+        }
+    }
+    for (uint32_t i = 0; i < w->placement.keepers_n; i++) { /* forget who is named nowhere */
+        struct placement_keeper *keeper = &w->placement.keepers[i];
+        bool named = keeper->state != KEEPER_ENDED;
+        for (int k = 0; k < NAMES; k++) {
+            const struct placement_slot *slot =
+                &w->placement.slots[placement_slot_of(names[k], strlen(names[k]))];
+            named |= placement_config_has(&slot->active, keeper->member_id) ||
+                     placement_config_has(&slot->chosen, keeper->member_id);
+        }
+        if (!named) {
+            memmove(keeper, keeper + 1, (--w->placement.keepers_n - i) * sizeof(*keeper));
+            w->placement.epoch++;
+            i--;
+        }
+    }
+    for (int k = 0; k < NAMES; k++) {
+        uint32_t at = placement_slot_of(names[k], strlen(names[k]));
+        struct placement_slot *slot = &w->placement.slots[at];
+        const struct placement_config *c =
+            slot->chosen.slot_epoch != 0 ? &slot->chosen : &slot->active;
+        bool bad = c->replicas_n < 2;
+        for (int i = 0; i < c->replicas_n; i++)
+            bad |= !is_up(w, c->replicas[i]);
+        if ((bad && rng_below(&w->rng, 10) < 5) || (!w->healed && rng_below(&w->rng, 400) == 0))
+            choose(w, at);
+    }
+}
+
+/* A slot that is served needs one live copy. */
+static bool may_go(struct world *w, int n)
+{
+    for (int k = 0; k < NAMES; k++) {
+        const struct placement_slot *slot =
+            &w->placement.slots[placement_slot_of(names[k], strlen(names[k]))];
+        bool other = false;
+        for (int i = 0; i < slot->active.replicas_n; i++)
+            other |= slot->active.replicas[i] != w->nodes[n].member_id &&
+                     is_up(w, slot->active.replicas[i]);
+        if (!other)
+            return false;
+    }
+    return true;
+}
+
+static void boot(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    node->boot = (struct boot_id){id_of(n), node->boot.boot_no + 1};
+    node->alive = true;
+    node->epoch = 0;
+    node->lease_until_ms = 0;
+    node->up_ms = w->now_ms;
+    node->member_id = 0;
+    struct dvar_config config = {.self = node->boot, .seed = 7, .min_copies = 1};
+    assert_int_equal(dvar_new(&node->core, &config), 0);
+    struct dvar_event event = {.type = DVAR_START};
+    step(w, n, &event);
+}
+
+static void crash(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    dvar_free(node->core);
+    node->core = NULL;
+    node->alive = false;
+    node->outstanding = 0;
+    memset(node->ops, 0, sizeof(node->ops));
+}
+
+/* ---- what happens ---- */
+
+static void issue(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    if (node->outstanding >= 4 || w->history_n == HISTORY)
+        return;
+    struct entry *e = &w->history[w->history_n++];
+    uint8_t data[8];
+    struct value_op op = {.kind = VALUE_OP_GET};
+    e->name = (int)rng_below(&w->rng, NAMES);
+    e->write = rng_below(&w->rng, 100) < 35;
+    e->start = ++w->tick;
+    if (e->write && e->name == 0) {
+        op = (struct value_op){.kind = VALUE_OP_ADD, .type = VALUE_I64, .delta = 1};
+    } else if (e->write) {
+        e->value = (int64_t)w->history_n;
+        put_le64(data, (uint64_t)e->value);
+        op =
+            (struct value_op){.kind = VALUE_OP_SET, .type = VALUE_I64, .data = data, .data_len = 8};
+        if (rng_below(&w->rng, 8) == 0)
+            op = (struct value_op){.kind = VALUE_OP_DELETE};
+        if (op.kind == VALUE_OP_DELETE)
+            e->value = 0;
+    }
+    for (int i = 0; i < 8; i++) {
+        if (node->ops[i] == NULL) {
+            node->ops[i] = e;
+            break;
+        }
+    }
+    node->outstanding++;
+    struct dvar_event event = {.type = DVAR_OP,
+                               .id = w->history_n,
+                               .name = names[e->name],
+                               .name_len = strlen(names[e->name]),
+                               .op = &op,
+                               .deadline_ms = w->now_ms + 4000 + rng_below(&w->rng, 8000)};
+    step(w, n, &event);
+}
+
+static bool runs(const struct world *w, int n)
+{
+    return w->nodes[n].alive && w->now_ms >= w->nodes[n].paused_until_ms;
+}
+
+static void upkeep(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    struct dvar_event event = {.type = DVAR_PLACEMENT, .placement = &w->placement};
+    if (node->epoch < w->placement.epoch && (w->healed || rng_below(&w->rng, 10) == 0)) {
+        node->epoch = w->placement.epoch;
+        step(w, n, &event);
+    }
+    /* A lease is for what is decided now, and known there. */
+    const struct placement_keeper *keeper = keeper_of(w, node->member_id);
+    if (keeper != NULL && keeper->state == KEEPER_ACTIVE && w->now_ms >= node->renewed_ms + 750 &&
+        node->epoch == w->placement.epoch && (w->healed || rng_below(&w->rng, 10) < 5)) {
+        node->renewed_ms = w->now_ms;
+        node->lease_until_ms = w->now_ms + LEASE_MS;
+        w->ended_at_ms[node->member_id] = node->lease_until_ms + LEASE_MS / 4;
+        event = (struct dvar_event){.type = DVAR_LEASE, .until_ms = node->lease_until_ms};
+        step(w, n, &event);
+    }
+    if (dvar_deadline_ms(node->core) <= w->now_ms) {
+        event = (struct dvar_event){.type = DVAR_TICK};
+        step(w, n, &event);
+    }
+}
+
+static void deliver(struct world *w)
+{
+    for (size_t i = 0; i < w->net_n;) {
+        struct message m = w->net[i];
+        if (m.at_ms > w->now_ms || (w->nodes[m.to].alive && !runs(w, m.to))) {
+            i++;
+            continue;
+        }
+        w->net[i] = w->net[--w->net_n];
+        if (w->nodes[m.to].alive) {
+            struct dvar_event event = {
+                .type = DVAR_RECV, .from = m.from, .data = m.data, .len = m.len};
+            step(w, m.to, &event);
+        }
+        free(m.data);
+    }
+}
+
+static void fault(struct world *w)
+{
+    uint64_t dice = rng_below(&w->rng, 2000);
+    int n = (int)rng_below(&w->rng, KEEPERS);
+    struct wnode *node = &w->nodes[n];
+    if (dice == 0 && node->alive && may_go(w, n)) {
+        exclude(w, node->member_id);
+        crash(w, n);
+    } else if (dice < 3 && node->alive && may_go(w, n)) {
+        exclude(w, node->member_id); /* it lives on, and does not know */
+    } else if (dice < 6 && node->alive) {
+        node->paused_until_ms = w->now_ms + rng_below(&w->rng, 6000);
+        if (may_go(w, n))
+            exclude(w, node->member_id);
+    }
+}
+
+static void come_back(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    if (!node->alive && (w->healed || rng_below(&w->rng, 300) == 0))
+        boot(w, n);
+    const struct placement_keeper *keeper = keeper_of(w, node->member_id);
+    if (node->alive && keeper != NULL && keeper->state == KEEPER_ACTIVE)
+        return;
+    /* Excluded, its lease over: it comes back as another member, or in another boot. */
+    if (node->alive && (keeper == NULL || keeper->state == KEEPER_ENDED) &&
+        (w->healed || rng_below(&w->rng, 100) == 0))
+        join(w, n);
+}
+
+static const char *judge(const struct world *w)
+{
+    for (size_t i = 0; i < w->history_n; i++) {
+        const struct entry *a = &w->history[i];
+        if (!a->ended || !a->ok)
+            continue;
+        for (size_t j = 0; j < w->history_n; j++) {
+            const struct entry *b = &w->history[j];
+            if (i == j || !b->ended || !b->ok || a->name != b->name)
+                continue;
+            /* A read of an absent variable has no version to compare. */
+            if (a->version != 0 && a->version == b->version && a->value != b->value)
+                return "one version, two values";
+            if (a->version != 0 && a->version == b->version && a->write && b->write)
+                return "one version, two writes";
+            if (a->name == 0 && a->version < b->version && a->value >= b->value && b->write)
+                return "an addition was lost";
+            if (a->end < b->start && a->name == 0 && b->version < a->version)
+                return "a counter went back";
+            if (a->end < b->start && b->version != 0 && b->version < a->version)
+                return "an older version was read";
+            if (a->end < b->start && b->write && b->version <= a->version)
+                return "a write did not advance";
+        }
+    }
+    return NULL;
+}
+
+static const char *run(uint64_t seed, struct world *w)
+{
+    memset(w, 0, sizeof(*w));
+    rng_init(&w->rng, seed);
+    w->now_ms = 1000;
+    w->loss = rng_below(&w->rng, 3) == 0 ? 20 : 5;
+    for (int i = 0; i < NODES; i++)
+        boot(w, i);
+    for (int i = 0; i < KEEPERS; i++)
+        join(w, i);
+    for (int k = 0; k < NAMES; k++) {
+        struct placement_slot *slot =
+            &w->placement.slots[placement_slot_of(names[k], strlen(names[k]))];
+        slot->active =
+            (struct placement_config){.slot_epoch = 1, .replicas = {1, 2, 3}, .replicas_n = 3};
+    }
+    for (; w->now_ms < END_MS && w->problem == NULL; w->now_ms += 5) {
+        w->healed = w->now_ms > FAULTS_MS;
+        if (w->now_ms % 50 == 0)
+            govern(w);
+        deliver(w);
+        if (!w->healed)
+            fault(w);
+        for (int i = 0; i < NODES; i++) {
+            if (w->healed)
+                w->nodes[i].paused_until_ms = 0;
+            if (i < KEEPERS)
+                come_back(w, i);
+            if (!runs(w, i))
+                continue;
+            upkeep(w, i);
+            if (!w->healed && rng_below(&w->rng, 30) == 0)
+                issue(w, i);
+        }
+        bool pending = !w->healed;
+        for (int i = 0; i < NODES; i++)
+            pending |= w->nodes[i].outstanding > 0;
+        if (!pending && w->now_ms > FAULTS_MS + 10000)
+            break;
+    }
+    const char *problem = w->problem;
+    for (int i = 0; i < NODES && problem == NULL; i++) {
+        if (w->nodes[i].outstanding > 0)
+            problem = "an operation never ended";
+    }
+    /* Everybody reads the counter: every acknowledged addition is in it once. */
+    size_t last_at = w->history_n;
+    for (int i = 0; i < NODES && problem == NULL && w->history_n < HISTORY; i++) {
+        struct entry *e = &w->history[w->history_n++];
+        *e = (struct entry){.start = ++w->tick};
+        w->nodes[i].ops[0] = e;
+        w->nodes[i].outstanding++;
+        struct value_op op = {.kind = VALUE_OP_GET};
+        struct dvar_event event = {.type = DVAR_OP,
+                                   .id = w->history_n,
+                                   .name = names[0],
+                                   .name_len = 7,
+                                   .op = &op,
+                                   .deadline_ms = w->now_ms + 10000};
+        step(w, i, &event);
+    }
+    for (uint64_t end = w->now_ms + 10000; w->now_ms < end; w->now_ms += 5) {
+        if (w->now_ms % 50 == 0)
+            govern(w);
+        deliver(w);
+        for (int i = 0; i < NODES; i++)
+            upkeep(w, i);
+    }
+    int64_t adds = 0, unknown = 0;
+    for (size_t i = 0; i < last_at; i++) {
+        const struct entry *e = &w->history[i];
+        if (e->name == 0 && e->write) {
+            adds += e->ended && e->ok;
+            unknown += !(e->ended && e->ok);
+        }
+    }
+    for (size_t i = last_at; i < w->history_n && problem == NULL; i++) {
+        const struct entry *e = &w->history[i];
+        if (!e->ended)
+            problem = "a read at the end did not end";
+        else if (e->value < adds)
+            problem = "acknowledged additions are missing";
+        else if (e->value > adds + unknown)
+            problem = "an addition was applied twice";
+    }
+    if (problem == NULL)
+        problem = judge(w);
+    for (size_t i = 0; i < w->net_n; i++)
+        free(w->net[i].data);
+    for (int i = 0; i < NODES; i++)
+        dvar_free(w->nodes[i].core);
+    return problem;
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static struct world world;
+
+static void no_write_is_lost_doubled_or_unseen_under_faults(void **state)
+{
+    (void)state;
+    uint64_t first = number_from("KITH_DVAR_SEED", 1);
+    uint64_t n = number_from("KITH_DVAR_SEEDS", 60);
+    uint64_t acked = 0, reads = 0, activations = 0;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        const char *problem = run(seed, &world);
+        if (problem != NULL)
+            fail_msg("seed %llu: %s", (unsigned long long)seed, problem);
+        acked += world.acked;
+        reads += world.reads;
+        activations += world.activations;
+    }
+    print_message("# %llu seeds: %llu writes, %llu reads, %llu slots activated\n",
+                  (unsigned long long)n, (unsigned long long)acked, (unsigned long long)reads,
+                  (unsigned long long)activations);
+    assert_true(acked > n && reads > n && activations > n);
+}
+
+#ifdef KITH_MUTANTS
+static void each_rule_that_is_left_out_is_noticed(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned mutant;
+        const char *name;
+    } all[] = {
+        {MUTANT_DVAR_NO_ACTIVATION, "no-activation"},
+        {MUTANT_DVAR_NO_DEDUPE_IN_VALUE, "no-dedupe-in-value"},
+        {MUTANT_DVAR_NO_POISON, "no-poison"},
+        {MUTANT_DVAR_OLD_EPOCH_READ, "old-epoch-read"},
+        {MUTANT_DVAR_SEQ_RESET, "seq-reset"},
+        {MUTANT_DVAR_NO_RELEASE, "no-release"},
+    };
+    uint64_t n = number_from("KITH_DVAR_SEEDS", 400);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        uint64_t seed = 1;
+        const char *problem = NULL;
+        mutant_on = all[i].mutant;
+        for (; seed <= n && problem == NULL; seed++)
+            problem = run(seed, &world);
+        mutant_on = 0;
+        print_message("# %s: seed %llu: %s\n", all[i].name, (unsigned long long)seed - 1,
+                      problem != NULL ? problem : "NOT NOTICED");
+        if (problem == NULL)
+            fail_msg("%s was not noticed in %llu seeds", all[i].name, (unsigned long long)n);
+    }
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_write_is_lost_doubled_or_unseen_under_faults),
+#ifdef KITH_MUTANTS
+        cmocka_unit_test(each_rule_that_is_left_out_is_noticed),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
