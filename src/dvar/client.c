@@ -65,7 +65,7 @@ uint64_t client_low_water(const struct dvar_core *core)
 
 static struct dvar_result *done(struct dvar_core *core, uint64_t id, int code, const char *text)
 {
-    struct dvar_action *action = action_add(core, DVAR_DONE);
+    struct dvar_action *action = dvar_action_add(core, DVAR_DONE);
     if (action == NULL)
         return NULL;
     action->id = id;
@@ -474,7 +474,7 @@ int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct r
             op->state = OP_WAITING; /* until the next round, or a new placement */
         return 0;
     }
-    struct dvar_action *action = op->id != 0 ? action_add(core, DVAR_DONE) : NULL;
+    struct dvar_action *action = op->id != 0 ? dvar_action_add(core, DVAR_DONE) : NULL;
     if (action != NULL) {
         const char *copy = text_len > 0 ? (const char *)arena_copy(core, text, text_len) : NULL;
         const uint8_t *lent = arena_copy(core, data, len);

@@ -340,7 +340,7 @@ static void on_open(struct dvar_core *core, const struct dvar_event *event)
         else
             var_settle(core, var), var = NULL;
     }
-    struct dvar_action *action = action_add(core, var != NULL ? DVAR_OPENED : DVAR_DONE);
+    struct dvar_action *action = dvar_action_add(core, var != NULL ? DVAR_OPENED : DVAR_DONE);
     if (action == NULL)
         return;
     action->id = event->id;

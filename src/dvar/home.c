@@ -159,7 +159,7 @@ static bool sharers_done(struct dvar_core *core, const struct write *write)
 
 static void symbol(struct dvar_core *core, struct var *var)
 {
-    struct dvar_action *action = action_add(core, DVAR_SYMBOL);
+    struct dvar_action *action = dvar_action_add(core, DVAR_SYMBOL);
     if (action == NULL)
         return;
     block_keep(core, var->block);
@@ -511,7 +511,7 @@ static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint
     if (slot->durable_known)
         return false;
     if (slot->durable_asked_ms == 0 || core->now_ms >= slot->durable_asked_ms + READY_MS) {
-        struct dvar_action *action = action_add(core, DVAR_SLOT_DURABLE);
+        struct dvar_action *action = dvar_action_add(core, DVAR_SLOT_DURABLE);
         if (action != NULL)
             action->slot = var->slot;
         slot->durable_asked_ms = core->now_ms;
@@ -859,7 +859,7 @@ static void complain(struct dvar_core *core, const struct write *write)
             core->now_ms < node->complained_ms + READY_MS)
             continue;
         node->complained_ms = core->now_ms;
-        struct dvar_action *action = action_add(core, DVAR_COMPLAIN);
+        struct dvar_action *action = dvar_action_add(core, DVAR_COMPLAIN);
         if (action == NULL)
             return;
         action->member_id = config->members[i];

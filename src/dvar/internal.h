@@ -338,8 +338,8 @@ struct dvar_core {
 };
 
 /* ---- out.c ---- */
-struct dvar_action *action_add(struct dvar_core *core, enum dvar_action_type type);
-void *arena_alloc(struct dvar_core *core, size_t size);
+struct dvar_action *dvar_action_add(struct dvar_core *core, enum dvar_action_type type);
+void *dvar_arena_alloc(struct dvar_core *core, size_t size);
 const uint8_t *arena_copy(struct dvar_core *core, const void *data, size_t len);
 /* Room for one message to @to; its body is filled in by the caller. NULL: memory is short. */
 uint8_t *message_add(struct dvar_core *core,
@@ -369,8 +369,8 @@ bool var_readable(const struct dvar_core *core, const struct var *var);
 bool var_is_durable(const struct var *var);
 void var_publish(struct dvar_core *core, struct var *var);
 void var_join_slot(struct dvar_core *core, struct var *var);
-struct block *block_new(struct dvar_core *core, size_t bytes);
-void block_unref(struct dvar_core *core, struct block *block);
+struct block *dvar_block_new(struct dvar_core *core, size_t bytes);
+void dvar_block_unref(struct dvar_core *core, struct block *block);
 /* Replaces the value; false if memory is short. @records and @value must not lie in the old one. */
 bool var_store(struct dvar_core *core,
                struct var *var,

@@ -5,7 +5,7 @@
 #include "dvar/internal.h"
 #include "dvar/wire.h"
 
-struct dvar_action *action_add(struct dvar_core *core, enum dvar_action_type type)
+struct dvar_action *dvar_action_add(struct dvar_core *core, enum dvar_action_type type)
 {
     if (core->actions_n == core->actions_cap) {
         size_t cap = core->actions_cap == 0 ? 64 : 2 * core->actions_cap;
@@ -23,7 +23,7 @@ struct dvar_action *action_add(struct dvar_core *core, enum dvar_action_type typ
     return action;
 }
 
-void *arena_alloc(struct dvar_core *core, size_t size)
+void *dvar_arena_alloc(struct dvar_core *core, size_t size)
 {
     size = (size + 15) / 16 * 16;
     struct arena_chunk *chunk = core->arena;
@@ -44,7 +44,7 @@ void *arena_alloc(struct dvar_core *core, size_t size)
 
 const uint8_t *arena_copy(struct dvar_core *core, const void *data, size_t len)
 {
-    uint8_t *copy = arena_alloc(core, len + 1);
+    uint8_t *copy = dvar_arena_alloc(core, len + 1);
     if (copy == NULL)
         return NULL;
     if (len > 0)
@@ -73,7 +73,7 @@ void block_keep(struct dvar_core *core, struct block *block)
 static void send_copy(struct dvar_core *core, struct node *to, bool large)
 {
     const uint8_t *copy = arena_copy(core, to->out.data, to->out.len);
-    struct dvar_action *action = copy != NULL ? action_add(core, DVAR_SEND) : NULL;
+    struct dvar_action *action = copy != NULL ? dvar_action_add(core, DVAR_SEND) : NULL;
     if (action != NULL) {
         action->to = to->id;
         action->data = copy;
@@ -183,7 +183,7 @@ static struct dvar_put *put_add(struct dvar_core *core, const struct var *var)
 uint64_t persist(struct dvar_core *core, const struct var *var)
 {
     size_t body = (size_t)var->block->records_n * RECORD_BYTES + var->block->len;
-    uint8_t *data = arena_alloc(core, 20 + body);
+    uint8_t *data = dvar_arena_alloc(core, 20 + body);
     struct dvar_put *put = data != NULL ? put_add(core, var) : NULL;
     if (put == NULL)
         return 0;
@@ -221,7 +221,7 @@ void out_begin(struct dvar_core *core)
     if (core->arena != NULL)
         core->arena->len = 0;
     while (core->kept.n > 0)
-        block_unref(core, core->kept.at[--core->kept.n]);
+        dvar_block_unref(core, core->kept.at[--core->kept.n]);
     while (!list_empty(&core->outs)) {
         struct node *node = container_of(list_first(&core->outs), struct node, out_link);
         list_remove(&node->out_link);
@@ -238,7 +238,7 @@ void out_begin(struct dvar_core *core)
 void out_end(struct dvar_core *core, struct dvar_output *out)
 {
     if (core->puts_n > 0) {
-        struct dvar_action *action = action_add(core, DVAR_PERSIST);
+        struct dvar_action *action = dvar_action_add(core, DVAR_PERSIST);
         if (action != NULL) {
             action->token = core->next_token++;
             action->puts = core->puts;
@@ -247,7 +247,7 @@ void out_end(struct dvar_core *core, struct dvar_output *out)
     }
     list_for_each (it, &core->outs) {
         struct node *node = container_of(it, struct node, out_link);
-        struct dvar_action *action = node->out.len > 0 ? action_add(core, DVAR_SEND) : NULL;
+        struct dvar_action *action = node->out.len > 0 ? dvar_action_add(core, DVAR_SEND) : NULL;
         if (action == NULL)
             continue;
         action->to = node->id;

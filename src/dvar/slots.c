@@ -178,8 +178,8 @@ static void sync_ready(struct dvar_core *core, uint32_t slot_no)
     struct slot *slot = &core->slots[slot_no];
     struct sync *sync = slot->sync;
     sync->ready_ms = core->now_ms;
-    uint32_t *released = arena_alloc(core, REPLICAS * sizeof(*released));
-    struct dvar_action *action = released != NULL ? action_add(core, DVAR_SLOT_READY) : NULL;
+    uint32_t *released = dvar_arena_alloc(core, REPLICAS * sizeof(*released));
+    struct dvar_action *action = released != NULL ? dvar_action_add(core, DVAR_SLOT_READY) : NULL;
     if (action == NULL)
         return;
     action->slot = slot_no;

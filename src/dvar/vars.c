@@ -15,7 +15,7 @@ static int block_class(size_t bytes)
     return at < BLOCK_CLASSES ? at : -1;
 }
 
-struct block *block_new(struct dvar_core *core, size_t bytes)
+struct block *dvar_block_new(struct dvar_core *core, size_t bytes)
 {
     int at = block_class(bytes);
     size_t cap = at >= 0 ? (size_t)BLOCK_FIRST_BYTES << at : bytes;
@@ -31,7 +31,7 @@ struct block *block_new(struct dvar_core *core, size_t bytes)
     return block;
 }
 
-void block_unref(struct dvar_core *core, struct block *block)
+void dvar_block_unref(struct dvar_core *core, struct block *block)
 {
     (void)core;
     if (block == NULL || --block->refs > 0)
@@ -155,7 +155,7 @@ void var_drop_value(struct dvar_core *core, struct var *var)
     list_remove(&var->link);
     if (var->block != NULL)
         core->stats.value_bytes -= var->block->len;
-    block_unref(core, var->block);
+    dvar_block_unref(core, var->block);
     var->block = NULL;
     var->state = VAR_NONE;
     var->ts = 0;
@@ -220,12 +220,12 @@ bool var_store(struct dvar_core *core,
     struct block *block = var->block;
     if (block == NULL || block->refs > 1 || block->cap < records_len + len ||
         block->cap > 4 * (records_len + len) + 1024) {
-        block = block_new(core, records_len + len);
+        block = dvar_block_new(core, records_len + len);
         if (block == NULL)
             return false;
         if (var->block != NULL)
             core->stats.value_bytes -= var->block->len;
-        block_unref(core, var->block);
+        dvar_block_unref(core, var->block);
         var->block = block;
     } else {
         core->stats.value_bytes -= block->len;
@@ -246,7 +246,7 @@ void vars_deinit(struct dvar_core *core)
     for (size_t i = 0; i < core->buckets_n; i++) {
         for (struct var *var = core->buckets[i], *next; var != NULL; var = next) {
             next = var->hash_next;
-            block_unref(core, var->block);
+            dvar_block_unref(core, var->block);
             cell_free(var->cell);
             core_free(var->sharers);
             core_free(var);

@@ -32,7 +32,7 @@ static void tell(struct dvar_core *core,
         const struct watch *watch = container_of(it, struct watch, link);
         if (!matches(watch->prefix, watch->pattern, watch->len, var))
             continue;
-        struct dvar_action *action = action_add(core, DVAR_CHANGED);
+        struct dvar_action *action = dvar_action_add(core, DVAR_CHANGED);
         if (action == NULL)
             return;
         action->id = watch->id;
@@ -52,7 +52,7 @@ void watch_add(struct dvar_core *core, const struct dvar_event *event)
                 core->watch_bytes + event->name_len + 2 <= PATTERNS_BYTES_MAX;
     struct watch *watch = room ? core_malloc(sizeof(*watch) + event->name_len) : NULL;
     if (watch == NULL) {
-        struct dvar_action *action = action_add(core, DVAR_DONE);
+        struct dvar_action *action = dvar_action_add(core, DVAR_DONE);
         if (action == NULL)
             return;
         action->id = event->id;
@@ -92,7 +92,7 @@ void watch_lost(struct dvar_core *core, uint32_t slot)
         const struct watch *watch = container_of(it, struct watch, link);
         if (!watch->prefix && placement_slot_of(watch->pattern, watch->len) != slot)
             continue;
-        struct dvar_action *action = action_add(core, DVAR_LOST);
+        struct dvar_action *action = dvar_action_add(core, DVAR_LOST);
         if (action == NULL)
             return;
         action->id = watch->id;

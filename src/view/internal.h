@@ -230,7 +230,8 @@ uint64_t view_random_ms(struct view_core *core, uint64_t min_ms, uint64_t max_ms
 /* peers.c */
 struct vpeer *peer_find(struct view_core *core, const struct kith_node_id *node);
 const struct vpeer *peer_look(const struct view_core *core, const struct kith_node_id *node);
-struct vpeer *peer_get(struct view_core *core, const struct boot_id *boot); /* NULL: older, full */
+struct vpeer *view_peer_get(struct view_core *core,
+                            const struct boot_id *boot); /* NULL: older, full */
 void peer_of_record(struct view_core *core);
 void peer_hello_send(struct view_core *core, const struct kith_node_id *to, bool asked);
 void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view_msg *msg);

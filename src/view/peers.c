@@ -79,7 +79,7 @@ static void new_boot(struct vpeer *peer, uint64_t boot_no)
     peer->mint_ok = 0;
 }
 
-struct vpeer *peer_get(struct view_core *core, const struct boot_id *boot)
+struct vpeer *view_peer_get(struct view_core *core, const struct boot_id *boot)
 {
     if (boot->boot_no == 0 || view_is_self(core, &boot->node))
         return NULL;
@@ -106,7 +106,7 @@ void peer_of_record(struct view_core *core)
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         if (p->keepers[i].state != KEEPER_ACTIVE)
             continue;
-        struct vpeer *peer = peer_get(core, &p->keepers[i].boot);
+        struct vpeer *peer = view_peer_get(core, &p->keepers[i].boot);
         if (peer == NULL)
             continue;
         peer->eligible = true;
@@ -148,7 +148,7 @@ int peer_recall(struct view_core *core, const struct view_event *event)
         return KITH_E_CORRUPT;
     struct boot_id boot = {.boot_no = get_le64(event->data)};
     memcpy(boot.node.bytes, event->key + 2, KITH_NODE_ID_BYTES);
-    struct vpeer *peer = peer_get(core, &boot);
+    struct vpeer *peer = view_peer_get(core, &boot);
     if (peer == NULL)
         return boot.boot_no == 0 ? KITH_E_CORRUPT : 0;
     peer->witness_boot = boot.boot_no;

@@ -336,7 +336,7 @@ receive(struct view_core *core, const struct boot_id *from, const uint8_t *data,
         if (peer != NULL && from->boot_no < peer->boot.boot_no)
             return 0; /* of a boot that is no more */
         if (peer != NULL || m.type == VMSG_HELLO)
-            peer = peer_get(core, from);
+            peer = view_peer_get(core, from);
         if (peer != NULL)
             peer->heard_ms = core->now_ms;
         if (!learn_same_chain(core, m.chain)) {
@@ -550,7 +550,7 @@ static void on_peer_up(struct view_core *core, const struct view_event *event)
     struct vpeer *peer = peer_find(core, &event->from.node);
     if (view_is_self(core, &event->from.node) || (peer == NULL && !event->eligible))
         return;
-    peer = peer_get(core, &event->from);
+    peer = view_peer_get(core, &event->from);
     if (peer == NULL)
         return;
     peer->up = true;
@@ -576,7 +576,8 @@ static void on_peer_down(struct view_core *core, const struct view_event *event)
 
 static void on_link(struct view_core *core, const struct view_event *event, bool up)
 {
-    struct vpeer *peer = up ? peer_get(core, &event->from) : peer_find(core, &event->from.node);
+    struct vpeer *peer =
+        up ? view_peer_get(core, &event->from) : peer_find(core, &event->from.node);
     if (peer == NULL)
         return;
     peer->linked = up;
