@@ -283,8 +283,9 @@ int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct
     uint64_t session = read_le64(r);
     if (r->bad)
         return KITH_E_CORRUPT;
-    if (session != from->share_id || se != core->slots[slot].joined_se)
-        return 0;
+    if (session != from->share_id || se != core->slots[slot].joined_se ||
+        (from->share_drain & 1ull << slot) == 0)
+        return 0; /* a late copy says nothing of what was cached since */
     from->share_drain &= ~(1ull << slot);
     from->share_slots &= ~(1ull << slot);
     slot_drained(core);
