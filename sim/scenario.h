@@ -100,6 +100,7 @@ void scn_take(struct scn *scn, struct sim_world *world);
 extern const struct scenario scenario_member_crash, scenario_member_idle, scenario_member_pause,
     scenario_member_lossy, scenario_member_oneway, scenario_member_partition, scenario_member_churn,
     scenario_member_powercut, scenario_member_small, scenario_member_massacre,
-    scenario_member_sealed, scenario_rpc_faults, scenario_map_faults, scenario_swarm;
+    scenario_member_sealed, scenario_rpc_faults, scenario_map_faults, scenario_swarm,
+    scenario_view_faults, scenario_mutex_faults, scenario_dvar_faults, scenario_state_swarm;
 
 #endif

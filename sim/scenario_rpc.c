@@ -125,5 +125,9 @@ const struct scenario *const scenarios[] = {
     &scenario_rpc_faults,
     &scenario_map_faults,
     &scenario_swarm,
+    &scenario_view_faults,
+    &scenario_mutex_faults,
+    &scenario_dvar_faults,
+    &scenario_state_swarm,
     NULL,
 };

@@ -117,6 +117,42 @@ static void a_map_without_order_is_caught(void **state)
     caught(MUTANT_MAP_NO_ORDER, "map-faults", 5, 60000);
 }
 
+static void what_is_chosen_and_serves_at_once_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_NO_ACTIVATION_RECORD, "view-faults", 20, 120000);
+}
+
+static void counting_the_excluded_as_ended_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_NO_LEASE_WAIT, "view-faults", 60, 120000);
+}
+
+static void promises_that_are_not_on_disk_are_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_FORGET_PROMISE, "view-faults", 60, 120000);
+}
+
+static void a_move_without_release_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_NO_RELEASE, "view-faults", 30, 120000);
+}
+
+static void a_promise_within_a_lease_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_NO_PROMISE_HOLD, "view-faults", 20, 120000);
+}
+
+static void a_lease_from_its_receipt_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_VIEW_LEASE_FROM_REPLY, "view-faults", 40, 120000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +168,12 @@ int main(void)
         cmocka_unit_test(running_what_was_forgotten_is_caught),
         cmocka_unit_test(taking_a_result_of_anybody_is_caught),
         cmocka_unit_test(a_map_without_order_is_caught),
+        cmocka_unit_test(what_is_chosen_and_serves_at_once_is_caught),
+        cmocka_unit_test(counting_the_excluded_as_ended_is_caught),
+        cmocka_unit_test(promises_that_are_not_on_disk_are_caught),
+        cmocka_unit_test(a_move_without_release_is_caught),
+        cmocka_unit_test(a_promise_within_a_lease_is_caught),
+        cmocka_unit_test(a_lease_from_its_receipt_is_caught),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,20 @@ static void real_keys_and_sealed_datagrams_work_the_same(void **state)
     holds((struct run){.scenario = "member-sealed", .seed = 1, .seeds_n = 1});
 }
 
+/* ---- shared state ---- */
+
+static void views_are_one_and_leases_do_not_overlap(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "view-faults", .seed = 1, .seeds_n = 60});
+}
+
+static void mutexes_have_one_holder_and_growing_fences(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "mutex-faults", .seed = 1, .seeds_n = 30});
+}
+
 /* ---- calls and maps ---- */
 
 static void calls_keep_their_promises_under_faults(void **state)
@@ -237,6 +251,8 @@ int main(void)
         cmocka_unit_test(churn_calls_nobody_healthy_failed),
         cmocka_unit_test(a_power_cut_and_new_addresses_are_survived),
         cmocka_unit_test(real_keys_and_sealed_datagrams_work_the_same),
+        cmocka_unit_test(views_are_one_and_leases_do_not_overlap),
+        cmocka_unit_test(mutexes_have_one_holder_and_growing_fences),
         cmocka_unit_test(calls_keep_their_promises_under_faults),
         cmocka_unit_test(maps_hand_out_every_item_once_under_faults),
         cmocka_unit_test(the_swarm_finds_nothing),

@@ -1,0 +1,119 @@
+/*
+ * Clients of shared state in a simulated world, and what must hold of what they see:
+ *
+ *   - variables: the rules of history_check.h; order and values as it happens, the rest at the end
+ *   - mutexes: fences grow; nobody is granted while another one holds, by the clock of its node;
+ *     who holds has the newest fence
+ *   - a counter that is read, added to and written under a mutex loses nothing
+ *
+ * Each client has its node and does one thing at a time. When a node stops, what its clients were
+ * at has an unknown outcome.
+ */
+#ifndef SIM_STATE_OPS_H
+#define SIM_STATE_OPS_H
+
+#include "history_check.h"
+#include "host_state.h"
+#include "oracle_view.h"
+
+enum so_variable {
+    SO_VOLATILE,   /* written, compared */
+    SO_VOLATILE_D, /* and deleted */
+    SO_DURABLE,
+    SO_DURABLE_D,
+    SO_COUNT,     /* added to */
+    SO_COUNT_D,   /* durable */
+    SO_BIG,       /* some 100 KiB */
+    SO_GUARDED,   /* under the lock of the same place among locks */
+    SO_GUARDED_D, /* durable */
+    SO_VARIABLES_N,
+};
+#define SO_LOCKS_N (SO_VARIABLES_N - SO_GUARDED)
+
+enum so_state {
+    SO_IDLE,
+    SO_WAITS,    /* for an operation */
+    SO_ACQUIRES, /* for a mutex */
+    SO_READS,    /* inside: the guarded counter is read */
+    SO_THINKS,   /* inside */
+    SO_WRITES,   /* inside: and written */
+};
+
+struct so_client {
+    uint32_t number;
+    size_t node;
+    enum so_state state;
+    bool ticking;               /* a tick is on its way */
+    uint64_t id;                /* of the operation it waits for */
+    uint64_t boot_no;           /* of the node it was given to */
+    struct history_entry entry; /* of it */
+    uint64_t deadline_ms;       /* of it, on the node's clock */
+    size_t lock;
+    uint64_t waiter, fence; /* inside */
+    int64_t read;           /* of the guarded counter */
+    bool lost;              /* the mutex was, meanwhile */
+    /* What it saw last of each variable: for comparing. */
+    uint32_t seen[SO_VARIABLES_N];
+    uint64_t seen_version[SO_VARIABLES_N];
+};
+
+struct so_lock {
+    uint64_t fence; /* the highest granted */
+    uint64_t grants_n;
+};
+
+struct state_ops {
+    struct hs_world *hw;
+    struct sim_world *world;
+    struct oracle_view *view;
+    struct so_client *clients;
+    size_t clients_n;
+    struct map64 by_id; /* operation or waiter -> client */
+    struct so_lock locks[SO_LOCKS_N];
+    struct map64 guarded_values[SO_LOCKS_N]; /* acknowledged ones */
+    uint32_t names[SO_VARIABLES_N], lock_names[SO_LOCKS_N];
+    struct history history;
+    struct history_line line;
+    struct history_finding finding; /* of the end */
+    int64_t value;                  /* the last written; each once */
+    uint32_t period_ms;             /* a client does something about so often */
+    bool on;
+    bool variables_on, mutexes_on;
+    size_t inside_n;
+    uint64_t outcomes[3];
+    char failure[200]; /* the last operation that was not done */
+    uint64_t grants_n, lost_n, reads_by_cell_n;
+    uint64_t activated_ms[PLACEMENT_SLOTS]; /* of the active configuration, world time */
+};
+
+extern const char *const so_variable_names[SO_VARIABLES_N];
+extern const char *const so_lock_names[SO_LOCKS_N];
+
+/* @per_node clients on each node. */
+void so_init(struct state_ops *ops,
+             struct hs_world *hw,
+             struct sim_world *world,
+             struct oracle_view *view,
+             size_t per_node);
+void so_deinit(struct state_ops *ops);
+void so_start(struct state_ops *ops);
+/* Clients finish what they are at and begin nothing. */
+void so_stop(struct state_ops *ops);
+/* How many are at something; *which_out: one of them. */
+size_t so_pending(const struct state_ops *ops, const struct so_client **which_out);
+const char *so_state_text(enum so_state state);
+/* The rules that want the whole history. False: violated (sim_violation() says what). */
+bool so_judge(struct state_ops *ops);
+
+/* What the world's observer hears. */
+void so_placement(struct state_ops *ops,
+                  const struct placement *before,
+                  const struct placement *now);
+void so_done(struct state_ops *ops, struct hs *hs, uint64_t id, const struct dvar_result *result);
+void so_granted(struct state_ops *ops, struct hs *hs, uint64_t waiter, uint64_t fence);
+void so_ended(struct state_ops *ops, struct hs *hs, uint64_t waiter, int code);
+void so_lost(struct state_ops *ops, struct hs *hs, uint64_t waiter, uint64_t fence);
+void so_gone(struct state_ops *ops, struct hs *hs);
+void so_stepped(struct state_ops *ops, struct hs *hs);
+
+#endif
