@@ -4,10 +4,10 @@ PREFIX ?= /usr/local
 PYTHON = /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench sim soak fuzz format lint install clean
+.PHONY: help deps build test demo bench sim sim-state soak fuzz format lint install clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 deps: ## install what is missing from Debian's packages
 	@tools/deps.sh build test
@@ -33,6 +33,9 @@ bench: build ## speed, each figure beside its baseline
 
 sim: build ## the simulated world, seed after seed until stopped
 	@tools/sim.sh $(BUILD)
+
+sim-state: build ## more seeds of shared state, added to docs/protocols/verification.md
+	@$(PYTHON) tools/sim-total --seeds $${SEEDS:-1000} $(BUILD)
 
 soak: build ## ten million damaged datagrams and 100,000 connections against a live node
 	KITH_GARBAGE_DATAGRAMS=10000000 KITH_GARBAGE_CONNECTIONS=100000 \

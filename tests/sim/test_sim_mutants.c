@@ -153,6 +153,36 @@ static void a_lease_from_its_receipt_is_caught(void **state)
     caught(MUTANT_VIEW_LEASE_FROM_REPLY, "view-faults", 40, 120000);
 }
 
+static void tokens_of_any_generation_are_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MUTEX_ANY_GENERATION, "mutex-faults", 40, 120000);
+}
+
+static void a_token_that_comes_twice_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MUTEX_NO_TRANSFER_NO, "mutex-faults", 20, 120000);
+}
+
+static void a_token_made_before_all_reported_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MUTEX_SOME_REPORTS, "mutex-faults", 40, 120000);
+}
+
+static void a_home_that_creates_without_a_record_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MUTEX_HOME_CREATES, "mutex-faults", 20, 120000);
+}
+
+static void entering_without_a_lease_is_caught(void **state)
+{
+    (void)state;
+    caught(MUTANT_MUTEX_NO_LEASE_CHECK, "mutex-faults", 30, 120000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +204,11 @@ int main(void)
         cmocka_unit_test(a_move_without_release_is_caught),
         cmocka_unit_test(a_promise_within_a_lease_is_caught),
         cmocka_unit_test(a_lease_from_its_receipt_is_caught),
+        cmocka_unit_test(tokens_of_any_generation_are_caught),
+        cmocka_unit_test(a_token_that_comes_twice_is_caught),
+        cmocka_unit_test(a_token_made_before_all_reported_is_caught),
+        cmocka_unit_test(a_home_that_creates_without_a_record_is_caught),
+        cmocka_unit_test(entering_without_a_lease_is_caught),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
