@@ -144,13 +144,13 @@ static void done_read(struct dvar_core *core, uint64_t id, struct var *var, bool
     if (result == NULL)
         return;
     result->applied = outcome->applied;
-    result->version = var->block != NULL && var->block->len > 0 ? var->block->version : 0;
+    result->version = var_version(var);
     result->type = outcome->type;
     result->len = outcome->data.len;
-    if (whole && var->block != NULL) {
+    if (whole && var->block != NULL && outcome->code == 0) {
         result->value_len = var->block->len;
         result->value = lend(core, var, block_value(var->block), var->block->len);
-        if (result->value != NULL && outcome->code == 0) {
+        if (result->value != NULL) {
             result->data = value_view(result->value, result->value_len).data;
             return;
         }

@@ -172,12 +172,6 @@ static void symbol(struct dvar_core *core, struct var *var)
                              .value_len = var->block->len};
 }
 
-static bool is_absent(const struct var *var)
-{
-    return var->block == NULL || var->block->len == 0 ||
-           value_view(block_value(var->block), var->block->len).type == VALUE_NONE;
-}
-
 static void
 committed(struct dvar_core *core, struct var *var, struct config *config, const struct write *write)
 {
@@ -189,8 +183,59 @@ committed(struct dvar_core *core, struct var *var, struct config *config, const 
             val_add(core, config->nodes[i], var);
     }
     watch_changed(core, var, write->folded);
-    if (write->was_absent != is_absent(var))
+    if (write->was_absent != var_is_absent(var))
         symbol(core, var);
+}
+
+static void say_lost(const struct dvar_core *core, const struct var *var, const char *name)
+{
+    uint32_t generation = core->slots[var->slot].generation;
+    if (generation == 0 || MUTANT(DVAR_SILENT_LOSS))
+        return;
+    kith_fail_with(KITH_E_NOT_FOUND,
+                   "%s does not exist; if it was kept in memory only, it was lost with all "
+                   "nodes that kept it (loss %u of its slot): create it again",
+                   name, generation);
+}
+
+/*
+ * The answer to what has its write, now or in a record of before. What only took a fence over shows
+ * what it found: that is what is here (whoever else may have written since had that very fence, or
+ * the asker has no answer yet and would have seen it, too).
+ */
+static void answer_written(struct dvar_core *core, struct op *op)
+{
+    struct var *var = op->var;
+    struct value_op did;
+    if (value_op_decode(op->bytes, op->len, &did) != 0)
+        did.kind = 0;
+    bool reads = did.kind == VALUE_OP_GET || did.kind == VALUE_OP_SLICE_GET;
+    if (!reads && (op->code != 0 || op->applied)) {
+        op_answer(core, op, op->code, NULL);
+        return;
+    }
+    char name[KITH_NAME_BYTES_MAX + 1];
+    memcpy(name, var->name, var->name_len);
+    name[var->name_len] = 0;
+    struct value_op look = {.kind = did.kind == VALUE_OP_SLICE_GET ? did.kind : VALUE_OP_GET,
+                            .index = did.index,
+                            .count = did.count};
+    struct value_current current = {0};
+    if (var->block != NULL)
+        current =
+            (struct value_current){block_value(var->block), var->block->len, var->block->version};
+    struct value_stamp stamp = {{{0}}, 0};
+    struct value_outcome *outcome = &core->outcomes[0];
+    op->code = value_apply(name, &current, &look, &stamp, outcome);
+    if (op->code == KITH_E_NOT_FOUND)
+        say_lost(core, var, name);
+    if (!reads) {
+        op->code = outcome->code = 0;
+        outcome->applied = false;
+    }
+    op->applied = outcome->applied;
+    op->version = var_version(var);
+    op_answer_read(core, op, var);
 }
 
 void write_try_commit(struct dvar_core *core, struct write *write)
@@ -215,7 +260,7 @@ void write_try_commit(struct dvar_core *core, struct write *write)
     var->pins++;
     while (op != NULL) {
         struct op *next = op->next;
-        op_answer(core, op, op->code, NULL);
+        answer_written(core, op);
         op = next;
     }
     if (var->queue_last != NULL)
@@ -428,7 +473,7 @@ static void count_access(struct dvar_core *core, struct var *var, uint32_t reads
 
 static uint64_t next_ts(struct slot *slot, const struct var *var)
 {
-    if (MUTANT(DVAR_SEQ_RESET) && is_absent(var))
+    if (MUTANT(DVAR_SEQ_RESET) && var_is_absent(var))
         return TS(slot->active.se, 1);
     return TS(slot->active.se, ++slot->seq);
 }
@@ -452,11 +497,8 @@ static int apply(struct dvar_core *core,
     client_of(core, op, &who);
     struct value_stamp stamp = {.writer = who.node, .time_ms = core->wall_ms};
     int r = value_apply(name, from, &decoded, &stamp, outcome);
-    if (r == KITH_E_NOT_FOUND && core->slots[var->slot].generation > 0 && !MUTANT(DVAR_SILENT_LOSS))
-        kith_fail_with(r,
-                       "%s does not exist; if it was kept in memory only, it was lost with all "
-                       "nodes that kept it (loss %u of its slot): create it again",
-                       name, core->slots[var->slot].generation);
+    if (r == KITH_E_NOT_FOUND)
+        say_lost(core, var, name);
     return r;
 }
 
@@ -553,7 +595,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     struct slot *slot = &core->slots[var->slot];
     struct config *config = &slot->active;
     bool was_durable = var_is_durable(var);
-    bool was_absent = is_absent(var);
+    bool was_absent = var_is_absent(var);
     uint64_t base_ts = var->ts;
     uint32_t folded = 0;
     outcome_to_op(op, &core->outcomes[0], next_ts(slot, var));
@@ -632,7 +674,7 @@ static void execute(struct dvar_core *core, struct var *var, struct op *op)
         op->applied = get_le32(record + RECORD_APPLIED) != 0;
         op->version = get_le64(record + RECORD_VERSION);
         op->number = get_le64(record + RECORD_NUMBER);
-        op_answer(core, op, op->code, op->code != 0 ? kith_strerror(op->code) : NULL);
+        answer_written(core, op);
         return;
     }
     if (op->canceled) {
@@ -653,7 +695,7 @@ static void execute(struct dvar_core *core, struct var *var, struct op *op)
             return;
         }
         op->code = r;
-        op->version = current.len > 0 ? current.version : 0;
+        op->version = var_version(var);
         op->applied = r == 0 && outcome->applied;
         op_answer_read(core, op, var);
         return;

@@ -367,6 +367,8 @@ void var_settle(struct dvar_core *core, struct var *var);
 void var_drop_value(struct dvar_core *core, struct var *var);
 bool var_readable(const struct dvar_core *core, const struct var *var);
 bool var_is_durable(const struct var *var);
+bool var_is_absent(const struct var *var);
+uint64_t var_version(const struct var *var); /* as users see it: 0 if absent */
 void var_publish(struct dvar_core *core, struct var *var);
 void var_join_slot(struct dvar_core *core, struct var *var);
 struct block *dvar_block_new(struct dvar_core *core, size_t bytes);

@@ -178,6 +178,17 @@ bool var_is_durable(const struct var *var)
     return value_view(block_value(var->block), var->block->len).policy == VALUE_DURABLE;
 }
 
+bool var_is_absent(const struct var *var)
+{
+    return var->block == NULL || var->block->len == 0 ||
+           value_view(block_value(var->block), var->block->len).type == VALUE_NONE;
+}
+
+uint64_t var_version(const struct var *var)
+{
+    return var_is_absent(var) ? 0 : var->block->version;
+}
+
 /* The read rule of protocols 5.4. */
 bool var_readable(const struct dvar_core *core, const struct var *var)
 {

@@ -106,6 +106,53 @@ static void a_lone_home_answers_at_once(void **state)
     dvar_free(core);
 }
 
+static struct value_op guarded(struct value_op what, uint64_t fence)
+{
+    what.flags |= VALUE_OP_FENCE;
+    what.mutex = "m";
+    what.mutex_len = 1;
+    what.fence = fence;
+    return what;
+}
+
+/* Such a read is a write to the protocol; its caller wants what it read all the same. */
+static void a_read_that_raises_the_fence_gives_the_value(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    struct dvar_result r = op("x", guarded(get, 4));
+    assert_int_equal(r.code, KITH_E_NOT_FOUND);
+    assert_non_null(r.text);
+    assert_true(r.version == 0 && r.type == VALUE_NONE && !r.applied);
+    op("x", guarded(set("abc", 3), 4));
+    r = op("x", guarded(get, 5));
+    assert_int_equal(r.code, 0);
+    assert_true(r.applied && r.type == VALUE_BYTES && r.len == 3 && r.value_len > 3);
+    assert_memory_equal(r.data, "abc", 3);
+    uint64_t version = r.version;
+    assert_true(version == ((uint64_t)1 << DVAR_SEQ_BITS | 3));
+    r = op("x", guarded(get, 5)); /* raises nothing: a plain read */
+    assert_true(r.version == version && r.len == 3 && r.applied);
+    assert_int_equal(op("x", guarded(get, 4)).code, KITH_E_FENCE);
+    struct value_op slice = {.kind = VALUE_OP_SLICE_GET, .index = 1, .count = 2};
+    r = op("x", guarded(slice, 6));
+    assert_int_equal(r.len, 2);
+    assert_memory_equal(r.data, "bc", 2);
+    /* What only looked, and did nothing else, shows what it found. */
+    struct value_op cas = set("new", 3);
+    cas.kind = VALUE_OP_CAS_VERSION;
+    r = op("x", guarded(cas, 7));
+    assert_true(r.code == 0 && !r.applied && r.type == VALUE_BYTES && r.len == 3);
+    assert_memory_equal(r.data, "abc", 3);
+    cas.expect_version = 1;
+    r = op("y", guarded(cas, 7));
+    assert_true(r.code == 0 && !r.applied && r.type == VALUE_NONE && r.version == 0);
+    struct value_op create = {.kind = VALUE_OP_CREATE, .type = VALUE_BYTES};
+    r = op("x", guarded(create, 8));
+    assert_true(r.code == 0 && !r.applied && r.len == 3);
+    dvar_free(core);
+}
+
 static void without_a_lease_nothing_is_read_here(void **state)
 {
     (void)state;
@@ -298,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lone_home_answers_at_once),
+        cmocka_unit_test(a_read_that_raises_the_fence_gives_the_value),
         cmocka_unit_test(without_a_lease_nothing_is_read_here),
         cmocka_unit_test(a_write_is_answered_when_all_copies_have_it),
         cmocka_unit_test(a_silent_copy_is_complained_of),
