@@ -308,6 +308,10 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no)
     }
     if (joined > slot->joined_se)
         new_epoch(core, slot_no, joined);
+    if (slot->sync != NULL && (slot->chosen.self != 0 || slot->chosen.se != slot->sync->se)) {
+        slot_forget_sync(core, slot); /* likewise, or it is not to be filled any more */
+        abort_all(core, slot_no);
+    }
     if (slot->active.se != active_before) {
         if (slot->active.self >= 0)
             drop_older(core, slot, slot->active.se);

@@ -282,6 +282,39 @@ static void what_was_lost_with_its_nodes_is_told(void **state)
     dvar_free(core);
 }
 
+static void choose(uint64_t slot_epoch, uint8_t replicas_n)
+{
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen = (struct placement_config){
+            .slot_epoch = slot_epoch, .replicas = {1, 2, 3}, .replicas_n = replicas_n};
+    placement.epoch++;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+}
+
+static void a_home_whose_membership_ended_stops_to_fill_its_slots(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 2);
+    op("x", set("abc", 3)); /* under way */
+    choose(2, 1);
+    assert_non_null(found(DVAR_SLOT_READY));
+    placement.keepers[0].state = KEEPER_ENDED;
+    placement.epoch++;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    now_ms += 600;
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_null(found(DVAR_SLOT_READY));
+    dvar_free(core);
+    /* And one that nobody chooses any more. */
+    begin(&(struct dvar_config){0}, 2);
+    choose(2, 2);
+    choose(0, 0);
+    now_ms += 600;
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_null(found(DVAR_SEND));
+    dvar_free(core);
+}
+
 static uint64_t clock_zero(void)
 {
     return 0;
@@ -353,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
         cmocka_unit_test(a_watch_hears_of_each_change),
         cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
+        cmocka_unit_test(a_home_whose_membership_ended_stops_to_fill_its_slots),
         cmocka_unit_test(a_cell_follows_its_variable),
         cmocka_unit_test(limits_refuse_with_their_error),
         cmocka_unit_test(without_a_quorum_operations_end_at_once),
