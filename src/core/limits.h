@@ -145,7 +145,11 @@
 #define DVAR_QUEUE_MAX 4096
 /* Records against repetition of one variable: of requests whose asker may still repeat them. */
 #define DVAR_RECORDS_MAX 1024
-/* Writes that a home has under way; more wait. */
+/* Answers without a record that a home remembers for one asker until that has them, and the bytes
+ * of all of them; then BUSY, and the asker tries again. */
+#define DVAR_ANSWERS_MAX      4096
+#define DVAR_ANSWER_BYTES_MAX (32 * 1024 * 1024)
+/* Writes that a home has under way; then BUSY, and the asker tries again. */
 #define DVAR_WRITES_MAX 16384
 /* Nodes that hold a session with this home and may cache (protocols 5.11). */
 #define DVAR_SESSIONS_MAX 4096

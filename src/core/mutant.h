@@ -54,6 +54,8 @@
     XX(DVAR_ANY_BOOT, "dvar-any-boot", "a copy is a node's, whatever its boot forgot")             \
     XX(DVAR_NO_DEDUPE_IN_VALUE, "dvar-no-dedupe-in-value", "records do not travel with the value") \
     XX(DVAR_NO_POISON, "dvar-no-poison", "an answer that was overtaken is cached")                 \
+    XX(DVAR_NO_ANSWERS, "dvar-no-answers", "what had no effect is done again by a late copy")      \
+    XX(DVAR_ANY_ANSWER, "dvar-any-answer", "an answer of a home counts that was asked before")     \
     XX(DVAR_NO_NESTED_LEASE, "dvar-no-nested-lease", "sessions outlive the lease of their home")   \
     XX(DVAR_OLD_EPOCH_READ, "dvar-old-epoch-read", "a copy of an older epoch is read")             \
     XX(DVAR_SEQ_RESET, "dvar-seq-reset", "a variable that is made again begins at the front")      \

@@ -61,139 +61,6 @@ uint64_t client_low_water(const struct dvar_core *core)
     return first == NULL ? core->next_no + 1 : container_of(first, struct op, link)->no;
 }
 
-/* ---- answers ---- */
-
-static struct dvar_result *done(struct dvar_core *core, uint64_t id, int code, const char *text)
-{
-    struct dvar_action *action = dvar_action_add(core, DVAR_DONE);
-    if (action == NULL)
-        return NULL;
-    action->id = id;
-    action->result.code = code;
-    if (code != 0)
-        action->result.text =
-            text != NULL ? (const char *)arena_copy(core, text, strlen(text)) : kith_strerror(code);
-    return &action->result;
-}
-
-static uint8_t *send_result(struct dvar_core *core,
-                            const struct op *op,
-                            uint8_t flags,
-                            int code,
-                            const char *text,
-                            uint8_t type,
-                            const void *data,
-                            size_t len)
-{
-    size_t text_len = code != 0 && text != NULL ? strlen(text) : 0;
-    if (text_len > 1023)
-        text_len = 1023;
-    uint8_t *p = message_add(core, op->client, WIRE_RES, flags, op->var->slot,
-                             WIRE_RES_BYTES + len + text_len);
-    if (p == NULL)
-        return NULL;
-    put_le64(p, op->no);
-    put_le64(p + 8, op->var->ts);
-    put_le64(p + 16, op->version);
-    put_le64(p + 24, op->number);
-    put_le32(p + 32, (uint32_t)code);
-    put_le32(p + 36, (uint32_t)len);
-    put_le32(p + 40, type);
-    put_le32(p + 44, (uint32_t)text_len);
-    if (len > 0)
-        copy_small(p + WIRE_RES_BYTES, data, len);
-    if (text_len > 0)
-        memcpy(p + WIRE_RES_BYTES + len, text, text_len);
-    return p;
-}
-
-void op_answer(struct dvar_core *core, struct op *op, int code, const char *text)
-{
-    if (op->client == NULL) {
-        if (op->id != 0) {
-            struct dvar_result *result = done(core, op->id, code, text);
-            if (result != NULL) {
-                result->applied = op->applied;
-                result->version = op->version;
-                result->number = op->number;
-            }
-        }
-    } else {
-        uint8_t flags = op->applied ? WIRE_APPLIED : 0;
-        send_result(core, op, code == KITH_E_BUSY ? WIRE_BUSY : flags, code, text, 0, NULL, 0);
-    }
-    op_free(core, op);
-}
-
-/* Bytes that an action may point at until the next step. */
-static const uint8_t *
-lend(struct dvar_core *core, const struct var *var, const uint8_t *data, size_t len)
-{
-    if (len <= 4096 || var->block == NULL || data < var->block->bytes ||
-        data >= var->block->bytes + var->block->cap)
-        return arena_copy(core, data, len);
-    block_keep(core, var->block);
-    return data;
-}
-
-static void done_read(struct dvar_core *core, uint64_t id, struct var *var, bool whole)
-{
-    const struct value_outcome *outcome = &core->outcomes[0];
-    struct dvar_result *result =
-        done(core, id, outcome->code, outcome->code != 0 ? kith_errmsg() : NULL);
-    if (result == NULL)
-        return;
-    result->applied = outcome->applied;
-    result->version = var_version(var);
-    result->type = outcome->type;
-    result->len = outcome->data.len;
-    if (whole && var->block != NULL && outcome->code == 0) {
-        result->value_len = var->block->len;
-        result->value = lend(core, var, block_value(var->block), var->block->len);
-        if (result->value != NULL) {
-            result->data = value_view(result->value, result->value_len).data;
-            return;
-        }
-    }
-    if (outcome->data.len > 0)
-        result->data = lend(core, var, outcome->data.data, outcome->data.len);
-}
-
-/* Would caching it cost more than it saves? */
-static bool reads_through(const struct var *var)
-{
-    uint32_t all = (uint32_t)var->reads + var->writes;
-    return all >= 12 && (uint32_t)var->writes * 3 > all;
-}
-
-void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
-{
-    const struct value_outcome *outcome = &core->outcomes[0];
-    struct value_op decoded = {0};
-    (void)value_op_decode(op->bytes, op->len, &decoded);
-    bool whole = decoded.kind == VALUE_OP_GET;
-    if (op->client == NULL) {
-        if (op->id != 0)
-            done_read(core, op->id, var, whole);
-        op_free(core, op);
-        return;
-    }
-    uint8_t flags = op->applied ? WIRE_APPLIED : 0;
-    if (whole && outcome->code == 0) {
-        flags |= WIRE_WHOLE;
-        if (share_live(core, op->client, op->session) && var->state == VAR_VALID &&
-            TS_SE(var->ts) == core->slots[var->slot].active.se && !reads_through(var) &&
-            share_add(core, var, op->client, op->session))
-            flags |= WIRE_CACHE;
-        op->number = op->session; /* good for caching under this one only */
-        send_result(core, op, flags, 0, NULL, 0, block_value(var->block), var->block->len);
-    } else {
-        send_result(core, op, flags, outcome->code, kith_errmsg(), outcome->type,
-                    outcome->data.data, outcome->code == 0 ? outcome->data.len : 0);
-    }
-    op_free(core, op);
-}
-
 /* ---- routing ---- */
 
 static void send_request(struct dvar_core *core, struct op *op, struct node *home, uint64_t se)
@@ -215,6 +82,7 @@ static void send_request(struct dvar_core *core, struct op *op, struct node *hom
         return;
     core->stats.ops_resent += op->sent_to != NULL;
     op->sent_to = home;
+    op->sent_se = se;
     op->state = OP_SENT;
     op->may_have_left = !op->read;
     put_le64(p, op->no);
@@ -242,7 +110,7 @@ read_here(struct dvar_core *core, struct var *var, const struct value_op *op, ui
     value_apply(name, &current, op, &stamp, &core->outcomes[0]);
     core->stats.ops_local_reads++;
     core->stats.ops_cached_reads += var->state == VAR_CACHED;
-    done_read(core, id, var, op->kind == VALUE_OP_GET);
+    op_done_read(core, id, var, op->kind == VALUE_OP_GET);
     return true;
 }
 
@@ -254,6 +122,7 @@ void client_route(struct dvar_core *core, struct op *op)
     op->sent_ms = core->now_ms;
     if (slot->serving && lease_ok(core)) {
         op->may_have_left = op->may_have_left || !op->read;
+        op->sent_se = 0; /* what another home said of it does not count any more */
         home_request(core, op, op->sent_to != NULL);
         return;
     }
@@ -308,8 +177,8 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
     if (core->stats.ops_pending >= DVAR_OPS_MAX ||
         core->stats.held_bytes > core->config.held_bytes_max) {
         core->stats.busy++;
-        done(core, event->id, KITH_E_BUSY,
-             "too many operations are under way on this node; wait for some of them to end");
+        op_done(core, event->id, KITH_E_BUSY,
+                "too many operations are under way on this node; wait for some of them to end");
         return;
     }
     if (var == NULL)
@@ -320,9 +189,9 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
         op = op_new(core, core->scratch.len);
     if (op == NULL) {
         bool full = core->vars_n >= core->config.variables_max;
-        done(core, event->id, full ? KITH_E_LIMIT : KITH_E_MEMORY,
-             full ? "this node holds as many variables as it may; delete some"
-                  : "memory is short on this node; free some");
+        op_done(core, event->id, full ? KITH_E_LIMIT : KITH_E_MEMORY,
+                full ? "this node holds as many variables as it may; delete some"
+                     : "memory is short on this node; free some");
         if (var != NULL)
             var_settle(core, var);
         return;
@@ -368,7 +237,7 @@ static void give_up(struct dvar_core *core, struct op *op, int code, const char 
         op_answer(core, op, code, text);
         return;
     }
-    done(core, op->id, code, text);
+    op_done(core, op->id, code, text);
     map64_remove(&core->by_driver_id, op->id);
     heap_remove(&core->deadlines, &op->deadline);
     op->id = 0;
@@ -459,6 +328,7 @@ int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct r
     uint32_t len = read_le32(r);
     uint32_t type = read_le32(r);
     uint32_t text_len = read_le32(r);
+    uint64_t se = read_le64(r);
     const uint8_t *data = read_bytes(r, len);
     const char *text = (const char *)read_bytes(r, text_len);
     struct value value = {0};
@@ -474,6 +344,9 @@ int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct r
             op->state = OP_WAITING; /* until the next round, or a new placement */
         return 0;
     }
+    /* A home that it was sent to since does not know of this answer, and may do it. */
+    if (!op->read && (op->sent_to != from || op->sent_se != se) && !MUTANT(DVAR_ANY_ANSWER))
+        return 0;
     struct dvar_action *action = op->id != 0 ? dvar_action_add(core, DVAR_DONE) : NULL;
     if (action != NULL) {
         const char *copy = text_len > 0 ? (const char *)arena_copy(core, text, text_len) : NULL;

@@ -96,6 +96,7 @@ void dvar_free(struct dvar_core *core)
     for (uint32_t i = 0; i < core->nodes_n; i++) {
         struct node *node = core->nodes[i];
         watcher_free(core, node);
+        answers_forget(core, node, UINT64_MAX);
         buf_deinit(&node->out);
         buf_deinit(&node->vals);
         core_free(node->session_word);
@@ -168,6 +169,7 @@ void node_boot(struct dvar_core *core, struct node *node, uint64_t boot_no)
     node->boot_no = boot_no;
     node->over = false;
     node->low_water = 0;
+    answers_forget(core, node, UINT64_MAX);
     share_end(core, node);
     node->share_id = 0;
     if (node->session_id != 0) /* the one that granted it knows of nothing that is cached */
@@ -400,6 +402,7 @@ static void on_peer(struct dvar_core *core, const struct dvar_event *event)
     if (event->type != DVAR_PEER_DOWN || !event->left || event->from.boot_no != node->boot_no)
         return;
     node->over = true;
+    answers_forget(core, node, UINT64_MAX);
     share_end(core, node);
     watcher_free(core, node);
     writes_sessions(core);

@@ -231,11 +231,13 @@ struct dvar_stats {
     uint64_t writes_home;    /* ordered here */
     uint64_t writes_folded;  /* of them, without messages of their own */
     uint64_t writes_replica; /* taken here as replica */
-    uint64_t repeats;        /* requests that a record answered */
+    uint64_t repeats;        /* requests that a record or a remembered answer answered */
     uint64_t relayed, complaints, syncs, sync_entries;
     uint64_t table_full, busy; /* refused */
     uint64_t pushes, pushes_missed;
     uint32_t variables, cached, sessions, ops_pending, writes_pending, watches;
+    uint32_t answers; /* remembered here for others, without a record */
+    uint64_t answer_bytes;
     uint64_t held_bytes;  /* of operations that wait */
     uint64_t value_bytes; /* of variables */
 };

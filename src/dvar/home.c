@@ -203,7 +203,7 @@ static void say_lost(const struct dvar_core *core, const struct var *var, const 
  * what it found: that is what is here (whoever else may have written since had that very fence, or
  * the asker has no answer yet and would have seen it, too).
  */
-static void answer_written(struct dvar_core *core, struct op *op)
+void answer_written(struct dvar_core *core, struct op *op)
 {
     struct var *var = op->var;
     struct value_op did;
@@ -398,8 +398,11 @@ record_find(const struct dvar_core *core, const struct var *var, const struct op
     return NULL;
 }
 
-/* May its asker still repeat the request of this record? */
-static bool record_lives(const struct dvar_core *core, const uint8_t *record)
+/*
+ * May its asker still repeat the request of this record? Who was not heard of here may have asked
+ * the home before, and turn to this one as long as its operation lasts.
+ */
+bool record_lives(const struct dvar_core *core, const struct slot *slot, const uint8_t *record)
 {
     uint64_t boot = get_le64(record + RECORD_BOOT);
     uint64_t no = get_le64(record + RECORD_NO);
@@ -408,11 +411,13 @@ static bool record_lives(const struct dvar_core *core, const uint8_t *record)
     struct kith_node_id id;
     memcpy(id.bytes, record, 16);
     const struct node *node = mapid_find(&core->by_id, &id);
-    if (node == NULL || boot > node->boot_no)
-        return true;
-    if (boot < node->boot_no || node->over)
-        return false;
-    return no >= node->low_water && core->now_ms < node->heard_ms + 2ull * DVAR_OP_MS_MAX;
+    uint64_t heard_ms = slot->served_se == slot->active.se ? slot->served_ms : core->now_ms;
+    if (node != NULL && boot <= node->boot_no) {
+        if (boot < node->boot_no || node->over || no < node->low_water)
+            return false;
+        heard_ms = node->heard_ms > heard_ms ? node->heard_ms : heard_ms;
+    }
+    return core->now_ms < heard_ms + ASKED_MS;
 }
 
 static void record_put(const struct dvar_core *core, const struct op *op, uint8_t *p)
@@ -435,7 +440,8 @@ static bool records_build(struct dvar_core *core, const struct var *var, const s
     records->len = 0;
     for (uint32_t i = 0; var->block != NULL && i < var->block->records_n; i++) {
         const uint8_t *record = var->block->bytes + (size_t)i * RECORD_BYTES;
-        if (record_lives(core, record) && buf_append(records, record, RECORD_BYTES) != 0)
+        if (record_lives(core, &core->slots[var->slot], record) &&
+            buf_append(records, record, RECORD_BYTES) != 0)
             return false;
     }
     for (const struct op *op = ops; op != NULL; op = op->next) {
@@ -523,6 +529,10 @@ static void answer_refused(struct dvar_core *core, struct op *op, int code, cons
 {
     char text[KITH_NAME_BYTES_MAX + 256];
     snprintf(text, sizeof(text), "%.*s %s", (int)op->var->name_len, op->var->name, why);
+    if (code != KITH_E_BUSY && !answer_keep(core, op, code, text)) {
+        core->stats.busy++;
+        code = KITH_E_BUSY;
+    }
     op_answer(core, op, code, text);
 }
 
@@ -541,6 +551,12 @@ static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint
     if (slot->seq >= SEQ_MAX - 2 * FOLD_MAX) {
         answer_refused(core, op, KITH_E_LIMIT,
                        "lies in a slot that was written too often; move the slot");
+        return true;
+    }
+    if (core->writes_n >= DVAR_WRITES_MAX) {
+        core->stats.busy++;
+        answer_refused(core, op, KITH_E_BUSY,
+                       "waits: its home has too many writes under way; try again later");
         return true;
     }
     if (policy != VALUE_DURABLE)
@@ -574,7 +590,7 @@ static int fold(struct dvar_core *core, struct var *var, struct op *last, int no
         struct value_outcome *from = &core->outcomes[now];
         struct value_outcome *to = &core->outcomes[1 - now];
         if (!op_is_foldable(op) || record_find(core, var, op) != NULL || op->canceled ||
-            is_among(first, op) || is_stale(op))
+            answer_find(op) != NULL || is_among(first, op) || is_stale(op))
             break;
         struct value_current current = {from->next.data, from->next.len, last->version};
         if (apply(core, var, op, &current, to) != 0 || to->effect != VALUE_CHANGED)
@@ -677,6 +693,12 @@ static void execute(struct dvar_core *core, struct var *var, struct op *op)
         answer_written(core, op);
         return;
     }
+    const struct answer *answer = answer_find(op);
+    if (answer != NULL) {
+        core->stats.repeats++;
+        answer_again(core, op, answer);
+        return;
+    }
     if (op->canceled) {
         op_answer(core, op, KITH_E_CANCELED, "canceled by its caller");
         return;
@@ -697,7 +719,12 @@ static void execute(struct dvar_core *core, struct var *var, struct op *op)
         op->code = r;
         op->version = var_version(var);
         op->applied = r == 0 && outcome->applied;
-        op_answer_read(core, op, var);
+        if (answer_keep(core, op, r, r != 0 ? kith_errmsg() : NULL)) {
+            op_answer_read(core, op, var);
+        } else {
+            core->stats.busy++;
+            op_answer(core, op, KITH_E_BUSY, NULL);
+        }
         return;
     }
     uint8_t policy = outcome->next.len > 0
@@ -775,8 +802,10 @@ int on_request(struct dvar_core *core,
         return KITH_E_CORRUPT;
     if (from == NULL || boot != from->boot_no || from->over)
         return 0;
-    if (low_water > from->low_water)
+    if (low_water > from->low_water) {
         from->low_water = low_water;
+        answers_forget(core, from, low_water);
+    }
     from->heard_ms = core->now_ms;
     struct slot *slot = &core->slots[slot_no];
     /* It is for one slot epoch: so a late copy of it finds either the record of the first, or a

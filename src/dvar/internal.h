@@ -33,6 +33,7 @@
 #define WATCH_MS     1000 /* between registrations of watches, */
 #define WATCH_END_MS 5000 /* and how long one counts */
 #define PUSH_WINDOW  256
+#define ASKED_MS     (2ull * DVAR_OP_MS_MAX) /* since then unheard of: nothing of it is repeated */
 
 /* ---- records and blocks ---- */
 
@@ -54,6 +55,7 @@ struct block {
     uint32_t cap;
     uint32_t len; /* of the value */
     uint32_t records_n;
+    uint32_t answers; /* that hold it */
     uint64_t version; /* of the last write, which a new slot epoch does not change */
     uint8_t bytes[];
 };
@@ -134,6 +136,7 @@ struct op {
     uint64_t floor; /* an answer below it must not be cached */
     uint64_t session;
     struct node *sent_to;
+    uint64_t sent_se; /* the slot epoch it was sent in last; 0: it is or was done here since */
     uint32_t len;
     enum op_state state;
     bool may_have_left; /* a write that some home may do */
@@ -212,6 +215,7 @@ struct node {
     /* As asker at this home. */
     uint64_t low_water;
     uint64_t heard_ms;
+    struct answers *answers; /* to it, without a record; NULL: none */
     /* Its session with this home. */
     uint64_t share_id, share_until_ms, share_slots, share_drain;
     /* Our session with it as home. */
@@ -259,6 +263,8 @@ struct slot {
     bool serving;
     bool durable_known;
     uint64_t durable_asked_ms;
+    uint64_t served_ms; /* home since then, without a break, in epochs up to */
+    uint64_t served_se;
     struct sync *sync;
     struct var *pull_at[REPLICAS];
     uint64_t pull_pos[REPLICAS];
@@ -414,6 +420,8 @@ void slots_lease(struct dvar_core *core, uint64_t until_ms);
 void home_request(struct dvar_core *core, struct op *op, bool resent);
 void home_next(struct dvar_core *core, struct var *var);
 void home_abort(struct dvar_core *core, struct var *var);
+void answer_written(struct dvar_core *core, struct op *op);
+bool record_lives(const struct dvar_core *core, const struct slot *slot, const uint8_t *record);
 struct write *write_new(struct dvar_core *core, struct var *var);
 void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay);
 void write_try_commit(struct dvar_core *core, struct write *write);
@@ -454,13 +462,23 @@ void client_tick(struct dvar_core *core);
 void client_quorum(struct dvar_core *core);
 uint64_t client_deadline(const struct dvar_core *core);
 int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct reader *r);
+void op_free(struct dvar_core *core, struct op *op);
+struct op *op_new(struct dvar_core *core, size_t len);
+uint64_t client_low_water(const struct dvar_core *core);
+
+/* ---- answer.c ---- */
 /* Ends a request, of this node or of another. */
 void op_answer(struct dvar_core *core, struct op *op, int code, const char *text);
 /* With core->outcomes[0] as the result. */
 void op_answer_read(struct dvar_core *core, struct op *op, struct var *var);
-void op_free(struct dvar_core *core, struct op *op);
-struct op *op_new(struct dvar_core *core, size_t len);
-uint64_t client_low_water(const struct dvar_core *core);
+struct dvar_result *op_done(struct dvar_core *core, uint64_t id, int code, const char *text);
+void op_done_read(struct dvar_core *core, uint64_t id, struct var *var, bool whole);
+/* Remembers what a request without effect is answered with. False: there is no room; then it must
+ * not be answered, but asked again later. */
+bool answer_keep(struct dvar_core *core, const struct op *op, int code, const char *text);
+struct answer *answer_find(const struct op *op);
+void answer_again(struct dvar_core *core, struct op *op, const struct answer *answer);
+void answers_forget(struct dvar_core *core, struct node *node, uint64_t low_water);
 
 /* ---- session.c ---- */
 void session_want(struct dvar_core *core, struct node *home);

@@ -310,6 +310,8 @@ void session_tick(struct dvar_core *core)
             share_end(core, node);
             ended = true;
         }
+        if (node->answers != NULL && core->now_ms >= node->heard_ms + ASKED_MS)
+            answers_forget(core, node, UINT64_MAX);
         for (uint32_t slot = 0; node->share_drain != 0 && slot < PLACEMENT_SLOTS; slot++) {
             if ((node->share_drain & 1ull << slot) != 0)
                 send_sdrop(core, node, slot);
@@ -334,6 +336,8 @@ uint64_t session_deadline(const struct dvar_core *core)
         }
         if (node->share_until_ms != 0 && node->share_until_ms < next)
             next = node->share_until_ms;
+        if (node->answers != NULL && node->heard_ms + ASKED_MS < next)
+            next = node->heard_ms + ASKED_MS;
         if (node->share_drain != 0 && core->now_ms + core->config.resend_ms < next)
             next = core->now_ms + core->config.resend_ms;
         if (next < at)

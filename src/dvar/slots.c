@@ -127,10 +127,14 @@ static bool disk_counts(const struct dvar_core *core, const struct slot *slot)
     return false;
 }
 
-static void serve(struct dvar_core *core, uint32_t slot_no)
+/* @before: the epoch that was active. */
+static void serve(struct dvar_core *core, uint32_t slot_no, uint64_t before)
 {
     struct slot *slot = &core->slots[slot_no];
     slot->serving = true;
+    if (slot->served_se != before)
+        slot->served_ms = core->now_ms;
+    slot->served_se = slot->active.se;
     slot_forget_sync(core, slot);
     list_for_each (it, &slot->vars) {
         struct var *var = container_of(it, struct var, link);
@@ -227,12 +231,23 @@ static void sync_start(struct dvar_core *core, uint32_t slot_no)
     sync_step(core, slot_no);
 }
 
+/* Is it gone, and nobody left who may ask once more for what was done to it? */
+static bool
+is_forgotten(const struct dvar_core *core, const struct slot *slot, const struct var *var)
+{
+    if (var->block->len != 0)
+        return false;
+    for (uint32_t i = 0; i < var->block->records_n; i++) {
+        if (record_lives(core, slot, var->block->bytes + (size_t)i * RECORD_BYTES))
+            return false;
+    }
+    return true;
+}
+
 /* Commits one variable again under the new epoch. */
 static void recommit(struct dvar_core *core, struct slot *slot, struct var *var)
 {
-    bool absent = var->block->len == 0;
-    if (TS_SE(var->ts) < slot->active.se ||
-        (absent && (var->block->records_n == 0 || TS_SE(var->block->version) < slot->active.se))) {
+    if (TS_SE(var->ts) < slot->active.se || is_forgotten(core, slot, var)) {
         drop_var(core, var);
         return;
     }
@@ -286,8 +301,9 @@ void sync_step(struct dvar_core *core, uint32_t slot_no)
         return;
     sync->done = true;
     if (MUTANT(DVAR_NO_ACTIVATION)) {
+        uint64_t before = slot->active.se;
         slot->active = slot->chosen;
-        serve(core, slot_no);
+        serve(core, slot_no, before);
         return;
     }
     sync_ready(core, slot_no);
@@ -316,7 +332,7 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no)
         if (slot->active.self >= 0)
             drop_older(core, slot, slot->active.se);
         if (slot->active.self == 0 && slot->joined_se == slot->active.se)
-            serve(core, slot_no);
+            serve(core, slot_no, active_before);
     }
     if (slot->active.se != 0 && slot->active.self < 0 && slot->chosen.self < 0 &&
         !disk_counts(core, slot))

@@ -241,8 +241,8 @@ enum value_effect {
  * from @next, and valid as long.
  *
  * Results of operations with an effect are small: `applied`, the new version, and for ADD the new
- * number. So that is all a record against repetition must hold; operations without an effect may be
- * run again.
+ * number. So that is all a record against repetition must hold. Operations without an effect leave
+ * none, but only reads may be run again once they were answered: the others might have one then.
  */
 struct value_outcome {
     /* 0, or negative: refused, nothing changed, kith_errmsg() has the sentence for the caller. With

@@ -28,6 +28,7 @@ struct block *dvar_block_new(struct dvar_core *core, size_t bytes)
     }
     block->cap = (uint32_t)cap;
     block->refs = 1;
+    block->answers = 0;
     return block;
 }
 

@@ -49,7 +49,7 @@ enum wire_flags {
 
 #define WIRE_INV_BYTES   32 /* ts, base, version, u32 wid, u16 records, u8 name, u8 0 */
 #define WIRE_REQ_BYTES   44 /* no, low water, session, epoch, u32 remaining, u32 op, u32 name */
-#define WIRE_RES_BYTES   48 /* no, ts, version, number, i32 code, u32 data, u32 type, u32 text */
+#define WIRE_RES_BYTES   56 /* no, ts, version, number, i32 code, u32 data, type, text, epoch */
 #define WIRE_ENTRY_BYTES 28 /* ts, version, u32 value, u32 records, u32 name */
 #define WIRE_PUSH_BYTES  32 /* no, version, stream, u32 missed, u32 name */
 

@@ -21,12 +21,14 @@
 #define NODES     7
 #define MESSAGES  8192
 #define HISTORY   4096
-#define NAMES     3
+#define NAMES     5
+#define CAS_AT    3
+#define GUARD_AT  4
 #define LEASE_MS  3000
 #define FAULTS_MS 25000
 #define END_MS    60000
 
-static const char *const names[NAMES] = {"counter", "x", "sensor/y"};
+static const char *const names[NAMES] = {"counter", "x", "sensor/y", "cas", "guarded"};
 
 struct message {
     uint64_t at_ms;
@@ -38,8 +40,11 @@ struct message {
 struct entry {
     int name;
     bool write, ended, ok;
-    uint64_t start, end, version;
-    int64_t value;
+    bool refused; /* told that nothing was written */
+    uint8_t kind;
+    uint64_t start, end, version, fence;
+    int64_t value;  /* written or found */
+    int64_t wanted; /* would have been written; nobody else writes it; 0: none */
 };
 struct wnode {
     struct dvar_core *core;
@@ -49,6 +54,9 @@ struct wnode {
     bool alive, keeper;
     int outstanding;
     struct entry *ops[8];
+    uint64_t seen_version;     /* of names[CAS_AT] */
+    uint64_t fence;            /* of the section it is in, or 0 */
+    struct entry *section_get; /* what it read there */
 };
 struct decided {
     uint32_t slot;
@@ -70,7 +78,8 @@ struct world {
     bool healed;
     uint64_t loss;
     const char *problem;
-    uint64_t changes, activations, acked, reads;
+    uint64_t changes, activations, acked, reads, refused;
+    uint64_t begin_ms, fence;
 };
 
 static struct kith_node_id id_of(int n)
@@ -104,6 +113,52 @@ static void post(struct world *w, int from, const struct dvar_action *action)
     }
 }
 
+/* It was told what is there, as a read is. */
+static void take_found(struct world *w, struct entry *e, const struct dvar_result *result)
+{
+    e->write = false;
+    e->ok = true;
+    e->version = result->version;
+    e->value = result->len == 8 ? (int64_t)get_le64(result->data) : 0;
+    if (result->code == 0 && result->type != VALUE_NONE && result->len != 8)
+        w->problem = "what was found is not shown";
+    w->reads++;
+}
+
+static void
+take_result(struct world *w, struct wnode *node, struct entry *e, const struct dvar_result *result)
+{
+    int code = result->code;
+    if (node->section_get == NULL && e->kind == VALUE_OP_GET && e->fence == node->fence &&
+        e->fence != 0 && (code == 0 || code == KITH_E_NOT_FOUND))
+        node->section_get = e;
+    else if (e->fence != 0 && e->fence == node->fence)
+        node->fence = 0;
+    if (code == KITH_E_UNKNOWN_OUTCOME)
+        return;
+    e->refused = e->write && (code != 0 || !result->applied);
+    w->refused += e->refused;
+    if (code == KITH_E_TIMEOUT || code == KITH_E_NO_QUORUM || code == KITH_E_BUSY)
+        return;
+    if (code != 0 && code != KITH_E_NOT_FOUND && code != KITH_E_FENCE && code != KITH_E_EXISTS)
+        w->problem = "an operation failed";
+    if (code == KITH_E_FENCE || code == KITH_E_EXISTS)
+        return;
+    e->ended = true;
+    e->end = ++w->tick;
+    if (e->name == CAS_AT)
+        node->seen_version = result->version;
+    if (!e->write || e->refused) {
+        take_found(w, e, result);
+        return;
+    }
+    e->ok = true;
+    e->version = result->version;
+    if (e->name == 0)
+        e->value = (int64_t)result->number;
+    w->acked++;
+}
+
 static void on_done(struct world *w, int n, const struct dvar_action *action)
 {
     struct wnode *node = &w->nodes[n];
@@ -114,28 +169,7 @@ static void on_done(struct world *w, int n, const struct dvar_action *action)
             node->outstanding--;
         }
     }
-    const struct dvar_result *result = &action->result;
-    if (result->code == KITH_E_UNKNOWN_OUTCOME || result->code == KITH_E_TIMEOUT ||
-        result->code == KITH_E_NO_QUORUM || result->code == KITH_E_BUSY)
-        return;
-    e->ended = true;
-    e->end = ++w->tick;
-    e->version = result->version;
-    if (e->write) {
-        e->ok = result->code == 0 && result->applied;
-        if (e->name == 0)
-            e->value = (int64_t)result->number;
-        w->acked += e->ok;
-        if (!e->ok)
-            e->ended = false;
-    } else {
-        e->ok = true;
-        w->reads++;
-        if (result->code == 0 && result->len == 8)
-            e->value = (int64_t)get_le64(result->data);
-        else if (result->code != KITH_E_NOT_FOUND)
-            w->problem = "a read failed";
-    }
+    take_result(w, node, e, &action->result);
 }
 
 static void decide_active(struct world *w, const struct dvar_action *action);
@@ -337,9 +371,76 @@ static void crash(struct world *w, int n)
     node->alive = false;
     node->outstanding = 0;
     memset(node->ops, 0, sizeof(node->ops));
+    node->fence = 0;
+    node->section_get = NULL;
 }
 
 /* ---- what happens ---- */
+
+static struct value_op set_to(uint8_t kind, int64_t value)
+{
+    static uint8_t data[8];
+    put_le64(data, (uint64_t)value);
+    return (struct value_op){.kind = kind, .type = VALUE_I64, .data = data, .data_len = 8};
+}
+
+/* Of names[CAS_AT]: what is lost most of the time, on what comes and goes. */
+static struct value_op conditional(struct world *w, const struct wnode *node, int64_t value)
+{
+    uint64_t dice = rng_below(&w->rng, 10);
+    if (dice < 3)
+        return (struct value_op){.kind = VALUE_OP_DELETE};
+    if (dice == 3) {
+        struct value_op op = set_to(VALUE_OP_CREATE, value);
+        op.flags = VALUE_OP_IF_ABSENT;
+        return op;
+    }
+    if (dice == 4)
+        return set_to(VALUE_OP_CAS_VALUE, value); /* expects it absent */
+    struct value_op op = set_to(VALUE_OP_CAS_VERSION, value);
+    op.expect_version = dice < 8 ? 0 : node->seen_version;
+    return op;
+}
+
+/* Of names[GUARD_AT]: one reads under a new fence, then writes one more than it read. */
+static struct value_op section(struct world *w, struct wnode *node, struct entry *e)
+{
+    struct value_op op = {.kind = VALUE_OP_GET};
+    if (node->fence == 0) {
+        node->fence = ++w->fence;
+        node->section_get = NULL;
+    } else if (node->section_get != NULL) {
+        e->value = node->section_get->value + 1;
+        op = set_to(VALUE_OP_SET, e->value);
+    }
+    e->fence = node->fence;
+    if (op.kind == VALUE_OP_SET)
+        node->fence = 0;
+    op.flags = VALUE_OP_FENCE;
+    op.mutex = "m";
+    op.mutex_len = 1;
+    op.fence = e->fence;
+    return op;
+}
+
+static struct value_op draw(struct world *w, struct wnode *node, struct entry *e)
+{
+    int64_t value = (int64_t)w->history_n;
+    if (e->name == GUARD_AT)
+        return section(w, node, e);
+    if (rng_below(&w->rng, 100) >= (e->name == CAS_AT ? 70 : 35))
+        return (struct value_op){.kind = VALUE_OP_GET};
+    if (e->name == 0)
+        return (struct value_op){.kind = VALUE_OP_ADD, .type = VALUE_I64, .delta = 1};
+    struct value_op op = set_to(VALUE_OP_SET, value);
+    if (e->name == CAS_AT)
+        op = conditional(w, node, value);
+    else if (rng_below(&w->rng, 8) == 0)
+        op = (struct value_op){.kind = VALUE_OP_DELETE};
+    if (op.kind != VALUE_OP_DELETE)
+        e->value = e->wanted = value;
+    return op;
+}
 
 static void issue(struct world *w, int n)
 {
@@ -347,23 +448,11 @@ static void issue(struct world *w, int n)
     if (node->outstanding >= 4 || w->history_n == HISTORY)
         return;
     struct entry *e = &w->history[w->history_n++];
-    uint8_t data[8];
-    struct value_op op = {.kind = VALUE_OP_GET};
     e->name = (int)rng_below(&w->rng, NAMES);
-    e->write = rng_below(&w->rng, 100) < 35;
+    struct value_op op = draw(w, node, e);
+    e->kind = op.kind;
+    e->write = op.kind != VALUE_OP_GET;
     e->start = ++w->tick;
-    if (e->write && e->name == 0) {
-        op = (struct value_op){.kind = VALUE_OP_ADD, .type = VALUE_I64, .delta = 1};
-    } else if (e->write) {
-        e->value = (int64_t)w->history_n;
-        put_le64(data, (uint64_t)e->value);
-        op =
-            (struct value_op){.kind = VALUE_OP_SET, .type = VALUE_I64, .data = data, .data_len = 8};
-        if (rng_below(&w->rng, 8) == 0)
-            op = (struct value_op){.kind = VALUE_OP_DELETE};
-        if (op.kind == VALUE_OP_DELETE)
-            e->value = 0;
-    }
     for (int i = 0; i < 8; i++) {
         if (node->ops[i] == NULL) {
             node->ops[i] = e;
@@ -458,10 +547,42 @@ static void come_back(struct world *w, int n)
         join(w, n);
 }
 
+static bool may_have_removed(const struct entry *e, uint64_t version)
+{
+    if (e->kind != VALUE_OP_DELETE || e->refused)
+        return false;
+    return !e->ended || e->version > version;
+}
+
+/* Nobody found it, and somebody had written it: then somebody deleted it. */
+static bool vanished(const struct world *w, const struct entry *absent)
+{
+    uint64_t version = 0;
+    for (size_t i = 0; i < w->history_n; i++) {
+        const struct entry *e = &w->history[i];
+        if (e->name == absent->name && e->write && e->ended && e->kind != VALUE_OP_DELETE &&
+            e->end < absent->start && e->version > version)
+            version = e->version;
+    }
+    for (size_t i = 0; i < w->history_n; i++) {
+        if (w->history[i].name == absent->name && w->history[i].start < absent->end &&
+            may_have_removed(&w->history[i], version))
+            return false;
+    }
+    return version != 0;
+}
+
 static const char *judge(const struct world *w)
 {
     for (size_t i = 0; i < w->history_n; i++) {
         const struct entry *a = &w->history[i];
+        if (a->ended && a->ok && !a->write && a->version == 0 && vanished(w, a))
+            return "a value vanished";
+        for (size_t j = 0; a->refused && a->wanted != 0 && j < w->history_n; j++) {
+            const struct entry *b = &w->history[j];
+            if (b->ended && b->ok && b->name == a->name && b->value == a->wanted)
+                return "what was refused took effect";
+        }
         if (!a->ended || !a->ok)
             continue;
         for (size_t j = 0; j < w->history_n; j++) {
@@ -473,7 +594,8 @@ static const char *judge(const struct world *w)
                 return "one version, two values";
             if (a->version != 0 && a->version == b->version && a->write && b->write)
                 return "one version, two writes";
-            if (a->name == 0 && a->version < b->version && a->value >= b->value && b->write)
+            if ((a->name == 0 || a->name == GUARD_AT) && a->version < b->version &&
+                a->value >= b->value && b->write)
                 return "an addition was lost";
             if (a->end < b->start && a->name == 0 && b->version < a->version)
                 return "a counter went back";
@@ -490,7 +612,8 @@ static const char *run(uint64_t seed, struct world *w)
 {
     memset(w, 0, sizeof(*w));
     rng_init(&w->rng, seed);
-    w->now_ms = 1000;
+    w->begin_ms = seed % 2 == 0 ? 1000 : 10000000; /* some have been up for long */
+    w->now_ms = w->begin_ms;
     w->loss = rng_below(&w->rng, 3) == 0 ? 20 : 5;
     for (int i = 0; i < NODES; i++)
         boot(w, i);
@@ -502,8 +625,8 @@ static const char *run(uint64_t seed, struct world *w)
         slot->active =
             (struct placement_config){.slot_epoch = 1, .replicas = {1, 2, 3}, .replicas_n = 3};
     }
-    for (; w->now_ms < END_MS && w->problem == NULL; w->now_ms += 5) {
-        w->healed = w->now_ms > FAULTS_MS;
+    for (; w->now_ms < w->begin_ms + END_MS && w->problem == NULL; w->now_ms += 5) {
+        w->healed = w->now_ms > w->begin_ms + FAULTS_MS;
         if (w->now_ms % 50 == 0)
             govern(w);
         deliver(w);
@@ -523,7 +646,7 @@ static const char *run(uint64_t seed, struct world *w)
         bool pending = !w->healed;
         for (int i = 0; i < NODES; i++)
             pending |= w->nodes[i].outstanding > 0;
-        if (!pending && w->now_ms > FAULTS_MS + 10000)
+        if (!pending && w->now_ms > w->begin_ms + FAULTS_MS + 10000)
             break;
     }
     const char *problem = w->problem;
@@ -559,7 +682,7 @@ static const char *run(uint64_t seed, struct world *w)
         const struct entry *e = &w->history[i];
         if (e->name == 0 && e->write) {
             adds += e->ended && e->ok;
-            unknown += !(e->ended && e->ok);
+            unknown += !(e->ended && e->ok) && !e->refused;
         }
     }
     for (size_t i = last_at; i < w->history_n && problem == NULL; i++) {
@@ -593,19 +716,20 @@ static void no_write_is_lost_doubled_or_unseen_under_faults(void **state)
     (void)state;
     uint64_t first = number_from("KITH_DVAR_SEED", 1);
     uint64_t n = number_from("KITH_DVAR_SEEDS", 60);
-    uint64_t acked = 0, reads = 0, activations = 0;
+    uint64_t acked = 0, reads = 0, activations = 0, refused = 0;
     for (uint64_t seed = first; seed < first + n; seed++) {
         const char *problem = run(seed, &world);
         if (problem != NULL)
             fail_msg("seed %llu: %s", (unsigned long long)seed, problem);
         acked += world.acked;
         reads += world.reads;
+        refused += world.refused;
         activations += world.activations;
     }
-    print_message("# %llu seeds: %llu writes, %llu reads, %llu slots activated\n",
-                  (unsigned long long)n, (unsigned long long)acked, (unsigned long long)reads,
-                  (unsigned long long)activations);
-    assert_true(acked > n && reads > n && activations > n);
+    print_message("# %llu seeds: %llu writes, %llu refused, %llu reads, %llu slots activated\n",
+                  (unsigned long long)n, (unsigned long long)acked, (unsigned long long)refused,
+                  (unsigned long long)reads, (unsigned long long)activations);
+    assert_true(acked > n && refused > n && reads > n && activations > n);
 }
 
 #ifdef KITH_MUTANTS
@@ -622,6 +746,8 @@ static void each_rule_that_is_left_out_is_noticed(void **state)
         {MUTANT_DVAR_OLD_EPOCH_READ, "old-epoch-read"},
         {MUTANT_DVAR_SEQ_RESET, "seq-reset"},
         {MUTANT_DVAR_NO_RELEASE, "no-release"},
+        {MUTANT_DVAR_NO_ANSWERS, "no-answers"},
+        {MUTANT_DVAR_NO_GUARD, "no-guard"},
     };
     uint64_t n = number_from("KITH_DVAR_SEEDS", 400);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
