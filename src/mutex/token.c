@@ -495,6 +495,21 @@ report(struct mutex_core *core, struct mutex *m, const struct boot_id *to, struc
     msg_end(core, &s, to);
 }
 
+/*
+ * Who is inside since an older generation is thrown out. The record may have told of the new one
+ * already, without the force: that comes with the question only.
+ */
+static void force_out(struct mutex_core *core, struct mutex *m)
+{
+    list_for_each_safe (it, &m->held) {
+        struct waiter *w = container_of(it, struct waiter, link);
+        if (w->fence >> 32 < m->gen)
+            local_lose(core, w, "it was broken by force");
+    }
+    if (m->frozen && m->held_n == 0)
+        m->frozen = m->token = false;
+}
+
 static void recv_recover(struct mutex_core *core,
                          struct mutex *m,
                          const struct boot_id *from,
@@ -505,6 +520,8 @@ static void recv_recover(struct mutex_core *core,
     if (m->state == IN && msg->gen > m->gen)
         token_adopt(core, m, msg->gen, (msg->flags & MSG_QUEUE) != 0,
                     (msg->flags & MSG_FORCE) != 0);
+    if (m->state == IN && msg->gen == m->gen && (msg->flags & MSG_FORCE) != 0)
+        force_out(core, m);
     if (m->state == OUT && msg->gen > m->gen)
         m->gen = msg->gen; /* a joining of ours may be under way: not in an older one any more */
     if (m->state == IN && msg->gen < m->gen)
