@@ -52,6 +52,13 @@ int data_dir_port(const struct data_dir *dir, uint16_t *port_out);
 int data_dir_set_port(const struct data_dir *dir, uint16_t port);
 
 /*
+ * How many nodes make the first view of the cluster together: 1 for the node that `kith init` made,
+ * 0 for all others and once there is a view. Setting 0 removes the file.
+ */
+int data_dir_expect(const struct data_dir *dir, uint32_t *nodes_n_out);
+int data_dir_set_expect(const struct data_dir *dir, uint32_t nodes_n);
+
+/*
  * The peers file: its bytes, for peer_cache_open(), which will succeed. KITH_E_NOT_FOUND if there
  * is none. KITH_E_CORRUPT: it is damaged and was put aside as peers.bad; kith_errmsg() says so for
  * the log; go on with no peers. KITH_E_IO.

@@ -33,6 +33,7 @@ static const char key_file[] = "node.key";
 static const char cluster_file[] = "cluster.key";
 static const char boot_file[] = "boot_no";
 static const char port_file[] = "port";
+static const char expect_file[] = "view.expect";
 static const char peers_file[] = "peers";
 static const char lock_file[] = "lock";
 
@@ -607,6 +608,23 @@ int data_dir_port(const struct data_dir *dir, uint16_t *port_out)
 int data_dir_set_port(const struct data_dir *dir, uint16_t port)
 {
     return write_number(dir, port_file, port);
+}
+
+int data_dir_expect(const struct data_dir *dir, uint32_t *nodes_n_out)
+{
+    uint64_t nodes_n;
+    int r = read_number(dir, expect_file, UINT32_MAX, &nodes_n);
+
+    *nodes_n_out = (uint32_t)nodes_n;
+    return r;
+}
+
+int data_dir_set_expect(const struct data_dir *dir, uint32_t nodes_n)
+{
+    if (nodes_n > 0)
+        return write_number(dir, expect_file, nodes_n);
+    int r = data_dir_remove(dir, expect_file);
+    return r == KITH_E_NOT_FOUND ? 0 : r;
 }
 
 /* ---- peers ---- */
