@@ -19,8 +19,10 @@
 #define KITH_H
 
 #include <kith/api.h>
+#include <kith/dvar.h>
 #include <kith/error.h>
 #include <kith/module.h>
+#include <kith/mutex.h>
 #include <kith/node.h>
 #include <kith/rpc.h>
 

@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/limits.h"
+#include "core/placement.h"
 #include "core/text.h"
 
 #define MS_PER_DAY (24ull * 60 * 60 * 1000)
@@ -40,6 +41,10 @@ static const struct config_key keys[] = {
      "detector echo: time between echoes"},
     {"member.echo_limit", CONFIG_DURATION, 0, "10s", 50, MS_PER_DAY, {0},
      "detector echo: failed after this long without a reply"},
+    {"view.expect", CONFIG_U64, 0, "0", 0, PLACEMENT_KEEPERS_MAX, {0},
+     "so many nodes that all say so make the first view of shared state together; 0: kith init"},
+    {"view.settle", CONFIG_DURATION, 0, "3s", 0, MS_PER_DAY, {0},
+     "a node that was here so long becomes a voter while there are fewer than three"},
     {"rpc.workers", CONFIG_U64, 0, "0", 0, 1024, {0},
      "threads that run functions; 0: number of CPUs"},
     {"rpc.argument_bytes_max", CONFIG_SIZE, 0, "16M", 1024, RPC_BODY_BYTES_MAX, {0},

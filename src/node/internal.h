@@ -24,6 +24,7 @@
 #include "node/node.h"
 #include "node/queue.h"
 #include "node/spin.h"
+#include "node/state.h"
 #include "node/workers.h"
 #include "rpc/map_core.h"
 #include "rpc/rpc.h"
@@ -158,6 +159,8 @@ struct kith_node {
     struct member_facts facts;
     struct facts facts_host;
     struct member_load load;
+
+    struct node_state state; /* views, variables, mutexes */
 
     struct node_calls calls;
     _Atomic uint64_t next_call_no;

@@ -180,6 +180,8 @@ on_stream_open(void *user, struct uv_peer *peer, uint64_t boot_no, enum net_clas
     } else if (net_class == NET_RPC) {
         node_rpc_link(node, RPC_LINK_UP, peer, boot_no);
     }
+    if (net_class == NET_CONTROL)
+        node_state_link(node, uv_peer_id(peer), boot_no, true);
 }
 
 static void
@@ -191,6 +193,7 @@ on_stream_closed(void *user, struct uv_peer *peer, enum net_class net_class, con
     if (net_class == NET_CONTROL) {
         struct member_event event = {.type = MEMBER_LINK_DOWN, .id = *uv_peer_id(peer)};
         node_member_step(node, &event);
+        node_state_link(node, uv_peer_id(peer), uv_peer_boot_no(peer), false);
     } else if (net_class == NET_RPC) {
         node_rpc_link(node, RPC_LINK_DOWN, peer, uv_peer_boot_no(peer));
     }
@@ -200,6 +203,10 @@ static void on_frame(void *user, struct uv_peer *peer, uint64_t boot_no, struct 
 {
     struct kith_node *node = user;
     node->work_n++;
+    if (frame->type >= FRAME_VIEW) {
+        node_state_frame(node, uv_peer_id(peer), boot_no, frame->type, frame->body, frame->len);
+        return;
+    }
     if (frame->type > FRAME_MEMBER_LAST) {
         node_rpc_frame(node, peer, boot_no, frame);
         return;
@@ -307,6 +314,8 @@ static int open_cores(struct kith_node *node)
     if (r == 0)
         r = node_member_open(node);
     if (r == 0)
+        r = node_state_open(node);
+    if (r == 0)
         r = workers_start(&node->workers, node->workers_n, "kith-worker");
     return r;
 }
@@ -316,6 +325,7 @@ void node_loop_first(struct kith_node *node)
 {
     struct member_event start = {.type = MEMBER_START};
 
+    node_state_first(node);
     node_member_step(node, &start);
     node_member_recall(node);
     for (size_t i = 0; i < config_repeat_n(node->config, "net.seed"); i++) {

@@ -68,6 +68,45 @@ struct node_service *node_service_find(struct kith_node *node, const char *name)
  */
 int node_member_named(struct kith_node *node, const char *which, struct member **member_out);
 
+/* The shown name of a node; NULL if it is not known. Borrowed, until the next event of membership.
+ */
+const char *node_name_of(struct kith_node *node, const struct kith_node_id *id);
+
+/* ---- shared state ---- */
+
+struct view_core;
+/* CLOCK_BOOTTIME, by which leases are counted; any thread. */
+uint64_t node_boot_ns(void);
+uint64_t node_boot_ms(void);
+struct view_core *node_view(struct kith_node *node);
+struct view_quorum;
+/* As view_quorum(); a node that keeps nothing judges by membership. */
+void node_view_quorum(struct kith_node *node, struct view_quorum *quorum_out);
+/* Makes this node's side the whole of it: view_force_loss() says what that may lose. As
+ * view_step().
+ */
+int node_view_force(struct kith_node *node);
+/* Type of the variable @name as far as this node knows; 0: there is none. */
+enum kith_type node_var_type(struct kith_node *node, const char *name);
+/* As kith_lock_info() and kith_lock_break(): @done runs once, perhaps before this returns, unless
+ * it fails. */
+int node_lock_info(
+    struct kith_node *node,
+    const char *name,
+    void (*done)(struct kith_node *node, int code, const struct kith_lock_info *info, void *user),
+    void *user);
+int node_lock_break(struct kith_node *node,
+                    const char *name,
+                    uint64_t timeout_ms,
+                    void (*done)(struct kith_node *node, int code, void *user),
+                    void *user);
+/* Every mutex that this node uses, with its own holders and waiters. */
+void node_locks_each(struct kith_node *node,
+                     void (*fn)(struct kith_node *node,
+                                const struct kith_lock_info *info,
+                                void *user),
+                     void *user);
+
 /* ---- events ---- */
 
 struct node_event_record {

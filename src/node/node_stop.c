@@ -16,9 +16,10 @@
 #include "core/error.h"
 #include "node/internal.h"
 
-#define LEAVE_MS    2000
-#define IDLE_MS     2     /* between two looks at what still runs */
-#define IDLE_SAY_MS 10000 /* between two lines about it */
+#define LEAVE_MS      2000
+#define VIEW_LEAVE_MS 1500  /* of it, at most for giving away what this node keeps */
+#define IDLE_MS       2     /* between two looks at what still runs */
+#define IDLE_SAY_MS   10000 /* between two lines about it */
 
 /* ---- leaving ---- */
 
@@ -39,23 +40,38 @@ void node_left(struct kith_node *node)
     leave_over(node);
 }
 
+static void tell_members(struct kith_node *node)
+{
+    struct member_event event = {.type = MEMBER_LEAVE};
+
+    node->state.view_left = NULL;
+    node_member_step(node, &event);
+}
+
 static void on_leave_timer(uv_timer_t *timer)
 {
-    leave_over(timer->data);
+    struct kith_node *node = timer->data;
+
+    if (node->state.view_left == NULL) {
+        leave_over(node);
+        return;
+    }
+    uv_timer_start(timer, on_leave_timer, LEAVE_MS - VIEW_LEAVE_MS, 0);
+    tell_members(node);
 }
 
 void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg)
 {
-    struct member_event event = {.type = MEMBER_LEAVE};
-
     node->leave_done = done;
     node->leave_arg = arg;
     if (node->leave_told) {
         leave_over(node);
         return;
     }
-    uv_timer_start(&node->leave_timer, on_leave_timer, LEAVE_MS, 0);
-    node_member_step(node, &event);
+    bool waits = node_state_leave(node, tell_members);
+    uv_timer_start(&node->leave_timer, on_leave_timer, waits ? VIEW_LEAVE_MS : LEAVE_MS, 0);
+    if (!waits)
+        tell_members(node);
 }
 
 /* ---- ending ---- */
@@ -113,6 +129,7 @@ static void services_stopped(struct kith_node *node)
     node_maps_stop(node);
     node_rpc_step(node, &stop);
     node_serve_stop(node);
+    node_state_stop(node);
     node_member_waits(node);
     uv_timer_stop(&node->sample_timer); /* it asks the workers how busy they are */
     uv_timer_stop(&node->cache_timer);
@@ -214,8 +231,10 @@ void node_end(struct kith_node *node)
             uv_run(&node->loop, UV_RUN_ONCE);
     }
     workers_stop(node->workers);
+    node_state_close(node);
     if (node->loop_open)
         loop_close(node);
+    node_state_deinit(node);
     node_rpc_deinit(node);
     member_free(node->members);
     node_calls_deinit(node);

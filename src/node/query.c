@@ -149,6 +149,12 @@ void kith_node_list_free(struct kith_node_list *list)
 
 /* ---- names ---- */
 
+const char *node_name_of(struct kith_node *node, const struct kith_node_id *id)
+{
+    const struct member *member = member_find(node->members, id);
+    return member != NULL ? member->shown_name : NULL;
+}
+
 static bool id_has_prefix(const struct kith_node_id *id, const char *prefix, size_t len)
 {
     char text[KITH_NODE_ID_DIGITS + 1];

@@ -255,6 +255,7 @@ static void on_sample_timer(uv_timer_t *timer)
 {
     struct kith_node *node = timer->data;
     node_sample(node);
+    node_state_sample(node);
     node_log_tick(&node->log);
 }
 

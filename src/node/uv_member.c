@@ -186,12 +186,14 @@ static void changed(struct kith_node *node, const struct member_action *action)
     switch (action->change) {
     case MEMBER_JOINED:
         rpc_peer_event(node, RPC_PEER_UP, member, false);
+        node_state_peer(node, member, true, false);
         break;
     case MEMBER_FAILED:
     case MEMBER_LEFT:
         /* Gathered first: the calls end, and the items go elsewhere, in the step behind it. */
         items_n = node_maps_items_of(node, &member->id, &items);
         rpc_peer_event(node, RPC_PEER_DOWN, member, action->change == MEMBER_LEFT);
+        node_state_peer(node, member, false, action->change == MEMBER_LEFT);
         break;
     case MEMBER_SUSPECT:
     case MEMBER_REFUTED:

@@ -275,6 +275,7 @@ void node_boot_raised(struct kith_node *node)
     struct rpc_event rpc = {.type = RPC_BOOT, .u.boot_no = node->boot_no};
     node_member_step(node, &member);
     node_rpc_step(node, &rpc);
+    node_state_boot_raised(node);
 }
 
 /* ---- names ---- */

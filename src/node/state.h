@@ -1,0 +1,176 @@
+/*
+ * The shared state of a node: the cores of view, variables and mutexes, the store, and what wires
+ * them together (uv_state.c). Loop thread only unless said otherwise.
+ *
+ * What one core tells another goes through a queue of things to do, so that no core is ever stepped
+ * from inside the actions of a step. Callbacks of programs run inside actions as well; what they
+ * ask for becomes a request of the node's queue, as if another thread had asked.
+ */
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+#include <uv.h>
+
+#include "core/list.h"
+#include "core/map.h"
+#include "dvar/avail.h"
+#include "dvar/dvar.h"
+#include "dvar/symbols.h"
+#include "kith/dvar.h"
+#include "kith/mutex.h"
+#include "mutex/mutex.h"
+#include "node/queue.h"
+#include "store/store.h"
+#include "view/view.h"
+
+/* A mutex this node's programs wait for or hold: the driver's side of a waiter. */
+struct node_lock {
+    struct node_request request; /* of the acquire */
+    uint64_t no;
+    kith_lock_cb cb; /* NULL once it ran */
+    void *user;
+    struct kith_lock_options options;
+    const char *owner_text; /* of options, copied */
+    uint64_t fence;
+    char name[]; /* and the owner's text behind it */
+};
+
+/* A question about a mutex that the core has yet to answer. */
+struct node_lock_ask {
+    void (*on_info)(struct kith_node *node,
+                    int code,
+                    const struct kith_lock_info *info,
+                    void *user);
+    void (*on_broken)(struct kith_node *node, int code, void *user);
+    void *user;
+};
+
+/* An operation on a variable under way, or a watch. */
+struct node_var_op {
+    struct node_request request;
+    uint64_t id;
+    kith_value_cb cb;             /* of an operation */
+    kith_var_change_cb on_change; /* of a watch */
+    void *user;
+    uint8_t kind; /* enum kith_var_op_kind */
+    uint8_t type; /* of what it writes */
+    uint8_t policy;
+    uint8_t merge;
+    uint64_t timeout_ms;
+    struct value_op op; /* points into the bytes behind the name, until the step */
+    size_t name_len;
+    char name[]; /* NUL-terminated; then copies of what op points to */
+};
+
+struct node_state {
+    struct store *store; /* NULL: a program */
+    struct view_core *view;
+    struct dvar_core *dvar;
+    struct dvar_core *dvar_before; /* of the boot before it was raised: readers may look at it */
+    struct mutex_core *mutex;
+    struct symbols_core *symbols;
+    struct avail_core *avail;
+    uv_async_t store_wake;
+    uv_timer_t timer;
+    uint64_t due_ms; /* of the timer, on BOOTTIME; UINT64_MAX: not set */
+    bool started;
+    bool stepping; /* the actions of a step are being done */
+    bool pumping;
+    struct list todo;
+    bool quorum;            /* as last told to the cores */
+    bool disk_full;         /* likewise */
+    bool expects;           /* there is a file view.expect to be removed */
+    uint64_t slots_asked;   /* a bit a slot: dvar waits for its SLOT_DECIDED */
+    uint64_t swept_ms;      /* when records of mutexes were last looked at */
+    struct map64 locks;     /* struct node_lock by no */
+    struct map64 lock_asks; /* struct node_lock_ask */
+    uint64_t next_ask;
+    _Atomic uint64_t next_lock_no;
+    uint32_t watches_n;
+    uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
+    struct map64 var_ops;                  /* struct node_var_op by id, operations and watches */
+    _Atomic uint64_t next_var_id;
+    struct kith_var *opening;                  /* the handle that a step is to open */
+    void (*view_left)(struct kith_node *node); /* waits for VIEW_LEFT */
+};
+
+/* Ids of operations on variables that the mutex core asked for: its ask, and this bit. */
+#define NODE_VAR_ID_OF_MUTEX (1ull << 63)
+#define NODE_VAR_ID_OF_CAS   (1ull << 62) /* ... by which it wrote */
+
+/* The store's tokens: the core's own, and whose it is in the highest bits. */
+#define NODE_TOKEN_VIEW (1ull << 62)
+#define NODE_TOKEN_DVAR (2ull << 62)
+#define NODE_TOKEN_CORE (3ull << 62)
+
+/* ---- uv_state_life.c ---- */
+int node_state_open(struct kith_node *node); /* the store, the cores; any thread, before the loop */
+int node_state_first(struct kith_node *node);  /* on the loop: what the store remembers, START */
+void node_state_close(struct kith_node *node); /* the store, before the loop's handles */
+void node_state_deinit(struct kith_node *node);
+void node_state_boot_raised(struct kith_node *node);
+
+/* ---- uv_state.c ---- */
+void node_state_stop(struct kith_node *node); /* ends all that waits */
+/* Gives away what this node votes and keeps; @left runs once that is done. False: nothing to do. */
+bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *node));
+struct member;
+void node_state_peer(struct kith_node *node, const struct member *member, bool up, bool left);
+void node_state_link(struct kith_node *node,
+                     const struct kith_node_id *id,
+                     uint64_t boot_no,
+                     bool up);
+void node_state_frame(struct kith_node *node,
+                      const struct kith_node_id *from,
+                      uint64_t boot_no,
+                      uint8_t type,
+                      const uint8_t *data,
+                      size_t len);
+void node_state_sample(struct kith_node *node); /* once a second */
+void node_state_tell_placement(struct kith_node *node);
+void node_state_forget_todo(struct kith_node *node);
+/* Says why, in the log and on stderr. */
+_Noreturn void node_state_end_process(struct kith_node *node, const char *why);
+/* One event, now or as soon as no step runs; names are copied if they must be. */
+void node_view_step(struct kith_node *node, struct view_event *event);
+void node_mutex_step(struct kith_node *node, struct mutex_event *event);
+void node_dvar_step(struct kith_node *node, struct dvar_event *event);
+/* Who is missing for a majority, as a sentence: @out, of @bytes. */
+const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes);
+
+/* ---- locks.c ---- */
+void node_lock_action(struct kith_node *node, const struct mutex_action *action);
+void node_locks_deinit(struct kith_node *node);
+
+/* ---- vars.c ---- */
+void node_var_action(struct kith_node *node, const struct dvar_action *action);
+void node_vars_stop(struct kith_node *node); /* ends every operation with KITH_E_STOPPED */
+void node_vars_deinit(struct kith_node *node);
+/* A copy in one block, freed by kith_value_free(); NULL if memory is short. */
+struct kith_value *node_value_copy(const struct kith_value *value);
+
+/* ---- var_handle.c ---- */
+void node_var_opened(struct kith_node *node, const struct dvar_action *action);
+
+/* ---- symbols.c ---- */
+void node_symbols_step(struct kith_node *node, struct symbols_event *event);
+void node_symbol_changed(struct kith_node *node, const struct dvar_change *change);
+void node_symbol_sweep(struct kith_node *node, const struct dvar_change *change);
+void node_symbol_seen(struct kith_node *node, const char *name, uint64_t version, size_t size);
+
+/* ---- available.c ---- */
+int node_avail_step(struct kith_node *node, struct avail_event *event);
+bool node_var_is_available(struct kith_node *node, const char *name);
+void node_avail_do(struct kith_node *node, struct node_var_op *op); /* takes it over */
+void node_avail_watch_begins(struct kith_node *node, struct node_var_op *watch);
+
+/* ---- uv_state.c, for those two ---- */
+void node_state_send(struct kith_node *node,
+                     const struct kith_node_id *to,
+                     uint8_t type,
+                     const void *data,
+                     size_t len);
+/* Keeps an entry on disk, lazily; @data NULL: no more. */
+void node_state_keep(struct kith_node *node, struct kith_bytes key, struct kith_bytes data);
+
+#endif
