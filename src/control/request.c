@@ -120,6 +120,7 @@ int control_exit_of(int code)
     case KITH_E_BUSY:
     case KITH_E_TYPE:
     case KITH_E_FENCE:
+    case KITH_E_AGAIN:
         return 7;
     case KITH_E_NO_QUORUM:
         return 9;
@@ -221,7 +222,8 @@ int control_code_named(const char *name)
 
 static const struct control_verb *const tables[] = {
     control_verbs_node,  control_verbs_calls, control_verbs_map,   control_verbs_serve,
-    control_verbs_watch, control_verbs_info,  control_verbs_reach,
+    control_verbs_watch, control_verbs_info,  control_verbs_reach, control_verbs_var,
+    control_verbs_lock,  control_verbs_view,
 };
 #define TABLES_N  (sizeof(tables) / sizeof(tables[0]))
 #define VERBS_MAX 64

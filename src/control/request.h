@@ -112,6 +112,9 @@ extern const struct control_verb control_verbs_serve[]; /* verbs_serve.c */
 extern const struct control_verb control_verbs_watch[]; /* verbs_watch.c */
 extern const struct control_verb control_verbs_info[];  /* verbs_info.c */
 extern const struct control_verb control_verbs_reach[]; /* verbs_reach.c */
+extern const struct control_verb control_verbs_var[];   /* verbs_var.c */
+extern const struct control_verb control_verbs_lock[];  /* verbs_lock.c */
+extern const struct control_verb control_verbs_view[];  /* verbs_view.c */
 
 /* Milliseconds for people: to the microsecond. */
 static inline double control_ms(uint64_t ns)
