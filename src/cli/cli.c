@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -52,6 +53,7 @@ int cli_exit_of(int code)
     case KITH_E_BUSY:
     case KITH_E_TYPE:
     case KITH_E_FENCE:
+    case KITH_E_AGAIN:
         return EXIT_CONFLICT;
     case KITH_E_NO_QUORUM:
         return EXIT_TOO_FEW;
@@ -253,4 +255,12 @@ int cli_find_program(struct cli *cli, const char *name, char *path_out, size_t p
         return EXIT_OK;
     return cli_fail(cli, EXIT_NOT_FOUND, "make build, or install the whole package",
                     "%s is neither beside %s nor in %s", name, self, KITH_LIBEXEC_DIR);
+}
+
+uint64_t cli_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }

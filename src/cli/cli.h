@@ -114,6 +114,9 @@ double cli_json_number(json_t *object, const char *key, double if_absent);
 uint64_t
 cli_json_u64(json_t *object, const char *key, uint64_t if_absent); /* number or text of digits */
 
+/* The monotonic clock. */
+uint64_t cli_now_ms(void);
+
 /* The program's own path, "" if unknown. */
 const char *cli_self_path(void);
 /* A program beside this one, or where the helper programs are installed. 0 or EXIT_NOT_FOUND. */

@@ -48,6 +48,25 @@ int cmd_call(struct cli *cli);
 int cmd_map(struct cli *cli);
 /* serve.c */
 int cmd_fn_serve(struct cli *cli);
+/* var.c */
+int cmd_var_ls(struct cli *cli);
+int cmd_var_get(struct cli *cli);
+int cmd_var_set(struct cli *cli);
+int cmd_var_cas(struct cli *cli);
+int cmd_var_incr(struct cli *cli);
+int cmd_var_rm(struct cli *cli);
+int cmd_var_watch(struct cli *cli);
+int cmd_var_info(struct cli *cli);
+/* lock.c */
+int cmd_lock_ls(struct cli *cli);
+int cmd_lock_info(struct cli *cli);
+int cmd_lock_acquire(struct cli *cli);
+int cmd_lock_release(struct cli *cli);
+int cmd_lock_run(struct cli *cli);
+int cmd_lock_break(struct cli *cli);
+/* view.c */
+int cmd_view(struct cli *cli);
+int cmd_view_force(struct cli *cli);
 /* other.c */
 int cmd_help(struct cli *cli);
 int cmd_completion_bash(struct cli *cli);

@@ -19,6 +19,7 @@
 #include "cli/table.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/placement.h"
 #include "core/text.h"
 #include "node/config.h"
 #include "node/token.h"
@@ -36,14 +37,6 @@ struct dev {
     struct dev_node *nodes;
     size_t nodes_n;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---- which nodes
  * ---------------------------------------------------------------------------------- */
@@ -229,6 +222,12 @@ static int build_conf(struct dev *dev, const struct dev_node *node, struct buf *
             text = path;
         (void)buf_printf(conf, "load = %s\n", text);
     }
+    /* They make the first view of shared state together, so that it survives one of them at once.
+     */
+    (void)buf_printf(conf, "[view]\nexpect = %zu\n",
+                     node->k > PLACEMENT_KEEPERS_MAX        ? (size_t)0
+                     : dev->nodes_n > PLACEMENT_KEEPERS_MAX ? (size_t)PLACEMENT_KEEPERS_MAX
+                                                            : dev->nodes_n);
     (void)buf_printf(conf, "[net]\nlisten = 127.0.0.1:0\n[log]\ntarget = %s/log\n", node->dir);
     for (size_t i = 0; x == EXIT_OK && (text = args_repeat(args, "set", i)) != NULL; i++)
         x = conf_pair(dev->cli, conf, text);
@@ -344,7 +343,7 @@ static int wait_until_seen(struct dev *dev, char *cluster, size_t cluster_bytes)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     uint64_t limit = args_duration_ms(&dev->cli->args, "wait", SEE_MS + SEE_MORE_MS * dev->nodes_n);
-    uint64_t until = now_ms() + limit;
+    uint64_t until = cli_now_ms() + limit;
 
     for (size_t i = 0; i < dev->nodes_n;) {
         size_t seen = sees(&dev->nodes[i], cluster, cluster_bytes);
@@ -352,7 +351,7 @@ static int wait_until_seen(struct dev *dev, char *cluster, size_t cluster_bytes)
             i++;
             continue;
         }
-        if (now_ms() >= until)
+        if (cli_now_ms() >= until)
             return cli_fail(
                 dev->cli, EXIT_PARTLY, "kith dev ls; kith reach",
                 "after %llu ms dev-%u sees only %zu of %zu nodes alive; they go on: see %s/log",

@@ -133,18 +133,10 @@ static bool has_ended(struct dev_node *node)
     return node->ours && waitpid(node->pid, NULL, WNOHANG) == node->pid;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 int dev_node_wait_up(struct cli *cli, struct dev_node *node, uint64_t timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-    uint64_t until = now_ms() + timeout_ms;
+    uint64_t until = cli_now_ms() + timeout_ms;
     pid_t pid;
 
     for (;;) {
@@ -157,7 +149,7 @@ int dev_node_wait_up(struct cli *cli, struct dev_node *node, uint64_t timeout_ms
             print_log_end(node);
             return x;
         }
-        if (now_ms() >= until) {
+        if (cli_now_ms() >= until) {
             int x =
                 cli_fail(cli, EXIT_TIMED_OUT, NULL, "node %u did not open its socket in %llu ms",
                          node->k, (unsigned long long)timeout_ms);

@@ -62,14 +62,6 @@ struct map_run {
     uint64_t started_ms, progress_ms;
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static struct batch *batch_at(struct map_run *run, size_t i)
 {
     return &run->batches[(run->head + i) % BATCHES_MAX];
@@ -97,7 +89,7 @@ static void progress_clear(struct map_run *run)
 
 static void progress_show(struct map_run *run, bool now)
 {
-    uint64_t at = now_ms(), lost = run->lost, running = 0;
+    uint64_t at = cli_now_ms(), lost = run->lost, running = 0;
     bool waiting = false;
 
     if (!run->progress ||
@@ -395,7 +387,7 @@ static int run_map(struct map_run *run)
 static int wait_for_function(struct cli *cli)
 {
     const struct timespec pause = {.tv_nsec = FUNCTION_POLL_MS * 1000000L};
-    uint64_t until = now_ms() + FUNCTION_WAIT_MS;
+    uint64_t until = cli_now_ms() + FUNCTION_WAIT_MS;
     struct cli_reply reply;
 
     for (;;) {
@@ -411,7 +403,7 @@ static int wait_for_function(struct cli *cli)
                 json_array_size(json_object_get(fn, "nodes")) > 0)
                 return EXIT_OK;
         }
-        if (now_ms() >= until)
+        if (cli_now_ms() >= until)
             return cli_fail(cli, EXIT_NOT_FOUND, "kith fn ls", "no node offers a function %s",
                             cli_arg(cli, 0));
         (void)nanosleep(&pause, NULL);
@@ -450,7 +442,7 @@ int cmd_map(struct cli *cli)
         return cli_fail(cli, EXIT_FAILED, NULL, "out of memory");
     run->cli = cli;
     run->lines.fd = -1;
-    run->started_ms = now_ms();
+    run->started_ms = cli_now_ms();
     run->progress_tty = isatty(STDERR_FILENO);
     run->progress = run->progress_tty || args_flag(&cli->args, "progress");
     int x = cli_connect(cli);

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/view.h"
 #include "core/text.h"
 
 static const char *status_color(const char *status)
@@ -178,12 +179,30 @@ static void status_names(json_t *nodes, const char *status, char *out, size_t ou
     }
 }
 
+/* What is wrong with shared state counts as well. *@view_out is a new reference. */
+static int ask_view(struct cli *cli, json_t **view_out, char *sentence, size_t sentence_bytes)
+{
+    struct cli_reply reply;
+    int x = cli_ask(cli, "view", NULL, CLI_ANSWER_MS, &reply);
+
+    *view_out = x == EXIT_OK ? json_incref(reply.result) : NULL;
+    if (x == EXIT_OK)
+        view_sentence(reply.result, sentence, sentence_bytes);
+    return x;
+}
+
 int cmd_status(struct cli *cli)
 {
     struct cli_reply reply;
-    char names[300], clean[300];
-    int x = cli_ask(cli, "nodes", NULL, CLI_ANSWER_MS, &reply);
+    char names[300], clean[300], sentence[700];
+    json_t *view = NULL;
+    int x = ask_view(cli, &view, sentence, sizeof(sentence));
+    bool quorum = json_is_true(json_object_get(view, "quorum"));
+    json_int_t tolerated = (json_int_t)cli_json_u64(view, "failures_tolerated", 0);
 
+    json_decref(view);
+    if (x == EXIT_OK)
+        x = cli_ask(cli, "nodes", NULL, CLI_ANSWER_MS, &reply);
     if (x != EXIT_OK)
         return x;
     json_t *nodes = json_object_get(reply.result, "nodes");
@@ -191,11 +210,14 @@ int cmd_status(struct cli *cli)
     size_t alive = count_status(nodes, "alive"), suspect = count_status(nodes, "suspect"),
            failed = count_status(nodes, "failed"), left = count_status(nodes, "left");
     x = status_exit(alive, suspect, failed);
+    if (!quorum)
+        x = EXIT_TOO_FEW;
     if (cli->json) {
-        json_t *doc =
-            json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "schema", "kith.status/1", "cluster",
-                      cluster, "ok", x == EXIT_OK, "alive", (json_int_t)alive, "suspect",
-                      (json_int_t)suspect, "failed", (json_int_t)failed, "left", (json_int_t)left);
+        json_t *doc = json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:b,s:I,s:s}", "schema",
+                                "kith.status/1", "cluster", cluster, "ok", x == EXIT_OK, "alive",
+                                (json_int_t)alive, "suspect", (json_int_t)suspect, "failed",
+                                (json_int_t)failed, "left", (json_int_t)left, "quorum", (int)quorum,
+                                "failures_tolerated", tolerated, "shared_state", sentence);
         int printed = cli_print_json(cli, doc, "kith.status/1");
         return printed != EXIT_OK ? printed : x;
     }
@@ -211,7 +233,7 @@ int cmd_status(struct cli *cli)
         printf(" (%s)", clean);
     if (cluster[0] != '\0')
         printf(", cluster %s", cli_clean(cluster, names, sizeof(names)));
-    printf("\n");
+    printf("\n%s\n", sentence);
     if (suspect + failed > 0)
         cli_say(cli, "  try: kith reach; kith forget NODE removes one that will not come back");
     return x;

@@ -110,14 +110,6 @@ static void take_signals(struct serve *serve)
     reap(serve);
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* ---- the agent
  * ------------------------------------------------------------------------------------ */
 
@@ -149,14 +141,14 @@ static void agent_gone(struct serve *serve, const char *why)
     for (size_t i = 0; i < serve->parallel; i++) {
         if (serve->jobs[i].id != NULL) {
             serve->jobs[i].unwanted = true;
-            job_abort(&serve->jobs[i], now_ms());
+            job_abort(&serve->jobs[i], cli_now_ms());
         }
     }
     drop_waiting(serve);
     if (!serve->told_gone)
         fprintf(stderr, "kith: %s; trying again until stopped\n", why);
     serve->told_gone = true;
-    serve->retry_at_ms = now_ms() + serve->retry_ms;
+    serve->retry_at_ms = cli_now_ms() + serve->retry_ms;
     serve->retry_ms = 2 * serve->retry_ms > RETRY_LAST_MS ? RETRY_LAST_MS : 2 * serve->retry_ms;
 }
 
@@ -267,7 +259,7 @@ static void start_waiting(struct serve *serve)
 
     while (serve->waiting != NULL && (job = free_job(serve)) != NULL) {
         struct waiting *first = serve->waiting;
-        uint64_t now = now_ms();
+        uint64_t now = cli_now_ms();
         uint64_t left = first->until_ms == UINT64_MAX ? UINT64_MAX
                         : first->until_ms > now       ? first->until_ms - now
                                                       : 0;
@@ -298,7 +290,7 @@ static void take_run(struct serve *serve, const struct agent_message *message)
     if (waiting != NULL) {
         waiting->id = id;
         waiting->caller = core_strndup(caller, strlen(caller));
-        waiting->until_ms = deadline_ms == UINT64_MAX ? UINT64_MAX : now_ms() + deadline_ms;
+        waiting->until_ms = deadline_ms == UINT64_MAX ? UINT64_MAX : cli_now_ms() + deadline_ms;
     }
     if (id == NULL || waiting == NULL || waiting->caller == NULL ||
         serve->waiting_n >= CONTROL_REQUESTS_MAX ||
@@ -338,7 +330,7 @@ static void take_abort(struct serve *serve, json_t *args)
         struct job *job = &serve->jobs[i];
         if (job->id != NULL && strcmp(job->id, id) == 0) {
             job->unwanted = true;
-            job_abort(job, now_ms());
+            job_abort(job, cli_now_ms());
         }
     }
     free(id);
@@ -428,7 +420,7 @@ static int turn(struct serve *serve)
 {
     struct pollfd *fds = serve->fds;
     size_t n = 2 + JOB_FDS * serve->parallel;
-    uint64_t now = now_ms();
+    uint64_t now = cli_now_ms();
     uint64_t next = run_timers(serve, now);
     int wait = next == UINT64_MAX || next - now > 3600000 ? -1
                : next <= now                              ? 0
@@ -458,7 +450,7 @@ static int turn(struct serve *serve)
     finish_ended(serve);
     if (serve->connected)
         x = take_messages(serve);
-    if (!serve->connected && now_ms() >= serve->retry_at_ms)
+    if (!serve->connected && cli_now_ms() >= serve->retry_at_ms)
         x = reconnect(serve);
     return x;
 }
@@ -471,12 +463,12 @@ static void end_jobs(struct serve *serve)
     for (size_t i = 0; i < serve->parallel; i++) {
         if (serve->jobs[i].id != NULL) {
             serve->jobs[i].unwanted = true;
-            job_abort(&serve->jobs[i], now_ms());
+            job_abort(&serve->jobs[i], cli_now_ms());
         }
     }
     while (serve->running_n > 0 && serve->stop_signal == 0) {
         struct pollfd fd = {.fd = signal_pipe[0], .events = POLLIN};
-        uint64_t now = now_ms();
+        uint64_t now = cli_now_ms();
         uint64_t next = run_timers(serve, now);
         (void)poll(&fd, 1, next > now && next - now < 1000 ? (int)(next - now) : 100);
         take_signals(serve);

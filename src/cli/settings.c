@@ -109,11 +109,10 @@ static int set_flags(const struct cli *cli, struct kith_config *config)
 {
     static const struct {
         const char *option, *key, *origin;
-    } flags[] = {{"name", "node.name", "--name"},
-                 {"listen", "net.listen", "--listen"},
-                 {"seed", "net.seed", "--seed"},
-                 {"secret-file", "net.secret_file", "--secret-file"},
-                 {"load", "node.load", "--load"}};
+    } flags[] = {
+        {"name", "node.name", "--name"},       {"listen", "net.listen", "--listen"},
+        {"seed", "net.seed", "--seed"},        {"secret-file", "net.secret_file", "--secret-file"},
+        {"expect", "view.expect", "--expect"}, {"load", "node.load", "--load"}};
     const char *text;
     int r = 0;
 

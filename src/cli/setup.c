@@ -133,7 +133,9 @@ int setup_new(const char *path, const char *cluster_name, struct setup_result *r
             snprintf(name, sizeof(name), "%s", cluster_name);
         else
             random_name(name, sizeof(name));
-        r = put_cluster(&dir, &cluster, name, result_out);
+        r = data_dir_set_expect(&dir, 1); /* its first start makes the first view */
+        if (r == 0)
+            r = put_cluster(&dir, &cluster, name, result_out);
     }
     sodium_memzero(&cluster, sizeof(cluster));
     data_dir_close(&dir);

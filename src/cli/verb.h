@@ -32,7 +32,7 @@ enum complete {
     COMPLETE_COMMAND,
 };
 
-#define OPT_CHOICES_MAX 6
+#define OPT_CHOICES_MAX 10
 
 struct opt {
     const char *name; /* without dashes */

@@ -41,6 +41,8 @@ static const struct opt opt_seed = {"seed", 's', OPT_ADDRESS, true, COMPLETE_NON
     "address of any node of the cluster; repeats, each is tried for ever", {0}};
 static const struct opt opt_secret_file = {"secret-file", 0, OPT_TEXT, false, COMPLETE_FILE, "FILE",
     "join the cluster of this join token, cluster.key or secret if in none yet", {0}};
+static const struct opt opt_expect = {"expect", 0, OPT_U64, false, COMPLETE_NONE, "N",
+    "make the first view of shared state with N nodes that all say so (kith init: this node alone)", {0}};
 static const struct opt opt_verbose = {"verbose", 'v', OPT_FLAG, false, COMPLETE_NONE, NULL,
     "log at level debug", {0}};
 static const struct opt opt_programs = {"programs", 'p', OPT_FLAG, false, COMPLETE_NONE, NULL,
@@ -89,6 +91,49 @@ static const struct opt opt_man = {"man", 0, OPT_FLAG, false, COMPLETE_NONE, NUL
     "write the manual page kith(1) as troff", {0}};
 static const struct opt opt_wait = {"wait", 'w', OPT_DURATION, false, COMPLETE_NONE, "TIME",
     "how long to wait until all see each other (default: 20s)", {0}};
+
+static const struct opt opt_var_type = {"type", 0, OPT_CHOICE, false, COMPLETE_NONE, "TYPE",
+    "type of the value (default: the variable's; text for a new one)",
+    {"text", "bytes", "i64", "f64", "bool", "text[]", "bytes[]", "i64[]", "f64[]", "bool[]"}};
+static const struct opt opt_policy = {"policy", 0, OPT_CHOICE, false, COMPLETE_NONE, "POLICY",
+    "of a new variable: volatile (default), durable or available", {"volatile", "durable", "available"}};
+static const struct opt opt_merge = {"merge", 0, OPT_CHOICE, false, COMPLETE_NONE, "KIND",
+    "of a new available variable: how writes on two sides of a cut become one (default: lww)",
+    {"lww", "max", "min", "counter", "set", "keep-both"}};
+static const struct opt opt_index = {"index", 0, OPT_U64, false, COMPLETE_NONE, "I",
+    "one element of an array, from 0", {0}};
+static const struct opt opt_elements = {"count", 0, OPT_U64, false, COMPLETE_NONE, "N",
+    "so many elements from --index on (default: 1)", {0}};
+static const struct opt opt_changes = {"count", 'c', OPT_U64, false, COMPLETE_NONE, "N",
+    "end after N changes (default: run until stopped)", {0}};
+static const struct opt opt_once = {"once", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "make a constant; exits with 7 if there is one already", {0}};
+static const struct opt opt_guarded = {"guarded", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "a new variable takes operations with --mutex and --fence only", {0}};
+static const struct opt opt_mutex = {"mutex", 0, OPT_TEXT, false, COMPLETE_NONE, "NAME",
+    "mutex that guards it; needs --fence", {0}};
+static const struct opt opt_fence = {"fence", 0, OPT_TEXT, false, COMPLETE_NONE, "FENCE",
+    "fence of the mutex, such as $KITH_FENCE; a lower one than seen before is refused", {0}};
+static const struct opt opt_var_version = {"version", 0, OPT_TEXT, false, COMPLETE_NONE, "VERSION",
+    "the version that is expected, instead of a value", {0}};
+static const struct opt opt_absent = {"absent", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "expect that the variable does not exist", {0}};
+static const struct opt opt_lock_wait = {"wait", 'w', OPT_DURATION, false, COMPLETE_NONE, "TIME",
+    "give up after this time, with exit code 6 (default: wait as long as it takes)", {0}};
+static const struct opt opt_try = {"try", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "do not wait: exits with 7 if another holds it", {0}};
+static const struct opt opt_shared = {"shared", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "share it with other shared holders", {0}};
+static const struct opt opt_permits = {"permits", 0, OPT_U64, false, COMPLETE_NONE, "N",
+    "so many may hold it at once; all who use the name must agree", {0}};
+static const struct opt opt_detect = {"detect", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "fail if waiting would close a cycle of waits, and name it", {0}};
+static const struct opt opt_yes = {"yes", 'y', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "do not ask", {0}};
+static const struct opt opt_pid = {"pid", 0, OPT_U64, false, COMPLETE_NONE, "PID",
+    "process that keeps it: it is released when that ends (default: the calling shell)", {0}};
+static const struct opt opt_kept_fence = {"fence", 0, OPT_TEXT, false, COMPLETE_NONE, "FENCE",
+    "the lock with this fence, whichever process keeps it", {0}};
 
 #define OPTIONS(...) (const struct opt *const[]){__VA_ARGS__ __VA_OPT__(,) NULL}
 
@@ -145,7 +190,8 @@ const struct verb verb_table[] = {
      "for others; KITH_CONFIG or --config name another file instead of those.\n\n"
      "SIGTERM and SIGINT leave the cluster gracefully, a second one ends at once. SIGHUP reads the configuration "
      "again (log level, seeds) and reopens the log. SIGUSR1 writes the state to the log.",
-     OPTIONS(&opt_name, &opt_data_dir_own, &opt_listen, &opt_seed, &opt_secret_file, &opt_load, &opt_config, &opt_set,
+     OPTIONS(&opt_name, &opt_data_dir_own, &opt_listen, &opt_seed, &opt_secret_file, &opt_expect, &opt_load, &opt_config,
+             &opt_set,
              &opt_verbose),
      "it runs until stopped and prints only its log (--set log.format=json)",
      {{"kith agent", "the node in the default data directory"},
@@ -188,7 +234,8 @@ const struct verb verb_table[] = {
      cmd_nodes},
     {"status", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "say in a sentence how the cluster is",
-     "Exits with 0 if all nodes are alive, 8 if some are not, 9 if this node is alone but knows of others.",
+     "Exits with 0 if all nodes are alive, 8 if some are not, 9 if this node is alone but knows of others, or if shared "
+     "state cannot be used.",
      NULL, NULL,
      {{"kith status", "how is it?"}, {"kith status || kith nodes", "and the list if something is wrong"}},
      cmd_status},
@@ -307,6 +354,111 @@ const struct verb verb_table[] = {
      NULL, NULL,
      {{"kith load mandelbrot", "by name"}, {"kith load ./greet.so --dev 2", "a file, into dev-2"}},
      cmd_load},
+
+    /* -- shared state -- */
+    {"view", NULL, "shared state", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "show who votes, who keeps state, how many failures are survived", NULL,
+     OPTIONS(&opt_node), NULL,
+     {{"kith view", "for people"}, {"kith view --json", "voters, failures_tolerated and more, for programs"}},
+     cmd_view},
+    {"view force", NULL, "shared state", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "go on without a majority that will never come back",
+     "Prints what may be lost and asks. The nodes that are not reachable now must never run again with their present "
+     "data directories. Exits with 5 if it was not confirmed.",
+     OPTIONS(&opt_yes), NULL,
+     {{"kith view force", "look, and be asked"}, {"kith view force --yes", "in a script that knows what it does"}},
+     cmd_view_force},
+    {"var ls", NULL, "shared state", "[PREFIX]", 0, 1, {0}, VERB_AGENT | VERB_JSON,
+     "list variables",
+     "From this node's own table, which hears of creations and deletions and works without a majority too.",
+     NULL, NULL,
+     {{"kith var ls", "all"}, {"kith var ls sensor/", "those whose name starts so"}},
+     cmd_var_ls},
+    {"var get", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "print the value of a variable",
+     "A value of type bytes is printed as it is, all others with a newline. Exits with 4 if there is no such "
+     "variable, 9 if too few nodes are reachable to know.",
+     OPTIONS(&opt_index, &opt_elements, &opt_mutex, &opt_fence, &opt_timeout), NULL,
+     {{"kith var get x", "the value"}, {"kith var get x --json", "with version, type and writer"},
+      {"kith var get samples --index 10 --count 5", "five elements of an array"}},
+     cmd_var_get},
+    {"var set", NULL, "shared state", "NAME VALUE|@FILE|-", 2, 2, {COMPLETE_NONE, COMPLETE_FILE}, VERB_AGENT | VERB_JSON,
+     "write a variable, which is created if need be",
+     "The type is fixed when the variable is created. Arrays are written as JSON: [1, 2].",
+     OPTIONS(&opt_var_type, &opt_policy, &opt_merge, &opt_index, &opt_elements, &opt_once, &opt_guarded, &opt_mutex,
+             &opt_fence, &opt_timeout), NULL,
+     {{"kith var set x 1", "a text"}, {"kith var set limit 2.5 --type f64 --policy durable", "survives a power cut"},
+      {"kith var set logo @logo.png --type bytes", "the content of a file, up to 1 MiB"}},
+     cmd_var_set},
+    {"var cas", NULL, "shared state", "NAME [EXPECTED] NEW", 2, 3, {0}, VERB_AGENT | VERB_JSON,
+     "write a variable if it has an expected value or version",
+     "Exits with 7 if it has another one, which is then printed.",
+     OPTIONS(&opt_var_version, &opt_absent, &opt_var_type, &opt_policy, &opt_mutex, &opt_fence, &opt_timeout), NULL,
+     {{"kith var cas leader '' dev-1", "if it is empty"}, {"kith var cas x --version 4294967301 7", "by version"},
+      {"kith var cas x --absent 7", "if it does not exist"}},
+     cmd_var_cas},
+    {"var incr", NULL, "shared state", "NAME [DELTA]", 1, 2, {0}, VERB_AGENT | VERB_JSON,
+     "add to a number and print what it became",
+     "Creates a whole number 0 first if there is no such variable. Exits with 7 if it is no number.",
+     OPTIONS(&opt_policy, &opt_mutex, &opt_fence, &opt_timeout), NULL,
+     {{"kith var incr n", "add 1"}, {"kith var incr n -5", "subtract 5"}},
+     cmd_var_incr},
+    {"var rm", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "delete a variable", NULL,
+     OPTIONS(&opt_mutex, &opt_fence, &opt_timeout), NULL,
+     {{"kith var rm x", "gone"}, {"kith var rm x --json", "and what version that is"}},
+     cmd_var_rm},
+    {"var watch", NULL, "shared state", "NAME|PREFIX*", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "show every change of a variable, or of all with a prefix",
+     "What exists is shown first. Who reads slowly gets the latest value and is told how many changes were left out. "
+     "With --json one object a line.",
+     OPTIONS(&opt_changes), NULL,
+     {{"kith var watch 'sensor/*'", "until stopped"}, {"kith var watch x -c 1", "the present value"}},
+     cmd_var_watch},
+    {"var info", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "show type, policy, version and writer of a variable", NULL,
+     OPTIONS(&opt_timeout), NULL,
+     {{"kith var info x", "for people"}, {"kith var info x --json", "for programs"}},
+     cmd_var_info},
+    {"lock ls", NULL, "shared state", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "list mutexes that this node uses, and cycles of waits", NULL,
+     OPTIONS(&opt_node), NULL,
+     {{"kith lock ls", "who holds and who waits"}, {"kith lock ls --node dev-2", "as another node sees it"}},
+     cmd_lock_ls},
+    {"lock info", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "show who holds a mutex and who waits, everywhere", NULL,
+     NULL, NULL,
+     {{"kith lock info build", "who has it?"}, {"kith lock info build --json", "for programs"}},
+     cmd_lock_info},
+    {"lock run", NULL, "shared state", "NAME -- CMD...", 2, ANY, {COMPLETE_NONE, COMPLETE_COMMAND},
+     VERB_AGENT | VERB_COMMAND,
+     "run a command while holding a mutex",
+     "The command gets the fence in KITH_FENCE and the name in KITH_LOCK. It gets SIGTERM, and SIGKILL after 2 s, if "
+     "the lease of the lock is about to end or the lock is lost. The lock is released when the command ends, however "
+     "that happens. Exits with the command's own code, 128+N if signal N ended it, 126 or 127 if it cannot be run; 6 if "
+     "--wait ran out, 7 if --try found it held, 9 if too few nodes are reachable.",
+     OPTIONS(&opt_lock_wait, &opt_try, &opt_shared, &opt_permits, &opt_detect),
+     "it prints what the command prints",
+     {{"kith lock run build -- make", "one build at a time in the whole cluster"},
+      {"kith lock run build --wait 10s -- sh -c 'echo $KITH_FENCE'", "for at most 10 s of waiting"}},
+     cmd_lock_run},
+    {"lock acquire", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "acquire a mutex for the calling shell and print its fence",
+     "It is held until kith lock release, or until the process that keeps it (--pid, else the calling shell) ends.",
+     OPTIONS(&opt_lock_wait, &opt_try, &opt_shared, &opt_permits, &opt_detect, &opt_pid), NULL,
+     {{"fence=$(kith lock acquire build)", "in a script"}, {"kith lock acquire build --pid 4711", "for another process"}},
+     cmd_lock_acquire},
+    {"lock release", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "release what kith lock acquire acquired", NULL,
+     OPTIONS(&opt_pid, &opt_kept_fence), NULL,
+     {{"kith lock release build", "of the calling shell"}, {"kith lock release build --fence $fence", "by its fence"}},
+     cmd_lock_release},
+    {"lock break", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "take a mutex from whoever holds it",
+     "For when its holder will not come back. The holder is told; what it guards refuses its old fence.",
+     OPTIONS(&opt_timeout), NULL,
+     {{"kith lock break build", "it is free afterwards"}, {"kith lock break build --timeout 5s", "or an error within 5 s"}},
+     cmd_lock_break},
 
     /* -- other -- */
     {"bench call", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
