@@ -31,6 +31,16 @@ static void names_of(json_t *peers, char *out, size_t out_bytes)
     }
 }
 
+static size_t active_keepers(json_t *view)
+{
+    json_t *keepers = json_object_get(view, "keepers"), *keeper;
+    size_t at, n = 0;
+
+    json_array_foreach(keepers, at, keeper) n +=
+        strcmp(cli_json_text(keeper, "state"), "active") == 0;
+    return n;
+}
+
 void view_sentence(json_t *view, char *out, size_t out_bytes)
 {
     uint64_t tolerated = cli_json_u64(view, "failures_tolerated", 0);
@@ -51,7 +61,10 @@ void view_sentence(json_t *view, char *out, size_t out_bytes)
                  "shared state is being taken over: a new leader is chosen within seconds");
     else if (tolerated == 0)
         snprintf(out, out_bytes, "shared state works; it survives no failure now%s%s",
-                 missing[0] != '\0' ? ", missing " : " (three or more nodes would)", missing);
+                 missing[0] != '\0'         ? ", missing "
+                 : active_keepers(view) < 3 ? " (three or more nodes would)"
+                                            : " (copies are still being made)",
+                 missing);
     else
         snprintf(out, out_bytes, "shared state works and survives %llu failure%s now",
                  (unsigned long long)tolerated, tolerated == 1 ? "" : "s");

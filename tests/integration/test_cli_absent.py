@@ -23,7 +23,10 @@ def verbs():
 ARGUMENTS = {
     "loglevel": ["debug"], "ping": ["n"], "connect": ["127.0.0.1:1"], "disconnect": ["n"],
     "forget": ["n"], "fn info": ["f"], "fn serve": ["f", "--", "cat"], "fn watch": ["f"],
-    "call": ["f"], "map": ["f"], "load": ["m"],
+    "call": ["f"], "map": ["f"], "load": ["m"], "var get": ["x"], "var set": ["x", "1"],
+    "var cas": ["x", "1", "2"], "var incr": ["x"], "var rm": ["x"], "var watch": ["x"],
+    "var info": ["x"], "lock info": ["l"], "lock run": ["l", "--", "true"],
+    "lock acquire": ["l"], "lock release": ["l"], "lock break": ["l"],
 }
 # Those that do without one.
 WITHOUT = {"dev", "dev ls", "dev stop", "dev kill", "dev start", "init", "agent", "join",

@@ -36,7 +36,9 @@ def test_table_and_json_agree_under_the_same_filters(three):
 
 def test_status_is_a_sentence_and_an_exit_code(three, cluster):
     a, b, c = three
-    assert a.kith("status").text == "all is well: 3 nodes alive, cluster test\n"
+    nodes, state = a.kith("status").lines
+    assert nodes == "all is well: 3 nodes alive, cluster test"
+    assert state.startswith("shared state works")
     c.kill()
     cluster.wait_status({c: "failed"})
     result = a.kith("status", check=8)
