@@ -113,17 +113,8 @@ static void tell_rpc(struct hr *hr, const struct hr_todo *todo)
     event.u.peer.left = todo->left;
     hr_rpc_do(hr, &event, &out);
     hr->functions_changed = true;
-    if (todo->event == RPC_PEER_DOWN) {
+    if (todo->event == RPC_PEER_DOWN)
         note_down(hr, todo);
-        return;
-    }
-    if (sim_link_is_up(hr->hm.node, &todo->id,
-                       NET_RPC)) { /* its stream came before the news of it */
-        event = (struct rpc_event){.type = RPC_LINK_UP};
-        event.u.peer.id = todo->id;
-        event.u.peer.boot_no = todo->boot_no;
-        hr_rpc_do(hr, &event, &out);
-    }
 }
 
 /* ---- functions ---- */
@@ -312,6 +303,8 @@ void hr_rpc_do(struct hr *hr, struct rpc_event *event, struct rpc_output *out)
             break;
         case RPC_CONNECT:
             sim_connect(hr->hm.node, rpc_peer_id(action->peer), NET_RPC);
+            if (sim_link_is_up(hr->hm.node, rpc_peer_id(action->peer), NET_RPC))
+                rpc_connect_told(hr->rpc, action, 0, 0); /* open already */
             break;
         case RPC_PARTIAL_IN:
         case RPC_COMPLETION:

@@ -69,6 +69,15 @@ static int do_send(struct kith_node *node, const struct rpc_action *action)
                        action->body.len > 0 ? 2 : 1);
 }
 
+/* The core must hear something of each CONNECT: at once, or by an event of the channel. */
+static void do_connect(struct kith_node *node, const struct rpc_action *action)
+{
+    struct uv_peer *peer = channel_of(node, action);
+    int r = peer != NULL ? uv_net_connect(node->net, peer, NET_RPC) : KITH_E_NO_NODE;
+    if (r != 0 || uv_peer_is_open(peer, NET_RPC))
+        rpc_connect_told(node->rpc, action, r, peer != NULL ? uv_peer_boot_no(peer) : 0);
+}
+
 static void watches_completion(struct kith_node *node, const struct kith_completion *completion);
 
 /* ---- actions ---- */
@@ -157,12 +166,9 @@ static void do_action(struct kith_node *node,
             rpc_body_release(node->rpc, action->release);
         break;
     }
-    case RPC_CONNECT: {
-        struct uv_peer *peer = channel_of(node, action);
-        if (peer != NULL)
-            (void)uv_net_connect(node->net, peer, NET_RPC);
+    case RPC_CONNECT:
+        do_connect(node, action);
         break;
-    }
     case RPC_EXPORT_GONE:
         node_export_gone(action->user);
         break;

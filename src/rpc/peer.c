@@ -147,6 +147,7 @@ bool peer_boot(struct rpc_core *core, struct rpc_peer *peer, uint64_t boot_no)
     peer->boot_no = boot_no;
     peer->link_up = false;
     peer->connecting = false;
+    peer->no_way = false;
     peer->connects_n = 0;
     peer->load = 0;
     timer_cancel(core, &peer->connect_timer);
@@ -196,6 +197,7 @@ void peer_on_down(struct rpc_core *core, const struct rpc_event *event)
     }
     peer->user = NULL;
     peer->connecting = false;
+    peer->no_way = false;
     timer_cancel(core, &peer->connect_timer);
     /* Before the calls end: those that are tried again must not choose this node. */
     bool had = registry_clear(core, peer);
@@ -230,8 +232,38 @@ void peer_connect(struct rpc_core *core, struct rpc_peer *peer)
     peer->connecting = true;
 }
 
+static void no_way(struct rpc_core *core, struct rpc_peer *peer, const char *why)
+{
+    peer->no_way = false;
+    calls_end_unsent(core, peer, KITH_E_UNREACHABLE, why);
+    if (!list_empty(&peer->pending) && !peer->connect_timer.set && !peer->connect_timer.due)
+        timer_set(core, &peer->connect_timer, core->now_ms + backoff_ms(core, peer->connects_n++));
+}
+
+void rpc_connect_told(struct rpc_core *core,
+                      const struct rpc_action *action,
+                      int code,
+                      uint64_t boot_no)
+{
+    struct rpc_peer *peer = action->peer;
+    if (action->type != RPC_CONNECT || !peer->connecting)
+        return;
+    if (code == 0 && boot_no != 0 && boot_no < peer->boot_no)
+        return; /* to a boot that is gone: its LINK_DOWN will come */
+    peer->connecting = false;
+    peer->link_up = code == 0;
+    peer->no_way = code == KITH_E_UNREACHABLE || code == KITH_E_NO_NODE;
+    bool now = peer->link_up || peer->no_way;
+    timer_set(core, &peer->connect_timer,
+              core->now_ms + (now ? 0 : backoff_ms(core, peer->connects_n++)));
+}
+
 void peer_on_connect_timer(struct rpc_core *core, struct rpc_peer *peer)
 {
+    if (peer->no_way && !peer->link_up) {
+        no_way(core, peer, "no address of it is known");
+        return;
+    }
     if (list_empty(&peer->pending))
         return;
     if (peer_can_send(core, peer))
@@ -252,6 +284,7 @@ void peer_on_link_up(struct rpc_core *core, const struct rpc_event *event)
         calls_link_lost(peer, true);
     peer->link_up = true;
     peer->connecting = false;
+    peer->no_way = false;
     timer_cancel(core, &peer->connect_timer);
     calls_send_pending(core, peer);
     peer_release(core, peer);
@@ -262,8 +295,7 @@ void peer_on_link_down(struct rpc_core *core, const struct rpc_event *event)
     struct rpc_peer *peer = peer_of(core, event);
     if (peer == NULL)
         return;
-    if (event->u.peer.boot_no != 0 && event->u.peer.boot_no < peer->boot_no)
-        return;
+    /* Whatever its boot: our CONNECT may have met a stream of one that we know to be gone. */
     peer->link_up = false;
     peer->connecting = false;
     calls_link_lost(peer, true);
@@ -285,9 +317,7 @@ void peer_on_unreachable(struct rpc_core *core, const struct rpc_event *event)
     peer->link_up = false;
     peer->connecting = false;
     calls_link_lost(peer, false);
-    calls_end_unsent(core, peer, KITH_E_UNREACHABLE, "no address of it answers");
-    if (!list_empty(&peer->pending) && !peer->connect_timer.set && !peer->connect_timer.due)
-        timer_set(core, &peer->connect_timer, core->now_ms + backoff_ms(core, peer->connects_n++));
+    no_way(core, peer, "no address of it answers");
 }
 
 void peer_on_load(struct rpc_core *core, const struct rpc_event *event)

@@ -53,7 +53,8 @@ enum rpc_event_type {
     RPC_PEER_UP,     /* u.peer: alive with this boot (an older boot of it is down by this) */
     RPC_PEER_DOWN,   /* u.peer: failed or left: code says which; no new calls, in-flight ones end at
                         once */
-    RPC_LINK_DOWN,   /* u.peer: its rpc stream ended; the node may be alive: calls are sent again */
+    RPC_LINK_DOWN,   /* u.peer: its rpc stream ended, or one being opened was given up; the node may
+                        be alive: calls are sent again */
     RPC_UNREACHABLE, /* u.peer: no address answers: queued calls end as NOT_EXECUTED */
     RPC_PEER_LOAD,   /* u.load: its queue length as heard with membership */
     RPC_PEER_REGISTRY, /* u.registry: its registry version as heard with membership */
@@ -64,7 +65,8 @@ enum rpc_event_type {
     RPC_WATCH_OFF,     /* u.name */
     RPC_BOOT,          /* u.boot_no: our own was raised before anything was served */
     RPC_STOP,          /* every pending call ends with KITH_E_STOPPED */
-    RPC_LINK_UP,       /* u.peer: its rpc stream is open (see rpc_config.link_events) */
+    RPC_LINK_UP, /* u.peer: its rpc stream is open (see rpc_config.link_events). What ended before
+                    is told before */
 };
 
 struct rpc_call {
@@ -157,7 +159,8 @@ enum rpc_action_type {
     RPC_COMPLETION,       /* completion: some watched call ended somewhere */
     RPC_REGISTRY_CHANGED, /* ours: tell membership the new version (out->registry_version) */
     RPC_FUNCTIONS_CHANGED, /* peer (or NULL: ours): what it offers has changed */
-    RPC_CONNECT,           /* peer: open the rpc stream; LINK_UP or UNREACHABLE follows */
+    RPC_CONNECT,     /* peer: open the rpc stream; LINK_UP, LINK_DOWN or UNREACHABLE must follow, or
+                        rpc_connect_told() be called: until then CONNECT is not given again */
     RPC_EXPORT_GONE, /* user: an unexported function has no running call any more (also at once) */
 };
 
@@ -220,6 +223,16 @@ void rpc_body_release(struct rpc_core *core, void *release);
  * result is offered again a little later. Other frames are simply lost.
  */
 void rpc_send_failed(struct rpc_core *core, const struct rpc_action *action, int code);
+/*
+ * What @action, a CONNECT of the last output, came to at once. 0: the stream is open already (to
+ * @boot_no, 0 if that is not known), so no LINK_UP will come. KITH_E_UNREACHABLE, KITH_E_NO_NODE:
+ * there is no way to the node, as after UNREACHABLE. Others (memory, limits): CONNECT is given
+ * again after a back-off. To be told as rpc_send_failed() is.
+ */
+void rpc_connect_told(struct rpc_core *core,
+                      const struct rpc_action *action,
+                      int code,
+                      uint64_t boot_no);
 void rpc_check(const struct rpc_core *core);
 
 /* ---- what the driver asks of the objects in actions ---- */

@@ -129,6 +129,7 @@ struct rpc_peer {
     bool up;
     bool link_up;
     bool connecting; /* CONNECT was given, nothing heard yet */
+    bool no_way;     /* CONNECT came to that: its calls end with the connect timer */
     bool program;
     uint32_t load; /* as last heard */
     uint64_t load_at_ns;

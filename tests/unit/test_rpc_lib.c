@@ -194,6 +194,8 @@ static void do_action(struct desk_node *node, const struct rpc_action *action)
         break;
     case RPC_CONNECT:
         node->connects_n++;
+        if (node->tell_connect)
+            rpc_connect_told(node->core, action, node->connect_code, node->connect_boot_no);
         break;
     case RPC_EXPORT_GONE:
         node->gone_n++;

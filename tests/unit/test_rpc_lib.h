@@ -58,6 +58,9 @@ struct desk_node {
     uint64_t due_ms; /* when the timer goes off that a driver would have set */
     size_t sends_n;
     bool refuse_calls, refuse_results; /* the channel refuses such a SEND */
+    bool tell_connect; /* CONNECT is answered at once, by @connect_code for @connect_boot_no */
+    int connect_code;
+    uint64_t connect_boot_no;
     struct desk_result *results;
     size_t results_n, results_cap;
     struct kith_completion completion; /* the last */
