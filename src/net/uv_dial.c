@@ -241,8 +241,36 @@ static void dial_dissolve(struct uvn_dial *dial, const char *reason)
         resolve->dial = NULL;
         (void)uv_cancel((uv_req_t *)&resolve->request);
     }
-    if (dial->peer != NULL && dial->peer->chans[dial->net_class].dial == dial)
+    if (dial->peer != NULL && dial->peer->chans[dial->net_class].dial == dial) {
         dial->peer->chans[dial->net_class].dial = NULL;
+        uvn_chan_check(&dial->peer->chans[dial->net_class]);
+    }
+}
+
+/* We want it no more. */
+static void dial_cancel(struct uvn_dial *dial, const char *reason)
+{
+    struct uv_net *net = dial->net;
+    dial_dissolve(dial, reason);
+    core_free(dial);
+    dials_start_waiting(net);
+}
+
+/* The peer was dialled in vain. */
+static void dial_in_vain(struct uvn_dial *dial, struct uv_peer *peer)
+{
+    struct uv_net *net = dial->net;
+    struct uvn_chan *chan = &peer->chans[dial->net_class];
+    if (chan->parked != NULL) {
+        uvn_park_adopt(chan); /* its own connection waited for the outcome of ours */
+        return;
+    }
+    backoff(peer);
+    (void)snprintf(peer->dial_reason, sizeof(peer->dial_reason), "%s", dial->reason);
+    uvn_chan_drop(chan);
+    chan->wanted = false;
+    if (net->events.unreachable != NULL && !net->closing)
+        net->events.unreachable(net->user, peer, dial->net_class, dial->reason);
 }
 
 void uvn_dial_end(struct uvn_dial *dial, int code, struct uv_peer *peer)
@@ -257,13 +285,8 @@ void uvn_dial_end(struct uvn_dial *dial, int code, struct uv_peer *peer)
         (void)kith_fail_with(code, "%s",
                              dial->reason[0] != '\0' ? dial->reason : "no address to try");
     if (code != 0 && dialled != NULL && dialled->chans[net_class].stream == NULL &&
-        dial->done == NULL) {
-        backoff(dialled);
-        (void)snprintf(dialled->dial_reason, sizeof(dialled->dial_reason), "%s", dial->reason);
-        uvn_chan_drop(&dialled->chans[net_class]);
-        if (net->events.unreachable != NULL && !net->closing)
-            net->events.unreachable(net->user, dialled, net_class, dial->reason);
-    }
+        dial->done == NULL)
+        dial_in_vain(dial, dialled);
     if (dial->done != NULL)
         dial->done(dial->user, code, code == 0 ? peer : NULL);
     core_free(dial);
@@ -278,6 +301,7 @@ void uvn_dial_again(struct uvn_dial *dial)
         uvn_dial_end(dial, KITH_E_IO, NULL);
         return;
     }
+    dial->code = 0;
     candidates_collect(dial);
     dial_go_on(dial);
 }
@@ -352,6 +376,28 @@ static void dial_due(struct uvn_timer *timer)
     /* else it stays on the list: dials_start_waiting() finds it when another ends */
 }
 
+/* Nothing is under way for it: its timer goes on, or ends it, unless that happens before. */
+static void dial_wake(struct uvn_dial *dial)
+{
+    if (!dial->ending && dial->attempts_n == 0)
+        uvn_timer_set(dial->net, &dial->timer, uvn_now_ms());
+}
+
+void uvn_dial_attempt_closed(struct uvn_stream *stream, const char *reason)
+{
+    struct uvn_dial *dial = stream->dial;
+    char text[KITH_ADDRESS_TEXT_MAX + 1];
+    list_remove(&stream->dial_link);
+    dial->attempts_n--;
+    dial->net->attempts_n--;
+    if (dial->chosen == stream)
+        dial->chosen = NULL;
+    stream->dial = NULL;
+    if (dial->code == 0 && dial->attempts_n == 0 && !dial->ending)
+        note_failure(dial, KITH_E_UNREACHABLE, uvn_addr_text(&stream->remote, text), reason);
+    dial_wake(dial);
+}
+
 void uvn_dial_attempt_failed(struct uvn_stream *stream, int code, const char *reason)
 {
     struct uvn_dial *dial = stream->dial;
@@ -375,6 +421,7 @@ void uvn_dial_release(struct uvn_stream *stream)
     stream->net->attempts_n--;
     dial->chosen = NULL;
     stream->dial = NULL;
+    dial_wake(dial); /* whoever adopts the stream ends it, unless a callback is in the way */
 }
 
 bool uvn_dial_choose(struct uvn_stream *stream)
@@ -460,8 +507,10 @@ int uvn_chan_connect(struct uvn_chan *chan, bool now)
 {
     struct uv_peer *peer = chan->peer;
     struct uv_net *net = peer->net;
-    if (chan->stream != NULL || chan->dial != NULL || chan->parked != NULL)
+    if (chan->stream != NULL || chan->dial != NULL || chan->parked != NULL) {
+        chan->wanted |= chan->stream == NULL || !chan->stream->open_told;
         return 0;
+    }
     if (peer->addresses_n == 0 && peer->udp.sa.sa_family == 0)
         return kith_fail_with(KITH_E_UNREACHABLE, "the peer has no known address");
     if (net->dials_waiting_n >= UVN_DIALS_WAITING_MAX)
@@ -477,6 +526,7 @@ int uvn_chan_connect(struct uvn_chan *chan, bool now)
     struct uvn_dial *dial = dial_new(net, peer, chan->net_class);
     if (dial == NULL)
         return kith_fail_with(KITH_E_MEMORY, "peer channel: out of memory");
+    chan->wanted = true;
     uvn_timer_set(net, &dial->timer, !now && peer->dial_next_ms > at ? peer->dial_next_ms : at);
     return 0;
 }
@@ -522,9 +572,7 @@ void uv_net_disconnect(struct uv_net *net, struct uv_peer *peer, const char *rea
         if (chan->parked != NULL)
             uvn_stream_close(chan->parked, reason);
         if (chan->dial != NULL && chan->dial->done == NULL) {
-            struct uvn_dial *dial = chan->dial;
-            dial_dissolve(dial, reason);
-            core_free(dial);
+            dial_cancel(chan->dial, reason);
             uvn_chan_drop(chan);
         }
         if (chan->stream != NULL)
@@ -545,8 +593,7 @@ void uvn_dials_forget(struct uv_net *net, struct uv_peer *peer)
                 dial->peer = NULL; /* first contact: it goes on, with whoever is there */
                 continue;
             }
-            dial_dissolve(dial, "forgotten");
-            core_free(dial);
+            dial_cancel(dial, "forgotten");
         }
     }
 }

@@ -157,6 +157,7 @@ static void adopt(struct uvn_stream *stream)
 {
     struct uv_net *net = stream->net;
     struct uv_peer *peer = stream->peer;
+    const struct kith_node_id id = peer->id;
     enum net_class net_class = stream->net_class;
     struct uvn_chan *chan = &peer->chans[net_class];
     uvn_stream_handshake_done(stream);
@@ -183,11 +184,12 @@ static void adopt(struct uvn_stream *stream)
     if (stream->state != UVN_OPEN)
         return;
     stream->open_told = true;
+    chan->wanted = false;
     if (net->events.stream_open != NULL)
         net->events.stream_open(net->user, peer, stream->boot_no, net_class);
-    if (stream->state != UVN_OPEN)
+    if (net->closing || uv_net_find(net, &id) != peer)
         return;
-    if (frame_writer_pending(&chan->writer))
+    if (stream->state == UVN_OPEN && frame_writer_pending(&chan->writer))
         uvn_mark_dirty(stream);
     uvn_dials_served(net, peer, net_class);
 }
@@ -198,6 +200,7 @@ void uvn_park_drop(struct uvn_chan *chan, const char *reason)
     chan->parked = NULL;
     if (parked != NULL)
         uvn_stream_end(parked, FRAME_CLOSE_DUPLICATE, 0, reason);
+    uvn_chan_check(chan);
 }
 
 void uvn_park_adopt(struct uvn_chan *chan)

@@ -96,8 +96,9 @@ void uvn_settle(struct uv_net *net)
         return;
     net->settling = true;
     while (!net->closing && (!list_empty(&net->reports) || !list_empty(&net->adoptions) ||
-                             !list_empty(&net->drains))) {
+                             !list_empty(&net->given_up) || !list_empty(&net->drains))) {
         uvn_reports(net);
+        uvn_given_up(net);
         uvn_drains(net);
         if (net->closing)
             break;
@@ -308,6 +309,7 @@ static void lists_init(struct uv_net *net)
     list_init(&net->reports);
     list_init(&net->adoptions);
     list_init(&net->drains);
+    list_init(&net->given_up);
     list_init(&net->dials);
     list_init(&net->dials_waiting);
     net->trim_timer.fn = uvn_trim_due;

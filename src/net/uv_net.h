@@ -43,6 +43,12 @@ struct uv_net_events {
                         struct uv_peer *peer,
                         enum net_class net_class,
                         const char *reason);
+    /*
+     * The stream that was being opened will not come, and nothing is known of the addresses: we
+     * disconnected, or the peer's own connection, for which ours made way, ended. Frames queued for
+     * @net_class are dropped.
+     */
+    void (*given_up)(void *user, struct uv_peer *peer, enum net_class net_class);
     /* Somebody said our boot_no is stale: write one above @seen and return it, or 0 on failure. */
     uint64_t (*stale_boot)(void *user, uint64_t seen);
     /*
@@ -130,9 +136,16 @@ int uv_net_dial(struct uv_net *net,
                 const char *address,
                 void (*done)(void *user, int status, struct uv_peer *peer),
                 void *user);
-/* Opens a stream to a known peer ahead of need. */
+/*
+ * Opens a stream to a known peer ahead of need. 0: if it is not open already, exactly one of
+ * stream_open, unreachable and given_up follows (also after a send that finds no stream);
+ * KITH_E_UNREACHABLE (no address), KITH_E_LIMIT, KITH_E_MEMORY, KITH_E_STOPPED: none does.
+ */
 int uv_net_connect(struct uv_net *net, struct uv_peer *peer, enum net_class net_class);
-/* Closes all its streams with an orderly end. */
+/*
+ * Closes all its streams with an orderly end, and gives up those that are being opened, but for
+ * first contacts. Told by stream_closed and given_up, from the loop.
+ */
 void uv_net_disconnect(struct uv_net *net, struct uv_peer *peer, const char *reason);
 
 /* ---- sending ---- */

@@ -161,8 +161,10 @@ struct uv_peer *uvn_peer_by_dh(struct uv_net *net, const uint8_t dh_pk[NET_PUBLI
 
 static void peer_free(struct uv_net *net, struct uv_peer *peer)
 {
-    for (int i = 0; i < NET_CLASSES_N; i++)
+    for (int i = 0; i < NET_CLASSES_N; i++) {
+        list_remove(&peer->chans[i].given_up_link);
         uvn_chan_deinit(&peer->chans[i]);
+    }
     if (map64_find(&net->hints, peer->hint) == peer)
         map64_remove(&net->hints, peer->hint);
     if (peer->dh_known && map64_find(&net->dh_keys, get_le64(peer->dh_pk)) == peer)
@@ -373,6 +375,34 @@ bool uvn_peer_boot(struct uv_net *net, struct uv_peer *peer, uint64_t boot_no, u
             uvn_stream_close(stream, "the node was started anew");
     }
     return true;
+}
+
+/* ---- streams that were asked for ---- */
+
+static bool nothing_opens(const struct uvn_chan *chan)
+{
+    return chan->wanted && chan->stream == NULL && chan->dial == NULL && chan->parked == NULL;
+}
+
+void uvn_chan_check(struct uvn_chan *chan)
+{
+    if (nothing_opens(chan) && !list_linked(&chan->given_up_link))
+        list_append(&chan->peer->net->given_up, &chan->given_up_link);
+}
+
+void uvn_given_up(struct uv_net *net)
+{
+    struct list *at;
+    while (!net->closing && (at = list_first(&net->given_up)) != NULL) {
+        struct uvn_chan *chan = container_of(at, struct uvn_chan, given_up_link);
+        list_remove(at);
+        if (!nothing_opens(chan))
+            continue; /* it was asked for again meanwhile, and that will be answered */
+        chan->wanted = false;
+        uvn_chan_drop(chan);
+        if (net->events.given_up != NULL)
+            net->events.given_up(net->user, chan->peer, chan->net_class);
+    }
 }
 
 /* ---- who stays open ---- */

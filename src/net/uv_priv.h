@@ -176,8 +176,10 @@ struct uvn_chan {
     struct list bulk_waiting; /* bulk only: frames that wait for credit */
     int64_t tx_window;        /* bulk only: bytes that may still be given to the writer */
     bool refused;             /* a send met the bound: drained is owed */
-    size_t ahead;             /* rpc only: bytes added since what left ahead of the turn's end */
-    size_t ahead_max;         /* so many leave at once */
+    bool wanted; /* it was asked for and is not open: open, unreachable or given_up is owed */
+    struct list given_up_link; /* net->given_up */
+    size_t ahead;              /* rpc only: bytes added since what left ahead of the turn's end */
+    size_t ahead_max;          /* so many leave at once */
 };
 
 struct uvn_address {
@@ -301,6 +303,7 @@ struct uv_net {
     struct list reports;   /* ended streams that were told open */
     struct list adoptions; /* parked streams to adopt, by report_link too */
     struct list drains;    /* peers whose queue may have drained */
+    struct list given_up;  /* channels that are wanted, and nothing opens them any more */
     struct uvn_stream *hot[UVN_HOT_MAX];
     unsigned polls;
     uint64_t turn; /* of the loop */
@@ -370,6 +373,10 @@ bool uvn_peer_room(struct uv_net *net, const struct uv_peer *peer);
 void uvn_peer_check_open(struct uv_net *net, struct uv_peer *peer);
 void uvn_peers_free(struct uv_net *net);
 void uvn_trim_due(struct uvn_timer *timer);
+/* A stream, dial or parked connection of @chan has gone: notes it for uvn_given_up() if that was
+ * the last that could answer whoever wants it. */
+void uvn_chan_check(struct uvn_chan *chan);
+void uvn_given_up(struct uv_net *net); /* tells them */
 
 /* ---- uv_listen.c ---- */
 
@@ -405,6 +412,9 @@ void uvn_hello_fill(struct uv_net *net,
 
 /* Opens (or waits for) a stream of @chan. @now: without regard to back-off. 0 or KITH_E_*. */
 int uvn_chan_connect(struct uvn_chan *chan, bool now);
+/* @stream, an attempt, is being closed: its dial goes on without it, at the latest from its timer.
+ */
+void uvn_dial_attempt_closed(struct uvn_stream *stream, const char *reason);
 /* An attempt ended without a stream. */
 void uvn_dial_attempt_failed(struct uvn_stream *stream, int code, const char *reason);
 /* @stream has read a good message 2: true if it may go on (and all others of its dial stop). */

@@ -101,6 +101,7 @@ static void detach(struct uvn_stream *stream)
         list_append(&net->reports, &stream->report_link);
     if (chan->parked != NULL)
         uvn_park_adopt(chan);
+    uvn_chan_check(chan);
 }
 
 void uvn_stream_close(struct uvn_stream *stream, const char *reason)
@@ -119,15 +120,10 @@ void uvn_stream_close(struct uvn_stream *stream, const char *reason)
         struct uvn_chan *chan = &stream->peer->chans[stream->net_class];
         if (chan->parked == stream)
             chan->parked = NULL;
+        uvn_chan_check(chan);
     }
-    if (stream->dial != NULL) {
-        list_remove(&stream->dial_link);
-        stream->dial->attempts_n--;
-        net->attempts_n--;
-        if (stream->dial->chosen == stream)
-            stream->dial->chosen = NULL;
-        stream->dial = NULL;
-    }
+    if (stream->dial != NULL)
+        uvn_dial_attempt_closed(stream, reason);
     detach(stream);
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
 }

@@ -242,6 +242,14 @@ on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const
         node_rpc_link(node, RPC_UNREACHABLE, peer, uv_peer_boot_no(peer));
 }
 
+/* To the calls it is as if the stream had been there and ended: they ask for it again. */
+static void on_given_up(void *user, struct uv_peer *peer, enum net_class net_class)
+{
+    struct kith_node *node = user;
+    if (net_class == NET_RPC)
+        node_rpc_link(node, RPC_LINK_DOWN, peer, uv_peer_boot_no(peer));
+}
+
 static uint64_t on_stale_boot(void *user, uint64_t seen)
 {
     struct kith_node *node = user;
@@ -290,6 +298,7 @@ static int open_net(struct kith_node *node)
                    .frame = on_frame,
                    .datagram = on_datagram,
                    .unreachable = on_unreachable,
+                   .given_up = on_given_up,
                    .stale_boot = on_stale_boot,
                    .in_use = on_in_use,
                    .drained = NULL},

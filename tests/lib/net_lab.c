@@ -99,6 +99,14 @@ on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const
     (void)snprintf(node->unreachable_reason, sizeof(node->unreachable_reason), "%s", reason);
 }
 
+static void on_given_up(void *user, struct uv_peer *peer, enum net_class net_class)
+{
+    struct lab_node *node = user;
+    (void)peer;
+    (void)net_class;
+    node->given_up++;
+}
+
 static uint64_t on_stale_boot(void *user, uint64_t seen)
 {
     struct lab_node *node = user;
@@ -171,6 +179,7 @@ void lab_config(struct lab_node *node, struct uv_net_config *config)
                 .frame = on_frame,
                 .datagram = on_datagram,
                 .unreachable = on_unreachable,
+                .given_up = on_given_up,
                 .stale_boot = on_stale_boot,
                 .drained = on_drained,
             },

@@ -37,7 +37,7 @@ struct lab_node {
     struct log log;
     char address[KITH_ADDRESS_TEXT_MAX + 1];
 
-    unsigned opened, closed, unreachable, drained, datagrams, stale_boots, logs;
+    unsigned opened, closed, unreachable, given_up, drained, datagrams, stale_boots, logs;
     unsigned opened_by_class[NET_CLASSES_N];
     char close_reason[256], unreachable_reason[256];
     char log_text[8192]; /* all lines so far, cut */

@@ -547,6 +547,40 @@ static void disconnecting_while_calls_run_loses_none(void **state)
     assert_int_equal(kith_unexport(b, "echo2"), 0);
 }
 
+/* Both call the other and both disconnect, so that openings meet, each of them at any stage. */
+static void both_ends_disconnecting_loses_none(void **state)
+{
+    enum { CALLS = 200 };
+    struct one ones[2][CALLS];
+    struct kith_node *nodes[2] = {a, b};
+    static const char *const names[2] = {"a", "b"};
+
+    (void)state;
+    for (int at = 0; at < 2; at++)
+        lab_offer(nodes[at], "echo3", lab_echo, KITH_FN_IDEMPOTENT, NULL);
+    for (int at = 0; at < 2; at++)
+        lab_wait_function(nodes[at], "echo3", 2);
+    for (int i = 0; i < CALLS; i++) {
+        for (int at = 0; at < 2; at++) {
+            struct kith_call_options options = {.node = names[1 - at], .timeout_ms = LAB_WAIT_MS};
+            (void)sem_init(&ones[at][i].done, 0, 0);
+            assert_int_equal(
+                kith_call_async(nodes[at], "echo3", "x", 1, &options, on_one, &ones[at][i], NULL),
+                0);
+            if (i % 40 == 20)
+                assert_int_equal(kith_disconnect(nodes[at], names[1 - at]), 0);
+        }
+    }
+    for (int i = 0; i < CALLS; i++) {
+        for (int at = 0; at < 2; at++) {
+            wait_sem(&ones[at][i].done);
+            assert_int_equal(ones[at][i].outcome, KITH_OUTCOME_OK);
+        }
+    }
+    for (int at = 0; at < 2; at++)
+        assert_int_equal(kith_unexport(nodes[at], "echo3"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,6 +600,7 @@ int main(void)
         cmocka_unit_test(completions_are_seen_from_elsewhere),
         cmocka_unit_test(connecting_by_hand),
         cmocka_unit_test(disconnecting_while_calls_run_loses_none),
+        cmocka_unit_test(both_ends_disconnecting_loses_none),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
