@@ -2,6 +2,8 @@
  * Operations of this node: done here where that is allowed, else asked for at the home of the slot,
  * again and again, under one number, until there is an answer or the deadline has passed.
  */
+#include <stdio.h>
+
 #include "dvar/internal.h"
 #include "dvar/wire.h"
 
@@ -121,7 +123,6 @@ void client_route(struct dvar_core *core, struct op *op)
     list_remove(&op->timer);
     op->sent_ms = core->now_ms;
     if (slot->serving && lease_ok(core)) {
-        op->may_have_left = op->may_have_left || !op->read;
         op->sent_se = 0; /* what another home said of it does not count any more */
         home_request(core, op, op->sent_to != NULL);
         return;
@@ -229,6 +230,13 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
  * is known. */
 static void give_up(struct dvar_core *core, struct op *op, int code, const char *text)
 {
+    char copies[KITH_NAME_BYTES_MAX + 256];
+    if (op->short_of_copies && code == KITH_E_TIMEOUT) {
+        snprintf(copies, sizeof(copies), "%.*s %s", (int)op->var->name_len, op->var->name,
+                 COPIES_TEXT);
+        code = KITH_E_NO_QUORUM;
+        text = copies;
+    }
     if (op->may_have_left) {
         code = KITH_E_UNKNOWN_OUTCOME;
         text = "the write may or may not have been done: no answer came; read the variable to see";

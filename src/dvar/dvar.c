@@ -416,13 +416,7 @@ static void on_decided(struct dvar_core *core, uint32_t slot_no)
     if (slot->durable_asked_ms == 0)
         return;
     slot->durable_asked_ms = 0;
-    for (size_t i = 0; i < core->buckets_n; i++) {
-        for (struct var *var = core->buckets[i], *next; var != NULL; var = next) {
-            next = var->hash_next;
-            if (var->slot == slot_no && var->queue_last != NULL)
-                home_next(core, var);
-        }
-    }
+    home_retry(core, 1ull << slot_no);
 }
 
 static int handle(struct dvar_core *core, const struct dvar_event *event)
@@ -465,8 +459,10 @@ static int handle(struct dvar_core *core, const struct dvar_event *event)
         return 0;
     case DVAR_QUORUM:
         core->quorum = event->have;
-        if (!core->quorum)
+        if (!core->quorum) {
             client_quorum(core);
+            home_retry_waiting(core);
+        }
         return 0;
     case DVAR_SLOT_DECIDED:
         on_decided(core, event->slot);

@@ -271,8 +271,8 @@ void write_try_commit(struct dvar_core *core, struct write *write)
 /* What is under way here ends without being known: its slot has another home now, or will have. */
 static void let_go(struct dvar_core *core, struct op *op)
 {
-    if (op->client != NULL) {
-        op_free(core, op); /* its asker repeats it */
+    if (op->client != NULL || op->canceled) {
+        op_free(core, op); /* its asker repeats it, or has heard how it ended */
         return;
     }
     op->next = NULL;
@@ -544,8 +544,15 @@ static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint
     if (core->keepers_active <= 2)
         copies = 1;
     if (slot->active.n < copies) {
-        answer_refused(core, op, KITH_E_NO_QUORUM,
-                       "has fewer copies than min_copies asks for; wait for a node to come back");
+        op->short_of_copies = true;
+        slot->waiting = true;
+        /* Whoever asks from elsewhere must hear it before it gives up. */
+        bool in_time =
+            op->client == NULL || core->now_ms + core->config.resend_ms < op->deadline_ms;
+        if (core->quorum && in_time)
+            enqueue(core, var, op, true);
+        else
+            answer_refused(core, op, KITH_E_NO_QUORUM, COPIES_TEXT);
         return true;
     }
     if (slot->seq >= SEQ_MAX - 2 * FOLD_MAX) {
@@ -656,7 +663,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
         buf_append(&write->delta, outcome->delta.data, outcome->delta.len) == 0)
         write->base_ts = base_ts;
     for (struct op *at = op; at != NULL; at = at->next)
-        at->state = OP_WRITING;
+        at->state = OP_WRITING, at->may_have_left = true;
     write->durable = was_durable || var_is_durable(var);
     if (write->durable) {
         write->token = persist(core, var);
@@ -768,6 +775,29 @@ void home_request(struct dvar_core *core, struct op *op, bool resent)
         return;
     }
     enqueue(core, var, op, false);
+}
+
+void home_retry(struct dvar_core *core, uint64_t slots)
+{
+    for (size_t i = 0; slots != 0 && i < core->buckets_n; i++) {
+        for (struct var *var = core->buckets[i], *next; var != NULL; var = next) {
+            next = var->hash_next;
+            if ((slots & 1ull << var->slot) != 0 && var->queue_last != NULL)
+                home_next(core, var);
+        }
+    }
+}
+
+void home_retry_waiting(struct dvar_core *core)
+{
+    uint64_t slots = 0;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        if (core->slots[i].waiting)
+            slots |= 1ull << i;
+        core->slots[i].waiting = false;
+    }
+    core->retried_ms = core->now_ms;
+    home_retry(core, slots);
 }
 
 static void answer_flag(struct dvar_core *core, struct node *to, uint64_t no, uint8_t flag)

@@ -143,6 +143,7 @@ struct op {
     bool read;
     bool canceled;
     bool fetching;
+    bool short_of_copies; /* it waits for them, or did */
     /* The result, while the write is under way. */
     int32_t code;
     bool applied;
@@ -262,6 +263,7 @@ struct slot {
     uint32_t stamp;
     bool serving;
     bool durable_known;
+    bool waiting; /* requests are put back until there are more copies */
     uint64_t durable_asked_ms;
     uint64_t served_ms; /* home since then, without a break, in epochs up to */
     uint64_t served_se;
@@ -314,6 +316,7 @@ struct dvar_core {
     struct map64 by_no, by_driver_id;
     struct heap deadlines; /* of them */
     uint64_t next_no, session_no, next_token, stream_no;
+    uint64_t retried_ms; /* what waits for copies */
     uint64_t slow_at_ms; /* next look at slots, sessions and watches */
     struct list writes;
     struct write **write_at;
@@ -420,6 +423,8 @@ void slots_lease(struct dvar_core *core, uint64_t until_ms);
 void home_request(struct dvar_core *core, struct op *op, bool resent);
 void home_next(struct dvar_core *core, struct var *var);
 void home_abort(struct dvar_core *core, struct var *var);
+void home_retry(struct dvar_core *core, uint64_t slots); /* what was put back; bits */
+void home_retry_waiting(struct dvar_core *core);
 void answer_written(struct dvar_core *core, struct op *op);
 bool record_lives(const struct dvar_core *core, const struct slot *slot, const uint8_t *record);
 struct write *write_new(struct dvar_core *core, struct var *var);
@@ -513,6 +518,8 @@ int on_mark(struct dvar_core *core, struct node *from, struct reader *r);
 int on_push(
     struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
 int on_push_ack(struct dvar_core *core, struct node *from, struct reader *r);
+
+#define COPIES_TEXT "has fewer copies than min_copies asks for; wait for a node to come back"
 
 static inline bool lease_ok(const struct dvar_core *core)
 {

@@ -72,7 +72,9 @@ static void abort_all(struct dvar_core *core, uint32_t slot_no)
         home_abort(core, var);
     }
     /* Requests may wait for variables that have no value yet. */
-    for (size_t i = 0; slot->durable_asked_ms != 0 && i < core->buckets_n; i++) {
+    bool any = slot->durable_asked_ms != 0 || slot->waiting;
+    slot->waiting = false;
+    for (size_t i = 0; any && i < core->buckets_n; i++) {
         for (struct var *var = core->buckets[i], *next; var != NULL; var = next) {
             next = var->hash_next;
             if (var->slot == slot_no && var->queue_last != NULL)
@@ -362,6 +364,7 @@ void slots_placement(struct dvar_core *core, const struct placement *placement)
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
         slot_update(core, i);
     client_route_all(core, NULL);
+    home_retry_waiting(core);
     watch_register(core);
 }
 
@@ -390,6 +393,8 @@ void slots_lease(struct dvar_core *core, uint64_t until_ms)
 
 void slots_tick(struct dvar_core *core)
 {
+    if (core->now_ms >= core->retried_ms + core->config.resend_ms / 2)
+        home_retry_waiting(core);
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         struct slot *slot = &core->slots[i];
         if (slot->sync == NULL) {
@@ -412,6 +417,8 @@ uint64_t slots_deadline(const struct dvar_core *core)
     uint64_t at = UINT64_MAX;
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         const struct sync *sync = core->slots[i].sync;
+        if (core->slots[i].waiting && core->retried_ms + core->config.resend_ms / 2 < at)
+            at = core->retried_ms + core->config.resend_ms / 2;
         if (sync == NULL)
             continue;
         uint64_t next = sync->sent_ms + core->config.resend_ms;

@@ -199,16 +199,52 @@ static void a_silent_copy_is_complained_of(void **state)
     dvar_free(core);
 }
 
-static void fewer_copies_than_asked_for_refuse_writes(void **state)
+static void one_copy_of_three(void)
 {
-    (void)state;
     begin(&(struct dvar_config){0}, 3);
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
         placement.slots[i].active =
             (struct placement_config){.slot_epoch = 2, .replicas = {1}, .replicas_n = 1};
     placement.epoch = 2;
     step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+}
+
+static void a_write_waits_for_copies_until_its_deadline(void **state)
+{
+    (void)state;
+    one_copy_of_three();
+    assert_int_equal(op("x", set("abc", 3)).code, 1);
+    now_ms += 1000;
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_int_equal(the(DVAR_DONE)->result.code, KITH_E_NO_QUORUM);
+    assert_int_equal(op("x", get).code, KITH_E_NOT_FOUND);
+    /* That there is no quorum says that waiting is in vain. */
+    assert_int_equal(op("x", set("abc", 3)).code, 1);
+    step((struct dvar_event){.type = DVAR_QUORUM, .have = false});
+    assert_int_equal(the(DVAR_DONE)->result.code, KITH_E_NO_QUORUM);
     assert_int_equal(op("x", set("abc", 3)).code, KITH_E_NO_QUORUM);
+    dvar_free(core);
+}
+
+static void a_write_that_waited_is_done_when_there_are_copies(void **state)
+{
+    (void)state;
+    one_copy_of_three();
+    assert_int_equal(op("x", set("abc", 3)).code, 1);
+    /* The other keepers are excluded: one copy is all that there may be. */
+    placement.keepers[2].state = KEEPER_EXCLUDED;
+    placement.epoch = 3;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_int_equal(the(DVAR_DONE)->result.code, 0);
+    dvar_free(core);
+    one_copy_of_three();
+    assert_int_equal(op("x", set("abc", 3)).code, 1);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) /* another node is home, with two copies */
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 3, .replicas = {2, 3}, .replicas_n = 2};
+    placement.epoch = 3;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_int_equal(the(DVAR_SEND)->to.bytes[0], 2);
     dvar_free(core);
 }
 
@@ -382,7 +418,8 @@ int main(void)
         cmocka_unit_test(without_a_lease_nothing_is_read_here),
         cmocka_unit_test(a_write_is_answered_when_all_copies_have_it),
         cmocka_unit_test(a_silent_copy_is_complained_of),
-        cmocka_unit_test(fewer_copies_than_asked_for_refuse_writes),
+        cmocka_unit_test(a_write_waits_for_copies_until_its_deadline),
+        cmocka_unit_test(a_write_that_waited_is_done_when_there_are_copies),
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
         cmocka_unit_test(a_watch_hears_of_each_change),
         cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
