@@ -245,6 +245,57 @@ void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
     op_free(core, op);
 }
 
+void say_lost(const struct dvar_core *core, const struct var *var, const char *name)
+{
+    uint32_t generation = core->slots[var->slot].generation;
+    if (generation == 0 || MUTANT(DVAR_SILENT_LOSS))
+        return;
+    kith_fail_with(KITH_E_NOT_FOUND,
+                   "%s does not exist; if it was kept in memory only, it was lost with all "
+                   "nodes that kept it (loss %u of its slot): create it again",
+                   name, generation);
+}
+
+/*
+ * The answer to what has its write, now or in a record of before. What only took a fence over shows
+ * what it found: that is what is here (whoever else may have written since had that very fence, or
+ * the asker has no answer yet and would have seen it, too).
+ */
+void answer_written(struct dvar_core *core, struct op *op)
+{
+    struct var *var = op->var;
+    struct value_op did;
+    if (value_op_decode(op->bytes, op->len, &did) != 0)
+        did.kind = 0;
+    bool reads = did.kind == VALUE_OP_GET || did.kind == VALUE_OP_SLICE_GET;
+    if (!reads && (op->code != 0 || op->applied)) {
+        op_answer(core, op, op->code, NULL);
+        return;
+    }
+    char name[KITH_NAME_BYTES_MAX + 1];
+    memcpy(name, var->name, var->name_len);
+    name[var->name_len] = 0;
+    struct value_op look = {.kind = did.kind == VALUE_OP_SLICE_GET ? did.kind : VALUE_OP_GET,
+                            .index = did.index,
+                            .count = did.count};
+    struct value_current current = {0};
+    if (var->block != NULL)
+        current =
+            (struct value_current){block_value(var->block), var->block->len, var->block->version};
+    struct value_stamp stamp = {{{0}}, 0};
+    struct value_outcome *outcome = &core->outcomes[0];
+    op->code = value_apply(name, &current, &look, &stamp, outcome);
+    if (op->code == KITH_E_NOT_FOUND)
+        say_lost(core, var, name);
+    if (!reads) {
+        op->code = outcome->code = 0;
+        outcome->applied = false;
+    }
+    op->applied = outcome->applied;
+    op->version = var_version(var);
+    op_answer_read(core, op, var);
+}
+
 void answer_again(struct dvar_core *core, struct op *op, const struct answer *answer)
 {
     op->code = answer->code;

@@ -1,317 +1,11 @@
 /*
- * The home of a slot: requests one after the other per variable, and their writes: to all replicas,
- * to all who cache, and only then answered.
+ * The home of a slot: requests one after the other per variable. Their writes are in write.c, what
+ * is remembered of them in records.c and answer.c.
  */
 #include <stdio.h>
 
 #include "dvar/internal.h"
 #include "dvar/wire.h"
-
-/* ---- writes ---- */
-
-struct write *write_new(struct dvar_core *core, struct var *var)
-{
-    struct write *write = core->free_writes;
-    if (write != NULL) {
-        core->free_writes = (struct write *)(void *)write->ops;
-    } else {
-        write = core_calloc(1, sizeof(*write));
-        if (write == NULL) {
-            core->short_of_memory = true;
-            return NULL;
-        }
-    }
-    if (core->write_free_n == 0) {
-        uint32_t cap = core->write_at_cap == 0 ? 256 : 2 * core->write_at_cap;
-        struct write **at = core_realloc(core->write_at, cap * sizeof(struct write *));
-        if (at != NULL)
-            core->write_at = at;
-        uint32_t *freed = at != NULL ? core_realloc(core->write_free, cap * sizeof(*freed)) : NULL;
-        if (freed == NULL) {
-            buf_deinit(&write->delta);
-            core_free(write);
-            core->short_of_memory = true;
-            return NULL;
-        }
-        core->write_free = freed;
-        memset(at + core->write_at_cap, 0, (cap - core->write_at_cap) * sizeof(struct write *));
-        for (uint32_t i = cap; i-- > core->write_at_cap;)
-            freed[core->write_free_n++] = i;
-        core->write_at_cap = cap;
-    }
-    struct buf delta = write->delta;
-    delta.len = 0;
-    *write = (struct write){.var = var, .delta = delta, .begun_ms = core->now_ms};
-    write->at = core->write_free[--core->write_free_n];
-    core->write_at[write->at] = write;
-    core->writes_n++;
-    var->write = write;
-    return write;
-}
-
-void write_free(struct dvar_core *core, struct write *write)
-{
-    assert(write->ops == NULL);
-    list_remove(&write->link);
-    write->var->write = NULL;
-    core->write_at[write->at] = NULL;
-    core->write_free[core->write_free_n++] = write->at;
-    core->writes_n--;
-    core_free(write->sharers);
-    write->sharers = NULL;
-    if (write->delta.cap > 4096)
-        buf_deinit(&write->delta);
-    write->ops = (struct op *)(void *)core->free_writes;
-    core->free_writes = write;
-}
-
-static struct write *write_of(const struct dvar_core *core, uint32_t at, uint64_t ts)
-{
-    if (at >= core->write_at_cap || core->write_at == NULL)
-        return NULL;
-    struct write *write = core->write_at[at];
-    return write != NULL && write->ts == ts ? write : NULL;
-}
-
-static struct config *write_config(struct dvar_core *core, const struct write *write)
-{
-    struct slot *slot = &core->slots[write->var->slot];
-    return write->recommit && slot->chosen.se == TS_SE(write->ts) ? &slot->chosen : &slot->active;
-}
-
-/* INV to replica @to. */
-static void send_inv(struct dvar_core *core, struct write *write, struct node *node, bool full)
-{
-    const struct var *var = write->var;
-    const struct block *block = var->block;
-    bool delta = write->base_ts != 0 && !full;
-    uint32_t records_n = MUTANT(DVAR_NO_DEDUPE_IN_VALUE) ? 0 : block->records_n;
-    size_t records = (size_t)records_n * RECORD_BYTES;
-    size_t body = delta ? write->delta.len : block->len;
-    uint8_t *p = message_add(core, node, WIRE_INV, delta ? WIRE_DELTA : 0, var->slot,
-                             WIRE_INV_BYTES + var->name_len + records + body);
-    if (p == NULL)
-        return;
-    put_le64(p, write->ts);
-    put_le64(p + 8, write->base_ts);
-    put_le64(p + 16, block->version);
-    put_le32(p + 24, write->at);
-    put_le16(p + 28, (uint16_t)records_n);
-    p[30] = var->name_len;
-    p[31] = 0;
-    p += WIRE_INV_BYTES;
-    copy_small(p, var->name, var->name_len);
-    p += var->name_len;
-    copy_small(p, block->bytes, records);
-    p += records;
-    if (body > 0)
-        copy_small(p, delta ? write->delta.data : block_value(block), body);
-}
-
-static void
-send_sinv(struct dvar_core *core, const struct write *write, const struct sharer *sharer)
-{
-    const struct var *var = write->var;
-    uint8_t *p = message_add(core, core->nodes[sharer->node_at], WIRE_SINV, 0, var->slot,
-                             21 + (size_t)var->name_len);
-    if (p == NULL)
-        return;
-    put_le64(p, write->ts);
-    put_le64(p + 8, sharer->session);
-    put_le32(p + 16, write->at);
-    p[20] = var->name_len;
-    copy_small(p + 21, var->name, var->name_len);
-}
-
-/* To all that have not acknowledged, or those of the bits @to. */
-void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay)
-{
-    struct config *config = write_config(core, write);
-    for (uint32_t i = 0; i < config->n; i++) {
-        if ((write->missing & to & 1u << i) == 0 || config->nodes[i] == NULL)
-            continue;
-        send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
-        for (uint32_t j = 0, hops = 0; relay && j < core->placement.keepers_n && hops < 2; j++) {
-            const struct placement_keeper *keeper = &core->placement.keepers[j];
-            struct node *hop = mapid_find(&core->by_id, &keeper->boot.node);
-            if (keeper->state != KEEPER_ACTIVE || hop == NULL || hop == config->nodes[i])
-                continue;
-            core->via = hop;
-            send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
-            core->via = NULL;
-            core->stats.relayed++;
-            hops++;
-        }
-    }
-}
-
-/* Does nobody who cached it have a lease any more without having dropped it? */
-static bool sharers_done(struct dvar_core *core, const struct write *write)
-{
-    const struct sharers *sharers = write->sharers;
-    for (uint32_t i = 0; sharers != NULL && i < sharers->n; i++) {
-        const struct sharer *sharer = &sharers->at[i];
-        if (sharer->acked == 0 && share_live(core, core->nodes[sharer->node_at], sharer->session))
-            return false;
-    }
-    return true;
-}
-
-static void symbol(struct dvar_core *core, struct var *var)
-{
-    struct dvar_action *action = dvar_action_add(core, DVAR_SYMBOL);
-    if (action == NULL)
-        return;
-    block_keep(core, var->block);
-    action->slot = var->slot;
-    action->change =
-        (struct dvar_change){.name = (const char *)arena_copy(core, var->name, var->name_len),
-                             .name_len = var->name_len,
-                             .version = var->block->version,
-                             .value = block_value(var->block),
-                             .value_len = var->block->len};
-}
-
-static void
-committed(struct dvar_core *core, struct var *var, struct config *config, const struct write *write)
-{
-    var->state = VAR_VALID;
-    var->stamp = core->slots[var->slot].stamp;
-    var_publish(core, var);
-    for (uint32_t i = 0; i < config->n; i++) {
-        if (config->nodes[i] != NULL)
-            val_add(core, config->nodes[i], var);
-    }
-    watch_changed(core, var, write->folded);
-    if (write->was_absent != var_is_absent(var))
-        symbol(core, var);
-}
-
-static void say_lost(const struct dvar_core *core, const struct var *var, const char *name)
-{
-    uint32_t generation = core->slots[var->slot].generation;
-    if (generation == 0 || MUTANT(DVAR_SILENT_LOSS))
-        return;
-    kith_fail_with(KITH_E_NOT_FOUND,
-                   "%s does not exist; if it was kept in memory only, it was lost with all "
-                   "nodes that kept it (loss %u of its slot): create it again",
-                   name, generation);
-}
-
-/*
- * The answer to what has its write, now or in a record of before. What only took a fence over shows
- * what it found: that is what is here (whoever else may have written since had that very fence, or
- * the asker has no answer yet and would have seen it, too).
- */
-void answer_written(struct dvar_core *core, struct op *op)
-{
-    struct var *var = op->var;
-    struct value_op did;
-    if (value_op_decode(op->bytes, op->len, &did) != 0)
-        did.kind = 0;
-    bool reads = did.kind == VALUE_OP_GET || did.kind == VALUE_OP_SLICE_GET;
-    if (!reads && (op->code != 0 || op->applied)) {
-        op_answer(core, op, op->code, NULL);
-        return;
-    }
-    char name[KITH_NAME_BYTES_MAX + 1];
-    memcpy(name, var->name, var->name_len);
-    name[var->name_len] = 0;
-    struct value_op look = {.kind = did.kind == VALUE_OP_SLICE_GET ? did.kind : VALUE_OP_GET,
-                            .index = did.index,
-                            .count = did.count};
-    struct value_current current = {0};
-    if (var->block != NULL)
-        current =
-            (struct value_current){block_value(var->block), var->block->len, var->block->version};
-    struct value_stamp stamp = {{{0}}, 0};
-    struct value_outcome *outcome = &core->outcomes[0];
-    op->code = value_apply(name, &current, &look, &stamp, outcome);
-    if (op->code == KITH_E_NOT_FOUND)
-        say_lost(core, var, name);
-    if (!reads) {
-        op->code = outcome->code = 0;
-        outcome->applied = false;
-    }
-    op->applied = outcome->applied;
-    op->version = var_version(var);
-    op_answer_read(core, op, var);
-}
-
-void write_try_commit(struct dvar_core *core, struct write *write)
-{
-    if (write->missing != 0 || write->token != 0 || !sharers_done(core, write))
-        return;
-    struct var *var = write->var;
-    struct slot *slot = &core->slots[var->slot];
-    bool recommit = write->recommit;
-    struct op *op = write->ops;
-    write->ops = NULL;
-    if (!recommit)
-        committed(core, var, write_config(core, write), write);
-    write_free(core, write);
-    if (recommit) {
-        if (slot->sync != NULL) {
-            slot->sync->under_way--;
-            sync_step(core, var->slot);
-        }
-        return;
-    }
-    var->pins++;
-    while (op != NULL) {
-        struct op *next = op->next;
-        answer_written(core, op);
-        op = next;
-    }
-    if (var->queue_last != NULL)
-        home_next(core, var);
-    var_unpin(core, var);
-}
-
-/* What is under way here ends without being known: its slot has another home now, or will have. */
-static void let_go(struct dvar_core *core, struct op *op)
-{
-    if (op->client != NULL || op->canceled) {
-        op_free(core, op); /* its asker repeats it, or has heard how it ended */
-        return;
-    }
-    op->next = NULL;
-    op->state = OP_WAITING;
-    op->sent_ms = core->now_ms;
-    list_remove(&op->timer);
-    list_append(&core->resends, &op->timer);
-}
-
-void home_abort(struct dvar_core *core, struct var *var)
-{
-    var->pins++;
-    if (var->write != NULL) {
-        struct write *write = var->write;
-        struct op *op = write->ops;
-        write->ops = NULL;
-        if (var->state == VAR_VALID)
-            var->state = VAR_INVALID;
-        write_free(core, write);
-        for (struct op *next; op != NULL; op = next) {
-            next = op->next;
-            let_go(core, op);
-        }
-    }
-    struct op *last = var->queue_last;
-    var->queue_last = NULL;
-    var->queue_n = 0;
-    if (last != NULL) {
-        struct op *op = last->next;
-        last->next = NULL;
-        for (struct op *next; op != NULL; op = next) {
-            next = op->next;
-            let_go(core, op);
-        }
-    }
-    var_unpin(core, var);
-}
-
-/* ---- requests ---- */
 
 static void enqueue(struct dvar_core *core, struct var *var, struct op *op, bool first)
 {
@@ -375,82 +69,47 @@ static bool is_here(const struct var *var, const struct op *op)
     return false;
 }
 
-static void client_of(const struct dvar_core *core, const struct op *op, struct boot_id *who)
+/* What is under way here ends without being known: its slot has another home now, or will have. */
+static void let_go(struct dvar_core *core, struct op *op)
 {
-    *who =
-        op->client == NULL ? core->config.self : (struct boot_id){op->client->id, op->client_boot};
+    if (op->client != NULL || op->canceled) {
+        op_free(core, op); /* its asker repeats it, or has heard how it ended */
+        return;
+    }
+    op->next = NULL;
+    op->state = OP_WAITING;
+    op->sent_ms = core->now_ms;
+    list_remove(&op->timer);
+    list_append(&core->resends, &op->timer);
 }
 
-static const uint8_t *
-record_find(const struct dvar_core *core, const struct var *var, const struct op *op)
+void home_abort(struct dvar_core *core, struct var *var)
 {
-    if (var->block == NULL)
-        return NULL;
-    struct boot_id who;
-    client_of(core, op, &who);
-    for (uint32_t i = 0; i < var->block->records_n; i++) {
-        const uint8_t *record = var->block->bytes + (size_t)i * RECORD_BYTES;
-        if (get_le64(record + RECORD_NO) == op->no &&
-            get_le64(record + RECORD_BOOT) == who.boot_no &&
-            memcmp(record, who.node.bytes, 16) == 0)
-            return record;
+    var->pins++;
+    if (var->write != NULL) {
+        struct write *write = var->write;
+        struct op *op = write->ops;
+        write->ops = NULL;
+        if (var->state == VAR_VALID)
+            var->state = VAR_INVALID;
+        write_free(core, write);
+        for (struct op *next; op != NULL; op = next) {
+            next = op->next;
+            let_go(core, op);
+        }
     }
-    return NULL;
-}
-
-/*
- * May its asker still repeat the request of this record? Who was not heard of here may have asked
- * the home before, and turn to this one as long as its operation lasts.
- */
-bool record_lives(const struct dvar_core *core, const struct slot *slot, const uint8_t *record)
-{
-    uint64_t boot = get_le64(record + RECORD_BOOT);
-    uint64_t no = get_le64(record + RECORD_NO);
-    if (memcmp(record, core->config.self.node.bytes, 16) == 0)
-        return boot == core->config.self.boot_no && no >= client_low_water(core);
-    struct kith_node_id id;
-    memcpy(id.bytes, record, 16);
-    const struct node *node = mapid_find(&core->by_id, &id);
-    uint64_t heard_ms = slot->served_se == slot->active.se ? slot->served_ms : core->now_ms;
-    if (node != NULL && boot <= node->boot_no) {
-        if (boot < node->boot_no || node->over || no < node->low_water)
-            return false;
-        heard_ms = node->heard_ms > heard_ms ? node->heard_ms : heard_ms;
+    struct op *last = var->queue_last;
+    var->queue_last = NULL;
+    var->queue_n = 0;
+    if (last != NULL) {
+        struct op *op = last->next;
+        last->next = NULL;
+        for (struct op *next; op != NULL; op = next) {
+            next = op->next;
+            let_go(core, op);
+        }
     }
-    return core->now_ms < heard_ms + ASKED_MS;
-}
-
-static void record_put(const struct dvar_core *core, const struct op *op, uint8_t *p)
-{
-    struct boot_id who;
-    client_of(core, op, &who);
-    memcpy(p, who.node.bytes, 16);
-    put_le64(p + RECORD_BOOT, who.boot_no);
-    put_le64(p + RECORD_NO, op->no);
-    put_le64(p + RECORD_VERSION, op->version);
-    put_le64(p + RECORD_NUMBER, op->number);
-    put_le32(p + RECORD_CODE, (uint32_t)op->code);
-    put_le32(p + RECORD_APPLIED, op->applied);
-}
-
-/* core->records: those that live, and those of @ops. False: too many, or no memory. */
-static bool records_build(struct dvar_core *core, const struct var *var, const struct op *ops)
-{
-    struct buf *records = &core->records;
-    records->len = 0;
-    for (uint32_t i = 0; var->block != NULL && i < var->block->records_n; i++) {
-        const uint8_t *record = var->block->bytes + (size_t)i * RECORD_BYTES;
-        if (record_lives(core, &core->slots[var->slot], record) &&
-            buf_append(records, record, RECORD_BYTES) != 0)
-            return false;
-    }
-    for (const struct op *op = ops; op != NULL; op = op->next) {
-        if (buf_reserve(records, RECORD_BYTES) != 0)
-            return false;
-        record_put(core, op, records->data + records->len);
-        records->len += RECORD_BYTES;
-    }
-    return records->len <= (size_t)DVAR_RECORDS_MAX * RECORD_BYTES;
+    var_unpin(core, var);
 }
 
 static void outcome_to_op(struct op *op, const struct value_outcome *outcome, uint64_t version)
@@ -676,11 +335,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     for (uint32_t i = 0; i < config->n; i++)
         write->missing |= config->nodes[i] != NULL ? 1u << i : 0;
     write_send(core, write, UINT32_MAX, false);
-    for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
-        const struct sharer *sharer = &write->sharers->at[i];
-        if (share_live(core, core->nodes[sharer->node_at], sharer->session))
-            send_sinv(core, write, sharer);
-    }
+    write_send_sharers(core, write);
     write_try_commit(core, write);
 }
 
@@ -875,136 +530,4 @@ int on_request(struct dvar_core *core,
     op->deadline_ms = core->now_ms + remaining;
     home_request(core, op, (flags & WIRE_RESENT) != 0);
     return 0;
-}
-
-/* ---- acknowledgements ---- */
-
-int on_ack(
-    struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r)
-{
-    uint64_t ts = read_le64(r);
-    uint32_t wid = read_le32(r);
-    if (r->bad)
-        return KITH_E_CORRUPT;
-    struct write *write = write_of(core, wid, ts);
-    if (write == NULL || write->var->slot != slot)
-        return 0;
-    const struct config *config = write_config(core, write);
-    for (uint32_t i = 0; i < config->n; i++) {
-        if (config->nodes[i] != from || (write->missing & 1u << i) == 0)
-            continue;
-        if ((flags & WIRE_OTHER) != 0) {
-            if ((write->full_need & 1u << i) == 0) {
-                write->full_need |= 1u << i;
-                write_send(core, write, 1u << i, false);
-            }
-            return 0;
-        }
-        write->missing &= ~(1u << i);
-    }
-    write_try_commit(core, write);
-    return 0;
-}
-
-int on_sack(struct dvar_core *core, struct node *from, struct reader *r)
-{
-    uint64_t ts = read_le64(r);
-    uint64_t session = read_le64(r);
-    uint32_t wid = read_le32(r);
-    if (r->bad)
-        return KITH_E_CORRUPT;
-    struct write *write = write_of(core, wid, ts);
-    if (write == NULL)
-        return 0;
-    for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
-        struct sharer *sharer = &write->sharers->at[i];
-        if (core->nodes[sharer->node_at] == from && sharer->session == session)
-            sharer->acked = 1;
-    }
-    write_try_commit(core, write);
-    return 0;
-}
-
-int on_ask(struct dvar_core *core, struct node *from, uint32_t slot_no, struct reader *r)
-{
-    uint64_t ts = read_le64(r);
-    uint8_t name_len = read_u8(r);
-    const char *name = (const char *)read_bytes(r, name_len);
-    if (r->bad)
-        return KITH_E_CORRUPT;
-    const struct slot *slot = &core->slots[slot_no];
-    struct var *var = slot->serving ? var_find(core, name, name_len) : NULL;
-    if (var != NULL && var->state == VAR_VALID && var->ts == ts && lease_ok(core))
-        val_add(core, from, var);
-    return 0;
-}
-
-void home_persisted(struct dvar_core *core, uint64_t token)
-{
-    for (uint32_t i = 0; i < core->write_at_cap && core->writes_n > 0; i++) {
-        struct write *write = core->write_at[i];
-        if (write == NULL || write->token == 0 || write->token > token)
-            continue;
-        write->token = 0;
-        write->var->persist_n--;
-        write_try_commit(core, write);
-    }
-}
-
-static void complain(struct dvar_core *core, const struct write *write)
-{
-    const struct config *config = write_config(core, write);
-    for (uint32_t i = 0; i < config->n; i++) {
-        struct node *node = config->nodes[i];
-        if ((write->missing & 1u << i) == 0 || node == NULL ||
-            core->now_ms < node->complained_ms + READY_MS)
-            continue;
-        node->complained_ms = core->now_ms;
-        struct dvar_action *action = dvar_action_add(core, DVAR_COMPLAIN);
-        if (action == NULL)
-            return;
-        action->member_id = config->members[i];
-        action->age_ms = (uint32_t)(core->now_ms - write->begun_ms);
-        core->stats.complaints++;
-    }
-}
-
-void writes_tick(struct dvar_core *core)
-{
-    for (size_t n = core->writes_n; n > 0 && !list_empty(&core->writes); n--) {
-        struct write *write = container_of(list_first(&core->writes), struct write, link);
-        if (core->now_ms < write->sent_ms + core->config.resend_ms)
-            break;
-        uint64_t age = core->now_ms - write->begun_ms;
-        write->sent_ms = core->now_ms;
-        list_remove(&write->link);
-        list_append(&core->writes, &write->link);
-        write_send(core, write, UINT32_MAX, age >= core->config.doubt_ms);
-        for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
-            const struct sharer *sharer = &write->sharers->at[i];
-            if (sharer->acked == 0 &&
-                share_live(core, core->nodes[sharer->node_at], sharer->session))
-                send_sinv(core, write, sharer);
-        }
-        if (age >= core->config.doubt_ms + READY_MS)
-            complain(core, write);
-    }
-}
-
-/* A session ended: who waited for it may go on. */
-void writes_sessions(struct dvar_core *core)
-{
-    for (uint32_t i = 0; i < core->write_at_cap && core->writes_n > 0; i++) {
-        struct write *write = core->write_at[i];
-        if (write != NULL && write->sharers != NULL)
-            write_try_commit(core, write);
-    }
-}
-
-uint64_t writes_deadline(const struct dvar_core *core)
-{
-    struct list *first = list_first(&core->writes);
-    if (first == NULL)
-        return UINT64_MAX;
-    return container_of(first, struct write, link)->sent_ms + core->config.resend_ms;
 }

@@ -403,6 +403,11 @@ uint64_t slots_deadline(const struct dvar_core *core);
 void slot_drained(struct dvar_core *core); /* a session ended or let a slot go */
 bool slot_is_drained(const struct dvar_core *core, uint32_t slot);
 void sync_step(struct dvar_core *core, uint32_t slot);
+void sync_ready(struct dvar_core *core, uint32_t slot);
+void send_pull(struct dvar_core *core, uint32_t slot, uint32_t i);
+void slot_release(struct slot *slot, uint64_t se); /* nothing older is read here any more */
+
+/* ---- sync.c ---- */
 int on_pull(
     struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
 int on_state(struct dvar_core *core,
@@ -425,10 +430,25 @@ void home_next(struct dvar_core *core, struct var *var);
 void home_abort(struct dvar_core *core, struct var *var);
 void home_retry(struct dvar_core *core, uint64_t slots); /* what was put back; bits */
 void home_retry_waiting(struct dvar_core *core);
-void answer_written(struct dvar_core *core, struct op *op);
+int on_request(struct dvar_core *core,
+               struct node *from,
+               uint64_t boot,
+               uint8_t flags,
+               uint32_t slot,
+               struct reader *r);
+
+/* ---- records.c ---- */
+void client_of(const struct dvar_core *core, const struct op *op, struct boot_id *who);
+const uint8_t *
+record_find(const struct dvar_core *core, const struct var *var, const struct op *op);
 bool record_lives(const struct dvar_core *core, const struct slot *slot, const uint8_t *record);
+/* core->records: those that live, and those of @ops. False: too many, or no memory. */
+bool records_build(struct dvar_core *core, const struct var *var, const struct op *ops);
+
+/* ---- write.c ---- */
 struct write *write_new(struct dvar_core *core, struct var *var);
 void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay);
+void write_send_sharers(struct dvar_core *core, struct write *write);
 void write_try_commit(struct dvar_core *core, struct write *write);
 void write_free(struct dvar_core *core, struct write *write);
 void writes_tick(struct dvar_core *core);
@@ -438,12 +458,6 @@ void home_persisted(struct dvar_core *core, uint64_t token);
 int on_ack(
     struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r);
 int on_ask(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
-int on_request(struct dvar_core *core,
-               struct node *from,
-               uint64_t boot,
-               uint8_t flags,
-               uint32_t slot,
-               struct reader *r);
 
 /* ---- replica.c ---- */
 int on_inv(struct dvar_core *core,
@@ -481,6 +495,10 @@ void op_done_read(struct dvar_core *core, uint64_t id, struct var *var, bool who
 /* Remembers what a request without effect is answered with. False: there is no room; then it must
  * not be answered, but asked again later. */
 bool answer_keep(struct dvar_core *core, const struct op *op, int code, const char *text);
+/* The answer to what has its write, now or in a record of before. */
+void answer_written(struct dvar_core *core, struct op *op);
+/* KITH_E_NOT_FOUND, if it may be that what was in memory only is lost. */
+void say_lost(const struct dvar_core *core, const struct var *var, const char *name);
 struct answer *answer_find(const struct op *op);
 void answer_again(struct dvar_core *core, struct op *op, const struct answer *answer);
 void answers_forget(struct dvar_core *core, struct node *node, uint64_t low_water);
