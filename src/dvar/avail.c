@@ -339,7 +339,7 @@ static int on_recall(struct avail_core *core, const struct avail_event *event)
     size_t len = event->key.len;
     struct state state;
     if (len <= AVAIL_KEY_PREFIX_LEN ||
-        value_name_check(key + AVAIL_KEY_PREFIX_LEN, len - AVAIL_KEY_PREFIX_LEN, false) != 0 ||
+        value_name_check(key + AVAIL_KEY_PREFIX_LEN, len - AVAIL_KEY_PREFIX_LEN, true) != 0 ||
         state_decode(event->data.data, event->data.len, &state) != 0) {
         core->stats.bad_messages++;
         return kith_fail_with(

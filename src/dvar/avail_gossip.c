@@ -213,7 +213,7 @@ static bool read_state(struct reader *r, struct incoming *in)
     in->len = read_le32(r);
     in->name = (const char *)read_bytes(r, in->name_len);
     in->bytes = read_bytes(r, in->len);
-    return !r->bad && value_name_check(in->name, in->name_len, false) == 0;
+    return !r->bad && value_name_check(in->name, in->name_len, true) == 0;
 }
 
 /* Joins @in with what is here. False if it could not be taken (and must not be acked). */

@@ -447,35 +447,47 @@ static void what_was_kept_is_there_after_a_restart(void **state)
     size_t data_len = 0;
     (void)state;
     start_all(1, config);
-    struct avail_op op = {.kind = AVAIL_OP_ADD, .name = "n", .delta = 5};
+    struct avail_op op = {.kind = AVAIL_OP_ADD, .name = "\x01n", .delta = 5};
     struct avail_event event = {
         .type = AVAIL_OP, .now_ms = now_ms, .wall_ms = wall_base_ms, .op = &op};
     assert_int_equal(avail_step(nodes[0].core, &event, &out), 0);
     for (size_t i = 0; i < out.actions_n; i++) {
         if (out.actions[i].type != AVAIL_PERSIST)
             continue;
-        assert_int_equal(out.actions[i].key.len, 3);
-        memcpy(key, out.actions[i].key.data, 3);
+        assert_int_equal(out.actions[i].key.len, 4);
+        memcpy(key, out.actions[i].key.data, 4);
         data_len = out.actions[i].data.len;
         memcpy(data, out.actions[i].data.data, data_len);
     }
-    assert_memory_equal(key, "dan", 3);
+    assert_memory_equal(key, "da\x01n", 4);
     assert_true(data_len > 0);
     avail_free(nodes[0].core);
     config.self = (struct boot_id){.node = nodes[0].id, .boot_no = 2};
     assert_int_equal(avail_new(&nodes[0].core, &config), 0);
-    event = (struct avail_event){.type = AVAIL_RECALL, .key = {key, 3}, .data = {data, data_len}};
+    event = (struct avail_event){.type = AVAIL_RECALL, .key = {key, 4}, .data = {data, data_len}};
     step(0, &event, 0);
     event.key.len = 2;
     step(0, &event, KITH_E_CORRUPT);
-    event.key.len = 3;
+    event.key.len = 4;
     event.data.len--;
     step(0, &event, KITH_E_CORRUPT);
     event = (struct avail_event){.type = AVAIL_START};
     step(0, &event, 0);
-    is_i64(0, "n", 5);
-    assert_int_equal(add(0, "n", 1), 0); /* in a part of its own: the boot is another */
-    is_i64(0, "n", 6);
+    is_i64(0, "\x01n", 5);
+    assert_int_equal(add(0, "\x01n", 1), 0); /* in a part of its own: the boot is another */
+    is_i64(0, "\x01n", 6);
+    stop_all();
+}
+
+/* The runtime keeps its own in them, too; the driver keeps users away from such names. */
+static void internal_names_travel(void **state)
+{
+    static const char name[] = "\x01name/a";
+    (void)state;
+    start_all(2, plain);
+    assert_int_equal(set_text(0, name, "b"), 0);
+    advance(2 * AVAIL_FLUSH_MS);
+    prints(1, name, "b");
     stop_all();
 }
 
@@ -646,6 +658,7 @@ int main(void)
         cmocka_unit_test(who_sends_ten_of_them_is_not_heard_for_a_while),
         cmocka_unit_test(a_deletion_reaches_all_and_is_forgotten_after_a_day),
         cmocka_unit_test(what_was_kept_is_there_after_a_restart),
+        cmocka_unit_test(internal_names_travel),
         cmocka_unit_test(thousands_of_variables_reach_a_newcomer),
         cmocka_unit_test(limits_are_refused_with_their_sentence),
         cmocka_unit_test(damaged_messages_are_dropped),
