@@ -23,6 +23,7 @@
 #include <kith/error.h>
 #include <kith/module.h>
 #include <kith/mutex.h>
+#include <kith/name.h>
 #include <kith/node.h>
 #include <kith/rpc.h>
 

@@ -57,6 +57,11 @@ int cmd_var_incr(struct cli *cli);
 int cmd_var_rm(struct cli *cli);
 int cmd_var_watch(struct cli *cli);
 int cmd_var_info(struct cli *cli);
+/* name.c */
+int cmd_name_register(struct cli *cli);
+int cmd_name_resolve(struct cli *cli);
+int cmd_name_ls(struct cli *cli);
+int cmd_name_rm(struct cli *cli);
 /* lock.c */
 int cmd_lock_ls(struct cli *cli);
 int cmd_lock_info(struct cli *cli);

@@ -115,6 +115,7 @@ extern const struct control_verb control_verbs_reach[]; /* verbs_reach.c */
 extern const struct control_verb control_verbs_var[];   /* verbs_var.c */
 extern const struct control_verb control_verbs_lock[];  /* verbs_lock.c */
 extern const struct control_verb control_verbs_view[];  /* verbs_view.c */
+extern const struct control_verb control_verbs_name[];  /* verbs_name.c */
 
 /* Milliseconds for people: to the microsecond. */
 static inline double control_ms(uint64_t ns)

@@ -146,6 +146,13 @@ void node_locks_deinit(struct kith_node *node);
 void node_var_action(struct kith_node *node, const struct dvar_action *action);
 void node_vars_stop(struct kith_node *node); /* ends every operation with KITH_E_STOPPED */
 void node_vars_deinit(struct kith_node *node);
+/* An operation on a variable of the runtime's own, whose name is internal; as
+ * kith_var_do_async(), on the loop. What @op points to is copied. */
+int node_var_begin(struct kith_node *node,
+                   const char *name,
+                   const struct value_op *op,
+                   kith_value_cb cb,
+                   void *user);
 /* A copy in one block, freed by kith_value_free(); NULL if memory is short. */
 struct kith_value *node_value_copy(const struct kith_value *value);
 
@@ -163,6 +170,11 @@ int node_avail_step(struct kith_node *node, struct avail_event *event);
 bool node_var_is_available(struct kith_node *node, const char *name);
 void node_avail_do(struct kith_node *node, struct node_var_op *op); /* takes it over */
 void node_avail_watch_begins(struct kith_node *node, struct node_var_op *watch);
+
+/* ---- names.c ---- */
+int node_names_export(struct kith_node *node); /* sys.names, by which they are listed */
+/* A variable of which this node is home: one whose owner is gone is deleted. */
+void node_name_sweep(struct kith_node *node, const struct dvar_change *change);
 
 /* ---- uv_state.c, for those two ---- */
 void node_state_send(struct kith_node *node,

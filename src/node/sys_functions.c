@@ -113,5 +113,5 @@ int node_sys_functions_export(struct kith_node *node)
         if (r != 0)
             return r;
     }
-    return 0;
+    return node_names_export(node);
 }

@@ -299,6 +299,23 @@ op_new(const char *name, const struct value_op *from, uint8_t merge, uint64_t ti
     return op;
 }
 
+int node_var_begin(struct kith_node *node,
+                   const char *name,
+                   const struct value_op *op,
+                   kith_value_cb cb,
+                   void *user)
+{
+    struct node_var_op *var_op = op_new(name, op, 0, 0);
+
+    if (var_op == NULL)
+        return KITH_E_MEMORY;
+    var_op->cb = cb;
+    var_op->user = user;
+    var_op->id = atomic_fetch_add(&node->state.next_var_id, 1) + 1;
+    node_push(node, &var_op->request);
+    return 0;
+}
+
 int kith_var_do_async(struct kith_node *node,
                       const char *name,
                       const struct kith_var_op *op,
