@@ -19,7 +19,7 @@ extern "C" {
 struct kith_node;
 
 /* Changes whenever a public struct or contract changes so that old modules would misbehave. */
-#define KITH_MODULE_ABI 1u
+#define KITH_MODULE_ABI 2u
 
 struct kith_module {
     uint32_t abi; /* KITH_MODULE_ABI at the time the module was compiled */

@@ -300,6 +300,12 @@ struct kith_map_progress {
     bool waiting_for_nodes;            /* items wait and no node has the function */
 };
 
+/* What is to become of a lost item that has saved its state (kith_state_save()). */
+enum kith_resume {
+    KITH_RESUME_STATE = 0, /* it goes on from there */
+    KITH_RESUME_ANEW = 1,  /* the state is dropped */
+};
+
 struct kith_map_options {
     uint32_t per_node_max;    /* K: items in flight per node; 0: twice its cpus, at least 2 */
     bool ordered;             /* on_result in order of index, otherwise as they come */
@@ -324,6 +330,12 @@ struct kith_map_options {
      * returns. */
     void (*on_done)(struct kith_map *map, const struct kith_map_progress *progress, void *user);
     void *user;
+    /*
+     * Before a lost item that has saved a state runs again, with that state (borrowed). NULL: it
+     * goes on from there.
+     */
+    enum kith_resume (*on_resume)(
+        struct kith_map *map, uint64_t index, const void *state, size_t len, void *user);
 };
 
 /*
@@ -361,6 +373,55 @@ KITH_API KITH_MUST_CHECK int64_t kith_map_run(struct kith_node *node,
                                               const struct kith_bytes *items,
                                               uint64_t items_n,
                                               const struct kith_map_options *options);
+
+/* ---- state of items ---------------------------------------------------------------------------
+ *
+ * A function that works for long on an item of a map saves now and then how far it is. The state is
+ * an available variable: it spreads to all nodes at once, in memory only. If the node is lost, the
+ * item goes back to the pending queue with its state, and whoever runs it next resumes from there.
+ * When the item has ended its states are dropped everywhere.
+ */
+
+/*
+ * Saves @len bytes (1 MiB at most, copied) as the state of the item that @ctx runs, instead of what
+ * was saved before: a state travels whole. Does not wait. Any thread, before the reply.
+ *
+ * Returns the number of this save, from 1; KITH_E_UNSUPPORTED (the call is no item of a map);
+ * KITH_E_TOO_LARGE; KITH_E_CANCELED (nobody waits for the item here any more); KITH_E_EXISTS
+ * (replied before); KITH_E_MEMORY.
+ */
+KITH_API KITH_MUST_CHECK int64_t kith_state_save(struct kith_ctx *ctx,
+                                                 const void *data,
+                                                 size_t len);
+
+/*
+ * The number of the newest save of this call that another node has acknowledged: it is not lost
+ * with this one. 0: none yet (always, on the only node there is). Any thread.
+ */
+KITH_API int64_t kith_state_acked(struct kith_ctx *ctx);
+
+/*
+ * The newest state that earlier runs of the item saved, borrowed until the call ends.
+ *
+ * Returns 0; KITH_E_NOT_FOUND (it begins here); KITH_E_UNSUPPORTED (no item of a map). *data_out
+ * and *len_out are NULL and 0 then.
+ */
+KITH_API int kith_state_resume(struct kith_ctx *ctx, const void **data_out, size_t *len_out);
+
+/*
+ * The state of an item as far as it is known to this node: of a map of @caller (NULL: @node's own),
+ * by numbers as in struct kith_work_item. Any node and thread, callbacks too. *data_out is the
+ * caller's, freed with kith_free().
+ *
+ * Returns 0; KITH_E_NOT_FOUND (none was saved, or the item has ended); KITH_E_MEMORY;
+ * KITH_E_STOPPED.
+ */
+KITH_API KITH_MUST_CHECK int kith_state_read(struct kith_node *node,
+                                             const struct kith_node_id *caller,
+                                             uint64_t map_no,
+                                             uint64_t index,
+                                             void **data_out,
+                                             size_t *len_out);
 
 /* ---- who has what --------------------------------------------------------------------------- */
 

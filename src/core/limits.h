@@ -22,6 +22,8 @@
 #define NET_BULK_FRAME_BYTES_MAX    (64 * 1024)
 #define NET_RPC_FRAME_BYTES_MAX     (16 * 1024 * 1024 + 512) /* body limit plus header */
 #define RPC_BODY_BYTES_MAX          (16 * 1024 * 1024)
+/* Before an argument that is an item of a map (rpc/item.h). */
+#define RPC_ITEM_HEAD_BYTES 32
 /* A frame above this is cut into fragments that interleave with small frames. */
 #define NET_FRAGMENT_BYTES (56 * 1024)
 /* Large frames under reassembly per stream. */
@@ -135,6 +137,10 @@
 /* Data of one variable. Larger things are files: a write waits for all copies, and a copy that is
  * refreshed travels whole. */
 #define DVAR_DATA_BYTES_MAX (1024 * 1024)
+/* States of items of maps (kith_state_save()) held at a node, and how long one that was dropped is
+ * remembered: longer than an old copy of it is under way. */
+#define STATE_ITEMS_BYTES_MAX    (256 * 1024 * 1024)
+#define STATE_ITEMS_TOMBSTONE_MS 120000
 /* Variables that one node holds, and entries of its table of symbols. */
 #define DVAR_VARIABLES_MAX 1000000
 /* Operations of this node that are under way; then KITH_E_BUSY. */

@@ -72,6 +72,7 @@ enum frame_type {
     FRAME_DVAR = 72, /* dvar/wire.h: copies, sessions, caches */
     FRAME_DVAR_SYMBOLS = 73,
     FRAME_DVAR_AVAILABLE = 74,
+    FRAME_DVAR_ITEMS = 75, /* states of items of maps (node/fn_state.c) */
     FRAME_DVAR_LAST = 79,
     FRAME_MUTEX = 80, /* mutex/wire.h */
     FRAME_MUTEX_LAST = 87,

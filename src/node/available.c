@@ -62,6 +62,7 @@ static int step(struct kith_node *node, struct avail_event *event, struct outcom
     if (r == KITH_E_MEMORY)
         log_error(&node->log.log, "avail", "memory is short: a step was lost", NULL);
     do_actions(node, &out, outcome);
+    node_state_pump(node); /* its deadline may be nearer now */
     return r;
 }
 

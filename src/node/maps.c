@@ -43,6 +43,7 @@ struct kith_map {
     uint64_t items_n;
     struct kith_map_options options;
     struct list flights;
+    struct map64 lost; /* index + 1 -> how often the item was lost, until it has ended */
     struct map64 held; /* ordered: results that came early, index + 1 -> kith_reply */
     struct map_node *nodes;
     size_t nodes_n;
@@ -98,13 +99,73 @@ static void on_flight_partial(struct kith_node *node, const void *data, size_t l
         map->options.on_partial(map, flight->index, data, len, map->options.user);
 }
 
+static uint32_t attempt_of(const struct kith_map *map, uint64_t index)
+{
+    return (uint32_t)(uintptr_t)map64_find(&map->lost, index + 1);
+}
+
+/* Fills in what a lost item is to be resumed from. */
+static void find_state(struct kith_map *map, struct rpc_item *item, struct kith_bytes *state)
+{
+    struct rpc_item found;
+
+    if (item->attempt == 0 ||
+        !node_items_find(map->node, map->no, item->index, item->attempt - 1, &found, state))
+        return;
+    if (map->options.on_resume != NULL &&
+        map->options.on_resume(map, item->index, state->data, state->len, map->options.user) ==
+            KITH_RESUME_ANEW) {
+        *state = (struct kith_bytes){0};
+        item->state_attempt = item->attempt;
+        node_items_drop(map->node, map->no, item->index, item->attempt - 1);
+        return;
+    }
+    if (rpc_item_bytes(state->len) + map->items[item->index].len > map->node->arg_bytes_max) {
+        *state = (struct kith_bytes){0}; /* who runs it has its own copy, most likely */
+        return;
+    }
+    item->save_no = found.save_no;
+    item->state_attempt = found.state_attempt;
+    item->state_bytes = (uint32_t)state->len;
+}
+
+/* The argument with the item's head, in @small if it fits, else in memory of its own. */
+static int
+item_argument(struct map_flight *flight, uint8_t small[RPC_INLINE_BYTES], struct rpc_call *call)
+{
+    struct kith_map *map = flight->map;
+    struct kith_bytes arg = map->items[flight->index], state = {0};
+    struct rpc_item item = {.map_no = map->no,
+                            .index = (uint32_t)flight->index,
+                            .attempt = attempt_of(map, flight->index)};
+
+    find_state(map, &item, &state);
+    size_t head = rpc_item_bytes(item.state_bytes), all = head + arg.len;
+    uint8_t *to = small;
+    if (all > RPC_INLINE_BYTES) {
+        to = call->arg_owned = core_malloc(all);
+        if (to == NULL)
+            return KITH_E_MEMORY;
+    }
+    rpc_item_encode(&item, to);
+    if (head > RPC_ITEM_HEAD_BYTES) {
+        memset(to + head - 16, 0, 16);
+        memcpy(to + RPC_ITEM_HEAD_BYTES, state.data, state.len);
+    }
+    if (arg.len > 0)
+        memcpy(to + head, arg.data, arg.len);
+    call->arg = (struct kith_bytes){.data = to, .len = all};
+    call->item = true;
+    return 0;
+}
+
 static void flight_begin_now(struct map_flight *flight)
 {
     struct kith_map *map = flight->map;
+    uint8_t small[RPC_INLINE_BYTES];
     struct node_call_spec spec = {
         .call = {.fn = map->fn,
                  .fn_hash = map->fn_hash,
-                 .arg = map->items[flight->index],
                  .signature = map->signature,
                  .to_node = true,
                  .node = flight->at,
@@ -117,7 +178,9 @@ static void flight_begin_now(struct map_flight *flight)
         .user = flight,
     };
     kith_errmsg_clear();
-    int r = node_call_begin(map->node, &spec, &flight->token);
+    int r = item_argument(flight, small, &spec.call);
+    if (r == 0)
+        r = node_call_begin(map->node, &spec, &flight->token);
     if (r == 0)
         return;
     flight->token = 0;
@@ -178,6 +241,36 @@ static void abort_flight(struct kith_map *map, struct map_flight *flight)
         return;
     *abort_request = (struct flight_abort){.request.run = flight_abort_run, .token = flight->token};
     node_push(map->node, &abort_request->request);
+}
+
+/* The item has ended for good. */
+static void item_over(struct kith_map *map, uint64_t index)
+{
+    uint32_t attempt = attempt_of(map, index);
+
+    (void)map64_remove(&map->lost, index + 1);
+    node_items_drop(map->node, map->no, index, attempt);
+}
+
+bool node_map_item(struct kith_node *node, uint64_t map_no, uint64_t index, uint32_t *attempt_out)
+{
+    list_for_each (it, &node->maps) {
+        struct kith_map *map = container_of(it, struct kith_map, link);
+        if (map->no != map_no)
+            continue;
+        *attempt_out = attempt_of(map, index);
+        if (map->finished || map->cancelling)
+            return false;
+        if (*attempt_out > 0)
+            return true;
+        list_for_each (flight_it, &map->flights) {
+            struct map_flight *flight = container_of(flight_it, struct map_flight, link);
+            if (flight->index == index && !flight->cut)
+                return true;
+        }
+        return false;
+    }
+    return false;
 }
 
 /* The core no longer counts on this item there. */
@@ -254,6 +347,7 @@ static void map_free_all(struct kith_map *map)
     while ((held = map64_next(&map->held, &at)) != NULL)
         kith_reply_free(held);
     map64_deinit(&map->held);
+    map64_deinit(&map->lost);
     map_free(map->core);
     core_free(map->nodes);
     core_free(map->fn);
@@ -267,6 +361,7 @@ static void finish(struct kith_map *map)
         return;
     list_remove(&map->link);
     atomic_fetch_sub(&map->node->maps_n, 1);
+    node_items_drop_map(map->node, map->no);
     if (map->options.on_done != NULL)
         map->options.on_done(map, map_progress(map->core), map->options.user);
     map_free_all(map);
@@ -286,16 +381,22 @@ static void do_action(struct kith_map *map,
         abort_item(map, action);
         break;
     case MAP_HOLD:
+        item_over(map, action->index);
         hold(map, action->index, result);
         break;
     case MAP_EMIT:
+        if (result != NULL && action->index == given)
+            item_over(map, action->index);
         emit(map, action->index, given, result);
         break;
     case MAP_GIVE_UP:
+        item_over(map, action->index);
         give_up(map, action->index);
         break;
     case MAP_LOST:
         cut(map, action);
+        (void)map64_set(&map->lost, action->index + 1,
+                        (void *)(uintptr_t)(attempt_of(map, action->index) + 1));
         if (map->options.on_lost != NULL)
             map->options.on_lost(map, action->index, &action->node,
                                  name_of(map->node, &action->node), map->options.user);
@@ -675,6 +776,13 @@ static void run_lost(struct kith_map *map,
         run->options->on_lost(map, index, id, name, run->options->user);
 }
 
+static enum kith_resume
+run_resume(struct kith_map *map, uint64_t index, const void *state, size_t len, void *user)
+{
+    struct map_run *run = user;
+    return run->options->on_resume(map, index, state, len, run->options->user);
+}
+
 static void run_done(struct kith_map *map, const struct kith_map_progress *progress, void *user)
 {
     struct map_run *run = user;
@@ -700,6 +808,7 @@ int64_t kith_map_run(struct kith_node *node,
     own.on_partial = run.options->on_partial != NULL ? run_partial : NULL;
     own.on_lost = run_lost;
     own.on_done = run_done;
+    own.on_resume = run.options->on_resume != NULL ? run_resume : NULL;
     own.user = &run;
     sem_init(&run.done, 0, 0);
     int r = kith_map_start(node, fn, items, items_n, &own, NULL);

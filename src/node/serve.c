@@ -39,6 +39,8 @@ struct kith_ctx {
     uint64_t deadline_ns;
     uint64_t started_ns; /* for the access log; 0: it is off */
     bool partials;       /* partial results wait in the queue: DONE has to go behind them */
+    bool is_item;        /* of a map */
+    struct node_item item;
     _Atomic int state;
     _Atomic bool cancelled;
     void (*on_cancel)(struct kith_ctx *ctx, void *user);
@@ -75,6 +77,8 @@ static void ctx_give(struct kith_node *node, struct kith_ctx *ctx)
 {
     core_free(ctx->reply_owned);
     ctx->reply_owned = NULL;
+    if (ctx->is_item)
+        node_item_end(node, &ctx->item);
     list_remove(&ctx->link);
     node->ctx_busy_n--;
     if (node->ctx_free_n >= CTX_FREE_MAX) {
@@ -365,6 +369,32 @@ static void run_on_loop(struct kith_node *node, struct kith_ctx *ctx, bool nest)
     node_push(node, &ctx->request);
 }
 
+static void begin_item(struct kith_node *node, struct kith_ctx *ctx)
+{
+    const void *state;
+    uint64_t boot_no = rpc_serve_caller_boot(ctx->serve);
+
+    ctx->is_item = rpc_serve_item(ctx->serve, &ctx->item.head, &state);
+    if (!ctx->is_item)
+        return;
+    ctx->item.caller_boot = boot_no != 0 ? boot_no : node->boot_no;
+    node_item_begin(node, &ctx->item, &ctx->caller, state);
+}
+
+struct node_item *node_ctx_item(struct kith_ctx *ctx)
+{
+    return ctx->is_item ? &ctx->item : NULL;
+}
+
+bool node_ctx_push(struct kith_ctx *ctx, struct node_request *request)
+{
+    if (ctx->replied)
+        return false;
+    ctx->partials = true;
+    node_push(ctx->node, request);
+    return true;
+}
+
 void node_serve_run(struct kith_node *node, struct rpc_serve *serve, bool nest)
 {
     const struct kith_export *desc = rpc_export_desc(rpc_serve_export(serve));
@@ -380,6 +410,7 @@ void node_serve_run(struct kith_node *node, struct rpc_serve *serve, bool nest)
     ctx->flags = desc->flags;
     ctx->arg = rpc_serve_arg(serve);
     ctx->caller = rpc_serve_caller(serve);
+    begin_item(node, ctx);
     ctx->deadline_ns = rpc_serve_deadline_ns(serve);
     ctx->outcome = KITH_OUTCOME_OK;
     if (log_level(&node->log.access) >= KITH_LOG_INFO)

@@ -20,6 +20,7 @@
 #include "kith/mutex.h"
 #include "mutex/mutex.h"
 #include "node/queue.h"
+#include "rpc/item.h"
 #include "store/store.h"
 #include "view/view.h"
 
@@ -70,6 +71,8 @@ struct node_state {
     struct mutex_core *mutex;
     struct symbols_core *symbols;
     struct avail_core *avail;
+    struct avail_core *items;  /* states of items of maps (fn_state.c) */
+    struct maptext item_saves; /* struct item_saves by name */
     uv_async_t store_wake;
     uv_timer_t timer;
     uint64_t due_ms; /* of the timer, on BOOTTIME; UINT64_MAX: not set */
@@ -176,7 +179,51 @@ int node_names_export(struct kith_node *node); /* sys.names, by which they are l
 /* A variable of which this node is home: one whose owner is gone is deleted. */
 void node_name_sweep(struct kith_node *node, const struct dvar_change *change);
 
-/* ---- uv_state.c, for those two ---- */
+/* ---- fn_state.c ---- */
+/* What an item of a map knows of its state, in the context of its call. */
+struct item_saves;
+struct node_item {
+    struct rpc_item head;
+    uint64_t caller_boot;
+    uint64_t resume_no; /* of the save; 0: none */
+    const void *resume;
+    size_t resume_len;
+    uint8_t *resume_owned;
+    struct item_saves *saves; /* since the first one */
+    _Atomic uint64_t saves_n;
+    _Atomic uint64_t acked_n;
+};
+int node_items_open(struct kith_node *node);
+void node_items_deinit(struct kith_node *node);
+int node_items_step(struct kith_node *node, struct avail_event *event);
+void node_items_sweep(struct kith_node *node); /* drops states of callers that are gone */
+/* An item begins and ends here. */
+void node_item_begin(struct kith_node *node,
+                     struct node_item *item,
+                     const struct kith_node_id *caller,
+                     const void *state);
+void node_item_end(struct kith_node *node, struct node_item *item);
+/* The newest state of an item of this node's maps, of attempts up to @attempt; borrowed until the
+ * next step. False: there is none. */
+bool node_items_find(struct kith_node *node,
+                     uint64_t map_no,
+                     uint64_t index,
+                     uint32_t attempt,
+                     struct rpc_item *found_out,
+                     struct kith_bytes *state_out);
+/* An item of this node's maps has ended, or begins anew: states of attempts up to @attempt go. */
+void node_items_drop(struct kith_node *node, uint64_t map_no, uint64_t index, uint32_t attempt);
+void node_items_drop_map(struct kith_node *node, uint64_t map_no);
+/* maps.c: may the item still run or be resumed? Its attempt. */
+bool node_map_item(struct kith_node *node, uint64_t map_no, uint64_t index, uint32_t *attempt_out);
+
+/* ---- serve.c, for it ---- */
+struct node_item *node_ctx_item(struct kith_ctx *ctx); /* NULL: no item of a map */
+/* Pushes @request so that it runs before the end of the call; false: it has been replied to. */
+bool node_ctx_push(struct kith_ctx *ctx, struct node_request *request);
+
+/* ---- uv_state.c, for those ---- */
+void node_state_pump(struct kith_node *node); /* behind a step from outside */
 void node_state_send(struct kith_node *node,
                      const struct kith_node_id *to,
                      uint8_t type,

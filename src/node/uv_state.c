@@ -175,10 +175,12 @@ static void arm(struct kith_node *node)
     due_ms = dvar_ms < due_ms ? dvar_ms : due_ms;
     uint64_t symbols_ms = symbols_deadline_ms(state->symbols);
     uint64_t avail_ms = avail_deadline_ms(state->avail);
+    uint64_t items_ms = avail_deadline_ms(state->items);
 
     due_ms = mutex_ms < due_ms ? mutex_ms : due_ms;
     due_ms = symbols_ms < due_ms ? symbols_ms : due_ms;
     due_ms = avail_ms < due_ms ? avail_ms : due_ms;
+    due_ms = items_ms < due_ms ? items_ms : due_ms;
     if (due_ms >= state->due_ms || node->finished)
         return;
     uint64_t now_ms = node_boot_ms();
@@ -201,6 +203,12 @@ static void pump(struct kith_node *node)
     }
     node->state.pumping = false;
     arm(node);
+}
+
+void node_state_pump(struct kith_node *node)
+{
+    if (node->state.started)
+        pump(node);
 }
 
 void node_state_forget_todo(struct kith_node *node)
@@ -625,6 +633,8 @@ static void on_timer(uv_timer_t *timer)
         node_symbols_step(node, &(struct symbols_event){.type = SYMBOLS_TICK});
     if (avail_deadline_ms(state->avail) <= now_ms)
         (void)node_avail_step(node, &(struct avail_event){.type = AVAIL_TICK});
+    if (avail_deadline_ms(state->items) <= now_ms)
+        (void)node_items_step(node, &(struct avail_event){.type = AVAIL_TICK});
     pump(node);
 }
 
@@ -655,6 +665,10 @@ void node_state_frame(struct kith_node *node,
         break;
     case FRAME_DVAR_AVAILABLE:
         (void)node_avail_step(
+            node, &(struct avail_event){.type = AVAIL_RECV, .peer = *from, .data = {data, len}});
+        break;
+    case FRAME_DVAR_ITEMS:
+        (void)node_items_step(
             node, &(struct avail_event){.type = AVAIL_RECV, .peer = *from, .data = {data, len}});
         break;
     case FRAME_MUTEX:
@@ -701,6 +715,8 @@ void node_state_link(struct kith_node *node,
                                 .type = up ? SYMBOLS_LINK_UP : SYMBOLS_LINK_DOWN, .peer = *id});
     (void)node_avail_step(
         node, &(struct avail_event){.type = up ? AVAIL_LINK_UP : AVAIL_LINK_DOWN, .peer = *id});
+    (void)node_items_step(
+        node, &(struct avail_event){.type = up ? AVAIL_LINK_UP : AVAIL_LINK_DOWN, .peer = *id});
     node_view_step(node,
                    &(struct view_event){.type = up ? VIEW_LINK_UP : VIEW_LINK_DOWN, .from = boot});
     if (!up)
@@ -744,6 +760,7 @@ void node_state_sample(struct kith_node *node)
     if (now_ms - node->state.swept_ms >= SWEEP_MS) {
         node->state.swept_ms = now_ms;
         dvar_each_home(node->state.dvar, sweep_one, node);
+        node_items_sweep(node);
     }
     pump(node);
 }

@@ -165,6 +165,8 @@ int node_state_open(struct kith_node *node)
         r = avail_new(&state->avail, &(struct avail_config){.self = view.self,
                                                             .seed = node_seed(),
                                                             .persist = !node->program});
+    if (r == 0)
+        r = node_items_open(node);
     if (r == 0 && state->store != NULL)
         r = recall(node);
     return r;
@@ -194,6 +196,7 @@ int node_state_first(struct kith_node *node)
     node_dvar_step(node, &(struct dvar_event){.type = DVAR_START});
     node_symbols_step(node, &(struct symbols_event){.type = SYMBOLS_START});
     (void)node_avail_step(node, &(struct avail_event){.type = AVAIL_START});
+    (void)node_items_step(node, &(struct avail_event){.type = AVAIL_START});
     if (expect > 0 && view_placement(node->state.view)->epoch == 0) {
         node_view_step(node, &(struct view_event){.type = VIEW_BOOTSTRAP, .expect = expect});
     }
@@ -233,6 +236,7 @@ void node_state_deinit(struct kith_node *node)
 {
     node_locks_deinit(node);
     node_vars_deinit(node);
+    node_items_deinit(node);
     avail_free(node->state.avail);
     symbols_free(node->state.symbols);
     mutex_free(node->state.mutex);

@@ -313,6 +313,7 @@ static bool call_send(struct rpc_core *core, struct call *call)
         .slot = call->slot,
         .flags = (uint8_t)((call->cast ? WIRE_CALL_CAST : 0) |
                            (call->partials ? WIRE_CALL_PARTIALS : 0) |
+                           (call->item ? WIRE_CALL_ITEM : 0) |
                            (call->sends > 0 ? WIRE_CALL_RESEND : 0)),
     };
     wire_call_encode(&head, call->head);
@@ -485,7 +486,7 @@ static int check_call(struct rpc_core *core, const struct rpc_call *spec)
     if (core->stopped)
         return kith_fail_with(KITH_E_STOPPED, "call of '%s': this node is stopping; start it again",
                               spec->fn);
-    if (spec->arg.len > core->config.body_bytes_max)
+    if (spec->arg.len > core->config.body_bytes_max + (spec->item ? RPC_ITEM_HEAD_BYTES : 0))
         return kith_fail_with(
             KITH_E_TOO_LARGE,
             "call of '%s': the argument has %zu bytes and the limit is %u; pass a "
@@ -539,6 +540,7 @@ int calls_on_call(struct rpc_core *core, const struct rpc_call *spec)
     call->cast = spec->cast;
     call->wait_for_function = spec->wait_for_function;
     call->partials = spec->partials;
+    call->item = spec->item;
     call->local_first = spec->select == KITH_SELECT_LOCAL_FIRST;
     call->state = CALL_BACKOFF;
     if (spec->signature != 0)

@@ -88,6 +88,7 @@ struct rpc_call {
     bool cast; /* no reply: COMPLETE comes when it was handed to the channel */
     bool wait_for_function;
     bool partials;
+    bool item; /* arg begins with the head of an item of a map (rpc/item.h) */
 };
 
 struct rpc_event {
@@ -243,6 +244,13 @@ void *rpc_export_user(const struct rpc_export *fn);
 struct rpc_export *rpc_serve_export(const struct rpc_serve *serve);
 struct kith_bytes rpc_serve_arg(const struct rpc_serve *serve); /* valid until DONE */
 uint64_t rpc_serve_deadline_ns(const struct rpc_serve *serve);  /* UINT64_MAX: none */
+/* False if it is no item of a map. The state is valid as long as the argument. */
+struct rpc_item;
+bool rpc_serve_item(const struct rpc_serve *serve,
+                    struct rpc_item *item_out,
+                    const void **state_out);
+/* Of the caller; 0: it is this node. */
+uint64_t rpc_serve_caller_boot(const struct rpc_serve *serve);
 struct kith_node_id rpc_serve_caller(const struct rpc_serve *serve);
 void rpc_serve_set_user(struct rpc_serve *serve, void *user);
 void *rpc_serve_user(const struct rpc_serve *serve);

@@ -8,6 +8,7 @@
 #include "rpc/actions.h"
 #include "rpc/calls.h"
 #include "rpc/export.h"
+#include "rpc/item.h"
 #include "rpc/registry.h"
 #include "rpc/session.h"
 #include "rpc/watch.h"
@@ -234,6 +235,7 @@ int serve_local(struct rpc_core *core,
     serve->deadline_ns = deadline_ns;
     serve->cast = call->cast;
     serve->partials = call->partials;
+    serve->item = call->item;
     serve->arg_len = call->arg_len;
     if (call->arg_block != NULL) {
         serve->arg = call->arg;
@@ -514,12 +516,32 @@ struct rpc_export *rpc_serve_export(const struct rpc_serve *serve)
 
 struct kith_bytes rpc_serve_arg(const struct rpc_serve *serve)
 {
-    return (struct kith_bytes){.data = serve->arg, .len = serve->arg_len};
+    struct rpc_item item;
+    size_t head = 0;
+
+    if (serve->item && rpc_item_decode(&item, serve->arg, serve->arg_len))
+        head = rpc_item_bytes(item.state_bytes);
+    return (struct kith_bytes){.data = serve->arg + head, .len = serve->arg_len - head};
 }
 
 uint64_t rpc_serve_deadline_ns(const struct rpc_serve *serve)
 {
     return serve->deadline_ns;
+}
+
+bool rpc_serve_item(const struct rpc_serve *serve,
+                    struct rpc_item *item_out,
+                    const void **state_out)
+{
+    if (!serve->item || !rpc_item_decode(item_out, serve->arg, serve->arg_len))
+        return false;
+    *state_out = serve->arg + RPC_ITEM_HEAD_BYTES;
+    return true;
+}
+
+uint64_t rpc_serve_caller_boot(const struct rpc_serve *serve)
+{
+    return serve->session != NULL ? serve->session->boot_no : 0;
 }
 
 struct kith_node_id rpc_serve_caller(const struct rpc_serve *serve)

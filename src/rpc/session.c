@@ -8,6 +8,7 @@
 #include "net/frame.h"
 #include "rpc/actions.h"
 #include "rpc/export.h"
+#include "rpc/item.h"
 #include "rpc/names.h"
 #include "rpc/peer.h"
 #include "rpc/registry.h"
@@ -552,7 +553,8 @@ static int check_new(struct rpc_core *core,
                        fn->entry.signature[0] != '\0' ? fn->entry.signature : "none (plain bytes)");
         return KITH_E_SIGNATURE;
     }
-    if (arg_len > core->config.body_bytes_max) {
+    if (arg_len > core->config.body_bytes_max +
+                      ((head->flags & WIRE_CALL_ITEM) != 0 ? RPC_ITEM_HEAD_BYTES : 0)) {
         *text_out = arena_text(core,
                                "the argument has %zu bytes and this node takes %u; nothing ran; "
                                "pass a reference to the data",
@@ -633,6 +635,7 @@ static void serve_call(struct rpc_core *core,
     serve->deadline_ns = deadline_ns;
     serve->cast = (head->flags & WIRE_CALL_CAST) != 0;
     serve->partials = (head->flags & WIRE_CALL_PARTIALS) != 0;
+    serve->item = (head->flags & WIRE_CALL_ITEM) != 0;
     serve->in_slot = true;
     slot->serve = serve;
     serve_start(core, serve);
@@ -646,6 +649,11 @@ int session_on_call(struct rpc_core *core, struct rpc_peer *peer, const struct r
     int r = wire_call_decode(&head, event->u.frame.body, event->u.frame.len);
     if (r != 0)
         return r;
+    struct rpc_item item;
+    if ((head.flags & WIRE_CALL_ITEM) != 0 &&
+        !rpc_item_decode(&item, event->u.frame.body + WIRE_CALL_BYTES,
+                         event->u.frame.len - WIRE_CALL_BYTES))
+        return KITH_E_CORRUPT;
     if (head.target_boot != core->config.boot_no && !MUTANT(RPC_NO_TARGET_BOOT)) {
         struct wire_result result = answer_to(core, peer, head.no, head.slot);
         result.flags = WIRE_RESULT_OTHER_BOOT;

@@ -182,7 +182,7 @@ struct call {
     uint16_t slot;
     enum call_state state;
     bool to_node, to_self;
-    bool idempotent, no_retry, cast, wait_for_function, partials, local_first;
+    bool idempotent, no_retry, cast, wait_for_function, partials, local_first, item;
     bool maybe_ran;   /* an earlier try may have run */
     bool send_failed; /* in core->send_failed */
     bool link_broke;  /* this try was sent on a link that broke: an answer may be lost */
@@ -220,7 +220,7 @@ struct rpc_serve {
     uint64_t no;
     uint16_t slot;
     enum serve_state state;
-    bool cast, partials;
+    bool cast, partials, item;
     bool dropped; /* nobody waits for the result any more */
     bool in_slot; /* its session's slot points to it */
     bool aborted; /* ABORT was given */

@@ -271,7 +271,8 @@ void watchers_free(struct rpc_export *fn)
 
 void completion_digest(const struct rpc_serve *serve, uint8_t digest_out[16])
 {
-    crypto_generichash(digest_out, 16, serve->arg, serve->arg_len, NULL, 0);
+    struct kith_bytes arg = rpc_serve_arg(serve);
+    crypto_generichash(digest_out, 16, arg.data, arg.len, NULL, 0);
 }
 
 static void

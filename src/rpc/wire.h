@@ -35,7 +35,8 @@ enum wire_call_flags {
     WIRE_CALL_CAST = 1 << 0,     /* no answer is wanted */
     WIRE_CALL_PARTIALS = 1 << 1, /* partial results are wanted */
     WIRE_CALL_RESEND = 1 << 2,   /* an earlier copy may have arrived */
-    WIRE_CALL_FLAGS_ALL = 7,
+    WIRE_CALL_ITEM = 1 << 3,     /* the argument is an item of a map (rpc/item.h) */
+    WIRE_CALL_FLAGS_ALL = 15,
 };
 
 enum wire_result_flags {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "rpc/item.h"
 #include "rpc/wire.h"
 
 static void call_head_has_the_documented_bytes(void **state)
@@ -30,6 +31,41 @@ static void call_head_has_the_documented_bytes(void **state)
     assert_true(back.fn_hash == call.fn_hash && back.signature == call.signature);
     assert_true(back.remaining_ms == call.remaining_ms && back.slot == call.slot);
     assert_int_equal(back.flags, call.flags);
+}
+
+static void item_head_is_checked_with_its_state(void **state)
+{
+    (void)state;
+    struct rpc_item item = {.map_no = 0x0102030405060708,
+                            .index = 0x11121314,
+                            .attempt = 3,
+                            .save_no = 7,
+                            .state_attempt = 2,
+                            .state_bytes = 5};
+    const uint8_t expected[RPC_ITEM_HEAD_BYTES] = {8,    7, 6, 5, 4, 3, 2, 1, 0x14, 0x13, 0x12,
+                                                   0x11, 3, 0, 0, 0, 7, 0, 0, 0,    0,    0,
+                                                   0,    0, 2, 0, 0, 0, 5, 0, 0,    0};
+    uint8_t bytes[RPC_ITEM_HEAD_BYTES + 16] = {0};
+    struct rpc_item back;
+    rpc_item_encode(&item, bytes);
+    assert_memory_equal(bytes, expected, sizeof(expected));
+    assert_int_equal(rpc_item_bytes(0), RPC_ITEM_HEAD_BYTES);
+    assert_int_equal(rpc_item_bytes(5), sizeof(bytes));
+    assert_int_equal(rpc_item_bytes(16), sizeof(bytes));
+    assert_true(rpc_item_decode(&back, bytes, sizeof(bytes)));
+    assert_true(back.map_no == item.map_no && back.index == item.index && back.attempt == 3 &&
+                back.save_no == 7 && back.state_attempt == 2 && back.state_bytes == 5);
+    for (size_t len = 0; len < sizeof(bytes); len++)
+        assert_false(rpc_item_decode(&back, bytes, len));
+    item.state_bytes = DVAR_DATA_BYTES_MAX + 1;
+    rpc_item_encode(&item, bytes);
+    assert_false(rpc_item_decode(&back, bytes, SIZE_MAX));
+    item = (struct rpc_item){.map_no = 1, .state_bytes = 5}; /* a state without a number */
+    rpc_item_encode(&item, bytes);
+    assert_false(rpc_item_decode(&back, bytes, sizeof(bytes)));
+    item = (struct rpc_item){.map_no = 0};
+    rpc_item_encode(&item, bytes);
+    assert_false(rpc_item_decode(&back, bytes, sizeof(bytes)));
 }
 
 static void result_head_has_the_documented_bytes(void **state)
@@ -104,7 +140,7 @@ static void fields_out_of_range_are_refused(void **state)
     struct wire_call back;
     wire_call_encode(&call, bytes);
     assert_int_equal(wire_call_decode(&back, bytes, sizeof(bytes)), 0);
-    bytes[46] = 8; /* an unknown flag */
+    bytes[46] = 16; /* an unknown flag */
     assert_int_equal(wire_call_decode(&back, bytes, sizeof(bytes)), KITH_E_CORRUPT);
     call.slot = RPC_WINDOW_CALLS_MAX;
     wire_call_encode(&call, bytes);
@@ -129,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(call_head_has_the_documented_bytes),
+        cmocka_unit_test(item_head_is_checked_with_its_state),
         cmocka_unit_test(result_head_has_the_documented_bytes),
         cmocka_unit_test(small_heads_come_back_as_they_went),
         cmocka_unit_test(short_heads_are_refused),
