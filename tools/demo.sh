@@ -87,7 +87,8 @@ print(f"{'node':<8} {'tiles':>6} {'seconds':>8} {'share':>7}")
 for node in drawn["nodes"]:
     text = f"   killed, {node['lost']} of its tiles drawn by others" if node["failed"] else ""
     print(f"{node['name']:<8} {node['tiles']:>6} {node['seconds']:>8.2f} {node['share']:>7.1%}{text}")
-print(f"{drawn['tiles']} tiles in {drawn['elapsed_s']:.2f} s, {drawn['lost']} went back to the queue and were drawn again")
+print(f"{drawn['tiles']} tiles in {drawn['elapsed_s']:.2f} s, {drawn['lost']} went back to the queue; "
+      f"{drawn['resumed']} of these went on where they were, with {drawn['rows_kept']} finished rows")
 END
 
 echo

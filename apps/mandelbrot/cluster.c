@@ -1,10 +1,11 @@
 /*
  * The whole distribution is one map: the tiles are its items, the cluster its workers. Tiles of a
- * node that is lost come back to the map's queue by themselves.
+ * node that is lost come back to the map's queue by themselves, with the rows that were finished.
  */
 #include "cluster.h"
 
 #include "module.h"
+#include "tile_state.h"
 
 #include <kith.h>
 #include <stdio.h>
@@ -95,6 +96,17 @@ static void on_lost(struct kith_map *map,
     (void)map;
     (void)index;
     report_lost(cluster->report, node_number(cluster, node, node_name));
+}
+
+static enum kith_resume
+on_resume(struct kith_map *map, uint64_t index, const void *state, size_t len, void *user)
+{
+    struct cluster *cluster = user;
+
+    (void)map;
+    (void)index;
+    report_resumed(cluster->report, mandel_state_rows(state, len));
+    return KITH_RESUME_STATE;
 }
 
 static void on_done(struct kith_map *map, const struct kith_map_progress *progress, void *user)
@@ -198,6 +210,7 @@ static int run(struct cluster *cluster, const volatile sig_atomic_t *stop)
         .on_result = on_result,
         .on_lost = on_lost,
         .on_done = on_done,
+        .on_resume = on_resume,
         .user = cluster,
     };
     struct kith_map *map = NULL;

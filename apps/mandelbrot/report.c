@@ -97,6 +97,14 @@ void report_lost(struct report *report, uint16_t node)
     (void)pthread_mutex_unlock(&report->lock);
 }
 
+void report_resumed(struct report *report, uint32_t rows)
+{
+    (void)pthread_mutex_lock(&report->lock);
+    report->resumed++;
+    report->rows_kept += rows;
+    (void)pthread_mutex_unlock(&report->lock);
+}
+
 static void json_string(FILE *out, const char *text)
 {
     (void)fputc('"', out);
@@ -340,10 +348,11 @@ void report_print(struct report *report,
         json_string(stdout, kernel);
     else
         (void)printf("null"); /* each node takes its best */
-    (void)printf(",\"tile\":%u,\"tiles\":%u,\"lost\":%u,\"elapsed_s\":%.6f,\"write_s\":%.6f,"
+    (void)printf(",\"tile\":%u,\"tiles\":%u,\"lost\":%u,\"resumed\":%u,\"rows_kept\":%u,"
+                 "\"elapsed_s\":%.6f,\"write_s\":%.6f,"
                  "\"picture\":\"fnv1a64:%016llx\",",
-                 picture->tile, report->tiles, report->lost, elapsed_s, write_s,
-                 (unsigned long long)hash);
+                 picture->tile, report->tiles, report->lost, report->resumed, report->rows_kept,
+                 elapsed_s, write_s, (unsigned long long)hash);
     print_json_nodes(report);
     (void)printf("}\n");
 }

@@ -33,8 +33,10 @@ struct report {
     uint32_t tiles;
     uint64_t cost;
     uint32_t lost;
-    uint64_t start_ns; /* first dispatch */
-    uint64_t end_ns;   /* last tile */
+    uint32_t resumed;   /* lost tiles that went on from their finished rows ... */
+    uint32_t rows_kept; /* ... which were so many in all */
+    uint64_t start_ns;  /* first dispatch */
+    uint64_t end_ns;    /* last tile */
     uint64_t shown_ns;
     bool bar_shown;
     FILE *progress; /* takes lines of JSON; NULL: nobody wants them */
@@ -65,6 +67,8 @@ void report_tile(struct report *report, uint16_t node, uint32_t cost, uint64_t d
 
 /* A tile of @node went back to the queue. */
 void report_lost(struct report *report, uint16_t node);
+/* A lost tile goes on elsewhere with @rows finished. */
+void report_resumed(struct report *report, uint32_t rows);
 
 /*
  * Says on stderr what happened to nodes since the last call and how far it is; @waiting: no node

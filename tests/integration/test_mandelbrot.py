@@ -207,6 +207,7 @@ def test_tiles_of_a_killed_node_are_drawn_by_others(cluster, out, processes):
     nodes = by_name(shown)
     assert [name for name in nodes if nodes[name]["failed"]] == [b.name]
     assert shown["lost"] == nodes[b.name]["lost"] >= 1
+    assert shown["resumed"] <= shown["lost"] and shown["rows_kept"] >= shown["resumed"]
     assert sum(node["tiles"] for node in shown["nodes"]) == shown["tiles"] == 256
     assert f"node {b.name} failed: " in drawing.process.log and "back to the queue" in drawing.process.log
     assert any(line.get("failed") == b.name and line["lost"] >= 1 for line in drawing.progress())
