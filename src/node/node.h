@@ -110,11 +110,8 @@ void node_locks_each(struct kith_node *node,
 /* ---- names (kith/name.h) ---- */
 
 /* @name: whose it is, for KITH_E_EXISTS as well; @text: the sentence of @code. */
-typedef void (*node_name_cb)(struct kith_node *node,
-                             int code,
-                             const struct kith_name *name,
-                             const char *text,
-                             void *user);
+typedef void (*node_name_cb)(
+    struct kith_node *node, int code, const struct kith_name *name, const char *text, void *user);
 /* As those of kith/name.h; @cb runs once and later, unless they fail. @target: a node (name, id or
  * prefix), else a function of this node; NULL: this node. */
 int node_name_register(
@@ -122,14 +119,12 @@ int node_name_register(
 int node_name_resolve(struct kith_node *node, const char *name, node_name_cb cb, void *user);
 int node_name_remove(struct kith_node *node, const char *name, node_name_cb cb, void *user);
 /* The names in a reply of sys.names whose owners are alive. */
-void node_names_parse(struct kith_node *node,
-                      const void *data,
-                      size_t len,
-                      void (*fn)(void *user,
-                                 const char *name,
-                                 uint64_t version,
-                                 const struct kith_name *what),
-                      void *user);
+void node_names_parse(
+    struct kith_node *node,
+    const void *data,
+    size_t len,
+    void (*fn)(void *user, const char *name, uint64_t version, const struct kith_name *what),
+    void *user);
 
 /* ---- events ---- */
 
