@@ -52,7 +52,7 @@ op_todo(struct hs *hs, uint64_t id, const char *name, const struct value_op *op,
     todo->op = *op;
     todo->dvar.id = id;
     todo->dvar.deadline_ms = hs_now_ms(hs) + timeout;
-    memcpy(at, name, name_len);
+    copy_small(at, name, name_len); /* bytes with a length, no string */
     todo->dvar.name = (const char *)at;
     todo->dvar.name_len = name_len;
     at += name_len;

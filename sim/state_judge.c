@@ -22,7 +22,8 @@ void so_record(struct state_ops *ops, const struct history_entry *entry)
 
     ops->history.entries[index].line = (uint32_t)index;
     ops->outcomes[entry->outcome]++;
-    sim_trace(ops->world, entry->version << 8 | entry->outcome << 4 | entry->op);
+    sim_trace(ops->world,
+              entry->version << 8 | (uint64_t)entry->outcome << 4 | (uint64_t)entry->op);
     if (entry->outcome == HISTORY_UNKNOWN || history_line_add(&ops->line, entry, index, &against))
         return;
     history_print(&ops->history, index, a, sizeof(a));

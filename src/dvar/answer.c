@@ -154,7 +154,7 @@ static uint8_t *send_result(struct dvar_core *core,
     if (len > 0)
         copy_small(p + WIRE_RES_BYTES, data, len);
     if (text_len > 0)
-        memcpy(p + WIRE_RES_BYTES + len, text, text_len);
+        copy_small(p + WIRE_RES_BYTES + len, text, text_len); /* its length stands before it */
     return p;
 }
 

@@ -354,7 +354,8 @@ static void probe_to(struct mutex_core *core,
     struct sending s = msg_begin(core, to, &msg);
     s.bad |= mutex_msg_parts(s.buf, 1) |
              mutex_msg_part(s.buf, &(struct mutex_msg_part){.boot = *origin});
-    s.bad |= mutex_msg_u16(s.buf, 0) | mutex_msg_u16(s.buf, 0);
+    s.bad |= mutex_msg_u16(s.buf, 0);
+    s.bad |= mutex_msg_u16(s.buf, 0);
     s.bad |= mutex_msg_text(s.buf, path, strlen(path));
     msg_end(core, &s, to);
 }

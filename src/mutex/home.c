@@ -163,7 +163,8 @@ static void send_grant(struct mutex_core *core, struct mutex *m)
                                                                 .epoch = p->epoch,
                                                                 .ln = p->done});
     }
-    s.bad |= mutex_msg_u16(s.buf, 0) | mutex_msg_u16(s.buf, 0);
+    s.bad |= mutex_msg_u16(s.buf, 0);
+    s.bad |= mutex_msg_u16(s.buf, 0);
     s.bad |= mutex_msg_text(s.buf, NULL, 0);
     msg_end(core, &s, &to->boot);
 }

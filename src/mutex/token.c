@@ -192,7 +192,8 @@ static void token_message(
     *bad |= mutex_msg_u16(out, (uint16_t)m->q_n);
     for (uint32_t i = 0; i < m->q_n; i++)
         *bad |= mutex_msg_u32(out, m->q[i]);
-    *bad |= mutex_msg_u16(out, 0) | mutex_msg_u16(out, 0);
+    *bad |= mutex_msg_u16(out, 0);
+    *bad |= mutex_msg_u16(out, 0);
 }
 
 void token_pass(struct mutex_core *core, struct mutex *m)

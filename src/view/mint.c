@@ -53,7 +53,7 @@ static void mint(struct view_core *core, struct vpeer *const *peers, uint32_t n)
     add_keeper(record, &core->config.self, core->disk_id);
     for (uint32_t i = 0; i < n; i++)
         add_keeper(record, &peers[i]->boot, peers[i]->disk_id);
-    uint32_t voters = n + 1 >= 5 && n + 1 >= 7 ? 5 : n + 1 >= 3 ? 3 : 1;
+    uint32_t voters = n + 1 >= 7 ? 5 : n + 1 >= 3 ? 3 : 1;
     add_voter(record, &core->config.self.node, core->disk_id);
     for (uint32_t i = 0; i + 1 < voters; i++)
         add_voter(record, &peers[i]->boot.node, peers[i]->disk_id);

@@ -26,7 +26,7 @@ ARGUMENTS = {
     "call": ["f"], "map": ["f"], "load": ["m"], "var get": ["x"], "var set": ["x", "1"],
     "var cas": ["x", "1", "2"], "var incr": ["x"], "var rm": ["x"], "var watch": ["x"],
     "var info": ["x"], "lock info": ["l"], "lock run": ["l", "--", "true"],
-    "lock acquire": ["l"], "lock release": ["l"], "lock break": ["l"],
+    "name register": ["n"], "name resolve": ["n"], "name rm": ["n"], "lock acquire": ["l"], "lock release": ["l"], "lock break": ["l"],
 }
 # Those that do without one.
 WITHOUT = {"dev", "dev ls", "dev stop", "dev kill", "dev start", "init", "agent", "join",
