@@ -12,7 +12,9 @@
  *
  * What it leaves out: differences; a state travels whole.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -49,6 +51,20 @@ static void name_print(const struct item_name *name, char out[ITEM_NAME_MAX])
              name->attempt);
 }
 
+/* Reads @mark and a number, and moves on behind them. */
+static bool number_behind(const char **at, char mark, uint64_t *number_out)
+{
+    char *end;
+
+    if (**at != mark)
+        return false;
+    errno = 0;
+    *number_out = strtoull(*at + 1, &end, 10);
+    bool good = errno == 0 && end != *at + 1;
+    *at = end;
+    return good;
+}
+
 /* What comes from others is checked: a name that is not one of ours is nobody's. */
 static bool name_parse(const char *text, struct item_name *name_out)
 {
@@ -57,10 +73,14 @@ static bool name_parse(const char *text, struct item_name *name_out)
     if (strlen(text) >= ITEM_NAME_MAX || strlen(text) <= KITH_NODE_ID_DIGITS)
         return false;
     memcpy(id, text, KITH_NODE_ID_DIGITS);
+    const char *at = text + KITH_NODE_ID_DIGITS;
+    uint64_t attempt;
     if (kith_node_id_parse(id, &name_out->caller) != 0 ||
-        sscanf(text + KITH_NODE_ID_DIGITS, ".%" SCNu64 "/%" SCNu64 "/%" SCNu64 "/%" SCNu32,
-               &name_out->boot_no, &name_out->map_no, &name_out->index, &name_out->attempt) != 4)
+        !number_behind(&at, '.', &name_out->boot_no) ||
+        !number_behind(&at, '/', &name_out->map_no) || !number_behind(&at, '/', &name_out->index) ||
+        !number_behind(&at, '/', &attempt) || attempt > UINT32_MAX)
         return false;
+    name_out->attempt = (uint32_t)attempt;
     name_print(name_out, again);
     return strcmp(again, text) == 0;
 }

@@ -177,7 +177,7 @@ void node_avail_watch_begins(struct kith_node *node, struct node_var_op *watch);
 /* ---- names.c ---- */
 int node_names_export(struct kith_node *node); /* sys.names, by which they are listed */
 /* A variable of which this node is home: one whose owner is gone is deleted. */
-void node_name_sweep(struct kith_node *node, const struct dvar_change *change);
+void node_name_sweep(struct kith_node *node, const struct dvar_change *variable);
 
 /* ---- fn_state.c ---- */
 /* What an item of a map knows of its state, in the context of its call. */
