@@ -311,10 +311,10 @@ static bool call_send(struct rpc_core *core, struct call *call)
         .signature = call->signature,
         .remaining_ms = remaining_ms(core, call),
         .slot = call->slot,
-        .flags = (uint8_t)((call->cast ? WIRE_CALL_CAST : 0) |
-                           (call->partials ? WIRE_CALL_PARTIALS : 0) |
-                           (call->item ? WIRE_CALL_ITEM : 0) |
-                           (call->sends > 0 ? WIRE_CALL_RESEND : 0)),
+        .flags =
+            (uint8_t)((call->cast ? WIRE_CALL_CAST : 0) |
+                      (call->partials ? WIRE_CALL_PARTIALS : 0) |
+                      (call->item ? WIRE_CALL_ITEM : 0) | (call->sends > 0 ? WIRE_CALL_RESEND : 0)),
     };
     wire_call_encode(&head, call->head);
     struct rpc_action *action = action_send(core, peer, FRAME_CALL, call->head, sizeof(call->head));
