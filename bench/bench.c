@@ -60,7 +60,7 @@ static bool has_target(const struct bench_figure *figure)
 
 static bool met(const struct bench_figure *figure)
 {
-    double value = isnan(figure->baseline) ? figure->value : figure->ratio;
+    double value = isnan(figure->baseline) || figure->of_value ? figure->value : figure->ratio;
     return figure->at_most ? value <= figure->target : value >= figure->target;
 }
 
@@ -124,6 +124,34 @@ void bench_print(const struct bench_figure *figures, size_t n, bool json, const 
     }
 }
 
+void bench_note(struct bench_series *series, double value, double baseline)
+{
+    if (isnan(value))
+        return;
+    bench_add(&series->values, value);
+    if (isnan(baseline))
+        return;
+    bench_add(&series->baselines, baseline);
+    bench_add(&series->ratios, value / baseline);
+}
+
+struct bench_figure bench_figure_of(struct bench_series *series)
+{
+    struct bench_figure figure = {
+        .name = series->name,
+        .unit = series->unit,
+        .value = bench_median(&series->values),
+        .low = bench_percentile(&series->values, 10),
+        .high = bench_percentile(&series->values, 90),
+        .baseline = bench_median(&series->baselines),
+        .ratio = bench_median(&series->ratios),
+        .target = series->target != 0 ? series->target : (double)NAN,
+        .at_most = series->at_most,
+        .of_value = series->of_value,
+    };
+    return figure;
+}
+
 /* ---- workers ---- */
 
 static void pin(int cpu)
@@ -171,15 +199,19 @@ int bench_worker_start(struct bench_worker *worker, const char *role, const char
     return 0;
 }
 
+void bench_worker_tell(struct bench_worker *worker, const char *line)
+{
+    fprintf(worker->in, "%s\n", line);
+    fflush(worker->in);
+}
+
 int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max)
 {
     char answer[512];
     int n = 0;
 
-    if (line[0] != '\0') {
-        fprintf(worker->in, "%s\n", line);
-        fflush(worker->in);
-    }
+    if (line[0] != '\0')
+        bench_worker_tell(worker, line);
     if (fgets(answer, sizeof(answer), worker->out) == NULL) {
         fprintf(stderr, "kith-bench: a worker ended in step \"%s\"\n", line);
         return -1;

@@ -42,8 +42,21 @@ struct bench_figure {
     double ratio;            /* median of the paired ratios; NAN: none */
     double target;           /* of the ratio, or of the value if there is no baseline; NAN: none */
     bool at_most;            /* the target is an upper bound */
+    bool of_value;           /* the target is of the value in any case */
 };
 void bench_print(const struct bench_figure *figures, size_t n, bool json, const char *schema);
+
+/* One figure measured each round, with the figure of the baseline in that round. */
+struct bench_series {
+    const char *name, *unit;
+    struct bench_samples values, baselines, ratios;
+    double target; /* 0: none */
+    bool at_most;
+    bool of_value; /* the target is of the value though there is a baseline */
+};
+/* @baseline may be NAN: there is none. A value of NAN was not measured, and is left out. */
+void bench_note(struct bench_series *series, double value, double baseline);
+struct bench_figure bench_figure_of(struct bench_series *series);
 
 /* ---- workers ---- */
 
@@ -55,6 +68,8 @@ struct bench_worker {
 int bench_worker_start(struct bench_worker *worker, const char *role, const char *arg, int cpu);
 /* Sends one line and reads the numbers of the answer; returns how many, or -1. */
 int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max);
+/* Sends one line only; bench_worker_ask(worker, "", ...) reads its answer. */
+void bench_worker_tell(struct bench_worker *worker, const char *line);
 void bench_worker_stop(struct bench_worker *worker);
 
 /* Roles; each returns an exit status. */
@@ -63,6 +78,12 @@ int bench_plain_client(const char *arg);
 int bench_kith_server(const char *arg);
 int bench_kith_client(const char *arg);
 int bench_idle_node(const char *arg);
+int bench_state_node(const char *arg); /* DIR:INDEX:SPIN_US */
+
+/* Commands; each gets the words behind its name and returns an exit status. */
+int bench_var(int argc, char **argv);
+int bench_lock(int argc, char **argv);
+int bench_history(int argc, char **argv);
 
 /* GB/s of sealing records of 60 KiB with the default record cipher. */
 double bench_seal_bytes_per_s(void);

@@ -8,11 +8,8 @@
 
 #include "history_read.h"
 
-#define STEPS_MAX UINT64_C(200000000) /* of the search, a variable: some seconds */
-
 enum exit_code {
     EXIT_HOLDS = 0,
-    EXIT_VIOLATED = 1,
     EXIT_BAD_FILE = 2,
 };
 
@@ -32,41 +29,6 @@ static int read_file(struct history *history, const char *path)
     if (file != stdin)
         fclose(file);
     return r;
-}
-
-static void print_counts(const struct history *history)
-{
-    size_t n[3] = {0};
-
-    for (size_t i = 0; i < history->n; i++)
-        n[history->entries[i].outcome]++;
-    printf("%zu operations: %zu ok, %zu failed, %zu unknown\n", history->n, n[HISTORY_OK],
-           n[HISTORY_FAILED], n[HISTORY_UNKNOWN]);
-}
-
-static int judge(struct history *history)
-{
-    struct history_finding finding;
-    char line[512];
-
-    print_counts(history);
-    history_judge(history, STEPS_MAX, &finding);
-    switch (finding.verdict) {
-    case HISTORY_HOLDS:
-        puts("verdict: holds");
-        return EXIT_HOLDS;
-    case HISTORY_UNDECIDED:
-        printf("verdict: holds as far as was looked; %s\n", finding.text);
-        return EXIT_HOLDS;
-    case HISTORY_VIOLATED:
-        break;
-    }
-    printf("verdict: violated; %s\n", finding.text);
-    for (size_t i = 0; i < finding.guilty_n; i++) {
-        history_print(history, finding.guilty[i], line, sizeof(line));
-        printf("  %s\n", line);
-    }
-    return EXIT_VIOLATED;
 }
 
 int main(int argc, char **argv)
@@ -90,7 +52,7 @@ int main(int argc, char **argv)
             code = EXIT_BAD_FILE;
     }
     if (code == EXIT_HOLDS)
-        code = judge(&history);
+        code = history_report(&history);
     history_deinit(&history);
     return code;
 }

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#define STEPS_MAX UINT64_C(200000000) /* of the search, a variable: some seconds */
+
 struct line {
     struct history *history;
     json_t *object;
@@ -133,4 +135,39 @@ int history_read(struct history *history, FILE *file, char *error, size_t error_
         fail(&line, "there is not enough memory for the history");
     free(bytes);
     return line.bad ? -1 : 0;
+}
+
+static void print_counts(const struct history *history)
+{
+    size_t n[3] = {0};
+
+    for (size_t i = 0; i < history->n; i++)
+        n[history->entries[i].outcome]++;
+    printf("%zu operations: %zu ok, %zu failed, %zu unknown\n", history->n, n[HISTORY_OK],
+           n[HISTORY_FAILED], n[HISTORY_UNKNOWN]);
+}
+
+int history_report(struct history *history)
+{
+    struct history_finding finding;
+    char line[512];
+
+    print_counts(history);
+    history_judge(history, STEPS_MAX, &finding);
+    switch (finding.verdict) {
+    case HISTORY_HOLDS:
+        puts("verdict: holds");
+        return 0;
+    case HISTORY_UNDECIDED:
+        printf("verdict: holds as far as was looked; %s\n", finding.text);
+        return 0;
+    case HISTORY_VIOLATED:
+        break;
+    }
+    printf("verdict: violated; %s\n", finding.text);
+    for (size_t i = 0; i < finding.guilty_n; i++) {
+        history_print(history, finding.guilty[i], line, sizeof(line));
+        printf("  %s\n", line);
+    }
+    return 1;
 }

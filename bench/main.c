@@ -1,5 +1,6 @@
 /*
- * kith-bench call: what a call costs, beside a plain libuv echo in the same rounds.
+ * kith-bench call: what a call costs, beside a plain libuv echo in the same rounds. And the door to
+ * the other benchmarks.
  *
  * Servers run on core 0 and clients on core 1. Every round runs every step once, one after another,
  * and ratios are taken within a round, so that a machine whose speed drifts does not judge.
@@ -19,14 +20,6 @@ struct options {
     unsigned rounds, step_ms, idle_s;
 };
 
-/* One figure measured each round, with the figure of the baseline in that round. */
-struct series {
-    const char *name, *unit;
-    struct bench_samples values, baselines, ratios;
-    double target;
-    bool at_most;
-};
-
 enum {
     LATENCY,
     LATENCY_SPIN,
@@ -38,7 +31,7 @@ enum {
     SERIES_N,
 };
 
-static struct series series[SERIES_N] = {
+static struct bench_series series[SERIES_N] = {
     [LATENCY] = {.name = "call p50, 64 B, sleeping", .unit = "us", .target = 1.15, .at_most = true},
     [LATENCY_SPIN] = {.name = "call p50, 64 B, adaptive spin",
                       .unit = "us",
@@ -105,9 +98,7 @@ static struct answer ask(struct bench_worker *worker, const char *step, unsigned
 
 static void note(unsigned at, double value, double baseline)
 {
-    bench_add(&series[at].values, value);
-    bench_add(&series[at].baselines, baseline);
-    bench_add(&series[at].ratios, value / baseline);
+    bench_note(&series[at], value, baseline);
 }
 
 static void round_of_calls(unsigned ms)
@@ -128,7 +119,7 @@ static void round_of_calls(unsigned ms)
     own = ask(&spin_client, "rate", 64, ms);
     note(RATE_64_SPIN, own.rate, plain.rate);
     own = ask(&spin_client, "rate", 1024, ms);
-    bench_add(&series[RATE_1024].values, own.rate);
+    note(RATE_1024, own.rate, (double)NAN);
 
     double mb = BENCH_BULK_BYTES / 1e6;
     plain = ask(&plain_client, "bulk", 4, ms);
@@ -136,22 +127,6 @@ static void round_of_calls(unsigned ms)
     own = ask(&client, "bulk", 4, ms);
     double model = 1 / (1 / (plain.rate * mb) + 1 / seal);
     note(BULK, own.rate * mb, model);
-}
-
-static struct bench_figure figure_of(struct series *one)
-{
-    struct bench_figure figure = {
-        .name = one->name,
-        .unit = one->unit,
-        .value = bench_median(&one->values),
-        .low = bench_percentile(&one->values, 10),
-        .high = bench_percentile(&one->values, 90),
-        .baseline = one->baselines.n > 0 ? bench_median(&one->baselines) : (double)NAN,
-        .ratio = one->ratios.n > 0 ? bench_median(&one->ratios) : (double)NAN,
-        .target = one->target,
-        .at_most = one->at_most,
-    };
-    return figure;
 }
 
 /* ---- an idle cluster of four ---- */
@@ -245,7 +220,6 @@ static int bench_call(const struct options *options)
     struct bench_figure figures[SERIES_N + IDLE_FIGURES];
     size_t n = 0;
 
-    series[RATE_1024].ratios.n = 0;
     if (options->rounds > 0 &&
         (start_pair(&plain_server, &plain_client, "plain-server", "plain-client", "") != 0 ||
          start_pair(&server, &client, "kith-server", "kith-client", "0") != 0 ||
@@ -262,7 +236,7 @@ static int bench_call(const struct options *options)
         fprintf(stderr, "\r%30s\r", "");
     stop_all();
     for (size_t i = 0; options->rounds > 0 && i < SERIES_N; i++)
-        figures[n++] = figure_of(&series[i]);
+        figures[n++] = bench_figure_of(&series[i]);
     if (options->idle_s > 0 && idle_cluster(options->idle_s, &figures[n]) == 0)
         n += IDLE_FIGURES;
     bench_print(figures, n, options->json, "kith.bench.call/1");
@@ -277,7 +251,7 @@ static int run_role(const char *role, const char *arg)
     } roles[] = {
         {"plain-server", bench_plain_server}, {"plain-client", bench_plain_client},
         {"kith-server", bench_kith_server},   {"kith-client", bench_kith_client},
-        {"idle-node", bench_idle_node},
+        {"idle-node", bench_idle_node},       {"state-node", bench_state_node},
     };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
@@ -309,15 +283,11 @@ static int usage(const char *why, const char *what)
     return 2;
 }
 
-int main(int argc, char **argv)
+static int call_main(int argc, char **argv)
 {
     struct options options = {.rounds = 15, .step_ms = 300, .idle_s = 10};
 
-    if (argc == 4 && strcmp(argv[1], "--role") == 0)
-        return run_role(argv[2], argv[3]);
-    if (argc < 2 || strcmp(argv[1], "call") != 0)
-        return usage("say what to measure: ", "call");
-    for (int i = 2; i < argc; i++) {
+    for (int i = 0; i < argc; i++) {
         bool value = i + 1 < argc;
         if (strcmp(argv[i], "--json") == 0)
             options.json = true;
@@ -330,7 +300,24 @@ int main(int argc, char **argv)
         else
             return usage("unknown option ", argv[i]);
     }
-    signal(SIGPIPE, SIG_IGN);
     choose_secret();
     return bench_call(&options);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"call", call_main}, {"var", bench_var}, {"lock", bench_lock}, {"history", bench_history}};
+
+    if (argc == 4 && strcmp(argv[1], "--role") == 0)
+        return run_role(argv[2], argv[3]);
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    }
+    return usage("say what to measure: ", "call, var, lock or history");
 }

@@ -2,6 +2,9 @@
  * The baseline: a plain libuv TCP echo in the clear. Frames are a length, a small head and the
  * payload, as small as they can be; one write per read event; no dispatch, no table, no copy beyond
  * the frame. Server and client each have one loop.
+ *
+ * For shared state the server is also the least that one can be: a relay from a publisher to
+ * subscribers, and a lock with a counter in its memory, taken by asking until one gets it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,13 @@
 #define HEAD     12 /* u32 length of what follows, u32 operation, u32 number */
 #define OP_ECHO  1
 #define OP_BULK  2
+#define OP_TRY   3 /* one byte: is it yours now? */
+#define OP_FREE  4
+#define OP_GET   5 /* the counter */
+#define OP_SET   6
+#define OP_SUB   7 /* from now on, what is published */
+#define OP_PUB   8
+#define BEAT_MS  1 /* between two that are published */
 #define IN_BYTES (256u * 1024)
 
 struct end {
@@ -113,10 +123,55 @@ struct bulk_write {
     uint32_t head[3];
 };
 
+static struct {
+    uint8_t held;
+    uint64_t counter;
+    struct end *subscribers[4];
+    unsigned subscribers_n;
+} shared;
+
+static void serve_shared(struct end *end, uint32_t op, const uint8_t *data, uint32_t len)
+{
+    uint8_t got = !shared.held;
+
+    switch (op) {
+    case OP_TRY:
+        shared.held = 1;
+        put_frame(end, op, 0, &got, 1);
+        break;
+    case OP_FREE:
+        shared.held = 0;
+        put_frame(end, op, 0, &got, 1);
+        break;
+    case OP_GET:
+        put_frame(end, op, 0, &shared.counter, sizeof(shared.counter));
+        break;
+    case OP_SET:
+        memcpy(&shared.counter, data, sizeof(shared.counter));
+        put_frame(end, op, 0, &got, 1);
+        break;
+    case OP_SUB:
+        if (shared.subscribers_n < sizeof(shared.subscribers) / sizeof(shared.subscribers[0]))
+            shared.subscribers[shared.subscribers_n++] = end;
+        put_frame(end, op, 0, &got, 1);
+        break;
+    case OP_PUB:
+        for (unsigned i = 0; i < shared.subscribers_n; i++) {
+            put_frame(shared.subscribers[i], OP_PUB, 0, data, len);
+            flush(shared.subscribers[i]);
+        }
+        break;
+    }
+}
+
 static void serve(struct end *end, uint32_t *head, uint8_t *data, uint32_t len)
 {
     if (head[1] == OP_ECHO) {
         put_frame(end, OP_ECHO, head[2], data, len);
+        return;
+    }
+    if (head[1] != OP_BULK) {
+        serve_shared(end, head[1], data, len);
         return;
     }
     /* From where it lies, without a copy. */
@@ -197,15 +252,63 @@ static struct {
     uint64_t count;
     unsigned outstanding;
     bool measure_each;
+    bool counts; /* what the lock guards is the server's counter */
     struct bench_samples samples;
 } client;
+
+/* One step of: ask for the lock until one has it, perhaps count, give it back. */
+static void on_lock_reply(struct end *end, uint32_t op, const uint8_t *data)
+{
+    uint64_t counter = 0, now_ns;
+
+    switch (op) {
+    case OP_TRY:
+        if (data[0] == 0 && bench_now_ns() >= client.until_ns)
+            client.outstanding = 0;
+        else
+            put_frame(end, data[0] == 0 ? OP_TRY : client.counts ? OP_GET : OP_FREE, 0, "", 1);
+        break;
+    case OP_GET:
+        memcpy(&counter, data, sizeof(counter));
+        counter++;
+        put_frame(end, OP_SET, 0, &counter, sizeof(counter));
+        break;
+    case OP_SET:
+        put_frame(end, OP_FREE, 0, "", 1);
+        break;
+    case OP_FREE:
+        now_ns = bench_now_ns();
+        if (now_ns >= client.measured_from_ns)
+            bench_add(&client.samples, (double)(now_ns - client.sent_ns) / 1000);
+        client.count++;
+        client.sent_ns = now_ns;
+        if (now_ns >= client.until_ns)
+            client.outstanding = 0;
+        else
+            put_frame(end, OP_TRY, 0, "", 1);
+        break;
+    }
+}
+
+static void on_published(const uint8_t *data)
+{
+    uint64_t sent_ns;
+
+    memcpy(&sent_ns, data, sizeof(sent_ns));
+    bench_add(&client.samples, (double)(bench_now_ns() - sent_ns) / 1000);
+}
 
 static void on_reply(struct end *end, uint32_t *head, uint8_t *data, uint32_t len)
 {
     uint64_t now_ns = 0;
-    (void)head;
-    (void)data;
     (void)len;
+    if (head[1] >= OP_TRY) {
+        if (head[1] == OP_PUB)
+            on_published(data);
+        else if (head[1] < OP_SUB)
+            on_lock_reply(end, head[1], data);
+        return;
+    }
     client.outstanding--;
     if (client.measure_each || (client.count & 63) == 0)
         now_ns = bench_now_ns();
@@ -265,6 +368,48 @@ static void step(uint32_t op, unsigned n, unsigned ms, bool each)
     fflush(stdout);
 }
 
+static void on_over(uv_timer_t *timer)
+{
+    client.outstanding = 0;
+    uv_stop(timer->loop);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+    uint8_t data[BENCH_ECHO_BYTES] = {0};
+    uint64_t now_ns = bench_now_ns();
+
+    (void)timer;
+    memcpy(data, &now_ns, sizeof(now_ns));
+    put_frame(&client.end, OP_PUB, 0, data, sizeof(data));
+    flush(&client.end);
+}
+
+/* For @ms: publishes (@op OP_PUB) or hears (OP_SUB). Prints median, p99 and how many. */
+static void relay_step(uint32_t op, unsigned ms)
+{
+    uv_timer_t over, beat;
+
+    client.samples.n = 0;
+    client.outstanding = 1;
+    uv_timer_init(uv_default_loop(), &over);
+    uv_timer_init(uv_default_loop(), &beat);
+    uv_update_time(uv_default_loop());
+    uv_timer_start(&over, on_over, ms, 0);
+    if (op == OP_PUB)
+        uv_timer_start(&beat, on_beat, BEAT_MS, BEAT_MS);
+    else
+        put_frame(&client.end, OP_SUB, 0, "", 1);
+    flush(&client.end);
+    uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&over, NULL);
+    uv_close((uv_handle_t *)&beat, NULL);
+    uv_run(uv_default_loop(), UV_RUN_NOWAIT);
+    printf("%f %f %zu\n", bench_percentile(&client.samples, 50),
+           bench_percentile(&client.samples, 99), client.samples.n);
+    fflush(stdout);
+}
+
 int bench_plain_client(const char *arg)
 {
     uv_loop_t *loop = uv_default_loop();
@@ -287,6 +432,14 @@ int bench_plain_client(const char *arg)
             step(OP_ECHO, n, ms, false);
         else if (sscanf(line, "bulk %u %u", &n, &ms) == 2)
             step(OP_BULK, n, ms, false);
+        else if (sscanf(line, "publish %u", &ms) == 1)
+            relay_step(OP_PUB, ms);
+        else if (sscanf(line, "hear %u", &ms) == 1)
+            relay_step(OP_SUB, ms);
+        else if (sscanf(line, "lock %u %u", &n, &ms) == 2) {
+            client.counts = n != 0;
+            step(OP_TRY, 1, ms, true);
+        }
     }
     return 0;
 }

@@ -77,6 +77,9 @@ int cmd_help(struct cli *cli);
 int cmd_completion_bash(struct cli *cli);
 int cmd_completion_names(struct cli *cli);
 int cmd_bench_call(struct cli *cli);
+int cmd_bench_var(struct cli *cli);
+int cmd_bench_lock(struct cli *cli);
+int cmd_bench_history(struct cli *cli);
 int cmd_mandel(struct cli *cli);
 
 #endif

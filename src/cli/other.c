@@ -1,4 +1,4 @@
-/* kith help, completion, bench call, mandel. */
+/* kith help, completion, bench, mandel. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +126,21 @@ static int become(struct cli *cli, const char *program, const char *first)
 int cmd_bench_call(struct cli *cli)
 {
     return become(cli, "kith-bench", "call");
+}
+
+int cmd_bench_var(struct cli *cli)
+{
+    return become(cli, "kith-bench", "var");
+}
+
+int cmd_bench_lock(struct cli *cli)
+{
+    return become(cli, "kith-bench", "lock");
+}
+
+int cmd_bench_history(struct cli *cli)
+{
+    return become(cli, "kith-bench", "history");
 }
 
 int cmd_mandel(struct cli *cli)

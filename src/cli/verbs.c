@@ -492,6 +492,30 @@ const struct verb verb_table[] = {
      NULL, PASSES,
      {{"kith bench call", "a few minutes, a table"}, {"kith bench call --json", "figures for programs"}},
      cmd_bench_call},
+    {"bench var", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
+     "measure variables on this machine beside plain TCP",
+     "Starts what it needs by itself on loopback, with directories in /tmp. --rounds N, --step MS, --failover N (rounds "
+     "of nodes that die; 0: none) and --json are the benchmark's own options.",
+     NULL, PASSES,
+     {{"kith bench var", "a few minutes, a table"}, {"kith bench var --rounds 0 --failover 10", "only what a death costs"}},
+     cmd_bench_var},
+    {"bench lock", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
+     "measure mutexes on this machine beside plain TCP",
+     "Starts what it needs by itself on loopback, with directories in /tmp. --rounds N, --step MS and --json are the "
+     "benchmark's own options.",
+     NULL, PASSES,
+     {{"kith bench lock", "a minute or two, a table"}, {"kith bench lock --json", "figures for programs"}},
+     cmd_bench_lock},
+    {"bench history", NULL, "other", "--out FILE [OPTIONS...]", 0, ANY, {0}, VERB_PASS,
+     "put load and faults on real nodes, and judge what clients saw",
+     "Starts --nodes N agents of its own (3) and --clients C (6), and for --seconds S (30) kills, pauses and cuts nodes "
+     "by --seed X: --faults kill,stop,cut (cutting needs root) or none. Every operation becomes a line of JSON in FILE "
+     "(docs/protocols/history.md); then a checker judges it: exit 0 if nothing is wrong. With --socket PATH, once for "
+     "each agent, the clients go to agents that run, and nothing is done to these.",
+     NULL, PASSES,
+     {{"kith bench history --out h.jsonl --seconds 60 --faults kill,stop", "agents of its own"},
+      {"kith bench history --out h.jsonl --socket /var/lib/kith/kith.sock", "against a cluster that runs"}},
+     cmd_bench_history},
     {"mandel", NULL, "other", "render|... [OPTIONS...]", 0, ANY, {0}, VERB_PASS,
      "draw the Mandelbrot set with the whole cluster",
      "Runs kith-mandelbrot; kith-mandelbrot --help lists its options.",

@@ -30,7 +30,8 @@ ARGUMENTS = {
 }
 # Those that do without one.
 WITHOUT = {"dev", "dev ls", "dev stop", "dev kill", "dev start", "init", "agent", "join",
-           "config show", "config check", "bench call", "mandel", "completion bash", "help",
+           "config show", "config check", "bench call", "bench var", "bench lock",
+           "bench history", "mandel", "completion bash", "help",
            "version"}
 
 
