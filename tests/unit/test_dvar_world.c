@@ -21,14 +21,15 @@
 #define NODES     7
 #define MESSAGES  8192
 #define HISTORY   4096
-#define NAMES     5
+#define NAMES     6
 #define CAS_AT    3
 #define GUARD_AT  4
+#define KEPT_AT   5 /* durable; all others are lost when all are down at once */
 #define LEASE_MS  3000
 #define FAULTS_MS 25000
 #define END_MS    60000
 
-static const char *const names[NAMES] = {"counter", "x", "sensor/y", "cas", "guarded"};
+static const char *const names[NAMES] = {"counter", "x", "sensor/y", "cas", "guarded", "kept"};
 
 struct message {
     uint64_t at_ms;
@@ -40,13 +41,26 @@ struct message {
 struct entry {
     int name;
     bool write, ended, ok;
+    bool dubious; /* it was under way when what is in memory was lost */
     bool refused; /* told that nothing was written */
     uint8_t kind;
     uint64_t start, end, version, fence;
     int64_t value;  /* written or found */
     int64_t wanted; /* would have been written; nobody else writes it; 0: none */
 };
+struct put {
+    uint8_t key[DVAR_KEY_BYTES_MAX];
+    size_t key_len, len;
+    uint8_t data[2048];
+    bool there;
+    uint64_t at_ms, token; /* of what is on its way to the disk */
+};
+#define PUTS 512
 struct wnode {
+    struct put disk[NAMES], unsynced[PUTS];
+    size_t unsynced_n;
+    uint64_t rate; /* of its clock, per mille */
+    bool decided;  /* it knows that slots are durable */
     struct dvar_core *core;
     struct boot_id boot;
     uint32_t member_id;
@@ -79,7 +93,8 @@ struct world {
     uint64_t loss;
     const char *problem;
     uint64_t changes, activations, acked, reads, refused;
-    uint64_t begin_ms, fence;
+    uint64_t begin_ms, fence, losses;
+    bool lost[PLACEMENT_SLOTS], durable, outage;
 };
 
 static struct kith_node_id id_of(int n)
@@ -134,7 +149,7 @@ take_result(struct world *w, struct wnode *node, struct entry *e, const struct d
         node->section_get = e;
     else if (e->fence != 0 && e->fence == node->fence)
         node->fence = 0;
-    if (code == KITH_E_UNKNOWN_OUTCOME)
+    if (code == KITH_E_UNKNOWN_OUTCOME || e->dubious)
         return;
     e->refused = e->write && (code != 0 || !result->applied);
     w->refused += e->refused;
@@ -174,11 +189,44 @@ static void on_done(struct world *w, int n, const struct dvar_action *action)
 
 static void decide_active(struct world *w, const struct dvar_action *action);
 
+static uint64_t clock_of(const struct world *w, const struct wnode *node)
+{
+    return w->now_ms * node->rate / 1000;
+}
+
+static void take_puts(struct world *w, struct wnode *node, const struct dvar_action *action)
+{
+    uint64_t at_ms = w->now_ms + rng_below(&w->rng, 60);
+    for (size_t i = 0; i < action->puts_n; i++) {
+        const struct dvar_put *from = &action->puts[i];
+        assert_true(node->unsynced_n < PUTS && from->len <= sizeof(node->disk[0].data));
+        struct put *put = &node->unsynced[node->unsynced_n++];
+        *put = (struct put){.key_len = from->key_len,
+                            .len = from->len,
+                            .there = from->data != NULL,
+                            .at_ms = at_ms,
+                            .token = action->token};
+        memcpy(put->key, from->key, from->key_len);
+        if (from->data != NULL)
+            memcpy(put->data, from->data, from->len);
+    }
+}
+
+static struct put *on_disk(struct wnode *node, const struct put *put)
+{
+    int at = 0;
+    while (at < NAMES - 1 && node->disk[at].key_len != 0 &&
+           (node->disk[at].key_len != put->key_len ||
+            memcmp(node->disk[at].key, put->key, put->key_len) != 0))
+        at++;
+    return &node->disk[at];
+}
+
 static void step(struct world *w, int n, struct dvar_event *event)
 {
     struct wnode *node = &w->nodes[n];
     struct dvar_output out;
-    event->now_ms = w->now_ms;
+    event->now_ms = clock_of(w, node);
     event->wall_ms = w->now_ms;
     dvar_step(node->core, event, &out);
     for (size_t i = 0; i < out.actions_n; i++) {
@@ -189,6 +237,10 @@ static void step(struct world *w, int n, struct dvar_event *event)
             on_done(w, n, action);
         else if (action->type == DVAR_SLOT_READY)
             decide_active(w, action);
+        else if (action->type == DVAR_PERSIST)
+            take_puts(w, node, action);
+        else if (action->type == DVAR_SLOT_DURABLE)
+            w->durable = true;
     }
     dvar_check(node->core);
 }
@@ -225,6 +277,8 @@ static void decide_active(struct world *w, const struct dvar_action *action)
     }
     slot->active = slot->chosen;
     slot->chosen = (struct placement_config){0};
+    slot->generation += w->lost[action->slot];
+    w->lost[action->slot] = false;
     w->placement.epoch++;
     w->activations++;
 }
@@ -260,6 +314,29 @@ static bool is_up(struct world *w, uint32_t member_id)
     return false;
 }
 
+/* Nobody is left who was active: those who have their disks, when all are back. */
+static void choose_disks(struct world *w, uint32_t at)
+{
+    struct placement_slot *slot = &w->placement.slots[at];
+    struct placement_config c = {0};
+    uint64_t last = slot->chosen.slot_epoch;
+    c.slot_epoch = (last > slot->active.slot_epoch ? last : slot->active.slot_epoch) + 1;
+    for (int i = 0; i < slot->active.replicas_n; i++) {
+        const struct placement_keeper *keeper = keeper_of(w, slot->active.replicas[i]);
+        if (keeper == NULL || keeper->state != KEEPER_ENDED)
+            return;
+        uint32_t id = w->nodes[keeper->boot.node.bytes[0] - 1].member_id;
+        if (!is_up(w, id))
+            return;
+        if (!placement_config_has(&c, id))
+            c.replicas[c.replicas_n++] = id;
+    }
+    slot->chosen = c;
+    w->lost[at] = true;
+    w->placement.epoch++;
+    w->changes++;
+}
+
 /* Chooses up to three replicas, one of which was active and lives. */
 static void choose(struct world *w, uint32_t at)
 {
@@ -269,8 +346,10 @@ static void choose(struct world *w, uint32_t at)
         if (is_up(w, slot->active.replicas[i]))
             base[base_n++] = slot->active.replicas[i];
     }
-    if (base_n == 0)
+    if (base_n == 0) {
+        choose_disks(w, at);
         return;
+    }
     for (int i = 0; i < KEEPERS; i++) {
         if (is_up(w, w->nodes[i].member_id))
             pool[pool_n++] = w->nodes[i].member_id;
@@ -359,7 +438,18 @@ static void boot(struct world *w, int n)
     node->member_id = 0;
     struct dvar_config config = {.self = node->boot, .seed = 7, .min_copies = 1};
     assert_int_equal(dvar_new(&node->core, &config), 0);
-    struct dvar_event event = {.type = DVAR_START};
+    struct dvar_event event;
+    for (int i = 0; i < NAMES; i++) {
+        const struct put *put = &node->disk[i];
+        event = (struct dvar_event){.type = DVAR_RECALL,
+                                    .key = put->key,
+                                    .key_len = put->key_len,
+                                    .data = put->data,
+                                    .len = put->len};
+        if (put->there)
+            step(w, n, &event);
+    }
+    event = (struct dvar_event){.type = DVAR_START};
     step(w, n, &event);
 }
 
@@ -373,6 +463,35 @@ static void crash(struct world *w, int n)
     memset(node->ops, 0, sizeof(node->ops));
     node->fence = 0;
     node->section_get = NULL;
+    node->unsynced_n = 0; /* what was not on the disk yet is lost */
+    node->decided = false;
+}
+
+/* All keepers at once: what is in memory only is lost, and what is known of it means nothing. */
+static void outage(struct world *w)
+{
+    w->outage = true;
+    w->losses++;
+    for (size_t i = 0; i < w->history_n; i++) {
+        struct entry *e = &w->history[i];
+        if (e->name == KEPT_AT || e->name < 0)
+            continue;
+        e->dubious = !e->ended && !e->refused;
+        if (e->ended || e->refused)
+            e->name = -1;
+    }
+    for (int i = 0; i < NODES; i++) {
+        w->nodes[i].fence = 0;
+        w->nodes[i].section_get = NULL;
+    }
+    for (int i = 0; i < KEEPERS; i++) {
+        struct placement_keeper *keeper = keeper_of(w, w->nodes[i].member_id);
+        if (keeper != NULL)
+            keeper->state = KEEPER_ENDED;
+        if (w->nodes[i].alive)
+            crash(w, i);
+    }
+    w->placement.epoch++;
 }
 
 /* ---- what happens ---- */
@@ -439,6 +558,7 @@ static struct value_op draw(struct world *w, struct wnode *node, struct entry *e
         op = (struct value_op){.kind = VALUE_OP_DELETE};
     if (op.kind != VALUE_OP_DELETE)
         e->value = e->wanted = value;
+    op.policy = e->name == KEPT_AT ? VALUE_DURABLE : VALUE_VOLATILE;
     return op;
 }
 
@@ -465,13 +585,30 @@ static void issue(struct world *w, int n)
                                .name = names[e->name],
                                .name_len = strlen(names[e->name]),
                                .op = &op,
-                               .deadline_ms = w->now_ms + 4000 + rng_below(&w->rng, 8000)};
+                               .deadline_ms = clock_of(w, node) + 4000 + rng_below(&w->rng, 8000)};
     step(w, n, &event);
 }
 
 static bool runs(const struct world *w, int n)
 {
     return w->nodes[n].alive && w->now_ms >= w->nodes[n].paused_until_ms;
+}
+
+static void sync_disk(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    uint64_t token = 0;
+    size_t done = 0;
+    while (done < node->unsynced_n && node->unsynced[done].at_ms <= w->now_ms) {
+        const struct put *put = &node->unsynced[done++];
+        *on_disk(node, put) = *put;
+        token = put->token;
+    }
+    node->unsynced_n -= done;
+    memmove(node->unsynced, node->unsynced + done, node->unsynced_n * sizeof(struct put));
+    struct dvar_event event = {.type = DVAR_PERSISTED, .token = token};
+    if (token != 0)
+        step(w, n, &event);
 }
 
 static void upkeep(struct world *w, int n)
@@ -487,12 +624,20 @@ static void upkeep(struct world *w, int n)
     if (keeper != NULL && keeper->state == KEEPER_ACTIVE && w->now_ms >= node->renewed_ms + 750 &&
         node->epoch == w->placement.epoch && (w->healed || rng_below(&w->rng, 10) < 5)) {
         node->renewed_ms = w->now_ms;
-        node->lease_until_ms = w->now_ms + LEASE_MS;
-        w->ended_at_ms[node->member_id] = node->lease_until_ms + LEASE_MS / 4;
+        node->lease_until_ms = clock_of(w, node) + LEASE_MS;
+        w->ended_at_ms[node->member_id] = w->now_ms + LEASE_MS + LEASE_MS / 4;
         event = (struct dvar_event){.type = DVAR_LEASE, .until_ms = node->lease_until_ms};
         step(w, n, &event);
     }
-    if (dvar_deadline_ms(node->core) <= w->now_ms) {
+    if (w->durable && !node->decided) {
+        node->decided = true;
+        for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+            event = (struct dvar_event){.type = DVAR_SLOT_DECIDED, .slot = i};
+            step(w, n, &event);
+        }
+    }
+    sync_disk(w, n);
+    if (dvar_deadline_ms(node->core) <= clock_of(w, node)) {
         event = (struct dvar_event){.type = DVAR_TICK};
         step(w, n, &event);
     }
@@ -576,6 +721,8 @@ static const char *judge(const struct world *w)
 {
     for (size_t i = 0; i < w->history_n; i++) {
         const struct entry *a = &w->history[i];
+        if (a->name < 0)
+            continue; /* of before an outage */
         if (a->ended && a->ok && !a->write && a->version == 0 && vanished(w, a))
             return "a value vanished";
         for (size_t j = 0; a->refused && a->wanted != 0 && j < w->history_n; j++) {
@@ -615,8 +762,10 @@ static const char *run(uint64_t seed, struct world *w)
     w->begin_ms = seed % 2 == 0 ? 1000 : 10000000; /* some have been up for long */
     w->now_ms = w->begin_ms;
     w->loss = rng_below(&w->rng, 3) == 0 ? 20 : 5;
-    for (int i = 0; i < NODES; i++)
+    for (int i = 0; i < NODES; i++) {
+        w->nodes[i].rate = 950 + rng_below(&w->rng, 100);
         boot(w, i);
+    }
     for (int i = 0; i < KEEPERS; i++)
         join(w, i);
     for (int k = 0; k < NAMES; k++) {
@@ -632,6 +781,8 @@ static const char *run(uint64_t seed, struct world *w)
         deliver(w);
         if (!w->healed)
             fault(w);
+        if (seed % 3 == 0 && !w->outage && w->now_ms > w->begin_ms + FAULTS_MS / 2)
+            outage(w);
         for (int i = 0; i < NODES; i++) {
             if (w->healed)
                 w->nodes[i].paused_until_ms = 0;
@@ -667,7 +818,7 @@ static const char *run(uint64_t seed, struct world *w)
                                    .name = names[0],
                                    .name_len = 7,
                                    .op = &op,
-                                   .deadline_ms = w->now_ms + 10000};
+                                   .deadline_ms = clock_of(w, &w->nodes[i]) + 10000};
         step(w, i, &event);
     }
     for (uint64_t end = w->now_ms + 10000; w->now_ms < end; w->now_ms += 5) {
