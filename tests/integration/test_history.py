@@ -5,6 +5,9 @@ import pytest
 
 from kithtest import BUILD, SLOW, kith, run
 
+# Minutes under a sanitizer, where the cores have worlds of their own.
+pytestmark = pytest.mark.plain
+
 CHECK = BUILD / "kith-history-check"
 SECONDS = 15
 

@@ -6,6 +6,9 @@ import pytest
 from kithtest import BUILD, SLOW, wait_for
 from test_state import settled
 
+# Minutes under a sanitizer, where the cores have worlds of their own.
+pytestmark = pytest.mark.plain
+
 
 @pytest.fixture
 def three(cluster):

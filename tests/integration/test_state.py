@@ -9,6 +9,9 @@ import pytest
 
 from kithtest import BUILD, SLOW, CommandError, environment, wait_for
 
+# Minutes under a sanitizer, where the cores have worlds of their own.
+pytestmark = pytest.mark.plain
+
 
 def settled(cluster, tolerated, timeout=30):
     """Waits until every node says that so many failures are survived now."""
