@@ -110,7 +110,9 @@ KITH_API KITH_MUST_CHECK int kith_lock(struct kith_node *node,
  * Gives up a wait (its callback comes with KITH_E_CANCELED) or releases what was granted. Any
  * thread.
  *
- * Returns 0; KITH_E_NOT_FOUND if it is neither waited for nor held: released before, or lost.
+ * Returns 0 once it is asked for, also if it is neither waited for nor held any more;
+ * KITH_E_INVALID, KITH_E_MEMORY, KITH_E_STOPPED. kith_lock_fence() before it tells whether it was
+ * held to the end.
  */
 KITH_API int kith_unlock(struct kith_node *node, struct kith_lock_id id);
 
