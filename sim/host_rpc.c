@@ -15,7 +15,6 @@
 #include "queue.h"
 
 #define SCRATCH_BYTES   ((size_t)256 * 1024)
-#define PUMP_ROUNDS_MAX 100000
 #define WORKERS         4
 #define ABORTED_ENDS_NS 2000000 /* a function that is told to stop does so within 2 ms */
 
@@ -46,16 +45,8 @@ static struct hr_arg get_arg(const uint8_t *data)
 
 struct hr_todo *hr_todo_add(struct hr *hr, enum hr_todo_type type)
 {
-    if (hr->todo_at == hr->todo_n) {
-        hr->todo_at = 0;
-        hr->todo_n = 0;
-    }
-    if (hr->todo_n == hr->todo_cap) {
-        hr->todo_cap = hr->todo_cap > 0 ? 2 * hr->todo_cap : 32;
-        hr->todo = sim_realloc(hr->todo, hr->todo_cap, sizeof(*hr->todo));
-    }
-    struct hr_todo *todo = &hr->todo[hr->todo_n++];
-    memset(todo, 0, sizeof(*todo));
+    struct hr_todo *todo = pump_add(&hr->todo, sizeof(*todo));
+
     todo->type = type;
     return todo;
 }
@@ -346,14 +337,15 @@ static uint64_t maps_deadline_ms(const struct hr *hr)
 }
 
 /* One thing that is due. False if there is none. */
-static bool pump_one(struct hr *hr)
+static bool pump_one(void *host)
 {
+    struct hr *hr = host;
     struct heap_node *first = heap_first(&hr->runs);
     uint64_t ms = hr_now_ns(hr) / 1000000;
     struct rpc_output out;
+    struct hr_todo todo;
 
-    if (hr->todo_at < hr->todo_n) {
-        struct hr_todo todo = hr->todo[hr->todo_at++];
+    if (pump_take(&hr->todo, sizeof(todo), &todo)) {
         do_todo(hr, &todo);
         return true;
     }
@@ -394,13 +386,7 @@ void hr_pump(struct hr *hr)
     uint64_t at_ns = UINT64_MAX;
     uint64_t ms[3];
 
-    for (unsigned round = 0; pump_one(hr); round++) {
-        if (round == PUMP_ROUNDS_MAX) {
-            sim_violation(hr_world_of(hr), "node %zu spins: something is always due",
-                          sim_node_index(hr->hm.node));
-            break;
-        }
-    }
+    pump_run(hr->hm.node, pump_one, hr);
     for (size_t i = 0; i < hr->downs_n; i++) {
         if (hr->hw->observer.peer_down != NULL)
             hr->hw->observer.peer_down(hr, &hr->downs[i].id, hr->downs[i].boot_no);
@@ -530,7 +516,7 @@ static void host_crash(void *state)
     map64_deinit(&hr->items);
     rpc_free(hr->rpc);
     hm_deinit(&hr->hm);
-    free(hr->todo);
+    free(hr->todo.items);
     free(hr->downs);
     free(hr->scratch);
     free(hr);

@@ -11,6 +11,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "host_member.h"
+#include "pump.h"
 #include "rpc/map_core.h"
 #include "rpc/rpc.h"
 
@@ -97,9 +98,8 @@ struct hr {
     struct heap runs;   /* functions under way, by their end on this node's clock */
     struct map64 items; /* token -> the item of a map it is for */
     struct list maps;
-    struct hr_todo *todo; /* a queue: from todo_at to todo_n */
-    size_t todo_n, todo_cap, todo_at;
-    struct hr_down *downs; /* whom the observer is to hear of */
+    struct pump_queue todo; /* of struct hr_todo */
+    struct hr_down *downs;  /* whom the observer is to hear of */
     size_t downs_n, downs_cap;
     bool functions_changed;
     uint32_t offered; /* bit set of functions */

@@ -7,22 +7,12 @@
 #include "host_state_internal.h"
 #include "kith/error.h"
 #include "net/frame.h"
-#include "queue.h"
-
-#define PUMP_ROUNDS_MAX 100000
+#include "pump.h"
 
 struct hs_todo *hs_todo_add(struct hs *hs, enum hs_todo_type type)
 {
-    if (hs->todo_at == hs->todo_n) {
-        hs->todo_at = 0;
-        hs->todo_n = 0;
-    }
-    if (hs->todo_n == hs->todo_cap) {
-        hs->todo_cap = hs->todo_cap > 0 ? 2 * hs->todo_cap : 16;
-        hs->todo = sim_realloc(hs->todo, hs->todo_cap, sizeof(*hs->todo));
-    }
-    struct hs_todo *todo = &hs->todo[hs->todo_n++];
-    memset(todo, 0, sizeof(*todo));
+    struct hs_todo *todo = pump_add(&hs->todo, sizeof(*todo));
+
     todo->type = type;
     return todo;
 }
@@ -62,7 +52,7 @@ tell_peer(struct hs *hs, size_t index, uint64_t boot_no, const char *name, bool 
     }
 }
 
-static void on_member_action(struct hm *hm, const struct member_action *action)
+void hs_on_member_action(struct hm *hm, const struct member_action *action)
 {
     struct hs *hs = (struct hs *)(void *)hm;
     const struct member *member = action->member;
@@ -78,7 +68,7 @@ static void on_member_action(struct hm *hm, const struct member_action *action)
 }
 
 /* Without membership: @index is up or not, as all who need it are told at once. */
-static void tell_all(struct sim_world *world, size_t index, uint64_t boot_no, bool up)
+void hs_tell_all(struct sim_world *world, size_t index, uint64_t boot_no, bool up)
 {
     struct hs_world *hw = sim_user(world);
     char name[32];
@@ -95,7 +85,7 @@ static void tell_all(struct sim_world *world, size_t index, uint64_t boot_no, bo
     }
 }
 
-static void learn_all(struct hs *hs)
+void hs_learn_all(struct hs *hs)
 {
     struct sim_world *world = hs_world_of(hs);
     size_t self = sim_node_index(hs->hm.node);
@@ -289,14 +279,14 @@ static void do_todo(struct hs *hs, struct hs_todo *todo)
     }
 }
 
-static bool pump_one(struct hs *hs)
+static bool pump_one(void *host)
 {
+    struct hs *hs = host;
+    struct hs_todo todo;
     uint64_t token;
     uint8_t tag;
 
-    if (hs->todo_at < hs->todo_n) {
-        struct hs_todo todo = hs->todo[hs->todo_at++];
-
+    if (pump_take(&hs->todo, sizeof(todo), &todo)) {
         do_todo(hs, &todo);
         return true;
     }
@@ -337,13 +327,7 @@ static uint64_t deadline_ms(const struct hs *hs)
 
 void hs_pump(struct hs *hs)
 {
-    for (unsigned round = 0; pump_one(hs); round++) {
-        if (round == PUMP_ROUNDS_MAX) {
-            sim_violation(hs_world_of(hs), "node %zu spins: something is always due",
-                          sim_node_index(hs->hm.node));
-            break;
-        }
-    }
+    pump_run(hs->hm.node, pump_one, hs);
     if (hs->hw->observer.stepped != NULL)
         hs->hw->observer.stepped(hs);
     sim_set_timer(hs->hm.node, deadline_ms(hs));
@@ -403,253 +387,3 @@ void hs_check(struct hs *hs)
     if (hs->mutex != NULL)
         mutex_check(hs->mutex);
 }
-
-void hs_world_init(struct hs_world *hw, struct sim_world *world)
-{
-    size_t n = sim_nodes_n(world);
-
-    hm_world_init(&hw->hm, world);
-    hw->disks = sim_realloc(NULL, n, sizeof(*hw->disks));
-    hw->disk_suspect = sim_realloc(NULL, n, sizeof(*hw->disk_suspect));
-    hw->disk_full = sim_realloc(NULL, n, sizeof(*hw->disk_full));
-    memset(hw->disk_suspect, 0, n * sizeof(*hw->disk_suspect));
-    memset(hw->disk_full, 0, n * sizeof(*hw->disk_full));
-    for (size_t i = 0; i < n; i++)
-        disk_init(&hw->disks[i], world, i);
-}
-
-void hs_world_deinit(struct hs_world *hw, struct sim_world *world)
-{
-    for (size_t i = 0; hw->disks != NULL && i < sim_nodes_n(world); i++)
-        disk_deinit(&hw->disks[i]);
-    free(hw->disks);
-    hs_stand_in_deinit(hw);
-    free(hw->disk_suspect);
-    free(hw->disk_full);
-    hm_world_deinit(&hw->hm, world);
-}
-
-/* ---- the host ---- */
-
-/* What the disk has, each core its own. */
-static bool recall(struct hs *hs)
-{
-    bool has_view = false;
-
-    for (size_t i = 0; i < hs->disk->now.n; i++) {
-        const struct disk_entry *entry = &hs->disk->now.entries[i];
-
-        if (entry->key[0] != HS_TAG_VIEW)
-            continue;
-        hs_view_step(hs, &(struct view_event){.type = VIEW_RECALL,
-                                              .key = entry->key,
-                                              .key_len = entry->key_len,
-                                              .data = disk_value(entry),
-                                              .len = entry->len});
-        has_view = true;
-    }
-    return has_view;
-}
-
-static void make_view(struct hs *hs)
-{
-    struct view_config config = hs->hw->view;
-
-    config.self = hs->self;
-    config.eligible = hs->disk != NULL;
-    if (hs->disk != NULL)
-        memcpy(config.disk_id, hs->disk->id, sizeof(config.disk_id));
-    snprintf(config.name, sizeof(config.name), "node-%zu", sim_node_index(hs->hm.node));
-    config.seed = sim_node_seed(hs->hm.node);
-    if (view_new(&hs->view, &config) < 0)
-        abort();
-}
-
-static void begin_view(struct hs *hs)
-{
-    size_t index = sim_node_index(hs->hm.node);
-    bool knows = hs->disk != NULL && recall(hs);
-
-    hs_view_step(hs, &(struct view_event){.type = VIEW_START});
-    if (hs->disk == NULL)
-        return;
-    if (hs->hw->disk_full[index])
-        hs_todo_view(hs, VIEW_DISK_FULL)->view.full = true;
-    /* `init` was said once, on one node; `--expect N` stands in the settings of all. */
-    if (!knows && (hs->hw->expect > 1 || (index == 0 && hs->self.boot_no == 1)))
-        hs_todo_view(hs, VIEW_BOOTSTRAP)->view.expect = hs->hw->expect;
-}
-
-static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t boot_no)
-{
-    struct hs_world *hw = sim_user(world);
-    struct hs *hs = sim_realloc(NULL, 1, sizeof(*hs));
-    size_t index = sim_node_index(node);
-
-    memset(hs, 0, sizeof(*hs));
-    hs->hw = hw;
-    hs->self = (struct boot_id){.node = sim_node_id(node), .boot_no = boot_no};
-    if (index < hw->keepers_n) {
-        hs->disk = &hw->disks[index];
-        /* A corrupt entry ends the process, which comes back as a fresh member. */
-        if (disk_is_corrupt(hs->disk))
-            disk_wipe(hs->disk);
-    }
-    hs->hm.on_action = on_member_action;
-    hs->quorum = true; /* as the cores take it until they are told */
-    hs->hm.node = node;
-    if (!hw->member_off && hm_init(&hs->hm, world, node, boot_no) < 0)
-        abort();
-    make_view(hs);
-    if (!hw->variables_off)
-        hs_dvar_boot(hs);
-    if (!hw->mutexes_off)
-        hs_mutex_boot(hs);
-    begin_view(hs);
-    if (hw->member_off) {
-        learn_all(hs);
-        tell_all(world, index, boot_no, true);
-    } else {
-        hm_begin(&hs->hm);
-    }
-    hs_pump(hs);
-    return hs;
-}
-
-static void host_crash(void *state)
-{
-    struct hs *hs = state;
-    struct sim_world *world = hs_world_of(hs);
-    size_t index = sim_node_index(hs->hm.node);
-
-    if (hs->disk != NULL)
-        disk_crash(hs->disk);
-    if (hs->hw->observer.gone != NULL)
-        hs->hw->observer.gone(hs);
-    for (size_t i = hs->todo_at; i < hs->todo_n; i++) {
-        free(hs->todo[i].placement);
-        free(hs->todo[i].bytes);
-    }
-    free(hs->todo);
-    hs_stand_in_end(hs);
-    if (hs->mutex != NULL)
-        hs_mutex_end(hs);
-    if (hs->dvar != NULL)
-        hs_dvar_end(hs);
-    view_free(hs->view);
-    if (!hs->hw->member_off)
-        hm_deinit(&hs->hm);
-    else
-        tell_all(world, index, hs->self.boot_no, false);
-    free(hs);
-}
-
-static void host_datagram(
-    void *state, const struct kith_node_id *from, uint64_t boot_no, const uint8_t *data, size_t len)
-{
-    hm_datagram(state, from, boot_no, data, len);
-    hs_pump(state);
-}
-
-static void host_frame(void *state,
-                       const struct kith_node_id *from,
-                       uint64_t boot_no,
-                       uint8_t net_class,
-                       uint8_t type,
-                       const uint8_t *data,
-                       size_t len)
-{
-    struct hs *hs = state;
-
-    if (net_class == NET_CONTROL && type <= FRAME_MEMBER_LAST)
-        hm_frame(&hs->hm, from, boot_no, type, data, len);
-    else if (type >= FRAME_VIEW && type <= FRAME_VIEW_LAST)
-        hs_view_step(hs, &(struct view_event){.type = VIEW_RECV,
-                                              .from = {.node = *from, .boot_no = boot_no},
-                                              .data = data,
-                                              .len = len});
-    else if (type >= FRAME_DVAR && type <= FRAME_DVAR_LAST && hs->dvar != NULL)
-        hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_RECV,
-                                              .from = {.node = *from, .boot_no = boot_no},
-                                              .data = data,
-                                              .len = len});
-    else if (type >= FRAME_MUTEX && type <= FRAME_MUTEX_LAST && hs->mutex != NULL)
-        hs_mutex_step(
-            hs,
-            &(struct mutex_event){
-                .type = MUTEX_RECV,
-                .u.recv = {.from = {.node = *from, .boot_no = boot_no}, .data = data, .len = len}});
-    hs_pump(hs);
-}
-
-static void
-host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uint8_t net_class)
-{
-    struct hs *hs = state;
-    size_t index = sim_node_index(hs->hm.node);
-
-    if (net_class == NET_CONTROL) {
-        if (!hs->hw->member_off)
-            hm_link_up(&hs->hm, peer, boot_no);
-        if (hs->hw->disk_suspect[index]) {
-            /* The first handshake told it that its number of boots was known: an old disk. */
-            hs->hw->disk_suspect[index] = false;
-            hs_todo_view(hs, VIEW_BOOT)->view.boot_no = hs->self.boot_no;
-        }
-        hs_todo_view(hs, VIEW_LINK_UP)->view.from =
-            (struct boot_id){.node = *peer, .boot_no = boot_no};
-        if (hs->dvar != NULL)
-            hs_todo_dvar(hs, DVAR_LINK_UP)->dvar.from =
-                (struct boot_id){.node = *peer, .boot_no = boot_no};
-        if (hs->mutex != NULL)
-            hs_todo_mutex(hs, MUTEX_LINK_UP)->mutex.u.peer.boot =
-                (struct boot_id){.node = *peer, .boot_no = boot_no};
-    }
-    hs_pump(hs);
-}
-
-static void host_link_down(void *state, const struct kith_node_id *peer, uint8_t net_class)
-{
-    struct hs *hs = state;
-
-    if (net_class == NET_CONTROL) {
-        if (!hs->hw->member_off)
-            hm_link_down(&hs->hm, peer);
-        hs_todo_view(hs, VIEW_LINK_DOWN)->view.from = (struct boot_id){.node = *peer};
-    }
-    hs_pump(hs);
-}
-
-static void host_dial_failed(void *state, const char *address)
-{
-    struct hs *hs = state;
-
-    hm_dial_failed(&hs->hm, address);
-    hs_pump(hs);
-}
-
-static void host_timer(void *state)
-{
-    struct hs *hs = state;
-
-    if (!hs->hw->member_off)
-        hm_tick(&hs->hm);
-    hs_pump(hs);
-}
-
-static void host_wake(void *state)
-{
-    hs_pump(state);
-}
-
-const struct sim_host hs_host = {
-    .boot = host_boot,
-    .crash = host_crash,
-    .datagram = host_datagram,
-    .frame = host_frame,
-    .link_up = host_link_up,
-    .link_down = host_link_down,
-    .dial_failed = host_dial_failed,
-    .timer = host_timer,
-    .wake = host_wake,
-};

@@ -13,6 +13,7 @@
 #include "dvar/dvar.h"
 #include "host_member.h"
 #include "mutex/mutex.h"
+#include "pump.h"
 #include "view/view.h"
 
 struct hs;
@@ -107,9 +108,8 @@ struct hs {
     uint64_t durable_wanted; /* bit set of slots */
     uint64_t records_seen_ms;
     bool quorum;
-    bool quorum_stale;    /* the view has done something since it was asked */
-    struct hs_todo *todo; /* a queue: from todo_at to todo_n */
-    size_t todo_n, todo_cap, todo_at;
+    bool quorum_stale;          /* the view has done something since it was asked */
+    struct pump_queue todo;     /* of struct hs_todo */
     struct placement placement; /* the newest */
     uint64_t lease_until_ms;
     uint64_t stand_in_ms[PLACEMENT_SLOTS];    /* variables_off: when a slot is ready; 0: not ours */

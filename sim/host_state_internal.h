@@ -28,6 +28,12 @@ void hs_write(
 /* Zeroed room for the puts of one batch; valid until the next call. */
 struct disk_put *hs_puts(size_t n);
 
+/* What membership says, and without membership: @index is up or not, as all who need it are told.
+ */
+void hs_on_member_action(struct hm *hm, const struct member_action *action);
+void hs_tell_all(struct sim_world *world, size_t index, uint64_t boot_no, bool up);
+void hs_learn_all(struct hs *hs);
+
 /* host_state_dvar.c */
 void hs_dvar_boot(struct hs *hs); /* RECALL and START */
 void hs_dvar_end(struct hs *hs);
