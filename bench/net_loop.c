@@ -102,8 +102,10 @@ static void turn(uv_loop_t *loop)
     if (spin) {
         uint64_t until = uv_hrtime() + 50000;
         while (uv_hrtime() < until)
-            if (uv_net_poll(net))
+            if (uv_net_poll(net)) {
+                uv_net_flush(net);
                 until = uv_hrtime() + 50000;
+            }
     }
     uv_run(loop, UV_RUN_ONCE);
 }

@@ -190,10 +190,8 @@ bool uv_net_poll(struct uv_net *net)
         for (unsigned i = 1; i < UVN_HOT_MAX && !net->closing; i++)
             any = poll_stream(net->hot[i]) || any;
     }
-    if (any && !net->closing) {
+    if (any && !net->closing)
         uvn_settle(net);
-        uvn_flush_all(net);
-    }
     return any;
 }
 

@@ -183,7 +183,7 @@ size_t uv_net_datagram_bytes_max(void);
 void uv_net_flush(struct uv_net *net);
 /*
  * For the adaptive spin: tries to receive on the most recently active streams without epoll.
- * True if any frame was handled. Flushes what the handlers queued.
+ * True if any frame was handled. What the handlers queued leaves with uv_net_flush().
  */
 bool uv_net_poll(struct uv_net *net);
 

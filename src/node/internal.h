@@ -116,6 +116,7 @@ struct kith_node {
     uv_async_t wake;
     uv_prepare_t prepare;
     uv_check_t check;
+    uv_idle_t again; /* runs while the loop must not sleep */
     uv_timer_t member_timer;
     uv_timer_t rpc_timer;
     uv_timer_t sample_timer;

@@ -5,7 +5,8 @@
  * Waking. A producer pushes its request and then looks at `sleeping`; the loop sets `sleeping` and
  * then looks at the queue once more before it enters the kernel. Both sides use sequentially
  * consistent order, so at least one of them sees the other, and a busy loop costs its producers no
- * system call.
+ * system call. What the loop thread asks of itself runs in the same turn, behind its callbacks and
+ * before what they made leaves: one write then has all of it.
  */
 #include <sched.h>
 #include <signal.h>
@@ -34,9 +35,22 @@ bool node_on_loop(const struct kith_node *node)
     return tls_loop_of == node;
 }
 
+static void on_again(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
 static void push(struct kith_node *node, struct node_request *request)
 {
     node_queue_push(&node->queue, request);
+    if (node_on_loop(node)) {
+        /* on_check() drains. Whoever asks between on_prepare() and the poll keeps it from sleeping.
+         */
+        if (atomic_load_explicit(&node->sleeping, memory_order_relaxed) &&
+            !uv_is_closing((uv_handle_t *)&node->again))
+            uv_idle_start(&node->again, on_again);
+        return;
+    }
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&node->sleeping, memory_order_relaxed) &&
         atomic_exchange(&node->sleeping, false))
@@ -87,6 +101,8 @@ bool node_drain(struct kith_node *node)
         request->run(node, request);
         request = next;
     }
+    if (node->state.released)
+        node_state_turn(node);
     return true;
 }
 
@@ -110,7 +126,7 @@ static void on_prepare(uv_prepare_t *handle)
         atomic_store(&node->sleeping, false);
         if (rounds == DRAIN_ROUNDS) {
             /* Requests that make requests for ever: sockets and timers get their turn between. */
-            uv_async_send(&node->wake);
+            uv_idle_start(&node->again, on_again);
             break;
         }
     }
@@ -129,18 +145,26 @@ static enum spin_wait waiting_for(const struct kith_node *node)
     return rpc_calls_pending(node->rpc) > 0 ? SPIN_FOR_REPLIES : SPIN_FOR_REQUESTS;
 }
 
-static void on_check(uv_check_t *handle)
+static void look_at_spin(struct kith_node *node)
 {
-    struct kith_node *node = handle->data;
-
-    atomic_store_explicit(&node->sleeping, false, memory_order_relaxed);
-    node->stats.loop_turns++;
     if (node->work_n == node->slept_at_n || node->spin.budget_ns == 0)
         return;
     uint64_t now_ns = node_now_ns();
     spin_woken(&node->spin, waiting_for(node), now_ns - node->active_ns);
     node->active_ns = now_ns;
     node->work_seen_n = node->work_n;
+}
+
+static void on_check(uv_check_t *handle)
+{
+    struct kith_node *node = handle->data;
+
+    atomic_store_explicit(&node->sleeping, false, memory_order_relaxed);
+    node->stats.loop_turns++;
+    look_at_spin(node);
+    for (unsigned rounds = 0; rounds < DRAIN_ROUNDS && node_drain(node); rounds++)
+        continue;
+    uv_idle_stop(&node->again); /* what is left has its turn before the next sleep */
 }
 
 /*
@@ -276,6 +300,7 @@ int node_loop_open(struct kith_node *node)
     uv_timer_init(&node->loop, &node->leave_timer);
     uv_prepare_init(&node->loop, &node->prepare);
     uv_check_init(&node->loop, &node->check);
+    uv_idle_init(&node->loop, &node->again);
     node->wake.data = node;
     node->member_timer.data = node;
     node->rpc_timer.data = node;
@@ -290,8 +315,8 @@ int node_loop_open(struct kith_node *node)
     return 0;
 }
 
-/* Once the channel is open: libuv runs the prepare handle started last first, so that the channel
- * flushes after us. */
+/* Once the channel is open: of the handles of a kind libuv runs the one started last first, so that
+ * the channel flushes after us. */
 void node_loop_begin(struct kith_node *node)
 {
     uv_prepare_start(&node->prepare, on_prepare);
