@@ -107,6 +107,7 @@ void hs_mutex_boot(struct hs *hs)
     config.self = hs->self;
     config.self_name = name;
     config.seed = sim_node_seed(hs->hm.node);
+    config.pass_at_tick = (config.seed & 1) != 0;
     if (mutex_new(&hs->mutex, &config) < 0)
         abort();
 }

@@ -183,6 +183,8 @@ struct mutex {
 
     bool token;
     bool frozen;
+    bool passing; /* released for others: nobody enters here before it was passed on */
+    struct list passing_link;
     uint32_t token_gen;
     int64_t lx; /* last transfer number; -1: none yet in this generation */
     uint32_t ctr;
@@ -240,6 +242,7 @@ struct mutex_core {
     struct map64 waiters; /* id -> struct waiter */
     struct heap timers, deadlines;
     struct list tells, spent, pool;
+    struct list passing; /* mutexes whose token goes at the next TICK */
 
     struct placement placement;
     uint32_t self_member;    /* ours in it if ACTIVE; else 0 */
@@ -332,6 +335,8 @@ void record_recover(struct mutex_core *core, struct mutex *m); /* the home begin
 void token_want(struct mutex_core *core, struct mutex *m);
 void token_enter(struct mutex_core *core, struct mutex *m);
 void token_left(struct mutex_core *core, struct mutex *m); /* the section is empty */
+void token_pass_due(struct mutex_core *core);              /* what was released for others goes */
+void token_stays(struct mutex *m); /* it is not about to be passed on any more */
 void token_adopt(struct mutex_core *core, struct mutex *m, uint32_t gen, bool queue, bool force);
 void token_drop(struct mutex_core *core, struct mutex *m); /* with a lease, or for good */
 void token_make(struct mutex_core *core, struct mutex *m); /* the first of a record, or a GRANT's */

@@ -307,7 +307,7 @@ void local_acquire(struct mutex_core *core, const struct mutex_acquire *a)
         return;
     }
     m->used_ms = core->now_ms;
-    if (w->try_only && !m->queue && m->token && m->held_n > 0) {
+    if (w->try_only && !m->queue && m->token && (m->held_n > 0 || m->passing)) {
         char holder[300];
         token_holder_text(core, m, holder, sizeof(holder));
         local_end(core, w, KITH_E_AGAIN, "the mutex '%s' is not free%s", m->name, holder);

@@ -34,6 +34,7 @@ int mutex_new(struct mutex_core **core_out, const struct mutex_config *config)
     list_init(&core->tells);
     list_init(&core->spent);
     list_init(&core->pool);
+    list_init(&core->passing);
     core->self_name = core_strndup(config->self_name != NULL ? config->self_name : "",
                                    config->self_name != NULL ? strlen(config->self_name) : 0);
     core->actions_cap = 64;
@@ -64,6 +65,7 @@ static void waiters_free(struct list *list)
 
 static void mutex_destroy(struct mutex_core *core, struct mutex *m)
 {
+    token_stays(m);
     waiters_free(&m->waiting);
     waiters_free(&m->held);
     waiters_free(&m->releasing);
@@ -348,6 +350,7 @@ static void mutex_tick(struct mutex_core *core, struct mutex *m)
 static void tick(struct mutex_core *core)
 {
     lease_tick(core);
+    token_pass_due(core);
     for (struct heap_node *node;
          (node = heap_first(&core->deadlines)) != NULL && node->key <= core->now_ms;) {
         struct waiter *w = container_of(node, struct waiter, deadline);
@@ -380,7 +383,7 @@ uint64_t mutex_deadline_ms(const struct mutex_core *core)
     node = heap_first(&core->deadlines);
     if (node != NULL)
         due = min_u64(due, node->key);
-    return list_empty(&core->tells) ? due : 0;
+    return list_empty(&core->tells) && list_empty(&core->passing) ? due : 0;
 }
 
 /* ---- the step ---- */
@@ -468,6 +471,7 @@ static void stop(struct mutex_core *core)
         if (m->token)
             token_left(core, m);
     }
+    token_pass_due(core);
 }
 
 static int
@@ -620,6 +624,7 @@ void mutex_check(const struct mutex_core *core)
         assert(m->queue || m->held_n <= 1);
         assert(m->queue || m->held_n == 0 || m->token);
         assert(!m->frozen || m->token);
+        assert(!m->passing || (m->token && m->held_n == 0));
         assert(m->state == OUT || m->joined != 0);
         uint32_t n = 0;
         list_for_each (w, &m->waiting) {

@@ -49,6 +49,12 @@ struct mutex_config {
     uint32_t warn_ms;                /* WARN_LEASE when so little is left; 1,000 */
     uint32_t handoff_ms;             /* local hand-off while others wait: so long; 10 */
     uint32_t handoff_n;              /* ... and so often; 8 */
+    /*
+     * What was released is passed on by the next TICK, for which the deadline asks at once. Who
+     * asks for it again before (in the same callback, say) then stands in the token's queue already
+     * and needs no request.
+     */
+    bool pass_at_tick;
 };
 
 /* ---- events ---- */

@@ -300,6 +300,7 @@ static void joined(struct mutex_core *core, struct mutex *m, bool created)
     m->gen = m->rec_gen;
     m->queue = m->rec_queue;
     m->lx = -1;
+    token_stays(m);
     m->token = m->frozen = m->transit = false;
     m->unverified = m->token_due = created && !m->queue;
     if (MUTANT(MUTEX_HOME_CREATES) && !m->queue && home_is_self(core, m->slot))

@@ -122,7 +122,7 @@ static bool others_wait(struct mutex *m)
 
 void token_enter(struct mutex_core *core, struct mutex *m)
 {
-    if (!m->token || m->frozen || m->held_n > 0 || m->waiting_n == 0)
+    if (!m->token || m->frozen || m->passing || m->held_n > 0 || m->waiting_n == 0)
         return;
     if (!MUTANT(MUTEX_NO_LEASE_CHECK) && !lease_valid(core, m))
         return;
@@ -196,8 +196,30 @@ static void token_message(
     *bad |= mutex_msg_u16(out, 0);
 }
 
+void token_stays(struct mutex *m)
+{
+    if (!m->passing)
+        return;
+    m->passing = false;
+    list_remove(&m->passing_link);
+}
+
+static void pass_or_enter(struct mutex_core *core, struct mutex *m)
+{
+    token_pass(core, m);
+    if (m->token)
+        token_enter(core, m);
+}
+
+void token_pass_due(struct mutex_core *core)
+{
+    list_for_each_safe (it, &core->passing)
+        pass_or_enter(core, container_of(it, struct mutex, passing_link));
+}
+
 void token_pass(struct mutex_core *core, struct mutex *m)
 {
+    token_stays(m);
     if (!m->token || m->held_n > 0 || m->frozen)
         return;
     for (uint32_t i = 0; i < m->parts_n; i++) {
@@ -268,15 +290,19 @@ void token_left(struct mutex_core *core, struct mutex *m)
         if (m->held_n > 0)
             return;
     }
-    token_pass(core, m);
-    if (m->token)
-        token_enter(core, m);
+    if (!core->config.pass_at_tick) {
+        pass_or_enter(core, m);
+    } else if (!m->passing) {
+        m->passing = true;
+        list_append(&core->passing, &m->passing_link);
+    }
 }
 
 /* ---- tokens made, dropped, carried into a generation ---- */
 
 static void token_arrived(struct mutex_core *core, struct mutex *m)
 {
+    token_stays(m);
     m->token = true;
     m->frozen = false;
     m->burst_n = 0;
@@ -305,6 +331,7 @@ void token_drop(struct mutex_core *core, struct mutex *m)
 {
     if (m->token || m->transit)
         m->lost = true;
+    token_stays(m);
     m->token = m->frozen = m->transit = false;
     m->q_n = 0;
     mutex_touch(core, m);
@@ -317,6 +344,7 @@ void token_adopt(struct mutex_core *core, struct mutex *m, uint32_t gen, bool qu
         if (force)
             local_lose(core, container_of(it, struct waiter, link), "it was broken by force");
     }
+    token_stays(m);
     queue = queue || m->queue; /* never back, while we take part */
     bool inside = !m->queue && m->token && m->held_n > 0;
     m->frozen = inside && !queue && !MUTANT(MUTEX_NO_FREEZE);

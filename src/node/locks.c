@@ -3,7 +3,6 @@
  * back to a callback.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -61,8 +60,11 @@ static void acquire_run(struct kith_node *node, struct node_request *request)
     node_mutex_step(node, &event);
 }
 
-static struct node_lock *
-lock_new(const char *name, const struct kith_lock_options *options, kith_lock_cb cb, void *user)
+static struct node_lock *lock_new(const struct kith_node *node,
+                                  const char *name,
+                                  const struct kith_lock_options *options,
+                                  kith_lock_cb cb,
+                                  void *user)
 {
     size_t name_bytes = strlen(name) + 1;
     size_t owner_bytes = options->owner_text != NULL ? strlen(options->owner_text) + 1 : 0;
@@ -76,7 +78,7 @@ lock_new(const char *name, const struct kith_lock_options *options, kith_lock_cb
     if (owner_bytes > 0)
         lock->owner_text = memcpy(lock->name + name_bytes, options->owner_text, owner_bytes);
     if (lock->options.pid == 0)
-        lock->options.pid = (uint64_t)getpid();
+        lock->options.pid = node->state.pid;
     return lock;
 }
 
@@ -97,7 +99,7 @@ int kith_lock_async(struct kith_node *node,
                            MUTEX_NAME_BYTES_MAX, strlen(name));
     if (r != 0)
         return r;
-    struct node_lock *lock = lock_new(name, options != NULL ? options : &none, cb, user);
+    struct node_lock *lock = lock_new(node, name, options != NULL ? options : &none, cb, user);
     if (lock == NULL)
         return KITH_E_MEMORY;
     if (!node_enter(node)) {
@@ -134,6 +136,7 @@ static void unlock_run(struct kith_node *node, struct node_request *request)
         map64_remove(&node->state.locks, lock->no);
         lock_free(lock);
     }
+    node->state.released = true;
     node_mutex_step(node, &event);
 }
 

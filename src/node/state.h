@@ -89,6 +89,8 @@ struct node_state {
     struct map64 lock_asks; /* struct node_lock_ask */
     uint64_t next_ask;
     _Atomic uint64_t next_lock_no;
+    uint64_t pid;  /* of this process */
+    bool released; /* a mutex, in this turn: at its end node_state_turn() passes it on */
     uint32_t watches_n;
     uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
     struct map64 var_ops;                  /* struct node_var_op by id, operations and watches */
@@ -224,6 +226,8 @@ bool node_ctx_push(struct kith_ctx *ctx, struct node_request *request);
 
 /* ---- uv_state.c, for those ---- */
 void node_state_pump(struct kith_node *node); /* behind a step from outside */
+/* Passes on what was released since the last time; before what is queued for others leaves. */
+void node_state_turn(struct kith_node *node);
 void node_state_send(struct kith_node *node,
                      const struct kith_node_id *to,
                      uint8_t type,

@@ -168,6 +168,8 @@ static void on_timer(uv_timer_t *timer);
 static void arm(struct kith_node *node)
 {
     struct node_state *state = &node->state;
+    if (state->released)
+        return; /* node_state_turn() comes before the loop sleeps */
     uint64_t due_ms = view_deadline_ms(state->view);
     uint64_t dvar_ms = dvar_deadline_ms(state->dvar);
     uint64_t mutex_ms = mutex_deadline_ms(state->mutex);
@@ -209,6 +211,13 @@ void node_state_pump(struct kith_node *node)
 {
     if (node->state.started)
         pump(node);
+}
+
+void node_state_turn(struct kith_node *node)
+{
+    node->state.released = false;
+    if (node->state.started)
+        node_mutex_step(node, &(struct mutex_event){.type = MUTEX_TICK});
 }
 
 void node_state_forget_todo(struct kith_node *node)

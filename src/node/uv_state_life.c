@@ -3,6 +3,7 @@
  * before anything else, what becomes durable is told to the cores.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "node/internal.h"
@@ -122,7 +123,8 @@ static int new_dvar_and_mutex(struct kith_node *node)
 {
     struct boot_id self = {.node = node->identity.id, .boot_no = node->boot_no};
     struct dvar_config dvar = {.self = self, .seed = node_seed()};
-    struct mutex_config mutex = {.self = self, .self_name = node->name, .seed = node_seed()};
+    struct mutex_config mutex = {
+        .self = self, .self_name = node->name, .seed = node_seed(), .pass_at_tick = true};
     int r = dvar_new(&node->state.dvar, &dvar);
 
     return r == 0 ? mutex_new(&node->state.mutex, &mutex) : r;
@@ -142,6 +144,7 @@ int node_state_open(struct kith_node *node)
 
     list_init(&state->todo);
     state->due_ms = UINT64_MAX;
+    state->pid = (uint64_t)getpid();
     state->quorum = true;
     uv_async_init(&node->loop, &state->store_wake, on_store);
     uv_timer_init(&node->loop, &state->timer);

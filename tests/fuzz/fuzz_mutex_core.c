@@ -115,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static struct placement placement;
     struct reader r = reader_of(data, len);
 
+    config.pass_at_tick = len % 2 != 0;
     if (mutex_new(&bench.core, &config) != 0)
         abort();
     memset(&placement, 0, sizeof(placement));

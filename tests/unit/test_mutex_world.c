@@ -553,6 +553,7 @@ static void start(struct world *w, uint32_t i)
                                   .seed = rng_u64(&w->rng),
                                   .participants_token_max = w->o.token_max,
                                   .idle_ms = (uint32_t)w->o.idle_ms};
+    config.pass_at_tick = (config.seed & 1) != 0;
     assert(mutex_new(&n->core, &config) == 0);
     n->last_local = local(w, n);
     memset(n->owners, 0, sizeof(n->owners));
