@@ -49,9 +49,11 @@ struct configs {
 struct search {
     struct history *history;
     uint64_t steps, steps_max;
-    size_t open[SLOTS_MAX]; /* entry + 1; 0: free */
-    size_t open_n;          /* slots in use are below it */
-    struct mask known;      /* slots whose outcome is known */
+    size_t open[SLOTS_MAX];   /* entry + 1; 0: free */
+    size_t open_n;            /* slots in use are below it */
+    struct mask known;        /* slots whose outcome is known */
+    uint16_t ends[SLOTS_MAX]; /* those, by their end, the last one first */
+    size_t ends_n;
     struct configs now, next, stack;
     struct visited visited;
     bool gave_up;
@@ -273,6 +275,28 @@ static void end_of(struct search *s, size_t slot)
     mask_set(&s->known, slot, false);
 }
 
+static int64_t end_ns_of(const struct search *s, size_t slot)
+{
+    return s->history->entries[s->open[slot] - 1].end_ns;
+}
+
+/* A handful at most: as many as there are clients. Of equal ends the lower slot goes first. */
+static void ends_insert(struct search *s, size_t slot)
+{
+    int64_t end_ns = end_ns_of(s, slot);
+    size_t at = s->ends_n++;
+
+    while (at > 0) {
+        int64_t other_ns = end_ns_of(s, s->ends[at - 1]);
+
+        if (other_ns > end_ns || (other_ns == end_ns && s->ends[at - 1] > slot))
+            break;
+        s->ends[at] = s->ends[at - 1];
+        at--;
+    }
+    s->ends[at] = (uint16_t)slot;
+}
+
 static void begin_of(struct search *s, size_t entry)
 {
     size_t slot = 0;
@@ -285,23 +309,10 @@ static void begin_of(struct search *s, size_t entry)
     }
     s->open[slot] = entry + 1;
     s->open_n = slot >= s->open_n ? slot + 1 : s->open_n;
-    mask_set(&s->known, slot, s->history->entries[entry].outcome == HISTORY_OK);
-}
-
-/* The slot of the open operation that ends first, before @limit_ns; SIZE_MAX: none. */
-static size_t first_end(const struct search *s, int64_t limit_ns)
-{
-    size_t first = SIZE_MAX;
-
-    for (size_t i = 0; i < s->open_n; i++) {
-        if (s->open[i] == 0 || !mask_has(&s->known, i))
-            continue;
-        int64_t end = s->history->entries[s->open[i] - 1].end_ns;
-        if (end < limit_ns &&
-            (first == SIZE_MAX || end < s->history->entries[s->open[first] - 1].end_ns))
-            first = i;
-    }
-    return first;
+    if (s->history->entries[entry].outcome != HISTORY_OK)
+        return;
+    mask_set(&s->known, slot, true);
+    ends_insert(s, slot);
 }
 
 static bool takes_part(const struct history_entry *e)
@@ -326,9 +337,8 @@ static void impossible(struct search *s, size_t entry, struct history_finding *o
 
 static void end_until(struct search *s, int64_t limit_ns, struct history_finding *out)
 {
-    size_t slot;
-
-    while (!s->gave_up && (slot = first_end(s, limit_ns)) != SIZE_MAX) {
+    while (!s->gave_up && s->ends_n > 0 && end_ns_of(s, s->ends[s->ends_n - 1]) < limit_ns) {
+        size_t slot = s->ends[--s->ends_n];
         size_t entry = s->open[slot] - 1;
 
         end_of(s, slot);
@@ -345,6 +355,7 @@ static void search_of(struct search *s, const size_t *at, size_t n, struct histo
     memset(s->open, 0, sizeof(s->open));
     memset(&s->known, 0, sizeof(s->known));
     s->open_n = 0;
+    s->ends_n = 0;
     s->steps = 0;
     s->gave_up = false;
     s->now.n = 0;

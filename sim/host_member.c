@@ -198,6 +198,7 @@ void hm_step(struct hm *hm, struct member_event *event)
 
     event->now_ms = now_ns / 1000000;
     event->now_us = now_ns / 1000;
+    hm->stepped = true;
     int r = member_step(hm->core, event, &out);
     if (r < 0 && r != KITH_E_EXISTS && r != KITH_E_NO_NODE)
         sim_violation(sim_node_world(hm->node), "node %zu: member_step of event %d gives %d",

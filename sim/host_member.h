@@ -43,6 +43,7 @@ struct hm {
     bool cache_dirty;
     bool leaves;     /* was asked to */
     bool told_leave; /* has told the others */
+    bool stepped;    /* set by each step of the core; for who checks it then */
     uint64_t registry_version;
     /* Every action of the core, before the host acts on it; for hosts that do more. May be NULL. */
     void (*on_action)(struct hm *hm, const struct member_action *action);

@@ -205,21 +205,20 @@ int hs_view_step(struct hs *hs, struct view_event *event)
     for (size_t i = 0; i < out.actions_n; i++)
         view_says(hs, &out.actions[i]);
     hs->quorum_stale = true;
+    hs->view_stepped = true;
     return r;
 }
 
 /* What the view's doings mean for the others. True if there was something. */
 static bool view_due(struct hs *hs)
 {
-    struct view_quorum quorum;
-
     if (!hs->quorum_stale || (hs->dvar == NULL && hs->mutex == NULL))
         return false;
     hs->quorum_stale = false;
-    view_quorum(hs->view, hs_now_ms(hs), &quorum);
-    if (quorum.have != hs->quorum && hs->disk != NULL) {
-        hs->quorum = quorum.have;
-        hs_todo_add(hs, HS_QUORUM)->have = quorum.have;
+    bool have = view_has_quorum(hs->view, hs_now_ms(hs));
+    if (have != hs->quorum && hs->disk != NULL) {
+        hs->quorum = have;
+        hs_todo_add(hs, HS_QUORUM)->have = have;
     }
     for (uint32_t slot = 0; hs->durable_wanted != 0 && slot < PLACEMENT_SLOTS; slot++) {
         if ((hs->durable_wanted >> slot & 1) == 0 || !view_slot_durable(hs->view, slot))
@@ -377,7 +376,7 @@ void hs_disk_full(struct sim_world *world, size_t index, bool full)
     sim_wake_ns(hs->hm.node, sim_world_ns(world));
 }
 
-void hs_check(struct hs *hs)
+void hs_check_all(struct hs *hs)
 {
     if (!hs->hw->member_off)
         member_check(hs->hm.core);
@@ -386,4 +385,22 @@ void hs_check(struct hs *hs)
         dvar_check(hs->dvar);
     if (hs->mutex != NULL)
         mutex_check(hs->mutex);
+}
+
+void hs_check(struct hs *hs)
+{
+    if (hs->hw->check_all)
+        hs_check_all(hs);
+    if (hs->hm.stepped && !hs->hw->member_off)
+        member_check(hs->hm.core);
+    if (hs->view_stepped)
+        view_check_step(hs->view);
+    if (hs->dvar_stepped)
+        dvar_check(hs->dvar);
+    if (hs->mutex_stepped)
+        mutex_check(hs->mutex);
+    hs->hm.stepped = false;
+    hs->view_stepped = false;
+    hs->dvar_stepped = false;
+    hs->mutex_stepped = false;
 }

@@ -51,6 +51,7 @@ struct hs_world {
     struct view_config view;
     struct dvar_config dvar;
     struct mutex_config mutex;
+    bool check_all; /* not only cores that have done something, and all of them */
     uint64_t next_id;
     struct hs_records *records;
     struct hs_observer observer;
@@ -108,7 +109,9 @@ struct hs {
     uint64_t durable_wanted; /* bit set of slots */
     uint64_t records_seen_ms;
     bool quorum;
-    bool quorum_stale;          /* the view has done something since it was asked */
+    bool quorum_stale; /* the view has done something since it was asked */
+    /* The core has done something since it was checked (a member core: hm.stepped). */
+    bool view_stepped, dvar_stepped, mutex_stepped;
     struct pump_queue todo;     /* of struct hs_todo */
     struct placement placement; /* the newest */
     uint64_t lease_until_ms;
@@ -145,8 +148,11 @@ bool hs_cell_read(struct hs *hs, size_t at, struct value *value_out, uint64_t *v
 /* @acquire->waiter is of hs_next_id(). */
 void hs_acquire(struct hs *hs, const struct mutex_acquire *acquire);
 int hs_release(struct hs *hs, uint64_t waiter);
-/* The invariants of every core on it. */
+/* The invariants of every core that has done something since it was last checked: a core changes
+ * in its steps only. */
 void hs_check(struct hs *hs);
+/* Those of every core, all there are. */
+void hs_check_all(struct hs *hs);
 /* Everything that follows, then the timer: after each call from outside. */
 void hs_pump(struct hs *hs);
 

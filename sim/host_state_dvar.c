@@ -194,6 +194,7 @@ int hs_dvar_step(struct hs *hs, struct dvar_event *event)
 
     event->now_ms = hs_now_ms(hs);
     event->wall_ms = sim_wall_ms(hs->hm.node);
+    hs->dvar_stepped = true;
     r = dvar_step(hs->dvar, event, &out);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: dvar_step of event %d: %s",

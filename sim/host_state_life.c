@@ -129,6 +129,7 @@ static void host_crash(void *state)
     struct sim_world *world = hs_world_of(hs);
     size_t index = sim_node_index(hs->hm.node);
 
+    hs_check_all(hs);
     if (hs->disk != NULL)
         disk_crash(hs->disk);
     if (hs->hw->observer.gone != NULL)

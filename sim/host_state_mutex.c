@@ -88,6 +88,7 @@ int hs_mutex_step(struct hs *hs, struct mutex_event *event)
     int r;
 
     event->now_ms = hs_now_ms(hs);
+    hs->mutex_stepped = true;
     r = mutex_step(hs->mutex, event, &out);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: mutex_step of event %d: %s",

@@ -259,13 +259,9 @@ bool oracle_view_waits(struct oracle_view *oracle, char *out, size_t out_bytes)
         }
     }
     for (size_t i = 0; i < hw->keepers_n; i++) {
-        struct view_quorum quorum;
         struct hs *hs = hs_at(oracle->world, i);
 
-        if (hs == NULL)
-            continue;
-        view_quorum(hs->view, hs_now_ms(hs), &quorum);
-        if (!quorum.have) {
+        if (hs != NULL && !view_has_quorum(hs->view, hs_now_ms(hs))) {
             snprintf(out, out_bytes, "node %zu sees no quorum", i);
             return true;
         }

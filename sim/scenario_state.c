@@ -45,7 +45,6 @@ static void view_seed(struct scn *scn, uint64_t seed)
 
     options.variables_off = true;
     options.mutexes_off = true;
-    scn->options.check = true;
     sw_init(&sw, scn, seed, &options);
     run(scn, &sw);
 }
@@ -67,7 +66,6 @@ static void mutex_seed(struct scn *scn, uint64_t seed)
 
     options.variables_off = true;
     options.clients_per_node = 2;
-    scn->options.check = true;
     sw_init(&sw, scn, seed, &options);
     run(scn, &sw);
 }
@@ -89,7 +87,6 @@ static void dvar_seed(struct scn *scn, uint64_t seed)
 
     options.mutexes_off = true;
     options.clients_per_node = 3;
-    scn->options.check = true;
     sw_init(&sw, scn, seed, &options);
     run(scn, &sw);
 }

@@ -179,6 +179,7 @@ void sw_init(struct state_world *sw,
     sw->hs.variables_off = options->variables_off;
     sw->hs.member_off = options->member_off;
     sw->hs.mutexes_off = options->mutexes_off;
+    sw->hs.check_all = scn->options.check;
     sw->hs.cell_names = so_variable_names;
     sw->hs.cells_n = options->variables_off ? 0 : SO_VARIABLES_N;
     sw->hs.observer = (struct hs_observer){.placement = on_placement,
@@ -245,19 +246,29 @@ void sw_deinit(struct state_world *sw)
     sim_free(sw->world);
 }
 
-static bool check(struct sim_world *world)
+static void check_at(struct sim_world *world, size_t index)
 {
-    struct sim_node *node = sim_touched(world);
-    struct hs *hs = node != NULL ? sim_node_state(node) : NULL;
+    struct hs *hs = hs_at(world, index);
 
     if (hs != NULL)
         hs_check(hs);
+}
+
+/* What the scenario does itself may have been done to any of them. */
+static bool check(struct sim_world *world)
+{
+    struct sim_node *node = sim_touched(world);
+
+    if (node != NULL)
+        check_at(world, sim_node_index(node));
+    for (size_t i = 0; node == NULL && i < sim_nodes_n(world); i++)
+        check_at(world, i);
     return true;
 }
 
 bool sw_run_for(struct state_world *sw, uint64_t ms)
 {
-    return sim_run(sw->world, sim_world_ms(sw->world) + ms, sw->scn->options.check ? check : NULL);
+    return sim_run(sw->world, sim_world_ms(sw->world) + ms, check);
 }
 
 /* Bears what it should: nothing of one or two, one of three or more. */

@@ -22,7 +22,7 @@ static void check_record(const struct view_core *core)
     assert(active <= PLACEMENT_KEEPERS_MAX);
 }
 
-void view_check(const struct view_core *core)
+static void check_rest(const struct view_core *core)
 {
     assert(core->persisted <= core->token);
     assert(core->held_n <= VIEW_HELD_MAX);
@@ -31,7 +31,6 @@ void view_check(const struct view_core *core)
         assert(core->role == VIEW_FOLLOWER);
         return;
     }
-    check_record(core);
     /* A vote is for the next epoch only, and never above what was promised. */
     if (core->accepted_epoch != 0 && core->started) {
         assert(core->accepted_epoch > core->decided.placement.epoch);
@@ -44,4 +43,19 @@ void view_check(const struct view_core *core)
     /* Who is no keeper has no lease. */
     bool keeper = keeper_active_of(&core->decided.placement, &core->config.self) != NULL;
     assert(keeper || core->lease_until_ms == 0);
+}
+
+void view_check(const struct view_core *core)
+{
+    if (core->decided.placement.epoch != 0)
+        check_record(core);
+    check_rest(core);
+}
+
+void view_check_step(struct view_core *core)
+{
+    if (core->decided.placement.epoch != 0 && !core->decided_checked)
+        check_record(core);
+    core->decided_checked = true;
+    check_rest(core);
 }

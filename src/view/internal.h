@@ -136,6 +136,7 @@ struct view_core {
     uint8_t decided_bytes[VIEW_RECORD_BYTES_MAX];
     size_t decided_len;
     uint8_t decided_hash[VIEW_HASH_BYTES];
+    bool decided_checked; /* by view_check_step() */
     /* Learned, on its way to the disk. */
     struct view_record learned; /* epoch 0: none */
     uint8_t learned_bytes[VIEW_RECORD_BYTES_MAX];

@@ -55,6 +55,7 @@ static void install(struct view_core *core)
     bool changed = had && !same_voters(&core->decided, &core->learned);
     core->old = core->decided;
     core->decided = core->learned;
+    core->decided_checked = false;
     memcpy(core->decided_bytes, core->learned_bytes, core->learned_len);
     core->decided_len = core->learned_len;
     view_record_hash(core->decided_bytes, core->decided_len, core->decided_hash);

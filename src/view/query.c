@@ -48,6 +48,16 @@ static uint32_t least_copies(const struct placement *p, struct view_quorum *q)
     return least;
 }
 
+bool view_has_quorum(const struct view_core *core, uint64_t now_ms)
+{
+    if (core->decided.placement.epoch == 0)
+        return false;
+    if (core->role == VIEW_LEADER)
+        return lead_until_ms(core) > now_ms;
+    return (core->leader_heard_ms != 0 && now_ms - core->leader_heard_ms < LEADER_LEASE_MS) ||
+           core->lease_until_ms > now_ms;
+}
+
 void view_quorum(const struct view_core *core, uint64_t now_ms, struct view_quorum *quorum_out)
 {
     struct view_quorum *q = quorum_out;
@@ -66,9 +76,7 @@ void view_quorum(const struct view_core *core, uint64_t now_ms, struct view_quor
     q->leader_known = core->leader.round != 0;
     if (q->leader_known)
         named(core, &core->leader.node, &q->leader);
-    bool fresh = core->leader_heard_ms != 0 && now_ms - core->leader_heard_ms < LEADER_LEASE_MS;
-    q->have = core->role == VIEW_LEADER ? lead_until_ms(core) > now_ms
-                                        : fresh || core->lease_until_ms > now_ms;
+    q->have = view_has_quorum(core, now_ms);
     for (uint32_t i = 0; i < p->keepers_n; i++)
         q->keepers_n += p->keepers[i].state == KEEPER_ACTIVE;
     uint32_t copies = least_copies(p, q);

@@ -452,6 +452,7 @@ static int recall(struct view_core *core, const struct view_event *event)
             return recall_corrupt("record");
         memcpy(core->decided_bytes, event->data, event->len);
         core->decided_len = event->len;
+        core->decided_checked = false;
         view_record_hash(event->data, event->len, core->decided_hash);
         return 0;
     case 'p': {

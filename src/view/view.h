@@ -173,6 +173,8 @@ struct view_quorum {
     uint32_t slots_moving_n;
 };
 void view_quorum(const struct view_core *core, uint64_t now_ms, struct view_quorum *quorum_out);
+/* Its `have`, for who asks after every step. */
+bool view_has_quorum(const struct view_core *core, uint64_t now_ms);
 
 /* What FORCE on this node may lose; print it and ask before FORCE. */
 struct view_force_loss {
@@ -203,6 +205,8 @@ uint64_t view_leader_until_ms(const struct view_core *core);
 
 /* Asserts the invariants. */
 void view_check(const struct view_core *core);
+/* Likewise after a step, but what only another record can break is looked at once a record. */
+void view_check_step(struct view_core *core);
 
 struct view_stats {
     uint64_t messages_in, messages_out, bytes_in, bytes_out, bad_messages;
