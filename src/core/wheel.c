@@ -120,6 +120,18 @@ static void expire(struct wheel *wheel, struct list *timers, struct list *expire
     list_splice(expired, timers);
 }
 
+/* At the end of a block: on to the next one of ring 1 that holds timers, or to the end of its lap,
+ * where ring 2 has to be looked at. */
+static void skip_empty_blocks(struct wheel *wheel)
+{
+    uint64_t next = wheel->tick >> RING_BITS;
+    /* Ring 0 may hold timers of the block that begins; a lap begins with a look at ring 2. */
+    if ((next & SLOT_MASK) == 0 || next_used(wheel, 0, 0) != WHEEL_SLOTS)
+        return;
+    unsigned i = next_used(wheel, 1, (unsigned)next & SLOT_MASK);
+    wheel->tick = ((next & ~(uint64_t)SLOT_MASK) + i) << RING_BITS;
+}
+
 void wheel_advance(struct wheel *wheel, uint64_t now_ms, struct list *expired)
 {
     if (now_ms < wheel->now_ms)
@@ -135,6 +147,8 @@ void wheel_advance(struct wheel *wheel, uint64_t now_ms, struct list *expired)
         uint64_t block = wheel->tick & ~(uint64_t)SLOT_MASK;
         unsigned i = next_used(wheel, 0, (unsigned)wheel->tick & SLOT_MASK);
         wheel->tick = block + i;
+        if (i == WHEEL_SLOTS)
+            skip_empty_blocks(wheel);
         if (i == WHEEL_SLOTS || wheel->tick > last)
             continue;
         struct list fired;

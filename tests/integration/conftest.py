@@ -1,6 +1,7 @@
 """Fixtures of the integration tests: real processes on loopback. See tests/lib/kithtest.py."""
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -12,6 +13,8 @@ import kithtest  # noqa: E402
 
 
 def pytest_configure(config):
+    # A shell's background job ignores it, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "plain: not on the sanitized build (it measures)")
 
 
@@ -41,7 +44,7 @@ def kith(build):
 @pytest.fixture
 def short_dir():
     """A directory with a path short enough for a Unix socket in it."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
+    path = short_path()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -57,6 +60,22 @@ def processes(request):
     kept.end()
 
 
+def short_path():
+    return pathlib.Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
+
+
+def end_cluster(made):
+    made.end()
+    # A sanitizer's report of an agent that ended is a failure of its test.
+    assert not made.reports(), "\n".join(made.reports())
+
+
+def describe_if_failed(request, made):
+    failed = getattr(request.node, "report_call", None)
+    if failed is not None and failed.failed:
+        print(made.describe())
+
+
 @pytest.fixture
 def cluster(request, build, short_dir):
     """
@@ -69,9 +88,36 @@ def cluster(request, build, short_dir):
     """
     made = kithtest.Cluster(short_dir)
     yield made
-    failed = getattr(request.node, "report_call", None)
-    if failed is not None and failed.failed:
-        print(made.describe())
-    made.end()
-    # A sanitizer's report of an agent that ended is a failure of its test.
-    assert not made.reports(), "\n".join(made.reports())
+    describe_if_failed(request, made)
+    end_cluster(made)
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(build):
+    """Three nodes for all cases of a file that kill none of them."""
+    folder = short_path()
+    made = kithtest.Cluster(folder)
+    try:
+        made.start(3)
+        made.settle()
+        yield made
+        end_cluster(made)
+    finally:
+        made.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def three(request, shared_cluster):
+    """The nodes of the shared cluster. Variables and locks of a case have names of its own."""
+    assert len(shared_cluster.running) == 3, shared_cluster.describe()
+    yield shared_cluster.nodes
+    describe_if_failed(request, shared_cluster)
+
+
+@pytest.fixture
+def own_three(cluster):
+    """Three nodes of the case's own, to be killed and paused."""
+    cluster.start(3)
+    cluster.settle()
+    return cluster.nodes

@@ -44,7 +44,7 @@ def test_kills_and_pauses_break_no_promise(build, tmp_path):
     # It was no idle run: each kind of operation succeeded, and faults were felt.
     for op in ("get", "set", "cas", "incr", "del", "lock", "unlock"):
         assert (op, "ok") in seen, (op, sorted(seen))
-    assert sum(o["outcome"] == "ok" for o in done) > 300 / SLOW
+    assert sum(o["outcome"] == "ok" for o in done) > 100 / SLOW
     assert "faults: 0 kills" not in result.text and ", 0 pauses" not in result.text, result
     judge(path, 0)
 

@@ -4,17 +4,9 @@ import threading
 import pytest
 
 from kithtest import BUILD, SLOW, wait_for
-from test_state import settled
 
 # Minutes under a sanitizer, where the cores have worlds of their own.
 pytestmark = pytest.mark.plain
-
-
-@pytest.fixture
-def three(cluster):
-    cluster.start(3)
-    settled(cluster, 1)
-    return cluster.nodes
 
 
 def names(node):
@@ -35,6 +27,9 @@ def test_name_of_a_node_resolves_everywhere(three):
     assert "printer" in b.kith("name", "ls").text
     # The runtime's own variable is nobody else's business.
     assert a.kith("var", "ls", "--json").json["vars"] == []
+    for name in ("printer", "other"):
+        c.kith("name", "rm", name)
+    assert names(b) == {}
 
 
 def test_a_name_that_another_has_is_refused_and_says_who(three):
@@ -47,6 +42,7 @@ def test_a_name_that_another_has_is_refused_and_says_who(three):
     b.kith("name", "rm", "printer", check=4)
     b.kith("name", "register", "printer")
     assert a.kith("name", "resolve", "printer").text == "n2\n"
+    b.kith("name", "rm", "printer")
 
 
 def test_unknown_names_and_targets(three):
@@ -71,10 +67,11 @@ def test_of_many_that_take_a_name_one_gets_it(three):
     owner = three[0].kith("name", "resolve", "leader").text.strip()
     assert sorted(set(codes)) == [0, 7], codes
     assert codes.count(0) <= 3 and owner in ("n1", "n2", "n3")
+    three[0].kith("name", "rm", "leader")
 
 
-def test_name_is_gone_with_its_node_and_can_be_taken_over(three):
-    a, b, c = three
+def test_name_is_gone_with_its_node_and_can_be_taken_over(own_three):
+    a, b, c = own_three
     c.kith("name", "register", "printer")
     assert a.kith("name", "resolve", "printer").text == "n3\n"
     c.kill()
@@ -85,8 +82,8 @@ def test_name_is_gone_with_its_node_and_can_be_taken_over(three):
     assert a.kith("name", "resolve", "printer").text == "n2\n"
 
 
-def test_name_of_a_node_that_started_again_is_free(three):
-    a, _, c = three
+def test_name_of_a_node_that_started_again_is_free(own_three):
+    a, _, c = own_three
     c.kith("name", "register", "printer")
     c.kill()
     c.start()
@@ -96,9 +93,9 @@ def test_name_of_a_node_that_started_again_is_free(three):
     wait_for(lambda: c.kith("name", "resolve", "printer", check=None).text == "n1\n", 30 * SLOW)
 
 
-def test_name_of_a_function_goes_with_it(three, cluster):
+def test_name_of_a_function_goes_with_it(three, processes):
     a, b, _ = three
-    served = cluster.processes.start([BUILD / "kith", "fn", "serve", "render", "--", "cat"],
+    served = processes.start([BUILD / "kith", "fn", "serve", "render", "--", "cat"],
                                      env={"KITH_SOCKET": str(b.socket)})
     served.wait_log("serving render")
     b.kith("name", "register", "r", "render")

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -50,6 +51,24 @@ def wait_for(condition, timeout=20, what=None, interval=0.05):
             what = what or getattr(condition, "__name__", "condition")
             raise AssertionError(f"not within {timeout * SLOW:.0f} s: {what}; last: {last}")
         time.sleep(interval)
+
+
+def in_threads(count, function):
+    """Runs function(i) in so many threads at once; raises what the first of them raised."""
+    failures = []
+
+    def one(i):
+        try:
+            function(i)
+        except BaseException as error:  # noqa: B902: shown by the caller
+            failures.append(error)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 class CommandError(AssertionError):
@@ -313,6 +332,15 @@ class Cluster:
     def wait_alive(self, timeout=30):
         """Waits until every running node sees every running node as alive."""
         self.wait_status({node: "alive" for node in self.running}, timeout)
+
+    def settle(self, tolerated=1, timeout=30):
+        """Waits until every running node says that so many failures are survived now."""
+        def settled():
+            for node in self.running:
+                seen = node.kith("view", "--json").json
+                assert seen["failures_tolerated"] >= tolerated, (node, seen)
+            return True
+        wait_for(settled, timeout, f"{tolerated} failures are tolerated")
 
     def wait_status(self, wanted, timeout=30, seen_by=None):
         """Waits until every running node (or those of @seen_by) sees @wanted: {node: status}."""

@@ -4,7 +4,10 @@
 #include "store/store.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "store_testing.h"
 
@@ -93,7 +96,8 @@ static void another_disk_has_another_id(void **state)
 
 struct gate {
     atomic_int wakes;
-    atomic_bool closed; /* the writer stands in its wake callback until this is false */
+    sem_t open; /* with @closed: the writer stands in its wake callback until this is posted */
+    atomic_bool closed;
 };
 
 static void on_wake(void *user)
@@ -101,8 +105,25 @@ static void on_wake(void *user)
     struct gate *gate = user;
 
     atomic_fetch_add(&gate->wakes, 1);
-    while (atomic_load(&gate->closed))
-        (void)usleep(100);
+    if (!atomic_load(&gate->closed))
+        return;
+    struct timespec end;
+    (void)clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += WAIT_MS_MAX / 1000;
+    if (sem_timedwait(&gate->open, &end) != 0)
+        abort(); /* the test forgot it: it would report nothing from here */
+}
+
+static void close_gate(struct gate *gate)
+{
+    assert_int_equal(sem_init(&gate->open, 0, 0), 0);
+    atomic_store(&gate->closed, true);
+}
+
+static void open_gate(struct gate *gate)
+{
+    atomic_store(&gate->closed, false);
+    assert_int_equal(sem_post(&gate->open), 0);
 }
 
 static bool woken(void *user)
@@ -119,7 +140,7 @@ static void batches_that_wait_for_a_commit_share_the_next_one_in_order(void **st
     uint64_t tokens[301];
 
     (void)state;
-    atomic_store(&gate.closed, true);
+    close_gate(&gate);
     assert_int_equal(put_one(store, "d", "first", 0), 0);
     assert_true(wait_until(woken, &gate)); /* the writer is busy: with its user */
     store_stats(store, &before);
@@ -132,7 +153,7 @@ static void batches_that_wait_for_a_commit_share_the_next_one_in_order(void **st
     }
     store_stats(store, &after);
     assert_int_equal(after.waiting_n, 300);
-    atomic_store(&gate.closed, false);
+    open_gate(&gate);
     take_tokens(store, tokens, 301);
     for (uint64_t i = 0; i <= 300; i++)
         assert_int_equal(tokens[i], i);
@@ -159,7 +180,7 @@ static void group_ends_at_its_bound_of_entries(void **state)
     assert_non_null(puts);
     for (size_t i = 0; i <= STORE_BATCH_PUTS_MAX; i++)
         puts[i] = put_of("dsame", "x");
-    atomic_store(&gate.closed, true);
+    close_gate(&gate);
     assert_int_equal(put_one(store, "d", "first", 0), 0);
     assert_true(wait_until(woken, &gate));
     assert_int_equal(store_put(store, &(struct store_batch){puts, STORE_BATCH_PUTS_MAX + 1}, 99),
@@ -167,7 +188,7 @@ static void group_ends_at_its_bound_of_entries(void **state)
     for (uint64_t i = 1; i <= BATCHES; i++)
         assert_int_equal(store_put(store, &(struct store_batch){puts, STORE_BATCH_PUTS_MAX}, i), 0);
     free(puts); /* batches are copied */
-    atomic_store(&gate.closed, false);
+    open_gate(&gate);
     take_tokens(store, tokens, BATCHES + 1);
     store_stats(store, &stats);
     assert_int_equal(stats.commits, 3);
@@ -253,14 +274,14 @@ static void full_queue_refuses_and_takes_again_when_it_is_shorter(void **state)
     int r;
 
     (void)state;
-    atomic_store(&gate.closed, true);
+    close_gate(&gate);
     assert_int_equal(put_one(store, "d", "first", 0), 0);
     assert_true(wait_until(woken, &gate));
     while ((r = put_bytes(store, "d", STORE_VALUE_BYTES_MAX, 'x', n)) == 0 && n < 64)
         n++;
     assert_int_equal(r, KITH_E_BUSY);
     assert_int_equal(n - 1, STORE_QUEUE_BYTES_MAX / STORE_VALUE_BYTES_MAX - 1);
-    atomic_store(&gate.closed, false);
+    open_gate(&gate);
     take_tokens(store, tokens, n);
     assert_int_equal(put_one(store, "d", "again", n), 0);
     store_close(store);

@@ -262,24 +262,26 @@ static void count_wake(void *user)
     atomic_fetch_add((atomic_int *)user, 1);
 }
 
+/* Few wait to be written, or no more will be. */
+static bool has_written(void *user)
+{
+    struct store_stats stats;
+
+    store_stats(user, &stats);
+    return stats.waiting_n <= 4 || store_full(user, NULL, 0);
+}
+
 /* Puts values until the store is full; returns how many were put. */
 static uint64_t fill(struct store *store, size_t bytes)
 {
     uint64_t n = 0;
 
     while (!store_full(store, NULL, 0) && n < 5000) {
-        struct store_stats stats;
         char key[16];
 
         (void)snprintf(key, sizeof key, "d%04u", (unsigned)n);
         assert_int_equal(put_bytes(store, key, bytes, 'x', 1000 + n++), 0);
-        store_stats(store, &stats);
-        for (int ms = 0; stats.waiting_n > 4 && ms < WAIT_MS_MAX; ms++) {
-            if (store_full(store, NULL, 0))
-                break;
-            (void)usleep(1000);
-            store_stats(store, &stats);
-        }
+        assert_true(wait_until(has_written, store));
     }
     assert_true(store_full(store, NULL, 0));
     return n;
