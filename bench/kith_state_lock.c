@@ -72,6 +72,7 @@ static void on_got(struct kith_node *node, const struct kith_value *value, void 
         state_failed("guarded get", value->text);
     sum = (uint64_t)(value->found ? value->i64 : 0) + 1;
     memcpy(lock.data, &sum, sizeof(sum));
+    lock.options.guard.last = true;
     do_guarded(node, &set, on_set);
 }
 

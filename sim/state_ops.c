@@ -287,6 +287,8 @@ static void do_guarded_write(struct state_ops *ops, struct so_client *client, st
     client->entry.arg = history_number(&ops->history, client->read + 1);
     put_value(&r, client->read + 1);
     fenced(&r.op, client);
+    if (client->fence % 2 == 0)
+        r.op.flags |= VALUE_OP_LAST;
     submit(ops, client, hs, SO_GUARDED + client->lock, &r.op);
 }
 

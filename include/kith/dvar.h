@@ -83,6 +83,12 @@ struct kith_value {
 struct kith_var_guard {
     const char *mutex; /* NULL: none */
     uint64_t fence;
+    /*
+     * Nothing more is done to this variable before the mutex is released. The variable then takes
+     * nothing under this fence any more, and the next holder reads it where it is instead of
+     * telling all copies its fence first: a section costs half as much.
+     */
+    bool last;
 };
 
 /* Zeroed is the default. Borrowed for the call that takes it. */

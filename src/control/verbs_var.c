@@ -159,6 +159,7 @@ static int options_of(struct control_request *request,
     options->no_create = control_bool(request, "no_create", false);
     options->create_guarded = control_bool(request, "guarded", false);
     options->guard.mutex = control_text(request, "mutex");
+    options->guard.last = control_bool(request, "last", false);
     return 0;
 }
 

@@ -168,12 +168,22 @@ static bool can_wait(const struct dvar_core *core, const struct var *var)
 #define NO_QUORUM_TEXT                                                                             \
     "too few nodes are reachable to be sure of anything; wait for them, or see `kith view`"
 
+/* The holder before left its fence to this one, or this is not its first read. */
+static bool read_of_section(const struct var *var, const struct value_op *op)
+{
+    if ((op->flags & VALUE_OP_FENCE) == 0 || var->block == NULL)
+        return false;
+    struct value value = value_view(block_value(var->block), var->block->len);
+    return value_op_is_read_of(op, &value);
+}
+
 void client_op(struct dvar_core *core, const struct dvar_event *event)
 {
     core->stats.ops++;
     struct var *var = var_find(core, event->name, event->name_len);
     bool read = value_op_is_read(event->op);
-    if (read && var != NULL && read_here(core, var, event->op, event->id))
+    if (var != NULL && (read || read_of_section(var, event->op)) &&
+        read_here(core, var, event->op, event->id))
         return;
     if (core->stats.ops_pending >= DVAR_OPS_MAX ||
         core->stats.held_bytes > core->config.held_bytes_max) {

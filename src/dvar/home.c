@@ -316,6 +316,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
                             .at = write->at,
                             .folded = folded,
                             .was_absent = was_absent,
+                            .handed_on = (value_op_flags(op->bytes) & VALUE_OP_LAST) != 0,
                             .delta = write->delta};
     var->sharers = NULL;
     if (folded == 0 && outcome->delta.len > 0 && outcome->next.len > 512 &&

@@ -170,6 +170,7 @@ struct write {
     bool recommit;
     bool was_absent;
     bool durable;
+    bool handed_on; /* the next holder of a mutex reads it soon */
     struct buf delta;
 };
 

@@ -169,6 +169,7 @@ enum value_op_flags {
     VALUE_OP_FORCE = 1 << 2,
     VALUE_OP_GUARDED = 1 << 3, /* what this creates takes writes with a fence only */
     VALUE_OP_FENCE = 1 << 4,   /* @mutex and @fence guard this operation */
+    VALUE_OP_LAST = 1 << 5,    /* with FENCE: the variable's last one under it */
 };
 
 /*
@@ -181,6 +182,9 @@ enum value_op_flags {
  * holder's first read shuts out the write of the holder before it, so that lock, get, set, unlock
  * loses no update whoever is paused meanwhile. Such a read is a write to dvar: effect VALUE_CHANGED
  * with a short delta.
+ *
+ * The last operation of a section says so: @fence + 1 is remembered, which is the fence of the next
+ * holder, and whose first read then finds its own fence and needs no write.
  */
 struct value_op {
     uint8_t kind;  /* enum value_op_kind */
@@ -218,6 +222,16 @@ static inline bool value_op_is_read(const struct value_op *op)
 {
     return (op->kind == VALUE_OP_GET || op->kind == VALUE_OP_SLICE_GET) &&
            (op->flags & VALUE_OP_FENCE) == 0;
+}
+/*
+ * A GET or SLICE_GET under exactly the fence that @value remembers: it changes nothing either, and
+ * no lower fence is accepted any more.
+ */
+bool value_op_is_read_of(const struct value_op *op, const struct value *value);
+/* The flags of an encoded operation, which has VALUE_OP_HEAD_BYTES at least. */
+static inline uint8_t value_op_flags(const uint8_t *bytes)
+{
+    return bytes[1];
 }
 /* An ADD without a fence, which may be folded with others into one write. */
 static inline bool value_op_is_foldable(const struct value_op *op)

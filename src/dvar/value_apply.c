@@ -39,13 +39,20 @@ static struct value written(const struct apply *a)
     return next;
 }
 
+/* What is remembered of the operation's fence: after its last the next one counts. */
+static uint64_t fence_after(const struct value_op *op)
+{
+    bool last = (op->flags & VALUE_OP_LAST) != 0 && op->fence < UINT64_MAX;
+    return op->fence + (last ? 1 : 0);
+}
+
 static bool raises_fence(const struct apply *a)
 {
     bool fenced = (a->now.flags & VALUE_FENCED) != 0;
     bool other = fenced && (a->now.mutex_len != a->op->mutex_len ||
                             memcmp(a->now.mutex, a->op->mutex, a->now.mutex_len) != 0);
     return (a->op->flags & VALUE_OP_FENCE) != 0 &&
-           (!fenced || other || a->op->fence > a->now.fence);
+           (!fenced || other || fence_after(a->op) > a->now.fence);
 }
 
 static void take_fence(const struct apply *a, struct value *next)
@@ -53,7 +60,7 @@ static void take_fence(const struct apply *a, struct value *next)
     if (!raises_fence(a))
         return;
     next->flags |= VALUE_FENCED;
-    next->fence = a->op->fence;
+    next->fence = fence_after(a->op);
     next->mutex = a->op->mutex;
     next->mutex_len = a->op->mutex_len;
 }

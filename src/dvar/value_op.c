@@ -14,7 +14,8 @@
 #include "dvar/value_internal.h"
 
 #define FLAGS_ALL                                                                                  \
-    (VALUE_OP_IF_ABSENT | VALUE_OP_NO_CREATE | VALUE_OP_FORCE | VALUE_OP_GUARDED | VALUE_OP_FENCE)
+    (VALUE_OP_IF_ABSENT | VALUE_OP_NO_CREATE | VALUE_OP_FORCE | VALUE_OP_GUARDED |                 \
+     VALUE_OP_FENCE | VALUE_OP_LAST)
 
 /* ---- checking ---- */
 
@@ -85,6 +86,8 @@ int value_op_check(const char *name, const struct value_op *op)
         return invalid(name, "it has flags that are not known here");
     if ((op->flags & VALUE_OP_FENCE) != 0 && value_name_check(op->mutex, op->mutex_len, false) != 0)
         return invalid(name, "the mutex that guards it has no proper name; give name and fence");
+    if ((op->flags & (VALUE_OP_FENCE | VALUE_OP_LAST)) == VALUE_OP_LAST)
+        return invalid(name, "what is the last under a fence names its mutex and fence");
     if (op->policy == VALUE_AVAILABLE)
         return kith_fail_with(KITH_E_UNSUPPORTED,
                               "the operation on %s is of consistent variables; an available one "
@@ -100,6 +103,14 @@ int value_op_check(const char *name, const struct value_op *op)
         return invalid(name, "it expects data without a type; leave it out");
     }
     return check_kind(name, op);
+}
+
+bool value_op_is_read_of(const struct value_op *op, const struct value *value)
+{
+    return (op->kind == VALUE_OP_GET || op->kind == VALUE_OP_SLICE_GET) &&
+           (op->flags & (VALUE_OP_FENCE | VALUE_OP_LAST)) == VALUE_OP_FENCE &&
+           (value->flags & VALUE_FENCED) != 0 && value->fence == op->fence &&
+           value->mutex_len == op->mutex_len && memcmp(value->mutex, op->mutex, op->mutex_len) == 0;
 }
 
 /* ---- bytes ---- */

@@ -185,8 +185,11 @@ committed(struct dvar_core *core, struct var *var, struct config *config, const 
     var->stamp = core->slots[var->slot].stamp;
     var_publish(core, var);
     for (uint32_t i = 0; i < config->n; i++) {
-        if (config->nodes[i] != NULL)
-            val_add(core, config->nodes[i], var);
+        if (config->nodes[i] == NULL)
+            continue;
+        val_add(core, config->nodes[i], var);
+        if (write->handed_on && config->nodes[i]->vals.len > 0)
+            vals_flush(core, config->nodes[i]);
     }
     watch_changed(core, var, write->folded);
     if (write->was_absent != var_is_absent(var))

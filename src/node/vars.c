@@ -231,7 +231,8 @@ static struct value_op op_of(const struct kith_var_op *from, const struct kith_v
         .kind = (uint8_t)from->kind, /* the numbers are the same, see below */
         .flags = (uint8_t)((options->no_create ? VALUE_OP_NO_CREATE : 0) |
                            (options->create_guarded ? VALUE_OP_GUARDED : 0) |
-                           (options->guard.mutex != NULL ? VALUE_OP_FENCE : 0)),
+                           (options->guard.mutex != NULL ? VALUE_OP_FENCE : 0) |
+                           (options->guard.last ? VALUE_OP_LAST : 0)),
         .type = type != 0                    ? type
                 : from->kind == KITH_VAR_ADD ? VALUE_I64
                                              : VALUE_TEXT,

@@ -153,6 +153,29 @@ static void a_read_that_raises_the_fence_gives_the_value(void **state)
     dvar_free(core);
 }
 
+/* What a section's last operation leaves behind is read where it is, under the next fence. */
+static void the_next_holder_reads_without_a_write(void **state)
+{
+    struct dvar_stats stats;
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    struct value_op last = guarded(set("abc", 3), 4);
+    last.flags |= VALUE_OP_LAST;
+    uint64_t version = op("x", last).version;
+    dvar_stats(core, &stats);
+    uint64_t reads = stats.ops_local_reads;
+    struct dvar_result r = op("x", guarded(get, 5));
+    assert_int_equal(r.code, 0);
+    assert_true(r.version == version && r.len == 3 && r.type == VALUE_BYTES);
+    dvar_stats(core, &stats);
+    assert_true(stats.ops_local_reads == reads + 1);
+    assert_int_equal(op("x", guarded(get, 4)).code, KITH_E_FENCE);
+    assert_int_equal(op("x", guarded(set("late", 4), 4)).code, KITH_E_FENCE);
+    r = op("x", guarded(get, 6)); /* somebody was in between and did not touch it */
+    assert_true(r.code == 0 && r.version > version && r.len == 3);
+    dvar_free(core);
+}
+
 static void without_a_lease_nothing_is_read_here(void **state)
 {
     (void)state;
@@ -415,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lone_home_answers_at_once),
         cmocka_unit_test(a_read_that_raises_the_fence_gives_the_value),
+        cmocka_unit_test(the_next_holder_reads_without_a_write),
         cmocka_unit_test(without_a_lease_nothing_is_read_here),
         cmocka_unit_test(a_write_is_answered_when_all_copies_have_it),
         cmocka_unit_test(a_silent_copy_is_complained_of),

@@ -343,6 +343,47 @@ static void a_read_under_a_fence_shuts_out_the_holder_before(void **state)
     var_deinit(&v);
 }
 
+static void the_last_of_a_section_leaves_its_fence_to_the_next(void **state)
+{
+    struct var v = {0};
+    (void)state;
+    struct value_op op = under(set_text("first"), "m", 5);
+    op.flags |= VALUE_OP_LAST;
+    assert_int_equal(apply(&v, &op), 0);
+    assert_int_equal(now(&v).fence, 6);
+    op = under(set_text("late"), "m", 5); /* its own included */
+    assert_int_equal(apply(&v, &op), KITH_E_FENCE);
+    op = under(get, "m", 5);
+    assert_int_equal(apply(&v, &op), KITH_E_FENCE);
+    op = under(get, "m", 6);
+    struct value value = now(&v);
+    assert_true(value_op_is_read_of(&op, &value));
+    assert_int_equal(apply(&v, &op), 0);
+    assert_int_equal(v.out.effect, VALUE_UNCHANGED);
+    holds_text(&v, "first");
+    op = under(get, "n", 6); /* another mutex, another fence, and what writes are not such reads */
+    assert_false(value_op_is_read_of(&op, &value));
+    op = under(get, "m", 7);
+    assert_false(value_op_is_read_of(&op, &value));
+    op = under(set_text("x"), "m", 6);
+    assert_false(value_op_is_read_of(&op, &value));
+    op = under(get, "m", 6);
+    op.flags |= VALUE_OP_LAST; /* a section that only reads may end by a read */
+    assert_false(value_op_is_read_of(&op, &value));
+    assert_int_equal(apply(&v, &op), 0);
+    assert_int_equal(v.out.effect, VALUE_CHANGED);
+    assert_int_equal(now(&v).fence, 7);
+    holds_text(&v, "first");
+    op = under(del, "m", UINT64_MAX); /* there is no next one */
+    op.flags |= VALUE_OP_LAST;
+    assert_int_equal(apply(&v, &op), 0);
+    assert_true(now(&v).fence == UINT64_MAX);
+    op = set_text("x");
+    op.flags |= VALUE_OP_LAST;
+    assert_int_equal(value_op_check("v", &op), KITH_E_INVALID);
+    var_deinit(&v);
+}
+
 static void a_fence_outlives_its_variable(void **state)
 {
     struct var v = {0};
@@ -746,6 +787,7 @@ int main(void)
         cmocka_unit_test(a_constant_is_written_once),
         cmocka_unit_test(a_lower_fence_is_refused),
         cmocka_unit_test(a_read_under_a_fence_shuts_out_the_holder_before),
+        cmocka_unit_test(the_last_of_a_section_leaves_its_fence_to_the_next),
         cmocka_unit_test(a_fence_outlives_its_variable),
         cmocka_unit_test(what_was_created_guarded_takes_no_plain_writes),
         cmocka_unit_test(a_slice_travels_alone),

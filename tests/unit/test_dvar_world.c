@@ -542,6 +542,8 @@ static struct value_op section(struct world *w, struct wnode *node, struct entry
     if (op.kind == VALUE_OP_SET)
         node->fence = 0;
     op.flags = VALUE_OP_FENCE;
+    if (op.kind == VALUE_OP_SET && e->fence % 2 == 0)
+        op.flags |= VALUE_OP_LAST;
     op.mutex = "m";
     op.mutex_len = 1;
     op.fence = e->fence;
