@@ -265,8 +265,13 @@ static void recv_qreq(struct mutex_core *core,
     }
     struct place *place = place_find(h, from, msg->a);
     if (place != NULL) {
-        if (place->granted)
+        if (place->granted) {
             send_granted(core, m, place);
+        } else if ((msg->flags & MSG_TRY) != 0 && h->serves && h->state == HOME_IDLE) {
+            /* It came while all were asked what they hold, when nobody could say. */
+            place_remove(h, (uint32_t)(place - h->places));
+            answer(core, m, from, msg, MSG_BUSY, 0);
+        }
         return;
     }
     if (h->places_n >= MUTEX_QUEUE_MAX) {

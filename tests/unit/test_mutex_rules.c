@@ -243,6 +243,36 @@ static void a_queue_has_so_many_places_and_no_more(void **state)
     lab_free(lab);
 }
 
+static void a_try_that_came_while_the_queue_began_hears_that_it_is_not_free(void **state)
+{
+    struct lab *lab = LAB(2, 0);
+    struct mutex_acquire a = of(1, "a");
+    struct mutex_info info;
+    size_t at = 0;
+    (void)state;
+    a.shared = true;
+    (void)acquire(lab, 0, a);
+    pass(lab, 3000);
+    assert_true(mutex_next(lab->nodes[0], &at, lab->now, &info) && info.queue);
+    struct mutex_msg msg = {.type = MSG_QREQ,
+                            .name = "a",
+                            .name_len = 1,
+                            .gen = info.gen,
+                            .joined = 100,
+                            .member_id = 2,
+                            .epoch = 1,
+                            .a = 1};
+    /* What stands in the queue of a home that asked when the try came. */
+    assert_false(say(lab, boot_of(1), msg, MSG_QACK, MSG_BUSY));
+    msg.flags = MSG_TRY | MSG_AGAIN;
+    assert_true(say(lab, boot_of(1), msg, MSG_QACK, MSG_BUSY));
+    /* And it stands in nobody's way. */
+    assert_int_equal(release(lab, 0, 1), 0);
+    const struct got *got = acquire(lab, 0, of(2, "a"));
+    assert_true(got->any && got->last == MUTEX_GRANTED);
+    lab_free(lab);
+}
+
 static void so_many_questions_at_once_and_no_more(void **state)
 {
     struct lab *lab = LAB(2, 0);
@@ -569,6 +599,7 @@ int main(void)
         cmocka_unit_test(limits_refuse_one_too_many),
         cmocka_unit_test(a_home_grants_so_many_sessions_and_no_more),
         cmocka_unit_test(a_queue_has_so_many_places_and_no_more),
+        cmocka_unit_test(a_try_that_came_while_the_queue_began_hears_that_it_is_not_free),
         cmocka_unit_test(so_many_questions_at_once_and_no_more),
         cmocka_unit_test(
             a_holder_that_is_gone_is_followed_with_a_higher_fence_once_its_lease_is_over),
