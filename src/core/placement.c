@@ -49,5 +49,5 @@ const struct placement_keeper *placement_home(const struct placement *placement,
     if (active->slot_epoch == 0 || active->replicas_n == 0)
         return NULL;
     const struct placement_keeper *home = placement_keeper_find(placement, active->replicas[0]);
-    return home != NULL && home->state != KEEPER_ENDED ? home : NULL;
+    return home != NULL && !placement_keeper_over(home) ? home : NULL;
 }

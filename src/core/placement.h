@@ -36,6 +36,11 @@ enum keeper_state {
      * same disk under a later boot has what that configuration had.
      */
     KEEPER_ENDED,
+    /*
+     * Likewise, by proof: a newer boot of the node, or its good-bye. What it granted to others out
+     * of its own lease may still run, as nobody waited for its end.
+     */
+    KEEPER_DIED,
 };
 
 struct placement_keeper {
@@ -44,6 +49,11 @@ struct placement_keeper {
     uint8_t disk_id[PLACEMENT_DISK_BYTES];
     enum keeper_state state;
 };
+
+static inline bool placement_keeper_over(const struct placement_keeper *keeper)
+{
+    return keeper->state >= KEEPER_ENDED;
+}
 
 /* Replicas of a slot, by member id; the first is the home. */
 struct placement_config {

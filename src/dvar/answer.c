@@ -234,7 +234,7 @@ void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
         flags |= WIRE_WHOLE;
         if (share_live(core, op->client, op->session) && var->state == VAR_VALID &&
             TS_SE(var->ts) == core->slots[var->slot].active.se && !reads_through(var) &&
-            share_add(core, var, op->client, op->session))
+            share_allowed(core, var->slot) && share_add(core, var, op->client, op->session))
             flags |= WIRE_CACHE;
         op->number = op->session; /* good for caching under this one only */
         send_result(core, op, flags, 0, NULL, 0, block_value(var->block), var->block->len);

@@ -65,6 +65,14 @@ uint64_t client_low_water(const struct dvar_core *core)
 
 /* ---- routing ---- */
 
+void client_left(const struct dvar_core *core, struct op *op)
+{
+    if (op->read || op->may_have_left)
+        return;
+    op->may_have_left = true;
+    op->generation = core->slots[op->var->slot].generation;
+}
+
 static void send_request(struct dvar_core *core, struct op *op, struct node *home, uint64_t se)
 {
     uint64_t left = op->deadline_ms > core->now_ms ? op->deadline_ms - core->now_ms : 0;
@@ -86,7 +94,7 @@ static void send_request(struct dvar_core *core, struct op *op, struct node *hom
     op->sent_to = home;
     op->sent_se = se;
     op->state = OP_SENT;
-    op->may_have_left = !op->read;
+    client_left(core, op);
     put_le64(p, op->no);
     put_le64(p + 8, client_low_water(core));
     put_le64(p + 16, op->fetching ? op->session : 0);
@@ -116,12 +124,19 @@ read_here(struct dvar_core *core, struct var *var, const struct value_op *op, ui
     return true;
 }
 
+static void give_up(struct dvar_core *core, struct op *op, int code, const char *text);
+
 /* Once: does it, asks for it, or leaves it waiting. */
 void client_route(struct dvar_core *core, struct op *op)
 {
     struct slot *slot = &core->slots[op->var->slot];
     list_remove(&op->timer);
     op->sent_ms = core->now_ms;
+    /* What was in memory there is lost, the record of this with it: it would be done twice. */
+    if (op->may_have_left && op->generation != slot->generation && !MUTANT(DVAR_ASK_AFTER_LOSS)) {
+        give_up(core, op, KITH_E_UNKNOWN_OUTCOME, NULL);
+        return;
+    }
     if (slot->serving && lease_ok(core)) {
         op->sent_se = 0; /* what another home said of it does not count any more */
         home_request(core, op, op->sent_to != NULL);
@@ -249,7 +264,12 @@ static void give_up(struct dvar_core *core, struct op *op, int code, const char 
     }
     if (op->may_have_left) {
         code = KITH_E_UNKNOWN_OUTCOME;
-        text = "the write may or may not have been done: no answer came; read the variable to see";
+        if (text == NULL)
+            text = "the write may have been done before all nodes that kept the variable in memory "
+                   "were gone; read the variable to see";
+        else
+            text = "the write may or may not have been done: no answer came; read the variable to "
+                   "see";
     }
     if (op->state != OP_QUEUED && op->state != OP_WRITING) {
         op_answer(core, op, code, text);

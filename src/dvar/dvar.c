@@ -296,6 +296,10 @@ static int message(struct dvar_core *core,
         return on_relay(core, from, boot, slot, r);
     case WIRE_RELAYED:
         return on_relayed(core, from, r);
+    case WIRE_SHARE:
+        return on_share(core, from, boot, slot, r);
+    case WIRE_SHARED:
+        return on_shared(core, from, boot, slot, r);
     default:
         return 0; /* of a later version */
     }

@@ -323,7 +323,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
         buf_append(&write->delta, outcome->delta.data, outcome->delta.len) == 0)
         write->base_ts = base_ts;
     for (struct op *at = op; at != NULL; at = at->next)
-        at->state = OP_WRITING, at->may_have_left = true;
+        at->state = OP_WRITING, client_left(core, at);
     write->durable = was_durable || var_is_durable(var);
     if (write->durable) {
         write->token = persist(core, var);

@@ -138,6 +138,7 @@ struct op {
     struct node *sent_to;
     uint64_t sent_se; /* the slot epoch it was sent in last; 0: it is or was done here since */
     uint32_t len;
+    uint32_t generation; /* of its slot when it left first */
     enum op_state state;
     bool may_have_left; /* a write that some home may do */
     bool read;
@@ -251,6 +252,7 @@ struct sync {
     struct var *at;    /* next to be committed again */
     uint32_t under_way;
     bool committing, done, in_step;
+    bool unshared; /* a replica of the active epoch knows that nobody caches of it */
 };
 
 struct slot {
@@ -268,6 +270,13 @@ struct slot {
     uint64_t durable_asked_ms;
     uint64_t served_ms; /* home since then, without a break, in epochs up to */
     uint64_t served_se;
+    /* As replica: the home said that it lets others cache of this epoch. */
+    uint64_t shared_se;
+    /* As home: replicas (bits) that know it of that epoch, and when they were told last. */
+    uint64_t told_se, told_ms;
+    uint32_t told;
+    /* Since when this node knows that the home of active epoch @died_se is dead, by proof. */
+    uint64_t died_se, died_ms;
     struct sync *sync;
     struct var *pull_at[REPLICAS];
     uint64_t pull_pos[REPLICAS];
@@ -403,6 +412,7 @@ void slots_tick(struct dvar_core *core);
 uint64_t slots_deadline(const struct dvar_core *core);
 void slot_drained(struct dvar_core *core); /* a session ended or let a slot go */
 bool slot_is_drained(const struct dvar_core *core, uint32_t slot);
+bool slot_unshared(const struct slot *slot); /* as a replica, to the next home */
 void sync_step(struct dvar_core *core, uint32_t slot);
 void sync_ready(struct dvar_core *core, uint32_t slot);
 void send_pull(struct dvar_core *core, uint32_t slot, uint32_t i);
@@ -477,6 +487,7 @@ int replica_recall(struct dvar_core *core, const struct dvar_event *event);
 void client_op(struct dvar_core *core, const struct dvar_event *event);
 void client_cancel(struct dvar_core *core, uint64_t id);
 void client_route(struct dvar_core *core, struct op *op);
+void client_left(const struct dvar_core *core, struct op *op); /* some home may do it now */
 void client_route_all(struct dvar_core *core, const struct node *to);
 void client_tick(struct dvar_core *core);
 void client_quorum(struct dvar_core *core);
@@ -514,6 +525,11 @@ void share_end(struct dvar_core *core, struct node *node);
 bool share_live(const struct dvar_core *core, const struct node *node, uint64_t session);
 void share_drain(struct dvar_core *core, uint32_t slot);
 bool share_add(struct dvar_core *core, struct var *var, struct node *node, uint64_t session);
+bool share_allowed(struct dvar_core *core, uint32_t slot);
+int on_share(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+int on_shared(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
 void cache_drop(struct dvar_core *core, struct var *var);
 int on_renew(struct dvar_core *core, struct node *from, uint64_t boot, struct reader *r);
 int on_grant(struct dvar_core *core, struct node *from, struct reader *r);

@@ -240,6 +240,73 @@ bool share_add(struct dvar_core *core, struct var *var, struct node *node, uint6
     return true;
 }
 
+/*
+ * May anybody cache of @slot? Only when each replica knows that somebody does: the home that comes
+ * after one that died waits for what that one granted, unless one of them says that it was nothing.
+ */
+bool share_allowed(struct dvar_core *core, uint32_t slot_no)
+{
+    struct slot *slot = &core->slots[slot_no];
+    const struct config *active = &slot->active;
+    if (slot->told_se != active->se) {
+        slot->told_se = active->se;
+        slot->told_ms = 0;
+        slot->told = 1; /* this node */
+    }
+    uint32_t all = (1u << active->n) - 1;
+    if (slot->told == all || MUTANT(DVAR_NO_SHARE_WAIT))
+        return true;
+    if (slot->told_ms != 0 && core->now_ms < slot->told_ms + core->config.resend_ms)
+        return false;
+    slot->told_ms = core->now_ms;
+    for (uint32_t i = 1; i < active->n; i++) {
+        uint8_t *p = (slot->told & 1u << i) != 0 || active->nodes[i] == NULL
+                         ? NULL
+                         : message_add(core, active->nodes[i], WIRE_SHARE, 0, slot_no, 8);
+        if (p != NULL)
+            put_le64(p, active->se);
+    }
+    return false;
+}
+
+int on_share(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot_no, struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    /* Who knows of a later epoch may have said already what it knows. */
+    if (slot->active.se != se || slot->joined_se != se || slot->active.self <= 0 ||
+        slot->active.nodes[0] != from || slot->active.boots[0] != boot)
+        return 0;
+    slot->shared_se = se;
+    uint8_t *p = message_add(core, from, WIRE_SHARED, 0, slot_no, 8);
+    if (p != NULL)
+        put_le64(p, se);
+    return 0;
+}
+
+int on_shared(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot_no, struct reader *r)
+{
+    uint64_t se = read_le64(r);
+    if (r->bad)
+        return KITH_E_CORRUPT;
+    struct slot *slot = &core->slots[slot_no];
+    for (uint32_t i = 1; i < slot->active.n; i++) {
+        if (se == slot->active.se && se == slot->told_se && slot->active.nodes[i] == from &&
+            slot->active.boots[i] == boot)
+            slot->told |= 1u << i;
+    }
+    return 0;
+}
+
+bool slot_unshared(const struct slot *slot)
+{
+    return slot->active.self > 0 && slot->shared_se != slot->active.se;
+}
+
 static void send_sdrop(struct dvar_core *core, struct node *node, uint32_t slot)
 {
     uint8_t *p = message_add(core, node, WIRE_SDROP, 0, slot, 16);

@@ -23,7 +23,7 @@ config_read(struct dvar_core *core, const struct placement_config *from, struct 
             placement_keeper_find(&core->placement, from->replicas[i]);
         config->members[i] = from->replicas[i];
         /* An ended membership of this very boot is over, too: it may be here as another member. */
-        bool ended = keeper != NULL && keeper->state == KEEPER_ENDED && !MUTANT(DVAR_ANY_BOOT);
+        bool ended = keeper != NULL && placement_keeper_over(keeper) && !MUTANT(DVAR_ANY_BOOT);
         if (keeper != NULL && !ended && is_self(core, &keeper->boot)) {
             config->self = (int32_t)i;
             continue;
@@ -176,14 +176,32 @@ static bool must_release(const struct dvar_core *core, const struct slot *slot, 
     }
     const struct placement_keeper *keeper =
         placement_keeper_find(&core->placement, slot->active.members[i]);
-    return keeper != NULL && keeper->state != KEEPER_ENDED;
+    return keeper != NULL && !placement_keeper_over(keeper);
+}
+
+/*
+ * Until when what the home before may have granted can run. Its sessions lie within its lease,
+ * whose end the view awaits; but who is dead by proof is not waited for there. Nothing to wait for
+ * is where it let the slot go, or a replica knows that nobody cached of it.
+ */
+static uint64_t share_wait_ms(const struct dvar_core *core, const struct slot *slot)
+{
+    const struct sync *sync = slot->sync;
+    if (slot->active.n == 0 || slot->active.self == 0 || slot->died_se != slot->active.se ||
+        (sync->released & 1) != 0 || sync->unshared || slot_unshared(slot) ||
+        MUTANT(DVAR_NO_SHARE_WAIT))
+        return 0;
+    return lease_lessor_until_ms(slot->died_ms, core->config.session_ms);
 }
 
 void sync_ready(struct dvar_core *core, uint32_t slot_no)
 {
     struct slot *slot = &core->slots[slot_no];
     struct sync *sync = slot->sync;
-    sync->ready_ms = core->now_ms;
+    uint64_t wait_ms = share_wait_ms(core, slot);
+    sync->ready_ms = core->now_ms < wait_ms ? wait_ms - READY_MS : core->now_ms;
+    if (core->now_ms < wait_ms)
+        return; /* slots_tick() comes back then */
     uint32_t *released = dvar_arena_alloc(core, REPLICAS * sizeof(*released));
     struct dvar_action *action = released != NULL ? dvar_action_add(core, DVAR_SLOT_READY) : NULL;
     if (action == NULL)
@@ -318,6 +336,14 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no)
     uint64_t active_before = slot->active.se;
     config_read(core, &now->active, &slot->active);
     config_read(core, &now->chosen, &slot->chosen);
+    const struct placement_keeper *home =
+        slot->active.n > 0 ? placement_keeper_find(&core->placement, slot->active.members[0])
+                           : NULL;
+    if (slot->active.n > 0 && slot->died_se != slot->active.se &&
+        (home == NULL || home->state == KEEPER_DIED)) {
+        slot->died_se = slot->active.se;
+        slot->died_ms = core->now_ms;
+    }
     uint64_t joined = slot->chosen.se > slot->active.se ? slot->chosen.se : slot->active.se;
     if (slot->serving && slot->active.self != 0) { /* our membership ended */
         slot->serving = false;

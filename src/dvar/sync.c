@@ -34,7 +34,10 @@ static void send_state(struct dvar_core *core, struct node *to, uint32_t slot_no
         n++;
         var = var->link.next == &slot->vars ? NULL : container_of(var->link.next, struct var, link);
     }
-    uint8_t *p = message_add(core, to, WIRE_STATE, var != NULL ? WIRE_MORE : 0, slot_no, bytes);
+    uint8_t flags = var != NULL ? WIRE_MORE : 0;
+    if (slot_unshared(slot))
+        flags |= WIRE_NO_SHARE;
+    uint8_t *p = message_add(core, to, WIRE_STATE, flags, slot_no, bytes);
     if (p == NULL)
         return;
     slot->pull_at[0] = var;
@@ -142,6 +145,7 @@ int on_state(struct dvar_core *core,
             if (rc != 0)
                 return rc; /* asked for again */
         }
+        sync->unshared |= (flags & WIRE_NO_SHARE) != 0;
         sync->cursor[i] = next;
         if ((flags & WIRE_MORE) != 0)
             send_pull(core, slot_no, i);

@@ -30,8 +30,10 @@ enum wire_type {
     WIRE_MARK = 19,
     WIRE_PUSH = 20,
     WIRE_PUSH_ACK = 21,
-    WIRE_RELAY = 22,
-    WIRE_RELAYED = 23,
+    WIRE_SHARE = 22,
+    WIRE_SHARED = 23,
+    WIRE_RELAY = 24, /* these last: none of them is relayed */
+    WIRE_RELAYED = 25,
 };
 
 enum wire_flags {
@@ -45,6 +47,7 @@ enum wire_flags {
     WIRE_WHOLE = 1 << 3,    /* RES: carries the value */
     WIRE_APPLIED = 1 << 4,  /* RES */
     WIRE_MORE = 1 << 0,     /* STATE: pull on */
+    WIRE_NO_SHARE = 1 << 1, /* STATE: of the active epoch nothing is cached, for all I was told */
 };
 
 #define WIRE_INV_BYTES   32 /* ts, base, version, u32 wid, u16 records, u8 name, u8 0 */

@@ -212,7 +212,7 @@ void lease_placement(struct mutex_core *core, const struct placement *placement)
     /* A lease of the former member is not one of this. Excluded, the one we have runs out. */
     bool other = core->self_member != 0 && member != core->self_member &&
                  (self == NULL || self->member_id != core->self_member);
-    if (other || (self != NULL && self->state == KEEPER_ENDED)) {
+    if (other || (self != NULL && placement_keeper_over(self))) {
         core->lapses++;
         core->lease_until_ms = 0;
     }

@@ -62,7 +62,7 @@ static void plan_ends(struct view_core *core, struct view_record *next)
 
     for (uint32_t i = 0; i < next->placement.keepers_n; i++) {
         struct placement_keeper *keeper = &next->placement.keepers[i];
-        if (keeper->state != KEEPER_ENDED && dead_for_certain(core, keeper)) {
+        if (!placement_keeper_over(keeper) && dead_for_certain(core, keeper)) {
             const struct vpeer *peer = peer_of(core, keeper);
             if (MUTANT(VIEW_SAME_MEMBER_AFTER_RESTART) && peer != NULL &&
                 peer->boot.boot_no > keeper->boot.boot_no) {
@@ -71,7 +71,7 @@ static void plan_ends(struct view_core *core, struct view_record *next)
             }
             if (keeper->state == KEEPER_ACTIVE)
                 lost(core, keeper, false);
-            keeper->state = KEEPER_ENDED;
+            keeper->state = KEEPER_DIED;
         }
         /* Nobody is granted anything while it is excluded: the last lease has ended (hole 8). */
         if (keeper->state == KEEPER_EXCLUDED &&
@@ -94,7 +94,7 @@ static void plan_forget(struct view_core *core, struct view_record *next)
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         const struct placement_keeper keeper = p->keepers[i];
-        bool gone = keeper.state == KEEPER_ENDED && !used(p, keeper.member_id, true);
+        bool gone = placement_keeper_over(&keeper) && !used(p, keeper.member_id, true);
         if (keeper.state == KEEPER_ACTIVE && plan_leaving(core, &keeper) &&
             !used(p, keeper.member_id, true) && voter_place(next, &keeper.boot.node) < 0)
             gone = true;
@@ -118,7 +118,7 @@ static bool slots_wait_for(const struct placement *p, const uint8_t *disk_id)
 {
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         const struct placement_keeper *keeper = &p->keepers[i];
-        if (keeper->state == KEEPER_ENDED && used(p, keeper->member_id, false) &&
+        if (placement_keeper_over(keeper) && used(p, keeper->member_id, false) &&
             memcmp(keeper->disk_id, disk_id, PLACEMENT_DISK_BYTES) == 0)
             return true;
     }
@@ -133,7 +133,7 @@ static void admit(struct view_core *core,
     struct placement *p = &next->placement;
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         const struct placement_keeper *keeper = &p->keepers[i];
-        if (keeper->state != KEEPER_ENDED &&
+        if (!placement_keeper_over(keeper) &&
             memcmp(&keeper->boot.node, &boot->node, sizeof(boot->node)) == 0)
             return; /* is one, or its lease may run */
     }

@@ -32,7 +32,13 @@ static uint32_t place_of(const struct placement *p, uint32_t member_id)
 static bool is_state(const struct placement *p, uint32_t member_id, enum keeper_state state)
 {
     uint32_t at = place_of(p, member_id);
-    return at == NOBODY ? state == KEEPER_ENDED : p->keepers[at].state == state;
+    return at != NOBODY && p->keepers[at].state == state;
+}
+
+static bool is_over(const struct placement *p, uint32_t member_id)
+{
+    uint32_t at = place_of(p, member_id);
+    return at == NOBODY || placement_keeper_over(&p->keepers[at]);
 }
 
 static void count_config(struct tally *t, const struct placement_config *config)
@@ -89,7 +95,7 @@ static bool over(struct view_core *core,
                  uint32_t member_id)
 {
     (void)core;
-    if (is_state(p, member_id, KEEPER_ENDED))
+    if (is_over(p, member_id))
         return true;
     for (uint32_t i = 0; i < ready->released_n; i++) {
         if (ready->released[i] == member_id)
@@ -221,7 +227,7 @@ static void repair(struct tally *t, uint32_t at, bool must)
 
     for (uint8_t r = 0; r < slot->active.replicas_n; r++) {
         uint32_t id = slot->active.replicas[r];
-        ended = ended && is_state(t->p, id, KEEPER_ENDED);
+        ended = ended && is_over(t->p, id);
         if (!is_state(t->p, id, KEEPER_ACTIVE))
             continue;
         live[live_n++] = id;

@@ -668,7 +668,7 @@ static void run_leave(struct view_core *core)
     const struct placement *p = &core->decided.placement;
     bool needed = false;
     for (uint32_t i = 0; i < p->keepers_n; i++) {
-        if (view_is_self(core, &p->keepers[i].boot.node) && p->keepers[i].state != KEEPER_ENDED)
+        if (view_is_self(core, &p->keepers[i].boot.node) && !placement_keeper_over(&p->keepers[i]))
             needed = true;
     }
     bool alone = true;

@@ -138,7 +138,7 @@ static bool record_good(const struct view_record *record)
     }
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         uint32_t id = p->keepers[i].member_id;
-        if (id == 0 || id >= record->next_member_id || p->keepers[i].state > KEEPER_ENDED ||
+        if (id == 0 || id >= record->next_member_id || p->keepers[i].state > KEEPER_DIED ||
             p->keepers[i].boot.boot_no == 0)
             return false;
         if (i > 0 && id <= p->keepers[i - 1].member_id)

@@ -341,6 +341,27 @@ static void what_was_lost_with_its_nodes_is_told(void **state)
     dvar_free(core);
 }
 
+/* Its record is lost with the value: asked for again, it would be done a second time. */
+static void a_write_that_may_have_been_lost_is_not_asked_for_again(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 2);
+    assert_int_equal(op("x", add).code, 1); /* under way */
+    placement.epoch = 2;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 2, .replicas = {2}, .replicas_n = 1};
+        placement.slots[i].generation = 1;
+    }
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_int_equal(the(DVAR_DONE)->result.code, KITH_E_UNKNOWN_OUTCOME);
+    assert_null(found(DVAR_SEND));
+    /* What begins after the loss is asked for at the new home. */
+    assert_int_equal(op("x", add).code, 1);
+    assert_int_equal(the(DVAR_SEND)->to.bytes[0], 2);
+    dvar_free(core);
+}
+
 static void choose(uint64_t slot_epoch, uint8_t replicas_n)
 {
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
@@ -447,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
         cmocka_unit_test(a_watch_hears_of_each_change),
         cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
+        cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again),
         cmocka_unit_test(a_home_whose_membership_ended_stops_to_fill_its_slots),
         cmocka_unit_test(a_cell_follows_its_variable),
         cmocka_unit_test(limits_refuse_with_their_error),

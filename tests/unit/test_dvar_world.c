@@ -41,7 +41,6 @@ struct message {
 struct entry {
     int name;
     bool write, ended, ok;
-    bool dubious; /* it was under way when what is in memory was lost, its record too */
     bool refused; /* told that nothing was written */
     uint8_t kind;
     uint64_t start, end, version, fence;
@@ -244,7 +243,8 @@ static void step(struct world *w, int n, struct dvar_event *event)
         else if (action->type == DVAR_SLOT_DURABLE)
             w->durable = true;
     }
-    dvar_check(node->core);
+    if (!MUTANT(DVAR_NO_ACTIVATION)) /* which breaks them: the world is to see what comes of it */
+        dvar_check(node->core);
 }
 
 /* ---- the oracle that decides ---- */
@@ -261,7 +261,7 @@ static struct placement_keeper *keeper_of(struct world *w, uint32_t member_id)
 static bool is_over(struct world *w, uint32_t member_id)
 {
     const struct placement_keeper *keeper = keeper_of(w, member_id);
-    return keeper == NULL || keeper->state == KEEPER_ENDED;
+    return keeper == NULL || placement_keeper_over(keeper);
 }
 
 static void decide_active(struct world *w, const struct dvar_action *action)
@@ -329,7 +329,7 @@ static void choose_disks(struct world *w, uint32_t at)
     c.slot_epoch = (last > slot->active.slot_epoch ? last : slot->active.slot_epoch) + 1;
     for (int i = 0; i < slot->active.replicas_n; i++) {
         const struct placement_keeper *keeper = keeper_of(w, slot->active.replicas[i]);
-        if (keeper == NULL || keeper->state != KEEPER_ENDED)
+        if (keeper == NULL || !placement_keeper_over(keeper))
             return;
         uint32_t id = w->nodes[keeper->boot.node.bytes[0] - 1].member_id;
         if (!is_up(w, id))
@@ -391,7 +391,7 @@ static void govern(struct world *w)
     }
     for (uint32_t i = 0; i < w->placement.keepers_n; i++) { /* forget who is named nowhere */
         struct placement_keeper *keeper = &w->placement.keepers[i];
-        bool named = keeper->state != KEEPER_ENDED;
+        bool named = !placement_keeper_over(keeper);
         for (int k = 0; k < NAMES; k++) {
             const struct placement_slot *slot =
                 &w->placement.slots[placement_slot_of(names[k], strlen(names[k]))];
@@ -482,10 +482,6 @@ static void outage(struct world *w)
     w->outage = true;
     w->losses++;
     w->outage_tick = ++w->tick;
-    for (size_t i = 0; i < w->history_n; i++) {
-        struct entry *e = &w->history[i];
-        e->dubious = e->name != KEPT_AT && !e->ended && !e->refused;
-    }
     for (int i = 0; i < NODES; i++) {
         w->nodes[i].fence = 0;
         w->nodes[i].section_get = NULL;
@@ -493,7 +489,7 @@ static void outage(struct world *w)
     for (int i = 0; i < KEEPERS; i++) {
         struct placement_keeper *keeper = keeper_of(w, w->nodes[i].member_id);
         if (keeper != NULL)
-            keeper->state = KEEPER_ENDED;
+            keeper->state = KEEPER_DIED;
         if (w->nodes[i].alive)
             crash(w, i);
     }
@@ -674,7 +670,14 @@ static void fault(struct world *w)
     uint64_t dice = rng_below(&w->rng, 2000);
     int n = (int)rng_below(&w->rng, KEEPERS);
     struct wnode *node = &w->nodes[n];
-    if (dice == 0 && node->alive && may_go(w, n)) {
+    if (dice == 7 && node->alive && may_go(w, n)) {
+        struct placement_keeper *keeper = keeper_of(w, node->member_id);
+        crash(w, n);
+        boot(w, n);
+        if (keeper != NULL)
+            keeper->state = KEEPER_DIED;
+        w->placement.epoch++;
+    } else if (dice == 0 && node->alive && may_go(w, n)) {
         exclude(w, node->member_id);
         crash(w, n);
     } else if (dice < 3 && node->alive && may_go(w, n)) {
@@ -695,16 +698,15 @@ static void come_back(struct world *w, int n)
     if (node->alive && keeper != NULL && keeper->state == KEEPER_ACTIVE)
         return;
     /* Excluded, its lease over: it comes back as another member, or in another boot. */
-    if (node->alive && (keeper == NULL || keeper->state == KEEPER_ENDED) &&
-        (w->healed || rng_below(&w->rng, 100) == 0))
+    if (node->alive && is_over(w, node->member_id) && (w->healed || rng_below(&w->rng, 100) == 0))
         join(w, n);
 }
 
 static bool may_have_removed(const struct entry *e, uint64_t version)
 {
-    if (e->kind != VALUE_OP_DELETE || (e->refused && !e->dubious))
+    if (e->kind != VALUE_OP_DELETE || e->refused)
         return false;
-    return e->dubious || !e->ended || e->version > version;
+    return !e->ended || e->version > version;
 }
 
 static bool was_lost(const struct world *w, const struct entry *e)
@@ -737,8 +739,7 @@ static const char *judge(const struct world *w)
         const struct entry *a = &w->history[i];
         if (a->ended && a->ok && !a->write && a->version == 0 && vanished(w, a))
             return "a value vanished";
-        bool told = a->refused && !a->dubious && a->wanted != 0;
-        for (size_t j = 0; told && j < w->history_n; j++) {
+        for (size_t j = 0; a->refused && a->wanted != 0 && j < w->history_n; j++) {
             const struct entry *b = &w->history[j];
             if (b->ended && b->ok && b->name == a->name && b->value == a->wanted)
                 return "what was refused took effect";
@@ -754,9 +755,8 @@ static const char *judge(const struct world *w)
                 return "one version, two values";
             if (a->version != 0 && a->version == b->version && a->write && b->write)
                 return "one version, two writes";
-            bool one_more = a->name == 0 || (a->name == GUARD_AT && !b->dubious);
-            if (one_more && a->version < b->version && was_lost(w, a) == was_lost(w, b) &&
-                a->value >= b->value && b->write)
+            if ((a->name == 0 || a->name == GUARD_AT) && a->version < b->version &&
+                was_lost(w, a) == was_lost(w, b) && a->value >= b->value && b->write)
                 return "an addition was lost";
             if (a->end < b->start && a->name == 0 && b->version < a->version &&
                 !(b->version == 0 && was_lost(w, a)))
@@ -849,7 +849,7 @@ static const char *run(uint64_t seed, struct world *w)
         if (e->name == 0 && e->write) {
             bool sure = e->ended && e->ok && !was_lost(w, e);
             adds += sure;
-            unknown += !sure && !(e->refused && !e->dubious);
+            unknown += !sure && !e->refused;
         }
     }
     for (size_t i = last_at; i < w->history_n && problem == NULL; i++) {
@@ -928,6 +928,8 @@ static void each_rule_that_is_left_out_is_noticed(void **state)
         {MUTANT_DVAR_NO_RELEASE, "no-release"},
         {MUTANT_DVAR_NO_ANSWERS, "no-answers"},
         {MUTANT_DVAR_NO_GUARD, "no-guard"},
+        {MUTANT_DVAR_NO_SHARE_WAIT, "no-share-wait"},
+        {MUTANT_DVAR_ASK_AFTER_LOSS, "ask-after-loss"},
     };
     uint64_t n = number_from("KITH_DVAR_SEEDS", 400);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -19,7 +19,7 @@ static void fill(struct view_record *record)
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         p->keepers[i].member_id = 10 + i;
         p->keepers[i].boot.boot_no = i + 1;
-        p->keepers[i].state = (enum keeper_state)(i % 3);
+        p->keepers[i].state = (enum keeper_state)(i % 4);
     }
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         p->slots[i].active = (struct placement_config){7, {10, 11, 12 + i % 50}, 3};

@@ -1,0 +1,266 @@
+/*
+ * What a home lets others cache, and the home that comes after it: four cores, messages that arrive
+ * at once or not at all, and a placement that the case decides.
+ */
+#include "core/error.h"
+#include "core/lease.h"
+#include "dvar/dvar.h"
+#include "dvar/wire.h"
+#include "lib/test.h"
+
+enum { HOME, COPY, OTHER, EDGE, NODES };
+#define SESSION_MS 2000
+
+struct message {
+    int from, to;
+    size_t len;
+    uint8_t data[1024];
+};
+
+static struct dvar_core *cores[NODES];
+static struct placement placement;
+static struct message queue[256];
+static size_t queue_n;
+static uint64_t now_ms;
+static bool cut[NODES];
+static uint8_t lost_type; /* frames that begin with it do not arrive */
+static uint64_t ready[NODES];
+static struct dvar_result result;
+static bool done;
+
+static struct boot_id boot_of(int n)
+{
+    struct boot_id boot = {.boot_no = 1};
+    boot.node.bytes[0] = (uint8_t)(n + 1);
+    return boot;
+}
+
+static void step(int n, struct dvar_event event)
+{
+    struct dvar_output out;
+    event.now_ms = now_ms;
+    assert_int_equal(dvar_step(cores[n], &event, &out), 0);
+    for (size_t i = 0; i < out.actions_n; i++) {
+        const struct dvar_action *action = &out.actions[i];
+        if (action->type == DVAR_SLOT_READY && action->slot == placement_slot_of("x", 1))
+            ready[n] = action->slot_epoch;
+        if (action->type == DVAR_DONE) {
+            done = true;
+            result = action->result;
+            result.number = action->result.len == 1 ? action->result.data[0] : 0;
+        }
+        int to = action->to.bytes[0] - 1;
+        if (action->type != DVAR_SEND || to < 0 || to >= NODES || cut[n] || cut[to] ||
+            (lost_type != 0 && action->data[0] == lost_type))
+            continue;
+        assert_true(queue_n < 256 && action->len <= sizeof(queue[0].data));
+        struct message *m = &queue[queue_n++];
+        *m = (struct message){.from = n, .to = to, .len = action->len};
+        memcpy(m->data, action->data, action->len);
+    }
+    dvar_check(cores[n]);
+}
+
+static void deliver(void)
+{
+    for (size_t i = 0; i < queue_n; i++) {
+        const struct message m = queue[i];
+        if (cores[m.to] != NULL)
+            step(m.to,
+                 (struct dvar_event){
+                     .type = DVAR_RECV, .from = boot_of(m.from), .data = m.data, .len = m.len});
+    }
+    queue_n = 0;
+}
+
+static void decide(void)
+{
+    placement.epoch++;
+    for (int n = 0; n < NODES; n++) {
+        if (cores[n] != NULL && !cut[n])
+            step(n, (struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    }
+    deliver();
+}
+
+static void lease(int n)
+{
+    step(n, (struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 3000});
+}
+
+static void pass(uint64_t ms)
+{
+    for (uint64_t end = now_ms + ms; now_ms < end;) {
+        now_ms += 5;
+        for (int n = 0; n < NODES; n++) {
+            if (cores[n] != NULL && now_ms % 1000 == 0 && n != EDGE)
+                lease(n);
+            if (cores[n] != NULL && dvar_deadline_ms(cores[n]) <= now_ms)
+                step(n, (struct dvar_event){.type = DVAR_TICK});
+        }
+        deliver();
+    }
+}
+
+static void op(int n, struct value_op what)
+{
+    static uint64_t id;
+    done = false;
+    step(n, (struct dvar_event){.type = DVAR_OP,
+                                .id = ++id,
+                                .name = "x",
+                                .name_len = 1,
+                                .op = &what,
+                                .deadline_ms = now_ms + 10000});
+    deliver();
+}
+
+static void set(int n, uint8_t value)
+{
+    op(n,
+       (struct value_op){.kind = VALUE_OP_SET, .type = VALUE_BYTES, .data = &value, .data_len = 1});
+}
+
+static void get(int n)
+{
+    op(n, (struct value_op){.kind = VALUE_OP_GET});
+}
+
+/* Does @n answer it alone? */
+static bool reads_alone(int n)
+{
+    cut[n] = true;
+    get(n);
+    cut[n] = false;
+    return done;
+}
+
+/* A home with one copy, and x = 1; OTHER keeps nothing yet. */
+static void begin(void)
+{
+    now_ms = 1000;
+    queue_n = 0;
+    lost_type = 0;
+    memset(ready, 0, sizeof(ready));
+    memset(cut, 0, sizeof(cut));
+    memset(&placement, 0, sizeof(placement));
+    placement.keepers_n = EDGE;
+    for (int n = 0; n < NODES; n++) {
+        struct dvar_config config = {.self = boot_of(n)};
+        assert_int_equal(dvar_new(&cores[n], &config), 0);
+        step(n, (struct dvar_event){.type = DVAR_START});
+        if (n < EDGE)
+            placement.keepers[n] = (struct placement_keeper){
+                .member_id = (uint32_t)n + 1, .boot = boot_of(n), .state = KEEPER_ACTIVE};
+    }
+    for (int i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 1, .replicas = {1, 2}, .replicas_n = 2};
+    decide();
+    for (int n = 0; n < EDGE; n++)
+        lease(n);
+    set(HOME, 1);
+    assert_true(done && result.code == 0);
+}
+
+static void end(void)
+{
+    for (int n = 0; n < NODES; n++) {
+        dvar_free(cores[n]);
+        cores[n] = NULL;
+    }
+}
+
+/* The home is gone, and @to is chosen. */
+static void lose_home(enum keeper_state state, uint32_t to)
+{
+    dvar_free(cores[HOME]);
+    cores[HOME] = NULL;
+    placement.keepers[HOME].state = state;
+    for (int i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 2, .replicas = {to}, .replicas_n = 1};
+    cut[EDGE] = true; /* it hears of nothing */
+    decide();
+    pass(20);
+    cut[EDGE] = false;
+}
+
+static void an_answer_is_cached_when_all_copies_know_that_some_are(void **state)
+{
+    (void)state;
+    begin();
+    lost_type = WIRE_SHARE;
+    get(EDGE);
+    assert_true(done && result.number == 1 && !reads_alone(EDGE));
+    pass(300);
+    lost_type = 0;
+    get(EDGE); /* the copy is told */
+    get(EDGE);
+    assert_true(done && reads_alone(EDGE) && result.number == 1);
+    end();
+}
+
+static void what_a_dead_home_let_others_cache_is_waited_for(void **state)
+{
+    (void)state;
+    begin();
+    get(EDGE);
+    get(EDGE);
+    uint64_t dead_ms = now_ms;
+    lose_home(KEEPER_DIED, 2);
+    assert_true(reads_alone(EDGE) && result.number == 1);
+    while (ready[COPY] != 2) {
+        pass(5);
+        assert_true(now_ms < dead_ms + 2 * SESSION_MS);
+    }
+    assert_true(now_ms >= lease_lessor_until_ms(dead_ms, SESSION_MS));
+    assert_false(reads_alone(EDGE));
+    end();
+}
+
+static void a_dead_home_that_shared_nothing_is_not_waited_for(void **state)
+{
+    (void)state;
+    begin();
+    lose_home(KEEPER_DIED, 2);
+    assert_int_equal(ready[COPY], 2);
+    end();
+}
+
+/* Its end was awaited, and sessions lie within it. */
+static void a_home_whose_lease_has_ended_is_not_waited_for(void **state)
+{
+    (void)state;
+    begin();
+    get(EDGE);
+    get(EDGE);
+    lose_home(KEEPER_ENDED, 2);
+    assert_int_equal(ready[COPY], 2);
+    end();
+}
+
+/* From disks: who was cached is known to nobody. */
+static void without_a_copy_that_knows_a_dead_home_is_waited_for(void **state)
+{
+    (void)state;
+    begin();
+    placement.keepers[COPY].state = KEEPER_DIED;
+    lose_home(KEEPER_DIED, 3);
+    assert_int_equal(ready[OTHER], 0);
+    pass(2 * SESSION_MS);
+    assert_int_equal(ready[OTHER], 2);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_cached_when_all_copies_know_that_some_are),
+        cmocka_unit_test(what_a_dead_home_let_others_cache_is_waited_for),
+        cmocka_unit_test(a_dead_home_that_shared_nothing_is_not_waited_for),
+        cmocka_unit_test(a_home_whose_lease_has_ended_is_not_waited_for),
+        cmocka_unit_test(without_a_copy_that_knows_a_dead_home_is_waited_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
