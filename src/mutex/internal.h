@@ -26,6 +26,7 @@
 #define REQ_RESEND_MS     500
 #define REQ_RESEND_MAX_MS 2000
 #define TOK_RESEND_MS     300
+#define TACK_MS           100 /* below TOK_RESEND_MS: the token itself comes back sooner, mostly */
 #define HOME_RESEND_MS    300
 #define HOME_KEPT_MS      15000 /* since anybody waited: longer than resends are apart */
 #define DOUBT_MS          5000  /* without an answer from a holder: the token is in doubt */
@@ -200,6 +201,14 @@ struct mutex {
     int64_t transit_x;
     uint64_t transit_next_ms, transit_since_ms;
 
+    struct { /* that the token has arrived is still to be told; due_ms 0: nothing is */
+        uint64_t due_ms;
+        struct boot_id to;
+        uint32_t joined;
+        uint32_t gen;
+        int64_t x;
+    } tack;
+
     struct list waiting, held, releasing;
     uint32_t waiting_n, held_n, releasing_n;
 
@@ -336,6 +345,8 @@ void token_want(struct mutex_core *core, struct mutex *m);
 void token_enter(struct mutex_core *core, struct mutex *m);
 void token_left(struct mutex_core *core, struct mutex *m); /* the section is empty */
 void token_pass_due(struct mutex_core *core);              /* what was released for others goes */
+/* That it has arrived is told now, if it still is to be. */
+void token_tack(struct mutex_core *core, struct mutex *m);
 void token_stays(struct mutex *m); /* it is not about to be passed on any more */
 void token_adopt(struct mutex_core *core, struct mutex *m, uint32_t gen, bool queue, bool force);
 void token_drop(struct mutex_core *core, struct mutex *m); /* with a lease, or for good */

@@ -286,6 +286,8 @@ static uint64_t mutex_due_ms(const struct mutex_core *core, const struct mutex *
 
     if (m->transit)
         due = min_u64(due, m->transit_next_ms);
+    if (m->tack.due_ms != 0)
+        due = min_u64(due, m->tack.due_ms);
     if (m->ask == 0 && (m->want_read || m->step != STEP_NONE || m->want_leave || m->want_sweep ||
                         (m->state == OUT && m->waiting_n > 0)))
         due = min_u64(due, m->retry_ms > core->now_ms ? m->retry_ms : core->now_ms + 50);
@@ -470,6 +472,7 @@ static void stop(struct mutex_core *core)
         }
         if (m->token)
             token_left(core, m);
+        token_tack(core, m);
     }
     token_pass_due(core);
 }

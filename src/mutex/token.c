@@ -217,6 +217,35 @@ void token_pass_due(struct mutex_core *core)
         pass_or_enter(core, container_of(it, struct mutex, passing_link));
 }
 
+/* A token that comes back says it as well, and a copy that is sent again is answered at once. */
+static void tack_later(struct mutex_core *core,
+                       struct mutex *m,
+                       const struct boot_id *to,
+                       uint32_t joined,
+                       uint32_t gen,
+                       int64_t x)
+{
+    m->tack.due_ms = core->now_ms + TACK_MS;
+    m->tack.to = *to;
+    m->tack.joined = joined;
+    m->tack.gen = gen;
+    m->tack.x = x;
+    mutex_touch(core, m);
+}
+
+void token_tack(struct mutex_core *core, struct mutex *m)
+{
+    if (m->tack.due_ms == 0)
+        return;
+    m->tack.due_ms = 0;
+    msg_send(core, m, &m->tack.to,
+             (struct mutex_msg){.type = MSG_TACK,
+                                .gen = m->tack.gen,
+                                .to_joined = m->tack.joined,
+                                .a = (uint64_t)m->tack.x},
+             NULL);
+}
+
 void token_pass(struct mutex_core *core, struct mutex *m)
 {
     token_stays(m);
@@ -250,6 +279,8 @@ void token_pass(struct mutex_core *core, struct mutex *m)
                   &bad);
     if (bad != 0)
         return; /* it stays, and is passed on at the next occasion */
+    if (m->tack.due_ms != 0 && m->tack.joined == to->joined)
+        m->tack.due_ms = 0;
     m->lx++;
     m->token = false;
     m->transit = true;
@@ -455,10 +486,11 @@ static void recv_token(struct mutex_core *core,
                 (void)q_push(m, joined);
         }
         core->stats.tokens_taken++;
+        tack_later(core, m, from, msg->joined, msg->gen, x);
         token_arrived(core, m);
-    } else {
-        core->stats.tokens_stale++;
+        return;
     }
+    core->stats.tokens_stale++;
     msg_send(core, m, from,
              (struct mutex_msg){
                  .type = MSG_TACK, .gen = msg->gen, .to_joined = msg->joined, .a = msg->a},
@@ -630,6 +662,8 @@ void token_recv(struct mutex_core *core,
 
 void token_tick(struct mutex_core *core, struct mutex *m)
 {
+    if (core->now_ms >= m->tack.due_ms)
+        token_tack(core, m);
     if (m->state != IN) {
         if (m->lost && m->waiting_n == 0)
             m->lost = false;

@@ -42,16 +42,16 @@ caught(enum mutant mutant, const struct world_options *options, uint64_t from, u
         caught(mutant, &(options), from, seeds);                                                   \
     }
 
-CASE(a_holder_that_is_not_frozen_is_caught, MUTANT_MUTEX_NO_FREEZE, keepers, 270, 300)
+CASE(a_holder_that_is_not_frozen_is_caught, MUTANT_MUTEX_NO_FREEZE, keepers, 490, 300)
 CASE(a_token_of_another_generation_is_caught, MUTANT_MUTEX_ANY_GENERATION, keepers, 1, 100)
 CASE(not_waiting_for_leases_is_caught, MUTANT_MUTEX_NO_LEASE_WAIT, keepers, 1, 50)
 CASE(a_token_without_transfer_numbers_is_caught, MUTANT_MUTEX_NO_TRANSFER_NO, keepers, 1, 20)
 CASE(a_token_before_all_reports_is_caught, MUTANT_MUTEX_SOME_REPORTS, keepers, 1, 100)
-CASE(an_asked_set_that_shrinks_is_caught, MUTANT_MUTEX_SHRINKING_SET, keepers, 880, 600)
+CASE(an_asked_set_that_shrinks_is_caught, MUTANT_MUTEX_SHRINKING_SET, keepers, 240, 600)
 CASE(a_home_that_makes_tokens_is_caught, MUTANT_MUTEX_HOME_CREATES, keepers, 1, 20)
 CASE(entering_without_a_lease_is_caught, MUTANT_MUTEX_NO_LEASE_CHECK, keepers, 1, 100)
 CASE(a_fresh_home_without_grace_is_caught, MUTANT_MUTEX_NO_GRACE, edges, 1, 100)
-CASE(an_edge_that_does_not_join_anew_is_caught, MUTANT_MUTEX_NO_REJOIN, edges, 2230, 600)
+CASE(an_edge_that_does_not_join_anew_is_caught, MUTANT_MUTEX_NO_REJOIN, edges, 120, 300)
 CASE(generations_that_begin_again_are_caught, MUTANT_MUTEX_NO_FLOOR, brief, 1, 50)
 
 static void the_whole_protocol_passes(void **state)
