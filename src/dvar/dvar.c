@@ -262,7 +262,7 @@ static int message(struct dvar_core *core,
     case WIRE_SINV:
         return on_sinv(core, from, slot, r);
     case WIRE_PUSH:
-        return on_push(core, from, boot, slot, r);
+        return on_push(core, from, flags, slot, r);
     case WIRE_PUSH_ACK:
         return on_push_ack(core, from, r);
     default:

@@ -191,6 +191,7 @@ struct push {
     struct var *var;
     uint64_t no;
     uint32_t missed;
+    bool initial; /* what exists, for watches that have just begun */
 };
 struct watcher {
     struct buf patterns;
@@ -198,9 +199,11 @@ struct watcher {
     uint64_t caught; /* bit per slot: told what changed before it was home */
     struct list sent, pending;
     uint32_t sent_n, pending_n;
-    uint32_t overflow;
-    struct map64 by_var; /* pending ones; looked up only */
+    uint32_t overflow, newest; /* newest: of the numbers of its watches */
+    struct map64 by_var;       /* pending ones; looked up only */
     uint64_t since[PLACEMENT_SLOTS];
+    uint32_t
+        told[PLACEMENT_SLOTS]; /* newest watch for which what exists was put in order to tell */
 };
 
 struct node {
@@ -285,6 +288,7 @@ struct slot {
 struct watch {
     struct list link;
     uint64_t id;
+    uint32_t no; /* grows with each of this boot */
     bool prefix;
     uint8_t len;
     char pattern[];
@@ -339,6 +343,8 @@ struct dvar_core {
     size_t watch_bytes;
     uint64_t watch_sent_ms;
     uint64_t watch_since[PLACEMENT_SLOTS];
+    uint32_t watch_no;
+    uint32_t watch_told[PLACEMENT_SLOTS]; /* newest watch that was told what exists there */
     struct op *free_ops;
     struct write *free_writes;
     struct value_outcome outcomes[2];
@@ -551,7 +557,7 @@ void watcher_free(struct dvar_core *core, struct node *node);
 int on_watch(struct dvar_core *core, struct node *from, struct reader *r);
 int on_mark(struct dvar_core *core, struct node *from, struct reader *r);
 int on_push(
-    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+    struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r);
 int on_push_ack(struct dvar_core *core, struct node *from, struct reader *r);
 
 #define COPIES_TEXT "has fewer copies than min_copies asks for; wait for a node to come back"

@@ -5,12 +5,19 @@
  * so a slow watcher costs a bounded table and nothing else.
  *
  * A watching node that is also a replica is told the same way: its VAL may be late.
+ *
+ * What exists is told first: watches are numbered, and a home sends what it has for those that are
+ * newer than the last one that the slot's home has told. A home says so (MARK) once all of it was
+ * acknowledged, so that the next home of a slot knows where to go on.
  */
 #include "dvar/internal.h"
 #include "dvar/wire.h"
 
 #define PATTERNS_BYTES_MAX (48 * 1024)
 #define PUSH_RESEND_MS     500
+#define PATTERN_BYTES      6  /* u8 prefix, u8 length, u32 number */
+#define SLOT_BYTES         12 /* u64 since, u32 told */
+#define MARK_BYTES         14 /* u16 slot, u64 since, u32 told */
 
 static bool matches(bool prefix, const char *pattern, size_t pattern_len, const struct var *var)
 {
@@ -19,10 +26,18 @@ static bool matches(bool prefix, const char *pattern, size_t pattern_len, const 
     return memcmp(var->name, pattern, pattern_len) == 0;
 }
 
+static bool exists(const struct var *var)
+{
+    return var->block != NULL &&
+           value_view(block_value(var->block), var->block->len).type != VALUE_NONE;
+}
+
 /* ---- this node's watches ---- */
 
+/* To watches newer than @after. */
 static void tell(struct dvar_core *core,
                  const struct var *var,
+                 uint32_t after,
                  uint64_t version,
                  const uint8_t *value,
                  size_t len,
@@ -30,7 +45,7 @@ static void tell(struct dvar_core *core,
 {
     list_for_each (it, &core->watches) {
         const struct watch *watch = container_of(it, struct watch, link);
-        if (!matches(watch->prefix, watch->pattern, watch->len, var))
+        if (watch->no <= after || !matches(watch->prefix, watch->pattern, watch->len, var))
             continue;
         struct dvar_action *action = dvar_action_add(core, DVAR_CHANGED);
         if (action == NULL)
@@ -46,10 +61,35 @@ static void tell(struct dvar_core *core,
     }
 }
 
+/* All changes so far are at most this, all later ones above; not 0, which is "none heard of". */
+static uint64_t mark_of(const struct slot *slot)
+{
+    uint64_t mark = TS(slot->active.se, slot->seq);
+    return mark != 0 ? mark : 1;
+}
+
+/* Of a slot that this node serves: what changed since others did, and what exists, to new ones. */
+static void tell_slot(struct dvar_core *core, uint32_t slot)
+{
+    uint64_t since = core->watch_since[slot];
+    list_for_each (it, &core->slots[slot].vars) {
+        const struct var *var = container_of(it, struct var, link);
+        bool changed = since != 0 && var->block != NULL && var->block->version > since;
+        if (!changed && !exists(var))
+            continue;
+        block_keep(core, var->block);
+        tell(core, var, changed ? 0 : core->watch_told[slot], var->block->version,
+             block_value(var->block), var->block->len, 0);
+    }
+    core->watch_told[slot] = core->watch_no;
+    if (mark_of(&core->slots[slot]) > since)
+        core->watch_since[slot] = mark_of(&core->slots[slot]);
+}
+
 void watch_add(struct dvar_core *core, const struct dvar_event *event)
 {
     bool room = core->watches_n < DVAR_WATCHES_MAX &&
-                core->watch_bytes + event->name_len + 2 <= PATTERNS_BYTES_MAX;
+                core->watch_bytes + event->name_len + PATTERN_BYTES <= PATTERNS_BYTES_MAX;
     struct watch *watch = room ? core_malloc(sizeof(*watch) + event->name_len) : NULL;
     if (watch == NULL) {
         struct dvar_action *action = dvar_action_add(core, DVAR_DONE);
@@ -61,13 +101,20 @@ void watch_add(struct dvar_core *core, const struct dvar_event *event)
                                    : "this node watches as many names as it may; end some watches";
         return;
     }
-    *watch =
-        (struct watch){.id = event->id, .prefix = event->prefix, .len = (uint8_t)event->name_len};
+    *watch = (struct watch){.id = event->id,
+                            .no = ++core->watch_no,
+                            .prefix = event->prefix,
+                            .len = (uint8_t)event->name_len};
     memcpy(watch->pattern, event->name, event->name_len);
     list_append(&core->watches, &watch->link);
     core->watches_n++;
-    core->watch_bytes += event->name_len + 2;
+    core->watch_bytes += event->name_len + PATTERN_BYTES;
     watch_register(core);
+    for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++) {
+        bool own = event->prefix || placement_slot_of(event->name, event->name_len) == s;
+        if (core->slots[s].serving && own)
+            tell_slot(core, s);
+    }
 }
 
 void watch_remove(struct dvar_core *core, uint64_t id)
@@ -78,7 +125,7 @@ void watch_remove(struct dvar_core *core, uint64_t id)
             continue;
         list_remove(&watch->link);
         core->watches_n--;
-        core->watch_bytes -= watch->len + 2u;
+        core->watch_bytes -= watch->len + (size_t)PATTERN_BYTES;
         core_free(watch);
     }
     if (core->watches_n == 0)
@@ -113,7 +160,7 @@ void watch_register(struct dvar_core *core)
         bool is_home = false;
         for (uint32_t s = 0; s < PLACEMENT_SLOTS && !is_home; s++)
             is_home = core->slots[s].active.n > 0 && core->slots[s].active.nodes[0] == home;
-        size_t len = 2 + core->watch_bytes + 8 * PLACEMENT_SLOTS;
+        size_t len = 2 + core->watch_bytes + SLOT_BYTES * PLACEMENT_SLOTS;
         uint8_t *p = is_home ? message_add(core, home, WIRE_WATCH, 0, 0, len) : NULL;
         if (p == NULL)
             continue;
@@ -123,11 +170,15 @@ void watch_register(struct dvar_core *core)
             const struct watch *watch = container_of(it, struct watch, link);
             *p++ = watch->prefix;
             *p++ = watch->len;
+            put_le32(p, watch->no);
+            p += 4;
             memcpy(p, watch->pattern, watch->len);
             p += watch->len;
         }
-        for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++)
-            put_le64(p + 8 * (size_t)s, core->watch_since[s]);
+        for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++, p += SLOT_BYTES) {
+            put_le64(p, core->watch_since[s]);
+            put_le32(p + 8, core->watch_told[s]);
+        }
     }
 }
 
@@ -137,8 +188,11 @@ int on_mark(struct dvar_core *core, struct node *from, struct reader *r)
     while (r->at < r->len && !r->bad) {
         uint32_t slot = read_le16(r);
         uint64_t ts = read_le64(r);
+        uint32_t told = read_le32(r);
         if (r->bad || slot >= PLACEMENT_SLOTS)
             return KITH_E_CORRUPT;
+        if (told > core->watch_told[slot] && told <= core->watch_no)
+            core->watch_told[slot] = told;
         if (core->watch_since[slot] == 0 && core->watches_n > 0)
             core->watch_since[slot] = ts;
     }
@@ -146,7 +200,7 @@ int on_mark(struct dvar_core *core, struct node *from, struct reader *r)
 }
 
 int on_push(
-    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r)
+    struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r)
 {
     uint64_t no = read_le64(r);
     uint64_t version = read_le64(r);
@@ -157,10 +211,10 @@ int on_push(
     size_t len = r->bad ? 0 : r->len - r->at;
     const uint8_t *body = read_bytes(r, len);
     struct value value;
-    if (r->bad || name_len == 0 || name_len > KITH_NAME_BYTES_MAX ||
+    if (r->bad || slot >= PLACEMENT_SLOTS || name_len == 0 || name_len > KITH_NAME_BYTES_MAX ||
         value_decode(body, len, &value) != 0)
         return KITH_E_CORRUPT;
-    (void)boot;
+    uint32_t after = (flags & WIRE_INITIAL) != 0 ? core->watch_told[slot] : 0;
     if (stream > from->push_stream) {
         from->push_stream = stream;
         from->push_seen = 0;
@@ -172,7 +226,7 @@ int on_push(
         struct var *var = var_get(core, name, name_len, (int)slot);
         const uint8_t *copy = var != NULL ? arena_copy(core, body, len) : NULL;
         if (copy != NULL)
-            tell(core, var, version, copy, len, missed);
+            tell(core, var, after, version, copy, len, missed);
         if (var != NULL)
             var_settle(core, var);
     }
@@ -209,14 +263,16 @@ void watcher_free(struct dvar_core *core, struct node *node)
     node->watcher = NULL;
 }
 
-static bool watcher_wants(const struct watcher *watcher, const struct var *var)
+/* Is there a watch of it newer than @after? */
+static bool watcher_wants(const struct watcher *watcher, const struct var *var, uint32_t after)
 {
     const uint8_t *p = watcher->patterns.data;
     const uint8_t *end = p + watcher->patterns.len;
     while (p < end) {
-        if (matches(p[0] != 0, (const char *)p + 2, p[1], var))
+        if (get_le32(p + 2) > after &&
+            matches(p[0] != 0, (const char *)p + PATTERN_BYTES, p[1], var))
             return true;
-        p += 2 + p[1];
+        p += PATTERN_BYTES + p[1];
     }
     return false;
 }
@@ -225,8 +281,8 @@ static void push_send(struct dvar_core *core, struct node *node, const struct pu
 {
     const struct var *var = push->var;
     size_t len = var->block != NULL ? var->block->len : 0;
-    uint8_t *p =
-        message_add(core, node, WIRE_PUSH, 0, var->slot, WIRE_PUSH_BYTES + var->name_len + len);
+    uint8_t *p = message_add(core, node, WIRE_PUSH, push->initial ? WIRE_INITIAL : 0, var->slot,
+                             WIRE_PUSH_BYTES + var->name_len + len);
     if (p == NULL)
         return;
     put_le64(p, push->no);
@@ -262,12 +318,16 @@ static void push_pump(struct dvar_core *core, struct node *node)
     }
 }
 
-static void push_add(struct dvar_core *core, struct node *node, struct var *var, uint32_t missed)
+static void
+push_add(struct dvar_core *core, struct node *node, struct var *var, uint32_t missed, bool initial)
 {
     struct watcher *watcher = node->watcher;
     struct push *push = map64_find(&watcher->by_var, (uint64_t)(uintptr_t)var);
+    if (push != NULL && initial)
+        return; /* the change tells it */
     if (push != NULL) {
-        push->missed += missed + 1;
+        push->missed += missed + (push->initial ? 0 : 1);
+        push->initial = false;
         return;
     }
     push = watcher->pending_n < DVAR_PUSHES_MAX ? core_malloc(sizeof(*push)) : NULL;
@@ -277,7 +337,7 @@ static void push_add(struct dvar_core *core, struct node *node, struct var *var,
         core->stats.pushes_missed += missed + 1;
         return;
     }
-    *push = (struct push){.var = var, .missed = missed + watcher->overflow};
+    *push = (struct push){.var = var, .missed = missed + watcher->overflow, .initial = initial};
     watcher->overflow = 0;
     var->pins++;
     list_append(&watcher->pending, &push->link);
@@ -290,15 +350,15 @@ void watch_changed(struct dvar_core *core, struct var *var, uint32_t missed)
         block_keep(core, var->block);
         if (var->block->version > core->watch_since[var->slot])
             core->watch_since[var->slot] = var->block->version;
-        tell(core, var, var->block->version, block_value(var->block), var->block->len, missed);
+        tell(core, var, 0, var->block->version, block_value(var->block), var->block->len, missed);
     }
     list_for_each (it, &core->watchers) {
         struct node *node = container_of(it, struct node, watcher_link);
-        if (!watcher_wants(node->watcher, var))
+        if (!watcher_wants(node->watcher, var, 0))
             continue;
         struct write *write = var->write;
         var->write = NULL;
-        push_add(core, node, var, missed);
+        push_add(core, node, var, missed, false);
         push_pump(core, node);
         var->write = write;
     }
@@ -314,8 +374,23 @@ static void catch_up(struct dvar_core *core, struct node *node, uint32_t slot_no
     list_for_each (it, &core->slots[slot_no].vars) {
         struct var *var = container_of(it, struct var, link);
         if (var->block != NULL && var->block->version > watcher->since[slot_no] &&
-            watcher_wants(watcher, var))
-            push_add(core, node, var, 0);
+            watcher_wants(watcher, var, 0))
+            push_add(core, node, var, 0, false);
+    }
+}
+
+/* What exists, for watches newer than the last one that was told so. */
+static void tell_first(struct dvar_core *core, struct node *node, uint32_t slot, uint32_t told)
+{
+    struct watcher *watcher = node->watcher;
+    uint32_t after = told > watcher->told[slot] ? told : watcher->told[slot];
+    if (watcher->newest <= after)
+        return;
+    watcher->told[slot] = watcher->newest;
+    list_for_each (it, &core->slots[slot].vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (exists(var) && watcher_wants(watcher, var, after))
+            push_add(core, node, var, 0, true);
     }
 }
 
@@ -325,29 +400,25 @@ void watch_serving(struct dvar_core *core, uint32_t slot)
         struct node *node = container_of(it, struct node, watcher_link);
         node->watcher->caught &= ~(1ull << slot);
     }
-    if (core->watches_n == 0 || core->watch_since[slot] == 0)
-        return;
-    list_for_each (it, &core->slots[slot].vars) {
-        struct var *var = container_of(it, struct var, link);
-        if (var->block == NULL || var->block->version <= core->watch_since[slot])
-            continue;
-        block_keep(core, var->block);
-        tell(core, var, var->block->version, block_value(var->block), var->block->len, 0);
-    }
+    if (core->watches_n > 0)
+        tell_slot(core, slot);
 }
 
 static void send_marks(struct dvar_core *core, struct node *node)
 {
+    const struct watcher *watcher = node->watcher;
+    bool all_told = watcher->sent_n == 0 && watcher->pending_n == 0;
     uint32_t n = 0;
     for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++)
         n += core->slots[s].serving;
-    uint8_t *p = n > 0 ? message_add(core, node, WIRE_MARK, 0, 0, 10 * (size_t)n) : NULL;
+    uint8_t *p = n > 0 ? message_add(core, node, WIRE_MARK, 0, 0, MARK_BYTES * (size_t)n) : NULL;
     for (uint32_t s = 0; p != NULL && s < PLACEMENT_SLOTS; s++) {
         if (!core->slots[s].serving)
             continue;
         put_le16(p, (uint16_t)s);
-        put_le64(p + 2, TS(core->slots[s].active.se, core->slots[s].seq) | 1);
-        p += 10;
+        put_le64(p + 2, mark_of(&core->slots[s]));
+        put_le32(p + 10, all_told ? watcher->told[s] : 0);
+        p += MARK_BYTES;
     }
 }
 
@@ -357,12 +428,16 @@ int on_watch(struct dvar_core *core, struct node *from, struct reader *r)
     size_t begin = r->at;
     if (r->bad || n > DVAR_WATCHES_MAX)
         return KITH_E_CORRUPT;
+    uint32_t newest = 0;
     for (uint32_t i = 0; i < n && !r->bad; i++) {
         read_u8(r);
-        read_bytes(r, read_u8(r));
+        uint8_t len = read_u8(r);
+        uint32_t no = read_le32(r);
+        newest = no > newest ? no : newest;
+        read_bytes(r, len);
     }
     size_t end = r->at;
-    const uint8_t *since = read_bytes(r, 8 * (size_t)PLACEMENT_SLOTS);
+    const uint8_t *slots = read_bytes(r, SLOT_BYTES * (size_t)PLACEMENT_SLOTS);
     if (r->bad || end - begin > PATTERNS_BYTES_MAX)
         return KITH_E_CORRUPT;
     if (n == 0) {
@@ -382,11 +457,14 @@ int on_watch(struct dvar_core *core, struct node *from, struct reader *r)
     watcher->patterns.len = 0;
     if (buf_append(&watcher->patterns, r->data + begin, end - begin) != 0)
         return KITH_E_MEMORY;
+    watcher->newest = newest;
     watcher->until_ms = core->now_ms + WATCH_END_MS;
     for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++) {
-        watcher->since[s] = get_le64(since + 8 * (size_t)s);
+        watcher->since[s] = get_le64(slots + SLOT_BYTES * (size_t)s);
         if (core->slots[s].serving && (watcher->caught & 1ull << s) == 0)
             catch_up(core, from, s);
+        if (core->slots[s].serving)
+            tell_first(core, from, s, get_le32(slots + SLOT_BYTES * (size_t)s + 8));
     }
     send_marks(core, from);
     push_pump(core, from);

@@ -48,6 +48,7 @@ enum wire_flags {
     WIRE_APPLIED = 1 << 4,  /* RES */
     WIRE_MORE = 1 << 0,     /* STATE: pull on */
     WIRE_NO_SHARE = 1 << 1, /* STATE: of the active epoch nothing is cached, for all I was told */
+    WIRE_INITIAL = 1 << 0,  /* PUSH: no change, but what exists, for new watches */
 };
 
 #define WIRE_INV_BYTES   32 /* ts, base, version, u32 wid, u16 records, u8 name, u8 0 */

@@ -86,11 +86,6 @@ def test_eight_shells_count_to_eight_times_as_much(three):
 def test_watch_shows_changes_of_a_prefix(three, processes):
     watching = processes.start([BUILD / "kith", "var", "watch", "sensor/*"],
                                        env={"KITH_SOCKET": str(three[1].socket)})
-
-    def begun():
-        three[0].kith("var", "set", "sensor/begin", "0")
-        return "sensor/begin\t0" in watching.log
-    wait_for(begun)
     three[0].kith("var", "set", "sensor/a", "1")
     watching.wait_log(r"sensor/a\t1")
     three[2].kith("var", "set", "sensor/b", "2")
@@ -99,6 +94,12 @@ def test_watch_shows_changes_of_a_prefix(three, processes):
     three[0].kith("var", "rm", "sensor/a")
     watching.wait_log(r"sensor/a\t\(gone\)")
     assert "other" not in watching.log
+
+
+def test_watch_shows_first_what_exists(three):
+    three[0].kith("var", "set", "exists", "1")
+    for node in three:
+        assert node.kith("var", "watch", "exists", "-c", "1").text == "exists\t1\n"
 
 
 def test_list_and_info(three):

@@ -346,10 +346,11 @@ static void changes_beyond_the_limit_are_only_counted(void **state)
     (void)state;
     begin(1, 1);
     uint8_t *p = frame + WIRE_HEAD_BYTES;
-    memset(p, 0, 4 + 8 * PLACEMENT_SLOTS);
+    memset(p, 0, 8 + 12 * PLACEMENT_SLOTS);
     put_le16(p, 1);
     p[2] = 1; /* every name */
-    receive(9, WIRE_WATCH, NULL, 4 + 8 * PLACEMENT_SLOTS);
+    put_le32(p + 4, 1);
+    receive(9, WIRE_WATCH, NULL, 8 + 12 * PLACEMENT_SLOTS);
     char name[16];
     for (uint32_t i = 0; i < 256 + DVAR_PUSHES_MAX; i++) { /* a window, and what waits behind it */
         snprintf(name, sizeof(name), "%u", i);
@@ -359,6 +360,60 @@ static void changes_beyond_the_limit_are_only_counted(void **state)
     op_at("more", add);
     assert_int_equal(stats().pushes_missed, 1);
     assert_int_equal(stats().pushes, 256);
+    end();
+}
+
+/* Node 9 watches "s/" with watch @no, and says that it was told what exists up to watch @told. */
+static void watch(uint32_t no, uint32_t told)
+{
+    uint8_t *p = frame + WIRE_HEAD_BYTES;
+    memset(p, 0, 10 + 12 * PLACEMENT_SLOTS);
+    put_le16(p, 1);
+    p[2] = 1;
+    p[3] = 2;
+    put_le32(p + 4, no);
+    memcpy(p + 8, "s/", 2);
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++)
+        put_le32(p + 10 + 12 * s + 8, told);
+    receive(9, WIRE_WATCH, NULL, 10 + 12 * PLACEMENT_SLOTS);
+}
+
+static void what_exists_is_told_once_to_each_new_watch(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    op_at("s/a", add);
+    op_at("other", add);
+    watch(1, 0);
+    const uint8_t *push = sent(9, WIRE_PUSH);
+    assert_non_null(push);
+    assert_int_equal(stats().pushes, 1);
+    uint64_t no = get_le64(push), stream = get_le64(push + 16);
+    /* Not yet told: it has not been acknowledged. */
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 10), 0);
+    watch(1, 0);
+    assert_int_equal(stats().pushes, 1);
+    uint8_t *p = frame + WIRE_HEAD_BYTES;
+    put_le64(p, no);
+    put_le64(p + 8, stream);
+    receive(9, WIRE_PUSH_ACK, NULL, 16);
+    watch(1, 0);
+    assert_int_equal(stats().pushes, 1);
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 10), 1);
+    watch(2, 1); /* another one */
+    assert_int_equal(stats().pushes, 2);
+    end();
+}
+
+static void next_home_does_not_tell_again_what_exists(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    op_at("s/a", add);
+    watch(7, 7);
+    assert_int_equal(stats().pushes, 0);
+    op_at("s/b", add);
+    assert_int_equal(stats().pushes, 1);
     end();
 }
 
@@ -425,6 +480,8 @@ int main(void)
         cmocka_unit_test(writes_beyond_those_under_way_are_busy),
         cmocka_unit_test(sessions_beyond_the_limit_are_not_granted),
         cmocka_unit_test(changes_beyond_the_limit_are_only_counted),
+        cmocka_unit_test(what_exists_is_told_once_to_each_new_watch),
+        cmocka_unit_test(next_home_does_not_tell_again_what_exists),
         cmocka_unit_test(operations_beyond_the_limit_are_busy),
         cmocka_unit_test(an_answer_counts_from_the_home_asked_last),
     };

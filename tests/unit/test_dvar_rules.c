@@ -325,6 +325,21 @@ static void a_watch_hears_of_each_change(void **state)
     dvar_free(core);
 }
 
+static void a_watch_is_told_first_what_exists_and_nobody_else_again(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    op("x", set("1", 1));
+    op("y", set("1", 1));
+    op("y", (struct value_op){.kind = VALUE_OP_DELETE});
+    step((struct dvar_event){.type = DVAR_WATCH, .id = 900, .prefix = true, .name = ""});
+    assert_int_equal(the(DVAR_CHANGED)->id, 900);
+    assert_memory_equal(the(DVAR_CHANGED)->change.name, "x", 1);
+    step((struct dvar_event){.type = DVAR_WATCH, .id = 901, .name = "x", .name_len = 1});
+    assert_int_equal(the(DVAR_CHANGED)->id, 901);
+    dvar_free(core);
+}
+
 static void what_was_lost_with_its_nodes_is_told(void **state)
 {
     (void)state;
@@ -467,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_write_that_waited_is_done_when_there_are_copies),
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
         cmocka_unit_test(a_watch_hears_of_each_change),
+        cmocka_unit_test(a_watch_is_told_first_what_exists_and_nobody_else_again),
         cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
         cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again),
         cmocka_unit_test(a_home_whose_membership_ended_stops_to_fill_its_slots),
