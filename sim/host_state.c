@@ -199,6 +199,8 @@ int hs_view_step(struct hs *hs, struct view_event *event)
 
     event->now_ms = hs_now_ms(hs);
     r = view_step(hs->view, event, &out);
+    hs->view_at_ms = view_deadline_ms(hs->view);
+    hs->leader_until_ms = view_leader_until_ms(hs->view);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: view_step of event %d: %s",
                       sim_node_index(hs->hm.node), (int)event->type, kith_errmsg());
@@ -215,7 +217,7 @@ static bool view_due(struct hs *hs)
     if (!hs->quorum_stale || (hs->dvar == NULL && hs->mutex == NULL))
         return false;
     hs->quorum_stale = false;
-    bool have = view_has_quorum(hs->view, hs_now_ms(hs));
+    bool have = hs->leader_until_ms > hs_now_ms(hs) || view_has_quorum(hs->view, hs_now_ms(hs));
     if (have != hs->quorum && hs->disk != NULL) {
         hs->quorum = have;
         hs_todo_add(hs, HS_QUORUM)->have = have;
@@ -296,13 +298,14 @@ static bool pump_one(void *host)
             hs_todo_dvar(hs, DVAR_PERSISTED)->dvar.token = token;
         return true;
     }
-    if (view_deadline_ms(hs->view) <= hs_now_ms(hs)) {
+    uint64_t now_ms = hs_now_ms(hs);
+    if (hs->view_at_ms <= now_ms) {
         hs_view_step(hs, &(struct view_event){.type = VIEW_TICK});
         return true;
     }
     if (view_due(hs) || (hs->dvar != NULL && hs_dvar_due(hs)))
         return true;
-    if (hs->mutex != NULL && mutex_deadline_ms(hs->mutex) <= hs_now_ms(hs)) {
+    if (hs->mutex != NULL && hs->mutex_at_ms <= now_ms) {
         hs_mutex_step(hs, &(struct mutex_event){.type = MUTEX_TICK});
         return true;
     }
@@ -311,12 +314,12 @@ static bool pump_one(void *host)
 
 static uint64_t deadline_ms(const struct hs *hs)
 {
-    uint64_t at = view_deadline_ms(hs->view);
+    uint64_t at = hs->view_at_ms;
     uint64_t other[4] = {
         hs->hw->member_off ? UINT64_MAX : member_deadline_ms(hs->hm.core),
         hs->hw->variables_off ? hs_stand_in_deadline_ms(hs) : UINT64_MAX,
-        hs->dvar != NULL ? dvar_deadline_ms(hs->dvar) : UINT64_MAX,
-        hs->mutex != NULL ? mutex_deadline_ms(hs->mutex) : UINT64_MAX,
+        hs->dvar != NULL ? hs->dvar_at_ms : UINT64_MAX,
+        hs->mutex != NULL ? hs->mutex_at_ms : UINT64_MAX,
     };
 
     for (size_t i = 0; i < 4; i++)

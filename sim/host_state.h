@@ -76,16 +76,22 @@ struct hs_records; /* of mutexes, without variables */
 
 struct hs_todo {
     enum hs_todo_type type;
-    struct view_event view;
-    char name[MEMBER_NAME_BYTES_MAX + 1];
-    uint32_t released[PLACEMENT_MEMBERS_MAX];
-    struct placement *placement;
-    uint64_t until_ms;
-    bool have;
-    struct dvar_event dvar;
-    struct value_op op;
-    struct mutex_event mutex;
-    uint8_t *bytes; /* owned: what the event points to */
+    struct placement *placement; /* owned */
+    uint8_t *bytes;              /* owned: what the event points to */
+    union {
+        uint64_t until_ms;
+        bool have;
+        struct {
+            struct view_event view;
+            char name[MEMBER_NAME_BYTES_MAX + 1];
+            uint32_t released[PLACEMENT_REPLICAS_MAX];
+        };
+        struct {
+            struct dvar_event dvar;
+            struct value_op op;
+        };
+        struct mutex_event mutex;
+    };
 };
 
 /* What an operation on a variable is for. */
@@ -112,6 +118,9 @@ struct hs {
     bool quorum_stale; /* the view has done something since it was asked */
     /* The core has done something since it was checked (a member core: hm.stepped). */
     bool view_stepped, dvar_stepped, mutex_stepped;
+    /* What each core said after its last step: it says the same until the next. */
+    uint64_t view_at_ms, dvar_at_ms, mutex_at_ms; /* its deadline */
+    uint64_t leader_until_ms;
     struct pump_queue todo;     /* of struct hs_todo */
     struct placement placement; /* the newest */
     uint64_t lease_until_ms;

@@ -139,7 +139,7 @@ static void slot_ready(struct hs *hs, const struct dvar_action *action)
 
     todo->view.slot = action->slot;
     todo->view.slot_epoch = action->slot_epoch;
-    for (size_t i = 0; i < action->released_n && i < PLACEMENT_MEMBERS_MAX; i++) {
+    for (size_t i = 0; i < action->released_n && i < PLACEMENT_REPLICAS_MAX; i++) {
         struct hs *other = hs_of_member(hs_world_of(hs), &hs->placement, action->released[i]);
 
         todo->released[todo->view.released_n++] = action->released[i];
@@ -196,6 +196,7 @@ int hs_dvar_step(struct hs *hs, struct dvar_event *event)
     event->wall_ms = sim_wall_ms(hs->hm.node);
     hs->dvar_stepped = true;
     r = dvar_step(hs->dvar, event, &out);
+    hs->dvar_at_ms = dvar_deadline_ms(hs->dvar);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: dvar_step of event %d: %s",
                       sim_node_index(hs->hm.node), (int)event->type, kith_errmsg());
@@ -232,7 +233,7 @@ bool hs_dvar_due(struct hs *hs)
 {
     uint64_t now_ms = hs_now_ms(hs);
 
-    if (dvar_deadline_ms(hs->dvar) <= now_ms) {
+    if (hs->dvar_at_ms <= now_ms) {
         hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_TICK});
         return true;
     }

@@ -90,6 +90,7 @@ int hs_mutex_step(struct hs *hs, struct mutex_event *event)
     event->now_ms = hs_now_ms(hs);
     hs->mutex_stepped = true;
     r = mutex_step(hs->mutex, event, &out);
+    hs->mutex_at_ms = mutex_deadline_ms(hs->mutex);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: mutex_step of event %d: %s",
                       sim_node_index(hs->hm.node), (int)event->type, kith_errmsg());
@@ -111,6 +112,7 @@ void hs_mutex_boot(struct hs *hs)
     config.pass_at_tick = (config.seed & 1) != 0;
     if (mutex_new(&hs->mutex, &config) < 0)
         abort();
+    hs->mutex_at_ms = mutex_deadline_ms(hs->mutex);
 }
 
 void hs_mutex_end(struct hs *hs)

@@ -161,7 +161,10 @@ void oracle_view_placement(struct oracle_view *oracle,
                            const struct placement *placement)
 {
     size_t index = sim_node_index(hs->hm.node);
-    uint64_t hash = placement_hash(placement);
+    /* Most are told of what is the newest already. */
+    bool newest = placement->epoch == oracle->newest.epoch &&
+                  memcmp(placement, &oracle->newest, sizeof(*placement)) == 0;
+    uint64_t hash = newest ? oracle->newest_hash : placement_hash(placement);
     uint64_t known = (uint64_t)(uintptr_t)map64_find(&oracle->records, placement->epoch);
 
     sim_trace(oracle->world, hash);
@@ -184,20 +187,22 @@ void oracle_view_placement(struct oracle_view *oracle,
                       index, oracle->known[index].epoch, placement->epoch);
     oracle->known[index] =
         (struct oracle_known){.boot_no = hs->self.boot_no, .epoch = placement->epoch};
-    if (placement->epoch > oracle->newest.epoch)
+    if (placement->epoch > oracle->newest.epoch) {
+        oracle->newest_hash = hash;
         new_record(oracle, placement);
+    }
 }
 
 void oracle_view_stepped(struct oracle_view *oracle, struct hs *hs)
 {
     struct hs_world *hw = sim_user(oracle->world);
 
-    if (hs->disk == NULL || view_leader_until_ms(hs->view) <= hs_now_ms(hs))
+    if (hs->disk == NULL || hs->leader_until_ms <= hs_now_ms(hs))
         return;
     for (size_t i = 0; i < hw->keepers_n; i++) {
         struct hs *other = hs_at(oracle->world, i);
 
-        if (other != NULL && other != hs && view_leader_until_ms(other->view) > hs_now_ms(other))
+        if (other != NULL && other != hs && other->leader_until_ms > hs_now_ms(other))
             sim_violation(oracle->world, "nodes %zu and %zu have leader leases at once",
                           sim_node_index(hs->hm.node), i);
     }

@@ -23,8 +23,9 @@ struct oracle_known {
 
 struct oracle_view {
     struct sim_world *world;
-    struct map64 records;       /* epoch -> hash | 1 */
-    struct placement newest;    /* of all nodes */
+    struct map64 records;    /* epoch -> hash | 1 */
+    struct placement newest; /* of all nodes */
+    uint64_t newest_hash;
     struct map64 configs;       /* slot and slot epoch -> hash of the replicas | 1 */
     struct oracle_known *known; /* by index */
     uint64_t activations_n, records_n, moves_n;

@@ -102,30 +102,6 @@ const uint8_t *read_bytes(struct reader *r, size_t n)
     return p;
 }
 
-uint8_t read_u8(struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, 1);
-    return p != NULL ? p[0] : 0;
-}
-
-uint16_t read_le16(struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, 2);
-    return p != NULL ? get_le16(p) : 0;
-}
-
-uint32_t read_le32(struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, 4);
-    return p != NULL ? get_le32(p) : 0;
-}
-
-uint64_t read_le64(struct reader *r)
-{
-    const uint8_t *p = read_bytes(r, 8);
-    return p != NULL ? get_le64(p) : 0;
-}
-
 bool reader_done(const struct reader *r)
 {
     return !r->bad && r->at == r->len;

@@ -103,10 +103,36 @@ static inline struct reader reader_of(const void *data, size_t len)
     return (struct reader){.data = (const uint8_t *)data, .len = len};
 }
 const uint8_t *read_bytes(struct reader *r, size_t n); /* NULL if bad; borrowed */
-uint8_t read_u8(struct reader *r);
-uint16_t read_le16(struct reader *r);
-uint32_t read_le32(struct reader *r);
-uint64_t read_le64(struct reader *r);
+/* As read_bytes() for @n > 0, here for the compiler to see. */
+static inline const uint8_t *reader_take(struct reader *r, size_t n)
+{
+    if (r->bad || n > r->len - r->at) {
+        r->bad = true;
+        return NULL;
+    }
+    r->at += n;
+    return r->data + r->at - n;
+}
+static inline uint8_t read_u8(struct reader *r)
+{
+    const uint8_t *p = reader_take(r, 1);
+    return p != NULL ? p[0] : 0;
+}
+static inline uint16_t read_le16(struct reader *r)
+{
+    const uint8_t *p = reader_take(r, 2);
+    return p != NULL ? get_le16(p) : 0;
+}
+static inline uint32_t read_le32(struct reader *r)
+{
+    const uint8_t *p = reader_take(r, 4);
+    return p != NULL ? get_le32(p) : 0;
+}
+static inline uint64_t read_le64(struct reader *r)
+{
+    const uint8_t *p = reader_take(r, 8);
+    return p != NULL ? get_le64(p) : 0;
+}
 /* True if nothing was bad and every byte was read. */
 bool reader_done(const struct reader *r);
 

@@ -329,13 +329,34 @@ void sync_step(struct dvar_core *core, uint32_t slot_no)
     sync_ready(core, slot_no);
 }
 
-static void slot_update(struct dvar_core *core, uint32_t slot_no)
+static bool has_same_keepers(const struct placement *a, const struct placement *b)
+{
+    return a->keepers_n == b->keepers_n &&
+           memcmp(a->keepers, b->keepers, a->keepers_n * sizeof(a->keepers[0])) == 0;
+}
+
+/* Is it what was read before, by the same keepers? */
+static bool is_read(const struct placement_config *from, const struct config *config)
+{
+    if (config->se != from->slot_epoch || config->n != from->replicas_n)
+        return false;
+    for (uint32_t i = 0; i < config->n; i++) {
+        if (config->members[i] != from->replicas[i] ||
+            (config->nodes[i] == NULL && config->self != (int32_t)i))
+            return false;
+    }
+    return true;
+}
+
+static void slot_update(struct dvar_core *core, uint32_t slot_no, bool same_keepers)
 {
     struct slot *slot = &core->slots[slot_no];
     const struct placement_slot *now = &core->placement.slots[slot_no];
     uint64_t active_before = slot->active.se;
-    config_read(core, &now->active, &slot->active);
-    config_read(core, &now->chosen, &slot->chosen);
+    if (!same_keepers || !is_read(&now->active, &slot->active))
+        config_read(core, &now->active, &slot->active);
+    if (!same_keepers || !is_read(&now->chosen, &slot->chosen))
+        config_read(core, &now->chosen, &slot->chosen);
     const struct placement_keeper *home =
         slot->active.n > 0 ? placement_keeper_find(&core->placement, slot->active.members[0])
                            : NULL;
@@ -381,6 +402,7 @@ void slots_placement(struct dvar_core *core, const struct placement *placement)
 {
     if (core->have_placement && placement->epoch <= core->epoch)
         return;
+    bool same_keepers = core->have_placement && has_same_keepers(&core->placement, placement);
     core->placement = *placement;
     core->epoch = placement->epoch;
     core->have_placement = true;
@@ -388,7 +410,7 @@ void slots_placement(struct dvar_core *core, const struct placement *placement)
     for (uint32_t i = 0; i < placement->keepers_n; i++)
         core->keepers_active += placement->keepers[i].state == KEEPER_ACTIVE;
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
-        slot_update(core, i);
+        slot_update(core, i, same_keepers);
     client_route_all(core, NULL);
     home_retry_waiting(core);
     watch_register(core);

@@ -244,6 +244,10 @@ int peer_recall(struct view_core *core, const struct view_event *event);
 bool peer_votes(const struct view_core *core,
                 const struct view_record *record,
                 const struct kith_node_id *node);
+/* Likewise, of another node, whose entry is @peer, as this voter. */
+bool peer_votes_as(const struct view_core *core,
+                   const struct vpeer *peer,
+                   const struct view_voter *voter);
 /* Place among the voters, or -1. */
 int voter_place(const struct view_record *record, const struct kith_node_id *node);
 bool voter_self(const struct view_core *core, const struct view_record *record);

@@ -27,11 +27,12 @@ uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record
     uint64_t times[VIEW_VOTERS_MAX];
 
     for (uint32_t i = 0; i < record->voters_n; i++) {
-        const struct kith_node_id *node = &record->voters[i].node;
-        const struct vpeer *peer = peer_look(core, node);
-        uint64_t t = view_is_self(core, node) ? core->self_hb_t : peer != NULL ? peer->hb_t : 0;
-        if (!peer_votes(core, record, node) && !view_is_self(core, node))
-            t = 0;
+        const struct view_voter *voter = &record->voters[i];
+        uint64_t t = core->self_hb_t;
+        if (!view_is_self(core, &voter->node)) {
+            const struct vpeer *peer = peer_look(core, &voter->node);
+            t = peer_votes_as(core, peer, voter) ? peer->hb_t : 0;
+        }
         uint32_t at = i;
         for (; at > 0 && times[at - 1] < t; at--)
             times[at] = times[at - 1];

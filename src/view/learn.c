@@ -22,10 +22,20 @@ static bool same_voters(const struct view_record *a, const struct view_record *b
            memcmp(a->voters, b->voters, a->voters_n * sizeof(a->voters[0])) == 0;
 }
 
+static bool is_record(const uint8_t *ours, size_t ours_len, const uint8_t *data, size_t len)
+{
+    return ours_len == len && memcmp(ours, data, len) == 0;
+}
+
 bool learn_record(struct view_core *core, const uint8_t *data, size_t len)
 {
     static _Thread_local struct view_record record;
 
+    /* A record is heard of from many: what is here already is not read again. */
+    if ((view_has(core) && is_record(core->decided_bytes, core->decided_len, data, len)) ||
+        (core->learned.placement.epoch != 0 &&
+         is_record(core->learned_bytes, core->learned_len, data, len)))
+        return false;
     if (view_record_decode(&record, data, len) != 0) {
         core->stats.bad_messages++;
         return false;

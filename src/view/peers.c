@@ -244,6 +244,17 @@ bool voter_self(const struct view_core *core, const struct view_record *record)
     return at >= 0 && memcmp(record->voters[at].disk_id, core->disk_id, PLACEMENT_DISK_BYTES) == 0;
 }
 
+bool peer_votes_as(const struct view_core *core,
+                   const struct vpeer *peer,
+                   const struct view_voter *voter)
+{
+    if (peer == NULL || !peer->hello || peer->refused || peer->witness_token > core->persisted)
+        return false;
+    if (MUTANT(VIEW_ROLLED_BACK_VOTER))
+        return true;
+    return memcmp(voter->disk_id, peer->disk_id, PLACEMENT_DISK_BYTES) == 0;
+}
+
 bool peer_votes(const struct view_core *core,
                 const struct view_record *record,
                 const struct kith_node_id *node)
@@ -251,13 +262,7 @@ bool peer_votes(const struct view_core *core,
     if (view_is_self(core, node))
         return voter_self(core, record);
     int at = voter_place(record, node);
-    const struct vpeer *peer = peer_look(core, node);
-    if (at < 0 || peer == NULL || !peer->hello || peer->refused ||
-        peer->witness_token > core->persisted)
-        return false;
-    if (MUTANT(VIEW_ROLLED_BACK_VOTER))
-        return true;
-    return memcmp(record->voters[at].disk_id, peer->disk_id, PLACEMENT_DISK_BYTES) == 0;
+    return at >= 0 && peer_votes_as(core, peer_look(core, node), &record->voters[at]);
 }
 
 const struct placement_keeper *keeper_active_of(const struct placement *placement,
