@@ -39,6 +39,7 @@ struct visited {
     size_t cap, n;
     uint32_t round;
 };
+#define VISITED_MIN ((size_t)1 << 8)
 #define VISITED_MAX ((size_t)1 << 18)
 
 struct configs {
@@ -49,8 +50,9 @@ struct configs {
 struct search {
     struct history *history;
     uint64_t steps, steps_max;
-    size_t open[SLOTS_MAX];   /* entry + 1; 0: free */
-    size_t open_n;            /* slots in use are below it */
+    size_t open[SLOTS_MAX]; /* entry + 1; 0: free */
+    size_t open_n;          /* slots in use are below it */
+    struct mask in_use;
     struct mask known;        /* slots whose outcome is known */
     uint16_t ends[SLOTS_MAX]; /* those, by their end, the last one first */
     size_t ends_n;
@@ -153,36 +155,38 @@ static bool apply(struct search *s, const struct history_entry *e, uint32_t valu
     }
 }
 
+/* The first slot from @slot on that is in use and not done in @from; SLOTS_MAX: none. */
+static size_t next_open(const struct search *s, const struct config *from, size_t slot)
+{
+    for (size_t i = slot / 64; i < SLOTS_WORDS; i++) {
+        uint64_t word = s->in_use.words[i] & ~from->done.words[i];
+
+        if (i == slot / 64)
+            word &= UINT64_MAX << slot % 64;
+        if (word != 0)
+            return 64 * i + (size_t)__builtin_ctzll(word);
+    }
+    return SLOTS_MAX;
+}
+
 /* An equal operation of unknown outcome that is older and has not taken place goes first. */
 static bool has_older_twin(const struct search *s, const struct config *config, size_t slot)
 {
     const struct history_entry *e = &s->history->entries[s->open[slot] - 1];
 
-    for (size_t i = 0; i < s->open_n; i++) {
-        if (i == slot || s->open[i] == 0 || mask_has(&s->known, i) || mask_has(&config->done, i))
+    for (size_t i = next_open(s, config, 0); i < SLOTS_MAX; i = next_open(s, config, i + 1)) {
+        if (s->open[i] >= s->open[slot] || mask_has(&s->known, i))
             continue;
         const struct history_entry *o = &s->history->entries[s->open[i] - 1];
-        if (o->op == e->op && o->arg == e->arg && o->expect == e->expect &&
-            s->open[i] < s->open[slot])
+        if (o->op == e->op && o->arg == e->arg && o->expect == e->expect)
             return true;
     }
     return false;
 }
 
-/* True if @config is new in this round. */
-static bool visit(struct search *s, const struct config *config)
+/* False if it was there already; there is room. */
+static bool visited_add(struct visited *v, const struct config *config)
 {
-    struct visited *v = &s->visited;
-
-    if (v->slots == NULL) {
-        v->cap = VISITED_MAX;
-        v->slots = malloc(v->cap * sizeof(*v->slots));
-        v->used = calloc(v->cap, sizeof(*v->used));
-    }
-    if (v->slots == NULL || v->used == NULL || v->n >= v->cap / 2) {
-        s->gave_up = true;
-        return false;
-    }
     for (size_t i = hash_bytes(config, sizeof(*config), 0) & (v->cap - 1);;
          i = (i + 1) & (v->cap - 1)) {
         if (v->used[i] != v->round) {
@@ -196,26 +200,62 @@ static bool visit(struct search *s, const struct config *config)
     }
 }
 
+/* Most rounds are short: the table begins small, so that it stays in the processor's cache. */
+static bool visited_grow(struct visited *v)
+{
+    struct visited old = *v;
+
+    v->cap = old.cap == 0 ? VISITED_MIN : 4 * old.cap;
+    v->slots = malloc(v->cap * sizeof(*v->slots));
+    v->used = calloc(v->cap, sizeof(*v->used));
+    if (v->slots == NULL || v->used == NULL) {
+        free(v->slots);
+        free(v->used);
+        *v = old;
+        return false;
+    }
+    v->n = 0;
+    for (size_t i = 0; i < old.cap; i++) {
+        if (old.used[i] == v->round)
+            visited_add(v, &old.slots[i]);
+    }
+    free(old.slots);
+    free(old.used);
+    return true;
+}
+
+/* True if @config is new in this round. */
+static bool visit(struct search *s, const struct config *config)
+{
+    struct visited *v = &s->visited;
+
+    if (v->n >= v->cap / 2 && (v->cap >= VISITED_MAX || !visited_grow(v))) {
+        s->gave_up = true;
+        return false;
+    }
+    return visited_add(v, config);
+}
+
 static bool looks(const struct history_entry *e)
 {
     return e->op == HISTORY_GET || e->op == HISTORY_CAS || e->op == HISTORY_INCR;
 }
 
-/* What @from becomes if the operation in @slot takes place next. False: it cannot, or need not. */
+/* What @from becomes if the operation in @slot, open and not done, takes place next. False: it
+ * cannot, or need not. */
 static bool follow(struct search *s, const struct config *from, size_t slot, struct config *to)
 {
-    const struct history_entry *e;
+    const struct history_entry *e = &s->history->entries[s->open[slot] - 1];
     bool known = mask_has(&s->known, slot);
+    uint32_t value;
 
-    if (s->open[slot] == 0 || mask_has(&from->done, slot))
-        return false;
-    e = &s->history->entries[s->open[slot] - 1];
     s->steps++;
-    *to = *from;
-    to->blind = !known && !looks(e);
     if ((from->blind && !looks(e)) || (!known && has_older_twin(s, from, slot)) ||
-        !apply(s, e, from->value, &to->value) || (!known && to->value == from->value))
+        !apply(s, e, from->value, &value) || (!known && value == from->value))
         return false;
+    *to = *from;
+    to->value = value;
+    to->blind = !known && !looks(e);
     mask_set(&to->done, slot, true);
     return true;
 }
@@ -236,7 +276,8 @@ static void continue_from(struct search *s, const struct config *config, size_t 
         struct config from = stack->at[--stack->n];
         struct config to;
 
-        for (size_t slot = 0; slot < s->open_n && !s->gave_up; slot++) {
+        for (size_t slot = next_open(s, &from, 0); slot < SLOTS_MAX && !s->gave_up;
+             slot = next_open(s, &from, slot + 1)) {
             if (!follow(s, &from, slot, &to))
                 continue;
             if (slot == last) {
@@ -272,6 +313,7 @@ static void end_of(struct search *s, size_t slot)
     s->now = s->next;
     s->next = swap;
     s->open[slot] = 0;
+    mask_set(&s->in_use, slot, false);
     mask_set(&s->known, slot, false);
 }
 
@@ -308,6 +350,7 @@ static void begin_of(struct search *s, size_t entry)
         return;
     }
     s->open[slot] = entry + 1;
+    mask_set(&s->in_use, slot, true);
     s->open_n = slot >= s->open_n ? slot + 1 : s->open_n;
     if (s->history->entries[entry].outcome != HISTORY_OK)
         return;
@@ -353,6 +396,7 @@ static void end_until(struct search *s, int64_t limit_ns, struct history_finding
 static void search_of(struct search *s, const size_t *at, size_t n, struct history_finding *out)
 {
     memset(s->open, 0, sizeof(s->open));
+    memset(&s->in_use, 0, sizeof(s->in_use));
     memset(&s->known, 0, sizeof(s->known));
     s->open_n = 0;
     s->ends_n = 0;
