@@ -45,6 +45,7 @@
     XX(VIEW_NO_RELEASE, "view-no-release", "a planned move does not wait for the old holder")      \
     XX(VIEW_NO_JOINT_LEASE, "view-no-joint-lease", "only one set of voters counts in a change")    \
     XX(VIEW_NO_SITOUT, "view-no-sitout", "a voter promises at once after its boot")                \
+    XX(VIEW_NO_EARLY, "view-no-early", "what a dead leader granted is not waited for")             \
     XX(VIEW_NO_PROMISE_HOLD, "view-no-hold", "an acknowledged lease forbids no promise")           \
     XX(VIEW_LEASE_FROM_REPLY, "view-lease-from-reply", "a lease begins when it is received")       \
     XX(VIEW_LEASE_OF_ANY_MEMBER, "view-any-member", "a lease counts for who the node was before")  \

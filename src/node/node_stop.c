@@ -45,6 +45,7 @@ static void tell_members(struct kith_node *node)
     struct member_event event = {.type = MEMBER_LEAVE};
 
     node->state.view_left = NULL;
+    node_state_goodbye(node);
     node_member_step(node, &event);
 }
 

@@ -119,6 +119,8 @@ void node_state_boot_raised(struct kith_node *node);
 void node_state_stop(struct kith_node *node); /* ends all that waits */
 /* Gives away what this node votes and keeps; @left runs once that is done. False: nothing to do. */
 bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *node));
+/* Others take the good-bye, which follows, for proof that this node serves and grants no more. */
+void node_state_goodbye(struct kith_node *node);
 struct member;
 void node_state_peer(struct kith_node *node, const struct member *member, bool up, bool left);
 void node_state_link(struct kith_node *node,

@@ -783,6 +783,11 @@ bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *nod
     return true;
 }
 
+void node_state_goodbye(struct kith_node *node)
+{
+    node_view_step(node, &(struct view_event){.type = VIEW_STOP});
+}
+
 void node_state_stop(struct kith_node *node)
 {
     if (!node->state.started)

@@ -65,6 +65,24 @@ static uint32_t grant_ms(struct view_core *core, const struct boot_id *boot)
     return (uint32_t)duration;
 }
 
+/* To the newest ASK of its boot. */
+static void answer(struct view_core *core, struct vpeer *peer)
+{
+    const struct placement_keeper *keeper = keeper_active_of(&core->decided.placement, &peer->boot);
+    uint32_t duration = grant_ms(core, &peer->boot);
+    peer->ask_waits = keeper != NULL && duration == 0;
+    core->asks_wait = core->asks_wait || peer->ask_waits;
+    struct view_msg *grant = view_msg_new(core, VMSG_GRANT);
+    grant->epoch = core->decided.placement.epoch;
+    grant->ballot = core->ballot;
+    grant->t = peer->ask_t;
+    grant->boot = peer->boot.boot_no;
+    grant->number = duration;
+    if (keeper != NULL && duration > 0)
+        grant->ids[grant->ids_n++] = keeper->member_id;
+    view_send(core, &peer->boot.node);
+}
+
 void grant_on_ask(struct view_core *core, struct vpeer *peer, const struct view_msg *m)
 {
     if (m->boot != peer->boot.boot_no)
@@ -84,18 +102,23 @@ void grant_on_ask(struct view_core *core, struct vpeer *peer, const struct view_
     const struct placement_keeper *keeper = keeper_active_of(&core->decided.placement, &peer->boot);
     if (keeper != NULL)
         watch_report(core, keeper->member_id, m->ids, m->ids_n);
-    uint32_t duration = grant_ms(core, &peer->boot);
-    struct view_msg *grant = view_msg_new(core, VMSG_GRANT);
-    grant->epoch = core->decided.placement.epoch;
-    grant->ballot = core->ballot;
-    grant->t = m->t;
-    grant->boot = m->boot;
-    grant->number = duration;
-    if (keeper != NULL && duration > 0)
-        grant->ids[grant->ids_n++] = keeper->member_id;
-    view_send(core, &peer->boot.node);
+    peer->ask_t = m->t;
+    answer(core, peer);
     if (m->epoch < core->decided.placement.epoch)
         learn_push(core, &peer->boot.node);
+}
+
+/* A keeper that asked before there was a lease to grant from need not ask again. */
+static void answer_waiting(struct view_core *core)
+{
+    for (size_t i = 0; i < core->peers_n; i++) {
+        struct vpeer *peer = &core->peers[i];
+        if (peer->ask_waits && core->now_ms - peer->asked_ms < ASK_MS &&
+            may_have(core, &peer->boot) != NULL)
+            answer(core, peer);
+        peer->ask_waits = false;
+    }
+    core->asks_wait = false;
 }
 
 /* ---- the keeper's side ---- */
@@ -137,17 +160,23 @@ void grant_installed(struct view_core *core)
 {
     if (keeper_self(core) == NULL)
         core->lease_until_ms = 0;
+    else if (core->lease_until_ms <= core->now_ms)
+        core->ask_at_ms = core->now_ms;
 }
 
 void grant_run(struct view_core *core)
 {
     if (core->config.eligible && view_has(core) && core->now_ms >= core->ask_at_ms) {
-        core->ask_at_ms = core->now_ms + ASK_MS;
+        bool without = keeper_self(core) != NULL && core->lease_until_ms <= core->now_ms;
+        core->ask_at_ms = core->now_ms + (without ? UNLEASED_ASK_MS : ASK_MS);
         if (core->leader.round != 0 && !view_is_self(core, &core->leader.node))
             grant_ask(core);
     }
     /* The leader's own is the leader's lease: one clock, nothing to nest. */
-    if (lead_may_grant(core) && may_have(core, &core->config.self) != NULL) {
+    bool may_grant = lead_may_grant(core);
+    if (may_grant && core->asks_wait)
+        answer_waiting(core);
+    if (may_grant && may_have(core, &core->config.self) != NULL) {
         uint64_t until = lead_until_ms(core);
         if (until > core->now_ms + KEEPER_LEASE_MS)
             until = core->now_ms + KEEPER_LEASE_MS;
@@ -155,9 +184,5 @@ void grant_run(struct view_core *core)
         if (until >= core->lease_until_ms + HB_MS || core->lease_until_ms <= core->now_ms)
             core->lease_until_ms = until;
         core->leader_heard_ms = core->now_ms;
-    }
-    if (core->lease_until_ms != core->lease_told_ms) {
-        core->lease_told_ms = core->lease_until_ms;
-        view_act(core, VIEW_LEASE)->until_ms = core->lease_until_ms;
     }
 }

@@ -1,5 +1,6 @@
 /*
- * The inside of the view core. Files: view.c (life, step, output, disk), peers.c (who is there),
+ * The inside of the view core. Files: view.c (life, step), output.c (what a step says),
+ * receive.c (messages in), recall.c (what was on disk), peers.c (who is there),
  * mint.c (the first record), voter.c (promises), lead.c (candidate and leader), grant.c (leases),
  * watch.c (who is not heard), plan.c and slots.c (the next record), learn.c (decided records).
  */
@@ -26,6 +27,9 @@
 #define CANDIDATE_MIN_MS  1500
 #define CANDIDATE_MAX_MS  3000
 #define BACKOFF_MAX_MS    10000
+#define PRE_RETRY_MS      300 /* who asked whether it would be promised, and got no answer */
+#define TURN_MS           60  /* from one voter to the next to ask, when the leader is gone */
+#define UNLEASED_ASK_MS   200
 #define FETCH_MS          1000
 #define EDGE_FETCH_MS     2000
 #define SUBSCRIBED_MS     10000
@@ -65,6 +69,8 @@ struct vpeer {
     /* As leader. */
     uint64_t hb_t;        /* newest HB of our ballot that it acknowledged; 0: none */
     uint64_t asked_ms;    /* last ASK; 0: none */
+    uint64_t ask_t;       /* ... when it was sent, on its clock */
+    bool ask_waits;       /* ... there was no lease to grant from */
     uint64_t here_ms;     /* it asks without a break since */
     uint64_t decided_ack; /* epoch */
     uint64_t mint_ok;     /* attempt it agreed to; 0: none */
@@ -142,17 +148,21 @@ struct view_core {
     uint8_t learned_bytes[VIEW_RECORD_BYTES_MAX];
     size_t learned_len;
     uint64_t learned_token;
+    struct kith_node_id learned_from; /* is told once it is on disk; zero: nobody */
 
     /* Voter. */
     struct view_ballot promised;
+    uint64_t promised_boot; /* of its node */
     struct view_ballot accepted;
     uint64_t accepted_epoch; /* 0: none */
     uint8_t accepted_bytes[VIEW_RECORD_BYTES_MAX];
     size_t accepted_len;
-    uint64_t sitout_until_ms, no_promise_until_ms;
+    uint64_t no_promise_until_ms;
     struct view_ballot lease_ballot; /* whom no_promise_until_ms is for */
     uint64_t lease_boot;             /* ... in this boot */
-    bool early;                 /* the leader gave its lease back: nested leases may still run */
+    bool sitout;                     /* ... as an earlier boot of ours may have promised */
+    /* Leases that a former leader granted may run until then, though its own is over. */
+    uint64_t early_until_ms;
     struct kith_node_id minter; /* committed to: --expect */
     uint64_t minter_boot;
     uint32_t minter_attempt;
@@ -167,7 +177,7 @@ struct view_core {
     struct view_ballot best; /* highest accepted one that promises named */
     uint8_t best_bytes[VIEW_RECORD_BYTES_MAX];
     size_t best_len;
-    uint64_t candidate_at_ms, backoff_ms;
+    uint64_t candidate_at_ms, backoff_ms, unheard_ms;
     bool prepared;  /* leader: a majority of the voters promised this ballot */
     bool settled;   /* a majority of the voters has the decided record */
     bool inherited; /* the proposal under way is a former leader's */
@@ -189,6 +199,7 @@ struct view_core {
     struct view_record want; /* its voters get HB before they are proposed */
     bool want_on;
     bool resign;
+    bool asks_wait;          /* of some peer */
     struct view_record next; /* scratch of the plan */
 
     /* Keeper, and everybody. */
@@ -198,9 +209,12 @@ struct view_core {
     uint64_t lease_until_ms, lease_told_ms;
     uint64_t complaints_ms[PLACEMENT_KEEPERS_MAX * 2]; /* with complaints_of */
     uint32_t complaints_of[PLACEMENT_KEEPERS_MAX * 2];
+    struct vready own_ready[PLACEMENT_SLOTS]; /* slots that are filled here, as home */
     bool leaving;
+    bool stopped; /* has said good-bye */
     uint32_t expect, attempt;
     bool minting;
+    bool minted; /* the first record is ours, and nobody leads yet */
     bool was_leading;
     size_t fetch_turn;
 
@@ -211,7 +225,11 @@ struct view_core {
     struct view_stats stats;
 };
 
-/* view.c */
+/* output.c */
+void view_arena_reset(struct view_core *core);
+void view_flush_puts(struct view_core *core);
+/* What waited for the disk goes out; what we said to ourselves is heard. */
+void view_release_held(struct view_core *core);
 struct view_action *view_act(struct view_core *core, enum view_action_type type);
 void *view_arena(struct view_core *core, size_t len);
 void view_put(
@@ -224,6 +242,19 @@ void view_send(struct view_core *core, const struct kith_node_id *to);
 void view_send_durable(struct view_core *core, const struct kith_node_id *to);
 /* The token that PERSISTED must reach for what was put until now. */
 uint64_t view_token(const struct view_core *core);
+
+/* receive.c */
+int view_receive(struct view_core *core,
+                 const struct boot_id *from,
+                 const uint8_t *data,
+                 size_t len);
+
+/* recall.c */
+int view_recall(struct view_core *core, const struct view_event *event);
+void view_put_start(struct view_core *core);
+void peer_new_disk(struct view_core *core);
+
+/* view.c */
 bool view_is_self(const struct view_core *core, const struct kith_node_id *node);
 bool view_has(const struct view_core *core); /* a view */
 uint64_t view_random_ms(struct view_core *core, uint64_t min_ms, uint64_t max_ms);
@@ -237,7 +268,6 @@ void peer_of_record(struct view_core *core);
 void peer_hello_send(struct view_core *core, const struct kith_node_id *to, bool asked);
 void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view_msg *msg);
 void peer_on_refuse(struct view_core *core, const struct view_msg *msg);
-void peer_new_disk(struct view_core *core);
 void peer_run(struct view_core *core);
 int peer_recall(struct view_core *core, const struct view_event *event);
 /* May what this node says as a voter of @record count? */
@@ -269,8 +299,11 @@ void voter_on_accept(struct view_core *core, const struct boot_id *from, const s
 void voter_on_hb(struct view_core *core, const struct boot_id *from, const struct view_msg *m);
 void voter_on_resign(struct view_core *core, const struct boot_id *from, const struct view_msg *m);
 void voter_start(struct view_core *core);
+void voter_run(struct view_core *core);
+void voter_led(struct view_core *core);
+/* Does it hold a leader's lease, other than its own, so that it cannot promise anybody? */
+bool voter_holds(const struct view_core *core);
 void voter_forget_accepted(struct view_core *core);
-void voter_put_promise(struct view_core *core);
 
 /* lead.c */
 void lead_on_promise(struct view_core *core, const struct boot_id *from, const struct view_msg *m);
@@ -282,12 +315,15 @@ void lead_on_decided_ack(struct view_core *core,
                          const struct view_msg *m);
 void lead_run(struct view_core *core);
 void lead_step_down(struct view_core *core);
+/* Gives the lease back: the voters may promise at once. */
+void lead_resign(struct view_core *core);
 /* May it grant leases, having decided what a former leader left? */
 bool lead_may_grant(const struct view_core *core);
 /* A record was installed: by our own proposal, or learned. */
 void lead_installed(struct view_core *core, bool voters_changed);
 void lead_propose(struct view_core *core, const struct view_record *record);
 void lead_expect_leader(struct view_core *core); /* the candidate's timer anew */
+void lead_expect_in_turn(struct view_core *core, uint64_t from_ms);
 uint64_t lead_until_ms(const struct view_core *core);
 uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record *record);
 
@@ -326,6 +362,7 @@ void learn_on_beat(struct view_core *core, const struct view_msg *m);
 void learn_push(struct view_core *core, const struct kith_node_id *to);
 void learn_publish(struct view_core *core);
 void learn_run(struct view_core *core);
+void learn_ready(struct view_core *core, uint32_t slot, uint8_t flags);
 void learn_fetch(struct view_core *core, const struct kith_node_id *from);
 void learn_leader(struct view_core *core, const struct view_ballot *ballot);
 bool learn_same_chain(const struct view_core *core, const uint8_t *chain);

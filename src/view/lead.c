@@ -138,6 +138,20 @@ void lead_expect_leader(struct view_core *core)
     core->candidate_at_ms = core->now_ms + view_random_ms(core, CANDIDATE_MIN_MS, CANDIDATE_MAX_MS);
 }
 
+/* The leader is gone by @from_ms: one voter after the other asks, so that they do not outbid each
+ * other. */
+void lead_expect_in_turn(struct view_core *core, uint64_t from_ms)
+{
+    uint64_t turn = 0;
+    for (uint32_t i = 0; i < core->decided.voters_n; i++) {
+        const struct kith_node_id *node = &core->decided.voters[i].node;
+        if (view_is_self(core, node))
+            break;
+        turn += memcmp(node, &core->lease_ballot.node, sizeof(*node)) != 0;
+    }
+    core->candidate_at_ms = from_ms + turn * TURN_MS + view_random_ms(core, 0, TURN_MS);
+}
+
 static void clear_promises(struct view_core *core)
 {
     memset(core->promises, 0, sizeof(core->promises));
@@ -158,9 +172,20 @@ static void next_ballot(struct view_core *core)
 static void candidate_start(struct view_core *core)
 {
     lead_expect_leader(core);
-    if ((core->now_ms < core->sitout_until_ms && !only_voter(core)) || core->disk_full ||
-        core->left)
+    if (core->disk_full || core->left)
         return;
+    if (voter_holds(core)) {
+        /* Nor will the others, who hold it for about as long. */
+        lead_expect_in_turn(core, core->no_promise_until_ms);
+        return;
+    }
+    /* Whether it would be promised it asks soon again: that disturbs nobody. */
+    bool again = core->role == VIEW_CANDIDATE && core->unheard_ms != 0;
+    uint64_t most_ms = again ? 2 * core->unheard_ms : PRE_RETRY_MS;
+    core->unheard_ms = most_ms < CANDIDATE_MAX_MS ? most_ms : CANDIDATE_MAX_MS;
+    if (!only_voter(core))
+        core->candidate_at_ms =
+            core->now_ms + view_random_ms(core, core->unheard_ms / 2, core->unheard_ms);
     core->role = VIEW_CANDIDATE;
     core->pre = !only_voter(core);
     core->stats.elections++;
@@ -170,12 +195,15 @@ static void candidate_start(struct view_core *core)
 
 void lead_step_down(struct view_core *core)
 {
+    bool led = core->role == VIEW_LEADER;
     core->role = VIEW_FOLLOWER;
     core->proposing = false;
     core->inherited = false;
     core->old_voters_on = false;
     core->want_on = false;
     core->prepared = false;
+    if (led)
+        voter_led(core);
     lead_expect_leader(core);
 }
 
@@ -222,6 +250,8 @@ static void won(struct view_core *core)
     core->old_voters_on = false;
     core->want_on = false;
     core->backoff_ms = 0;
+    core->minted = false;
+    core->beat_at_ms = core->now_ms; /* those that do not vote hear of it, too */
     core->durable_asked = 0;
     /* A leader gave its lease back early: what it granted may still run. */
     uint64_t until_ms = lease_lessor_until_ms(core->now_ms, LEADER_LEASE_MS);
@@ -278,6 +308,8 @@ void lead_on_promise(struct view_core *core, const struct boot_id *from, const s
         prepared(core);
     } else if (pre) {
         core->pre = false;
+        core->unheard_ms = 0;
+        lead_expect_leader(core);
         clear_promises(core);
         send_prepare(core, true);
     } else {
@@ -296,7 +328,7 @@ void lead_on_nack(struct view_core *core, const struct boot_id *from, const stru
         /* Somebody promised a candidate that did not win: go on with a higher ballot. Whoever is
          * elected against us is so only after our lease. */
         if (lead_until_ms(core) <= core->now_ms) {
-            lead_step_down(core);
+            lead_resign(core);
         } else if (core->now_ms - core->raised_ms > RESEND_MS && core->settled) {
             core->raised_ms = core->now_ms;
             core->prepared = false;
@@ -307,6 +339,10 @@ void lead_on_nack(struct view_core *core, const struct boot_id *from, const stru
         return;
     }
     core->role = VIEW_FOLLOWER;
+    if (core->pre) { /* asked with too low a number */
+        core->candidate_at_ms = core->now_ms + view_random_ms(core, 0, PRE_RETRY_MS);
+        return;
+    }
     core->backoff_ms = core->backoff_ms == 0 ? CANDIDATE_MIN_MS : 2 * core->backoff_ms;
     if (core->backoff_ms > BACKOFF_MAX_MS)
         core->backoff_ms = BACKOFF_MAX_MS;
@@ -349,7 +385,7 @@ void lead_on_accepted(struct view_core *core, const struct boot_id *from, const 
         core->stats.records_decided++;
 }
 
-static void resign(struct view_core *core)
+void lead_resign(struct view_core *core)
 {
     struct view_ballot ballot = core->ballot;
     lead_step_down(core);
@@ -359,25 +395,29 @@ static void resign(struct view_core *core)
     send_voters(core, &core->decided, false);
 }
 
-static void check_settled(struct view_core *core)
+/* Have most of the voters the decided record on disk, as far as is known? */
+static bool known_by_majority(struct view_core *core)
 {
     bool acks[VIEW_VOTERS_MAX] = {false};
 
-    if (core->role != VIEW_LEADER || core->settled)
-        return;
     for (uint32_t i = 0; i < core->decided.voters_n; i++) {
         const struct kith_node_id *node = &core->decided.voters[i].node;
         const struct vpeer *peer = peer_find(core, node);
         acks[i] = view_is_self(core, node) ||
                   (peer != NULL && peer->decided_ack >= core->decided.placement.epoch);
     }
-    if (!majority(acks, core->decided.voters_n))
+    return majority(acks, core->decided.voters_n);
+}
+
+static void check_settled(struct view_core *core)
+{
+    if (core->role != VIEW_LEADER || core->settled || !known_by_majority(core))
         return;
     core->settled = true;
     core->old_voters_on = false;
     learn_publish(core);
     if (!voter_self(core, &core->decided)) {
-        resign(core);
+        lead_resign(core);
         return;
     }
     /* Phase 1 again, as nobody of the new voters need have promised us. */
@@ -396,6 +436,8 @@ void lead_on_decided_ack(struct view_core *core,
         return;
     if (m->epoch > peer->decided_ack)
         peer->decided_ack = m->epoch;
+    if (core->minted && core->role == VIEW_FOLLOWER && known_by_majority(core))
+        core->candidate_at_ms = core->now_ms;
     check_settled(core);
 }
 
@@ -473,7 +515,7 @@ void lead_run(struct view_core *core)
     if (lead_until_ms(core) > core->now_ms) {
         core->lease_seen_ms = core->now_ms;
     } else if (core->now_ms - core->lease_seen_ms > 2 * LEADER_LEASE_MS) {
-        lead_step_down(core); /* heard by no majority: let others try, and ask before we do */
+        lead_resign(core); /* heard by no majority: let others try, and ask before we do */
         return;
     }
     if (core->prepared && core->settled && !core->proposing && core->learned.placement.epoch == 0 &&
@@ -489,7 +531,7 @@ enum view_role view_role(const struct view_core *core)
         return VIEW_LEADER;
     if (!core->config.eligible || !voter_self(core, &core->decided))
         return VIEW_EDGE;
-    if (core->now_ms < core->sitout_until_ms && core->decided.voters_n > 1)
+    if (core->sitout)
         return VIEW_SITOUT;
     return core->role;
 }

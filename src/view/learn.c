@@ -59,9 +59,27 @@ bool learn_record(struct view_core *core, const uint8_t *data, size_t len)
     return true;
 }
 
+static void ack(struct view_core *core, const struct kith_node_id *to)
+{
+    struct view_msg *m = view_msg_new(core, VMSG_DECIDED_ACK);
+    m->epoch = core->decided.placement.epoch;
+    view_send_durable(core, to);
+}
+
+/* The first record, by who minted it: nobody leads yet who would say it. */
+static void tell_keepers(struct view_core *core)
+{
+    const struct placement *p = &core->decided.placement;
+    for (uint32_t i = 0; i < p->keepers_n; i++) {
+        if (!view_is_self(core, &p->keepers[i].boot.node))
+            learn_push(core, &p->keepers[i].boot.node);
+    }
+}
+
 static void install(struct view_core *core)
 {
     bool had = view_has(core);
+    core->minted = core->minted && !had;
     bool changed = had && !same_voters(&core->decided, &core->learned);
     core->old = core->decided;
     core->decided = core->learned;
@@ -76,11 +94,15 @@ static void install(struct view_core *core)
     peer_of_record(core);
     if (core->config.eligible) {
         lead_installed(core, changed);
-        if (core->leader.round != 0 && !view_is_self(core, &core->leader.node)) {
-            struct view_msg *m = view_msg_new(core, VMSG_DECIDED_ACK);
-            m->epoch = core->decided.placement.epoch;
-            view_send(core, &core->leader.node);
-        }
+        if (core->minted)
+            tell_keepers(core);
+        static const struct kith_node_id nobody;
+        if (memcmp(&core->learned_from, &nobody, sizeof(nobody)) != 0)
+            ack(core, &core->learned_from);
+        if (core->leader.round != 0 && !view_is_self(core, &core->leader.node) &&
+            memcmp(&core->learned_from, &core->leader.node, sizeof(nobody)) != 0)
+            ack(core, &core->leader.node);
+        core->learned_from = nobody;
     }
 }
 
@@ -100,7 +122,26 @@ void learn_leader(struct view_core *core, const struct view_ballot *ballot)
     if (order > 0) {
         core->leader = *ballot;
         core->ask_at_ms = core->now_ms;
+        for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+            learn_ready(core, i, 0);
     }
+}
+
+/* What is filled here, to who leads now. */
+void learn_ready(struct view_core *core, uint32_t slot, uint8_t flags)
+{
+    const struct vready *ready = &core->own_ready[slot];
+    bool filled = ready->slot_epoch != 0 &&
+                  ready->slot_epoch == core->decided.placement.slots[slot].chosen.slot_epoch;
+    if (core->leader.round == 0 || (!filled && flags == 0))
+        return;
+    struct view_msg *m = view_msg_new(core, VMSG_READY);
+    m->flags = flags;
+    m->number = slot;
+    m->slot_epoch = ready->slot_epoch;
+    m->ids_n = ready->released_n;
+    memcpy(m->ids, ready->released, ready->released_n * sizeof(m->ids[0]));
+    view_send(core, &core->leader.node);
 }
 
 void learn_on_decided(struct view_core *core, const struct boot_id *from, const struct view_msg *m)
@@ -108,12 +149,10 @@ void learn_on_decided(struct view_core *core, const struct boot_id *from, const 
     if (m->record_len == 0)
         return;
     learn_leader(core, &m->ballot);
-    (void)learn_record(core, m->record, m->record_len);
-    if (!core->config.eligible || core->learned.placement.epoch != 0)
-        return; /* said once it is on disk */
-    struct view_msg *ack = view_msg_new(core, VMSG_DECIDED_ACK);
-    ack->epoch = core->decided.placement.epoch;
-    view_send_durable(core, &from->node);
+    if (learn_record(core, m->record, m->record_len))
+        core->learned_from = from->node;
+    if (core->config.eligible && core->learned.placement.epoch == 0)
+        ack(core, &from->node); /* else once it is on disk */
 }
 
 void learn_push(struct view_core *core, const struct kith_node_id *to)

@@ -58,8 +58,8 @@ static void mint(struct view_core *core, struct vpeer *const *peers, uint32_t n)
     for (uint32_t i = 0; i + 1 < voters; i++)
         add_voter(record, &peers[i]->boot.node, peers[i]->disk_id);
     plan_first_slots(&record->placement);
-    if (learn_own(core, record))
-        core->stats.records_decided++;
+    core->minted = learn_own(core, record);
+    core->stats.records_decided += core->minted;
 }
 
 int mint_bootstrap(struct view_core *core, uint32_t expect)
@@ -229,8 +229,8 @@ int mint_force(struct view_core *core)
     lead_step_down(core);
     voter_forget_accepted(core);
     core->inherit_until_ms = lease_lessor_until_ms(core->now_ms, LEADER_LEASE_MS);
-    core->early = true;
+    core->early_until_ms = core->inherit_until_ms;
     core->no_promise_until_ms = 0; /* of the former generation */
-    core->sitout_until_ms = 0;
+    core->sitout = false;
     return learn_own(core, record) ? 0 : KITH_E_INVALID;
 }

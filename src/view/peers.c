@@ -74,6 +74,7 @@ static void new_boot(struct vpeer *peer, uint64_t boot_no)
     peer->hello_sent_ms = 0;
     peer->hb_t = 0;
     peer->asked_ms = 0;
+    peer->ask_waits = false;
     peer->here_ms = 0;
     peer->decided_ack = 0;
     peer->mint_ok = 0;
@@ -192,8 +193,10 @@ void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view
         refuse(core, peer);
         return;
     }
-    if (first)
+    if (first) {
         peer->refused = false;
+        core->resent_ms = 0; /* what was said before its vote counted */
+    }
     if (!same_disk || peer->witness_boot != peer->boot.boot_no) {
         peer->witness_boot = peer->boot.boot_no;
         memcpy(peer->witness_disk, m->disk_id, PLACEMENT_DISK_BYTES);

@@ -61,9 +61,10 @@ enum view_event_type {
     VIEW_SLOT_DURABLE, /* slot: is about to hold durable variables; it is never counted as lost */
     VIEW_COMPLAIN,     /* member_id, age_ms: what we sent it is not acknowledged */
     VIEW_LEAVE,        /* give away voter and slots, then VIEW_LEFT */
-    VIEW_FORCE,        /* the operator saw view_force_loss() and said yes */
-    VIEW_BOOT,         /* boot_no: ours was raised, as peers had seen a higher one: an old disk */
-    VIEW_DISK_FULL,    /* full: takes on no new voter duties while it is */
+    VIEW_STOP, /* good-bye is said next, and proves that nothing is served, voted or granted here */
+    VIEW_FORCE,     /* the operator saw view_force_loss() and said yes */
+    VIEW_BOOT,      /* boot_no: ours was raised, as peers had seen a higher one: an old disk */
+    VIEW_DISK_FULL, /* full: takes on no new voter duties while it is */
 };
 
 /* Pointers are borrowed for the step. */
@@ -194,7 +195,7 @@ int view_force_loss(const struct view_core *core,
 enum view_role {
     VIEW_NO_VIEW, /* none is known */
     VIEW_EDGE,    /* knows it, votes not */
-    VIEW_SITOUT,  /* a voter that may have promised what it forgot */
+    VIEW_SITOUT,  /* a voter that may have acknowledged a lease which it forgot */
     VIEW_FOLLOWER,
     VIEW_CANDIDATE,
     VIEW_LEADER,

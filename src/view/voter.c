@@ -2,19 +2,36 @@
  * What a voter promises. Each promise and vote is on disk before it is given (5.9).
  *
  * An acknowledged heartbeat promises more: no promise to another ballot until the leader's lease,
- * which the acknowledgement is part of, has certainly ended. That is in memory only; so after a
- * boot a voter sits out for as long as such a promise can last.
+ * which the acknowledgement is part of, has certainly ended. That is in memory only. But what is
+ * acknowledged was promised before, on disk, and nobody else is promised meanwhile; so after a boot
+ * a voter behaves as if it had just acknowledged whom it last promised. It sits out for all others,
+ * votes for that leader at once, and one that never promised anything has nothing to wait for.
+ *
+ * A leader that is certainly dead (a newer boot of its node, or its good-bye) needs no waiting
+ * either. What it granted to keepers may still run; whoever is promised next is told so, and holds
+ * every keeper for leased as long.
  */
 #include "view/internal.h"
 
-void voter_put_promise(struct view_core *core)
+static void put_promise(struct view_core *core)
 {
-    uint8_t data[8 + KITH_NODE_ID_BYTES];
+    uint8_t data[16 + KITH_NODE_ID_BYTES];
     if (MUTANT(VIEW_FORGET_PROMISE))
         return;
     put_le64(data, core->promised.round);
     memcpy(data + 8, core->promised.node.bytes, KITH_NODE_ID_BYTES);
+    put_le64(data + 8 + KITH_NODE_ID_BYTES, core->promised_boot);
     view_put(core, "vp", 2, data, sizeof(data));
+}
+
+/* A ballot is of one boot. */
+static void promise(struct view_core *core, const struct view_ballot *ballot, uint64_t boot_no)
+{
+    if (view_ballot_compare(ballot, &core->promised) == 0 && core->promised_boot == boot_no)
+        return;
+    core->promised = *ballot;
+    core->promised_boot = boot_no;
+    put_promise(core);
 }
 
 static void put_accepted(struct view_core *core)
@@ -56,22 +73,63 @@ static bool lease_forbids(const struct view_core *core,
            memcmp(&from->node, &ballot->node, sizeof(ballot->node)) != 0;
 }
 
+bool voter_holds(const struct view_core *core)
+{
+    return lease_forbids(core, &core->config.self,
+                         &(struct view_ballot){.node = core->config.self.node});
+}
+
 /* START with a view. */
 void voter_start(struct view_core *core)
 {
     uint64_t until_ms = lease_lessor_until_ms(core->now_ms, LEADER_LEASE_MS);
+    bool self = view_is_self(core, &core->promised.node);
 
-    if (only_voter(core)) {
-        /* Nobody else can lead, so there is nothing to wait for; but which leases the former boot
-         * granted is forgotten (hole 39). */
-        if (!MUTANT(VIEW_ONLY_VOTER_FORGETS_LEASES))
-            core->inherit_until_ms = until_ms;
+    lead_expect_leader(core);
+    if (only_voter(core))
         core->candidate_at_ms = core->now_ms;
+    if (core->promised.round == 0)
+        return;
+    /* Which leases a former boot granted as a leader is forgotten (hole 39). */
+    if (!only_voter(core) || !MUTANT(VIEW_ONLY_VOTER_FORGETS_LEASES))
+        core->early_until_ms = until_ms;
+    if (self || MUTANT(VIEW_NO_SITOUT))
+        return;
+    core->lease_ballot = core->promised;
+    core->lease_boot = core->promised_boot;
+    core->no_promise_until_ms = until_ms;
+    core->sitout = true;
+}
+
+/* The lease that was acknowledged is over before its time. */
+static void lease_over(struct view_core *core)
+{
+    if (core->no_promise_until_ms > core->early_until_ms)
+        core->early_until_ms = core->no_promise_until_ms;
+    core->no_promise_until_ms = 0;
+    core->sitout = false;
+}
+
+/* This node led and leads no more. */
+void voter_led(struct view_core *core)
+{
+    if (core->no_promise_until_ms > core->now_ms && view_is_self(core, &core->lease_ballot.node))
+        lease_over(core);
+}
+
+/* Is the leader whose lease was acknowledged certainly dead? */
+void voter_run(struct view_core *core)
+{
+    if (core->now_ms >= core->no_promise_until_ms) {
+        core->sitout = false;
         return;
     }
-    if (!MUTANT(VIEW_NO_SITOUT))
-        core->sitout_until_ms = until_ms;
-    core->candidate_at_ms = until_ms + view_random_ms(core, 0, CANDIDATE_MAX_MS - CANDIDATE_MIN_MS);
+    const struct vpeer *peer = peer_look(core, &core->lease_ballot.node);
+    if (peer != NULL &&
+        (peer->boot.boot_no > core->lease_boot || peer->left_boot >= core->lease_boot)) {
+        lease_over(core);
+        lead_expect_in_turn(core, core->now_ms);
+    }
 }
 
 static void nack(struct view_core *core, const struct kith_node_id *to)
@@ -98,9 +156,7 @@ static bool next_here(struct view_core *core, const struct boot_id *from, uint64
     }
     if (core->learned.placement.epoch >= epoch)
         return false; /* decided already, and on its way to the disk */
-    if (!voter_self(core, &core->decided) || !peer_votes(core, &core->decided, &from->node))
-        return false;
-    return core->now_ms >= core->sitout_until_ms || only_voter(core);
+    return voter_self(core, &core->decided) && peer_votes(core, &core->decided, &from->node);
 }
 
 void voter_on_prepare(struct view_core *core, const struct boot_id *from, const struct view_msg *m)
@@ -116,18 +172,18 @@ void voter_on_prepare(struct view_core *core, const struct boot_id *from, const 
         nack(core, &from->node);
         return;
     }
-    if (!pre && view_ballot_compare(&m->ballot, &core->promised) > 0) {
-        core->promised = m->ballot;
-        voter_put_promise(core);
-    }
-    struct view_msg *promise = view_msg_new(core, VMSG_PROMISE);
-    promise->flags = (uint8_t)((pre ? VFLAG_PRE : 0) | (core->early ? VFLAG_EARLY : 0));
-    promise->epoch = m->epoch;
-    promise->ballot = m->ballot;
+    if (!pre)
+        promise(core, &m->ballot, from->boot_no);
+    struct view_msg *answer = view_msg_new(core, VMSG_PROMISE);
+    answer->flags = pre ? VFLAG_PRE : 0;
+    if (core->now_ms < core->early_until_ms && !MUTANT(VIEW_NO_EARLY))
+        answer->flags |= VFLAG_EARLY;
+    answer->epoch = m->epoch;
+    answer->ballot = m->ballot;
     if (core->accepted_epoch == m->epoch) {
-        promise->accepted = core->accepted;
-        promise->record = core->accepted_bytes;
-        promise->record_len = core->accepted_len;
+        answer->accepted = core->accepted;
+        answer->record = core->accepted_bytes;
+        answer->record_len = core->accepted_len;
     }
     view_send_durable(core, &from->node);
 }
@@ -149,10 +205,7 @@ void voter_on_accept(struct view_core *core, const struct boot_id *from, const s
         core->stats.bad_messages++;
         return;
     }
-    if (view_ballot_compare(&m->ballot, &core->promised) > 0) {
-        core->promised = m->ballot;
-        voter_put_promise(core);
-    }
+    promise(core, &m->ballot, from->boot_no);
     if (core->accepted_epoch != m->epoch || view_ballot_compare(&core->accepted, &m->ballot) != 0) {
         core->accepted_epoch = m->epoch;
         core->accepted = m->ballot;
@@ -184,20 +237,17 @@ void voter_on_hb(struct view_core *core, const struct boot_id *from, const struc
         nack(core, &from->node);
         return;
     }
-    if (core->now_ms < core->sitout_until_ms && !only_voter(core))
-        return;
     if (lease_forbids(core, from, &m->ballot))
         return;
-    if (view_ballot_compare(&m->ballot, &core->promised) > 0) {
-        if (core->disk_full)
-            return;
-        core->promised = m->ballot;
-        voter_put_promise(core);
-    }
+    if (core->disk_full && view_ballot_compare(&m->ballot, &core->promised) > 0)
+        return;
+    promise(core, &m->ballot, from->boot_no);
+    core->sitout = false;
     core->lease_ballot = m->ballot;
     core->lease_boot = from->boot_no;
     core->no_promise_until_ms = lease_lessor_until_ms(core->now_ms, LEADER_LEASE_MS);
-    core->early = false;
+    if (!view_is_self(core, &from->node))
+        lead_expect_leader(core);
     learn_leader(core, &m->ballot);
     struct view_msg *ack = view_msg_new(core, VMSG_HB_ACK);
     ack->epoch = m->epoch;
@@ -206,15 +256,12 @@ void voter_on_hb(struct view_core *core, const struct boot_id *from, const struc
     view_send_durable(core, &from->node);
 }
 
-/* The leader gave its lease back. What it granted under it may still run, which whoever is promised
- * next is told. */
+/* The leader gave its lease back. */
 void voter_on_resign(struct view_core *core, const struct boot_id *from, const struct view_msg *m)
 {
-    (void)from;
-    if (core->no_promise_until_ms <= core->now_ms ||
-        view_ballot_compare(&m->ballot, &core->lease_ballot) != 0)
-        return;
-    core->no_promise_until_ms = 0;
-    core->early = true;
-    core->candidate_at_ms = core->now_ms + view_random_ms(core, 0, 300);
+    if (core->no_promise_until_ms > core->now_ms && from->boot_no == core->lease_boot &&
+        view_ballot_compare(&m->ballot, &core->lease_ballot) == 0) {
+        lease_over(core);
+        lead_expect_in_turn(core, core->now_ms);
+    }
 }

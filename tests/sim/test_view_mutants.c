@@ -53,6 +53,7 @@ static bool excluded_and_back(uint64_t seed, char *why_out)
 
 GATE(VIEW_LEASE_OF_ANY_MEMBER, excluded_and_back, 1)
 GATE(VIEW_MINT_ALONE, vw_fault_mint, 100)
+GATE(VIEW_NO_EARLY, vw_fault_early, 50)
 GATE(VIEW_NO_SITOUT, vw_fault_sitout, 50)
 GATE(VIEW_NO_NESTING, vw_fault_nesting, 50)
 GATE(VIEW_ONLY_VOTER_FORGETS_LEASES, vw_fault_only_voter, 50)
@@ -69,6 +70,7 @@ int main(void)
         cmocka_unit_test(VIEW_LEASE_OF_ANY_MEMBER_is_caught),
         cmocka_unit_test(VIEW_FORGET_PROMISE_is_caught),
         cmocka_unit_test(VIEW_NO_RELEASE_is_caught),
+        cmocka_unit_test(VIEW_NO_EARLY_is_caught),
         cmocka_unit_test(VIEW_NO_SITOUT_is_caught),
         cmocka_unit_test(VIEW_NO_PROMISE_HOLD_is_caught),
         cmocka_unit_test(VIEW_LEASE_FROM_REPLY_is_caught),

@@ -24,6 +24,31 @@ static struct vw *began(size_t n, uint64_t seed)
     return w;
 }
 
+/* The leader dies and is back at once, so that another leads within the leases that it granted; one
+ * of those is held by who hears nobody any more, and is slow. */
+bool vw_fault_early(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(4, seed);
+    size_t leader = (size_t)vw_leader(w) % 4;
+    size_t deaf = (leader + 1 + rng_below(&w->rng, 3)) % 4;
+    vw_rate(w, deaf, 0.9);
+    for (size_t i = 0; i < 4; i++) {
+        if (i != deaf)
+            vw_rate(w, i, 1.1);
+    }
+    vw_run(w, 5000 + rng_below(&w->rng, 1000));
+    for (size_t i = 0; i < 4; i++) {
+        if (i != deaf)
+            vw_cut(w, i, deaf, true);
+    }
+    vw_crash(w, leader);
+    vw_boot(w, leader);
+    vw_run(w, 10000);
+    vw_heal(w);
+    vw_run(w, 5000);
+    return over(w, why_out);
+}
+
 /* Hole 13: more nodes than are waited for, which do not all hear each other. */
 bool vw_fault_mint(uint64_t seed, char *why_out)
 {

@@ -8,7 +8,8 @@
 
 struct faults {
     bool crashes, pauses, cuts, restores, wipes, leaves;
-    bool total; /* all go down at once */
+    bool goodbyes; /* ... without giving anything away first */
+    bool total;    /* all go down at once */
 };
 
 static bool chance(struct vw *w, double p)
@@ -24,6 +25,7 @@ static struct faults draw(struct vw *w)
         .cuts = chance(w, 0.6),
         .total = chance(w, 0.3),
         .leaves = chance(w, 0.3),
+        .goodbyes = chance(w, 0.3),
     };
     w->loss = chance(w, 0.6) ? rng_unit(&w->rng) * 0.3 : 0;
     w->twice = chance(w, 0.5) ? rng_unit(&w->rng) * 0.5 : 0;
@@ -46,8 +48,13 @@ static void disturb(struct vw *w, const struct faults *f)
 
     switch (rng_below(&w->rng, 8)) {
     case 0:
-        if (f->crashes && up)
+        if (f->goodbyes && up && chance(w, 0.3))
+            vw_goodbye(w, i);
+        else if (f->crashes && up)
             vw_crash(w, i);
+        /* A restart that nobody had time to notice proves the death. */
+        if (w->nodes[i].core == NULL && chance(w, 0.4))
+            vw_boot(w, i);
         break;
     case 1:
     case 2:

@@ -420,7 +420,8 @@ void vw_boot(struct vw *w, size_t i)
     }
 }
 
-void vw_crash(struct vw *w, size_t i)
+/* The others hear of it between @from_ms and @to_ms later. */
+static void down(struct vw *w, size_t i, bool left, uint64_t from_ms, uint64_t to_ms)
 {
     struct vw_node *node = &w->nodes[i];
     if (node->core == NULL)
@@ -431,13 +432,30 @@ void vw_crash(struct vw *w, size_t i)
     for (size_t j = 0; j < w->nodes_n; j++) {
         if (j == i || w->nodes[j].core == NULL)
             continue;
-        struct vw_event *event = post(w, VW_DOWN, 0, 2000000 + rng_below(&w->rng, 3000000));
+        struct vw_event *event =
+            post(w, VW_DOWN, 0, 1000 * (from_ms + rng_below(&w->rng, to_ms - from_ms)));
         event->from = i;
         event->to = j;
         event->from_boot = node->boot_no;
         event->to_boot = w->nodes[j].config.self.boot_no;
-        event->left = node->left;
+        event->left = left;
     }
+}
+
+void vw_crash(struct vw *w, size_t i)
+{
+    down(w, i, w->nodes[i].left, 2000, 5000);
+}
+
+void vw_goodbye(struct vw *w, size_t i)
+{
+    struct vw_node *node = &w->nodes[i];
+    if (node->core == NULL)
+        return;
+    (void)vw_event(w, i, &(struct view_event){.type = VIEW_STOP});
+    if (view_leader_until_ms(node->core) != 0 || node->lease_until_ms != 0)
+        broken(w, "node %zu said good-bye and has a lease", i);
+    down(w, i, true, 1, 200);
 }
 
 void vw_pause(struct vw *w, size_t i, uint64_t for_ms)

@@ -95,6 +95,8 @@ struct vw *vw_new(size_t n, uint64_t seed);
 void vw_free(struct vw *w);
 void vw_boot(struct vw *w, size_t i);
 void vw_crash(struct vw *w, size_t i);
+/* Says good-bye, at once, and is down; the others hear it soon. */
+void vw_goodbye(struct vw *w, size_t i);
 void vw_pause(struct vw *w, size_t i, uint64_t for_ms);
 void vw_snapshot(struct vw *w, size_t i);
 /* Down, with the disk of the snapshot; @boot_too: the number of the boot as well. */
