@@ -152,6 +152,7 @@ void grant_ask(struct view_core *core)
     m->t = core->now_ms;
     m->boot = core->config.self.boot_no;
     m->ids_n = watch_missing(core, m->ids);
+    core->missing_told = m->ids_n;
     view_send_durable(core, &core->leader.node);
 }
 

@@ -20,10 +20,11 @@
 
 #define LEADER_LEASE_MS   4000
 #define KEEPER_LEASE_MS   3000
-#define HB_MS             250
-#define ASK_MS            750
+#define HB_MS             500 /* an eighth of the lease that it renews */
+#define ASK_MS            1000
 #define RESEND_MS         300
 #define PROPOSE_MS        100 /* at most 10 records a second */
+#define CALM_MS           500 /* the leader looks for something to do, if nothing happened */
 #define CANDIDATE_MIN_MS  1500
 #define CANDIDATE_MAX_MS  3000
 #define BACKOFF_MAX_MS    10000
@@ -31,6 +32,7 @@
 #define TURN_MS           60  /* from one voter to the next to ask, when the leader is gone */
 #define UNLEASED_ASK_MS   200
 #define FETCH_MS          1000
+#define FETCH_CALM_MS     5000 /* with a lease: beats tell of new records */
 #define EDGE_FETCH_MS     2000
 #define SUBSCRIBED_MS     10000
 #define REPORT_MS         2500
@@ -55,6 +57,7 @@ struct vpeer {
     char name[MEMBER_NAME_BYTES_MAX + 1];
     uint64_t left_boot; /* it said good-bye in this boot */
     uint64_t heard_ms;  /* any message of this boot; 0: none */
+    uint64_t said_ms;   /* any message to it; a beat goes to whom nothing else did */
     /* Of its HELLO of this boot. */
     bool hello;
     uint8_t disk_id[PLACEMENT_DISK_BYTES];
@@ -189,6 +192,7 @@ struct view_core {
     size_t proposal_len;
     bool accepts[VIEW_VOTERS_MAX];
     uint64_t proposed_ms, resent_ms, hb_at_ms, elected_ms, lease_seen_ms, raised_ms;
+    uint64_t plan_at_ms;
     uint64_t self_hb_t;        /* as vpeer.hb_t, of this node as a voter */
     uint64_t inherit_until_ms; /* every keeper counts as leased until then */
     struct vgrant grants[PLACEMENT_MEMBERS_MAX];
@@ -207,6 +211,7 @@ struct view_core {
     uint64_t leader_heard_ms;
     uint64_t ask_at_ms, beat_at_ms, fetch_at_ms, hello_at_ms;
     uint64_t lease_until_ms, lease_told_ms;
+    uint32_t missing_told;                             /* by the last ASK */
     uint64_t complaints_ms[PLACEMENT_KEEPERS_MAX * 2]; /* with complaints_of */
     uint32_t complaints_of[PLACEMENT_KEEPERS_MAX * 2];
     struct vready own_ready[PLACEMENT_SLOTS]; /* slots that are filled here, as home */
@@ -337,6 +342,8 @@ void grant_installed(struct view_core *core);
 
 /* watch.c */
 void watch_run(struct view_core *core);
+void watch_beat_soon(struct view_core *core); /* it is awake anyway */
+bool watch_any_report(const struct view_core *core);
 void watch_lag(struct view_core *core, uint64_t lag_ms);
 void watch_complain(struct view_core *core, uint32_t member_id);
 /* Member ids this node does not hear or complains of; returns how many. */
@@ -347,6 +354,8 @@ uint32_t watch_exclude(struct view_core *core, uint32_t *ids);
 
 /* plan.c, slots.c */
 void plan_run(struct view_core *core);
+/* When to look again, if nothing happens before. */
+uint64_t plan_again_ms(const struct view_core *core);
 void plan_slots(struct view_core *core, struct view_record *next);
 bool plan_leaving(struct view_core *core, const struct placement_keeper *keeper);
 void plan_choose(struct placement_slot *slot, const uint32_t *replicas, uint32_t n);

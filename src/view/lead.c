@@ -251,7 +251,7 @@ static void won(struct view_core *core)
     core->want_on = false;
     core->backoff_ms = 0;
     core->minted = false;
-    core->beat_at_ms = core->now_ms; /* those that do not vote hear of it, too */
+    watch_beat_soon(core); /* those that do not vote hear of it, too */
     core->durable_asked = 0;
     /* A leader gave its lease back early: what it granted may still run. */
     uint64_t until_ms = lease_lessor_until_ms(core->now_ms, LEADER_LEASE_MS);
@@ -519,8 +519,10 @@ void lead_run(struct view_core *core)
         return;
     }
     if (core->prepared && core->settled && !core->proposing && core->learned.placement.epoch == 0 &&
-        core->now_ms - core->proposed_ms >= PROPOSE_MS)
+        core->now_ms >= core->plan_at_ms && core->now_ms - core->proposed_ms >= PROPOSE_MS) {
         plan_run(core);
+        core->plan_at_ms = plan_again_ms(core);
+    }
 }
 
 enum view_role view_role(const struct view_core *core)

@@ -233,7 +233,10 @@ void learn_run(struct view_core *core)
 {
     if (core->now_ms < core->fetch_at_ms)
         return;
-    core->fetch_at_ms = core->now_ms + (core->config.eligible ? FETCH_MS : EDGE_FETCH_MS);
+    bool calm = core->lease_until_ms > core->now_ms;
+    core->fetch_at_ms = core->now_ms + (!core->config.eligible ? EDGE_FETCH_MS
+                                        : calm                 ? FETCH_CALM_MS
+                                                               : FETCH_MS);
     for (size_t tries = 0; tries < core->peers_n; tries++) {
         const struct vpeer *peer = &core->peers[core->fetch_turn++ % core->peers_n];
         if (peer->boot.boot_no != 0 && peer->eligible && (peer->up || peer->linked)) {

@@ -147,6 +147,9 @@ send_bytes(struct view_core *core, const struct kith_node_id *to, const uint8_t 
     action->to = *to;
     action->data = copy;
     action->len = len;
+    struct vpeer *peer = peer_find(core, to);
+    if (peer != NULL)
+        peer->said_ms = core->now_ms;
     core->stats.messages_out++;
     core->stats.bytes_out += len;
 }

@@ -43,6 +43,12 @@ static bool in_record(const struct view_core *core, const struct kith_node_id *n
 }
 
 /* A free place; else that of a node which is gone and which no record names. */
+static void hello_within(struct view_core *core, uint64_t ms)
+{
+    if (core->hello_at_ms > core->now_ms + ms)
+        core->hello_at_ms = core->now_ms + ms;
+}
+
 static struct vpeer *place(struct view_core *core)
 {
     struct vpeer *gone = NULL;
@@ -71,6 +77,7 @@ static void new_boot(struct vpeer *peer, uint64_t boot_no)
     peer->leaving = false;
     peer->hello = false;
     peer->heard_ms = 0;
+    peer->said_ms = 0;
     peer->hello_sent_ms = 0;
     peer->hb_t = 0;
     peer->asked_ms = 0;
@@ -91,12 +98,15 @@ struct vpeer *view_peer_get(struct view_core *core, const struct boot_id *boot)
             return NULL;
         memset(peer, 0, sizeof(*peer));
         peer->boot = *boot;
+        hello_within(core, FETCH_MS);
         return peer;
     }
     if (boot->boot_no < peer->boot.boot_no)
         return NULL;
-    if (boot->boot_no > peer->boot.boot_no)
+    if (boot->boot_no > peer->boot.boot_no) {
         new_boot(peer, boot->boot_no);
+        hello_within(core, FETCH_MS);
+    }
     return peer;
 }
 
@@ -219,16 +229,20 @@ void peer_run(struct view_core *core)
 {
     if (core->now_ms < core->hello_at_ms)
         return;
-    core->hello_at_ms = core->now_ms + FETCH_MS;
+    core->hello_at_ms = core->now_ms + FETCH_CALM_MS;
     if (!core->config.eligible)
         return;
+    if (!view_has(core))
+        hello_within(core, FETCH_MS);
     for (size_t i = 0; i < core->peers_n; i++) {
         struct vpeer *peer = &core->peers[i];
         if (peer->boot.boot_no == 0 || !peer->eligible || (!peer->up && !peer->linked))
             continue;
         bool waits = !view_has(core) && core->expect > 1;
-        if (!peer->hello || waits || peer->hello_sent_ms == 0)
+        if (!peer->hello || waits || peer->hello_sent_ms == 0) {
             peer_hello_send(core, &peer->boot.node, !peer->hello);
+            hello_within(core, FETCH_MS);
+        }
     }
 }
 

@@ -345,3 +345,30 @@ void plan_run(struct view_core *core)
     memcpy(next->prev_hash, core->decided_hash, VIEW_HASH_BYTES);
     lead_propose(core, next);
 }
+
+static bool in_motion(const struct view_core *core)
+{
+    const struct placement *p = &core->decided.placement;
+    bool moves = core->want_on || core->proposing || !core->settled || watch_any_report(core);
+
+    for (uint32_t i = 0; i < p->keepers_n && !moves; i++)
+        moves = p->keepers[i].state != KEEPER_ACTIVE;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS && !moves; i++)
+        moves = p->slots[i].chosen.slot_epoch != 0;
+    return moves;
+}
+
+uint64_t plan_again_ms(const struct view_core *core)
+{
+    const struct placement *p = &core->decided.placement;
+    uint64_t at_ms = core->now_ms + (in_motion(core) ? PROPOSE_MS : CALM_MS);
+
+    /* Whom the leader itself does not hear. */
+    for (uint32_t i = 0; i < p->keepers_n; i++) {
+        const struct vpeer *peer = peer_look(core, &p->keepers[i].boot.node);
+        uint64_t silent_ms = peer != NULL ? peer->heard_ms + core->config.beat_missed_ms + 1 : 0;
+        if (silent_ms > core->now_ms && silent_ms < at_ms)
+            at_ms = silent_ms;
+    }
+    return at_ms;
+}

@@ -102,6 +102,27 @@ static void dispatch(struct view_core *core,
     }
 }
 
+/* Nothing that could make the leader propose something. */
+static bool
+of_every_day(const struct view_core *core, const struct vpeer *peer, const struct view_msg *m)
+{
+    switch (m->type) {
+    case VMSG_HB:
+    case VMSG_HB_ACK:
+    case VMSG_BEAT:
+    case VMSG_FETCH:
+    case VMSG_GRANT:
+        return true;
+    case VMSG_ASK:
+        return peer != NULL && m->ids_n == 0 && peer->asked_ms != 0 &&
+               peer->leaving == ((m->flags & VFLAG_LEAVING) != 0) &&
+               peer->full == ((m->flags & VFLAG_FULL) != 0) &&
+               keeper_active_of(&core->decided.placement, &peer->boot) != NULL;
+    default:
+        return false;
+    }
+}
+
 int view_receive(struct view_core *core,
                  const struct boot_id *from,
                  const uint8_t *data,
@@ -138,6 +159,8 @@ int view_receive(struct view_core *core,
             return 0;
         }
     }
+    if (!of_every_day(core, peer, &m))
+        core->plan_at_ms = core->now_ms;
     dispatch(core, from, peer, &m);
     return 0;
 }

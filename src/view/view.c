@@ -30,7 +30,7 @@ static void defaults(struct view_config *config)
     } fields[] = {
         {&config->settle_ms, 3000},      {&config->grow_ms, 60000},
         {&config->replace_ms, 600000},   {&config->disks_wait_ms, 30000},
-        {&config->slot_lost_ms, 60000},  {&config->beat_ms, 250},
+        {&config->slot_lost_ms, 60000},  {&config->beat_ms, 500},
         {&config->beat_missed_ms, 1500}, {&config->moves_max, 2},
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -266,12 +266,12 @@ static void run(struct view_core *core)
     learn_persisted(core);
     peer_run(core);
     mint_run(core);
-    watch_run(core);
     voter_run(core);
     lead_run(core);
     view_release_held(core);
     learn_persisted(core);
     grant_run(core);
+    watch_run(core);
     learn_run(core);
     run_leave(core);
     view_release_held(core);
@@ -288,6 +288,8 @@ int view_step(struct view_core *core, const struct view_event *event, struct vie
         core->now_ms = event->now_ms;
     if (core->started && core->now_ms > due_ms && core->now_ms - due_ms > LAG_MS)
         watch_lag(core, core->now_ms - due_ms);
+    if (event->type != VIEW_TICK && event->type != VIEW_RECV)
+        core->plan_at_ms = core->now_ms;
     int r = core->dead ? KITH_E_MEMORY : 0;
     if (r == 0 && (!core->stopped || event->type == VIEW_PERSISTED))
         r = do_event(core, event);
@@ -317,7 +319,10 @@ uint64_t view_deadline_ms(const struct view_core *core)
         earlier(&at, core->beat_at_ms);
         earlier(&at, core->ask_at_ms);
         if (core->role == VIEW_LEADER) {
-            earlier(&at, core->now_ms + PROPOSE_MS);
+            uint64_t plan_ms = core->proposed_ms + PROPOSE_MS;
+            earlier(&at, core->plan_at_ms > plan_ms ? core->plan_at_ms : plan_ms);
+            if (core->proposing || !core->prepared || !core->settled)
+                earlier(&at, core->resent_ms + RESEND_MS);
             earlier(&at, core->hb_at_ms);
         }
         if (core->role != VIEW_LEADER && voter_self(core, &core->decided))

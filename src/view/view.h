@@ -41,7 +41,7 @@ struct view_config {
     uint32_t replace_ms;     /* a voter dead so long is replaced; re-replication (10 min) */
     uint32_t disks_wait_ms;  /* for the other disks of a slot without live replica (30 s) */
     uint32_t slot_lost_ms;   /* no disk of it came back: the slot is lost (60 s) */
-    uint32_t beat_ms;        /* between keepers (250) */
+    uint32_t beat_ms;        /* between keepers that have nothing else to say (500) */
     uint32_t beat_missed_ms; /* silence that an observer reports (1,500) */
     uint32_t moves_max;      /* slot moves under way per keeper (2) */
 };

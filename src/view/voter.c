@@ -254,6 +254,12 @@ void voter_on_hb(struct view_core *core, const struct boot_id *from, const struc
     ack->ballot = m->ballot;
     ack->t = m->t;
     view_send_durable(core, &from->node);
+    if (view_is_self(core, &from->node))
+        return;
+    /* Awake anyway: one turn, and one write to the leader, for all that is soon due. */
+    if (core->ask_at_ms < core->now_ms + HB_MS / 2)
+        core->ask_at_ms = core->now_ms;
+    watch_beat_soon(core);
 }
 
 /* The leader gave its lease back. */

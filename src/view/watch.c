@@ -235,22 +235,67 @@ uint32_t watch_exclude(struct view_core *core, uint32_t *ids)
     return n;
 }
 
+bool watch_any_report(const struct view_core *core)
+{
+    for (size_t i = 0; i < VIEW_REPORTS_MAX; i++) {
+        if (core->reports[i].from != 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- beats ---- */
+
+/*
+ * Whatever is said to a keeper tells it that this node is here, so a beat goes only to whom nothing
+ * was said for @after_ms. Returns when the next one is due.
+ */
+static uint64_t beat(struct view_core *core, uint64_t after_ms, uint64_t next_ms)
+{
+    const struct placement *p = &core->decided.placement;
+    struct view_msg *m = NULL;
+    uint64_t due_ms = core->now_ms + next_ms;
+
+    for (uint32_t i = 0; i < p->keepers_n; i++) {
+        const struct placement_keeper *keeper = &p->keepers[i];
+        const struct vpeer *peer = peer_find(core, &keeper->boot.node);
+        if (keeper->state != KEEPER_ACTIVE || peer == NULL)
+            continue;
+        if (core->now_ms - peer->said_ms < after_ms) {
+            due_ms = peer->said_ms + next_ms < due_ms ? peer->said_ms + next_ms : due_ms;
+            continue;
+        }
+        if (m == NULL) {
+            m = view_msg_new(core, VMSG_BEAT);
+            m->epoch = p->epoch;
+            m->ballot = core->leader;
+        }
+        view_send(core, &keeper->boot.node);
+    }
+    return due_ms;
+}
+
+/* Somewhat later than others are answered who beat as often: that is a beat, too. */
+static uint64_t beat_after_ms(const struct view_core *core)
+{
+    return core->config.beat_ms + core->config.beat_ms / 4;
+}
+
+void watch_beat_soon(struct view_core *core)
+{
+    if (keeper_self(core) != NULL)
+        core->beat_at_ms = beat(core, core->config.beat_ms / 2, beat_after_ms(core));
+}
 
 void watch_run(struct view_core *core)
 {
-    const struct placement *p = &core->decided.placement;
+    uint32_t ids[VIEW_IDS_MAX];
     if (!view_has(core) || !core->config.eligible || core->now_ms < core->beat_at_ms)
         return;
     core->beat_at_ms = core->now_ms + core->config.beat_ms;
     if (keeper_self(core) == NULL)
         return;
-    struct view_msg *m = view_msg_new(core, VMSG_BEAT);
-    m->epoch = p->epoch;
-    m->ballot = core->leader;
-    for (uint32_t i = 0; i < p->keepers_n; i++) {
-        const struct placement_keeper *keeper = &p->keepers[i];
-        if (keeper->state == KEEPER_ACTIVE && !view_is_self(core, &keeper->boot.node))
-            view_send(core, &keeper->boot.node);
-    }
+    core->beat_at_ms = beat(core, beat_after_ms(core), beat_after_ms(core));
+    if (watch_missing(core, ids) > core->missing_told)
+        core->ask_at_ms = core->now_ms;
 }

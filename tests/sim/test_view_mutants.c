@@ -45,13 +45,7 @@ GATE(VIEW_FORGET_PROMISE, any, 300)
 GATE(VIEW_NO_RELEASE, any, 50)
 GATE(VIEW_NO_PROMISE_HOLD, any, 100)
 GATE(VIEW_LEASE_FROM_REPLY, any, 300)
-/* The seed that showed the rule to be needed. */
-static bool excluded_and_back(uint64_t seed, char *why_out)
-{
-    return vw_history(2, 3682 + seed, 60000, why_out);
-}
-
-GATE(VIEW_LEASE_OF_ANY_MEMBER, excluded_and_back, 1)
+GATE(VIEW_LEASE_OF_ANY_MEMBER, vw_fault_member, 50)
 GATE(VIEW_MINT_ALONE, vw_fault_mint, 100)
 GATE(VIEW_NO_EARLY, vw_fault_early, 50)
 GATE(VIEW_NO_SITOUT, vw_fault_sitout, 50)

@@ -49,6 +49,23 @@ bool vw_fault_early(uint64_t seed, char *why_out)
     return over(w, why_out);
 }
 
+/* Hole 9: a keeper was excluded and is taken in again, as another member, before it knows. */
+bool vw_fault_member(uint64_t seed, char *why_out)
+{
+    struct vw *w = vw_new(2, seed);
+    for (size_t i = 0; i < 2; i++)
+        vw_boot(w, i);
+    (void)vw_bootstrap(w, 0, 1);
+    (void)vw_until(w, vw_well, NULL, 30000);
+    vw_run(w, 1000 + rng_below(&w->rng, 1000));
+    vw_cut(w, 0, 1, true);
+    vw_run(w, 8000 + rng_below(&w->rng, 4000));
+    w->sync_us = 1500000;
+    vw_heal(w);
+    vw_run(w, 15000);
+    return over(w, why_out);
+}
+
 /* Hole 13: more nodes than are waited for, which do not all hear each other. */
 bool vw_fault_mint(uint64_t seed, char *why_out)
 {

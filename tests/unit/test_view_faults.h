@@ -8,6 +8,7 @@
 #include "test_view_world.h"
 
 bool vw_fault_mint(uint64_t seed, char *why_out);
+bool vw_fault_member(uint64_t seed, char *why_out);
 bool vw_fault_early(uint64_t seed, char *why_out);
 bool vw_fault_sitout(uint64_t seed, char *why_out);
 bool vw_fault_nesting(uint64_t seed, char *why_out);

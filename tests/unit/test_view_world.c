@@ -523,14 +523,37 @@ static void peer_event(struct vw *w, const struct vw_event *event)
     (void)vw_event(w, event->to, &v);
 }
 
+/* A link needs both directions; that a node is up is also heard from a third. */
+static bool reaches(const struct vw *w, const struct vw_event *event)
+{
+    size_t from = event->from;
+    size_t to = event->to;
+    if (!w->cut[from][to] && !w->cut[to][from])
+        return true;
+    for (size_t i = 0; i < w->nodes_n && event->type == VW_UP; i++) {
+        if (w->nodes[i].core != NULL && i != from && i != to && !w->cut[from][i] && !w->cut[i][to])
+            return true;
+    }
+    return false;
+}
+
+static void later(struct vw *w, struct vw_event *event, uint64_t at_us)
+{
+    int r = heap_set(&w->events, &event->at, at_us);
+    assert(r == 0);
+    (void)r;
+}
+
 static void do_event(struct vw *w, struct vw_event *event)
 {
     struct vw_node *to = &w->nodes[event->to];
     bool there = to->core != NULL && to->config.self.boot_no == event->to_boot;
+    if (there && (event->type == VW_UP || event->type == VW_LINK) && !reaches(w, event)) {
+        later(w, event, w->now_us + 200000);
+        return;
+    }
     if (there && event->type != VW_SYNCED && w->now_us < to->paused_until_us) {
-        int r = heap_set(&w->events, &event->at, to->paused_until_us);
-        assert(r == 0);
-        (void)r;
+        later(w, event, to->paused_until_us);
         return;
     }
     switch (event->type) {
