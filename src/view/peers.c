@@ -186,6 +186,8 @@ void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view
     static const uint8_t none[VIEW_CLUSTER_BYTES];
 
     peer->eligible = true;
+    if (!core->config.eligible)
+        return; /* an edge has no disk of which it could tell */
     peer->hello = true;
     memcpy(peer->disk_id, m->disk_id, PLACEMENT_DISK_BYTES);
     peer->hello_epoch = m->epoch;
@@ -194,8 +196,6 @@ void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view
     peer->hello_attempt = m->number;
     if (m->flags & VFLAG_ASKED)
         peer_hello_send(core, &peer->boot.node, false);
-    if (!core->config.eligible)
-        return;
     bool same_disk = memcmp(peer->witness_disk, m->disk_id, PLACEMENT_DISK_BYTES) == 0;
     bool older =
         same_disk && peer->witness_boot > m->boot && peer->witness_boot < peer->boot.boot_no;
