@@ -9,6 +9,8 @@
 #include "dvar/value.h"
 #include "node/internal.h"
 
+#define WHY_BYTES 1024
+
 /* ---- acquire ---- */
 
 static void lock_free(struct node_lock *lock)
@@ -178,6 +180,22 @@ on_lost(struct kith_node *node, struct node_lock *lock, const struct mutex_actio
     lock_free(lock);
 }
 
+/* Why it ended: if no quorum can be reached, with the names of those who are missing. */
+static const char *
+why(struct kith_node *node, const char *name, int code, const char *text, char out[WHY_BYTES])
+{
+    char who[WHY_BYTES / 2];
+
+    if (code != KITH_E_NO_QUORUM || node->state.quorum)
+        return text;
+    (void)node_quorum_text(node, who, sizeof(who));
+    if (name != NULL)
+        snprintf(out, WHY_BYTES, "the mutex '%s': %s", name, who);
+    else
+        snprintf(out, WHY_BYTES, "%s", who);
+    return out;
+}
+
 static void
 on_warn(struct kith_node *node, struct node_lock *lock, const struct mutex_action *action)
 {
@@ -197,6 +215,7 @@ static void node_lock_answer(struct kith_node *node, const struct mutex_action *
 void node_lock_action(struct kith_node *node, const struct mutex_action *action)
 {
     struct node_lock *lock;
+    char text[WHY_BYTES];
 
     if (action->type == MUTEX_BROKEN || action->type == MUTEX_INFO) {
         node_lock_answer(node, action);
@@ -212,7 +231,7 @@ void node_lock_action(struct kith_node *node, const struct mutex_action *action)
         break;
     case MUTEX_ENDED:
         map64_remove(&node->state.locks, lock->no);
-        tell(node, lock, action->code, 0, action->text);
+        tell(node, lock, action->code, 0, why(node, lock->name, action->code, action->text, text));
         lock_free(lock);
         break;
     case MUTEX_LOCK_LOST:
@@ -330,19 +349,21 @@ static void node_lock_answer(struct kith_node *node, const struct mutex_action *
     struct node_lock_ask *ask = map64_remove(&node->state.lock_asks, action->ask);
     struct kith_lock_party *parties = NULL;
     struct kith_lock_info info;
+    char text[WHY_BYTES];
 
     if (ask == NULL)
         return;
     if (action->type == MUTEX_BROKEN) {
         if (action->code != 0)
-            (void)kith_fail_with(action->code, "%s", action->text);
+            (void)kith_fail_with(action->code, "%s",
+                                 why(node, NULL, action->code, action->text, text));
         ask->on_broken(node, action->code, ask->user);
     } else {
         int code = action->info->code;
         if (code == 0)
             code = info_of(action->info, &info, &parties);
         else if (action->text != NULL)
-            (void)kith_fail_with(code, "%s", action->text);
+            (void)kith_fail_with(code, "%s", why(node, NULL, code, action->text, text));
         ask->on_info(node, code, code == 0 ? &info : NULL, ask->user);
     }
     core_free(parties);

@@ -1,81 +1,32 @@
-"""Four hosts on one bridge, in network namespaces made here: joining by token, cutting, healing."""
-import os
-import shutil
-import subprocess
-import uuid
-
+"""Hosts on one bridge, in network namespaces made here: joining by token, cutting, healing."""
 import pytest
 
-from kithtest import BUILD, Node, kith, run, wait_for
-
-HOSTS = 4
-
-
-def ip(*args, check=True):
-    return subprocess.run(["ip", *args], check=check, capture_output=True, text=True)
-
-
-def why_not():
-    if os.geteuid() != 0:
-        return "needs root to make network namespaces"
-    if shutil.which("ip") is None:
-        return "needs ip (Debian's iproute2)"
-    name = "kt" + uuid.uuid4().hex[:6]
-    made = ip("netns", "add", name, check=False)
-    if made.returncode != 0:
-        return f"network namespaces cannot be made here: {made.stderr.strip()}"
-    probe = ip("-n", name, "link", "add", "br0", "type", "bridge", check=False)
-    ip("netns", "del", name, check=False)
-    return f"no bridges here: {probe.stderr.strip()}" if probe.returncode != 0 else None
-
-
-class Net:
-    """One namespace holds the bridge; each host has a veth pair to it."""
-
-    def __init__(self):
-        tag = "kt" + uuid.uuid4().hex[:5]
-        self.switch = f"{tag}s"
-        self.hosts = [f"{tag}{i}" for i in range(1, HOSTS + 1)]
-        ip("netns", "add", self.switch)
-        ip("-n", self.switch, "link", "add", "br0", "type", "bridge")
-        ip("-n", self.switch, "link", "set", "br0", "up")
-        for i, host in enumerate(self.hosts, 1):
-            ip("netns", "add", host)
-            ip("-n", host, "link", "set", "lo", "up")
-            ip("-n", host, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{i}",
-               "netns", self.switch)
-            ip("-n", host, "addr", "add", f"10.77.0.{i}/24", "dev", "eth0")
-            ip("-n", host, "link", "set", "eth0", "up")
-            ip("-n", self.switch, "link", "set", f"p{i}", "master", "br0")
-            ip("-n", self.switch, "link", "set", f"p{i}", "up")
-
-    def cut(self, number):
-        ip("-n", self.switch, "link", "set", f"p{number}", "down")
-
-    def heal(self, number):
-        ip("-n", self.switch, "link", "set", f"p{number}", "up")
-
-    def end(self):
-        for name in [*self.hosts, self.switch]:
-            ip("netns", "del", name, check=False)
+from kithtest import SLOW, kith, wait_for
+from netns import Net, start_in, why_not
 
 
 @pytest.fixture
-def net():
+def net(request):
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    made = Net()
+    made = Net(getattr(request, "param", 4))
     yield made
     made.end()
 
 
-def start(net, processes, folder, number):
-    node = Node(None, f"h{number}", folder)
-    node.agent = processes.start(["ip", "netns", "exec", net.hosts[number - 1], BUILD / "kith",
-                                  "agent", "--data-dir", folder, "--listen", "0.0.0.0:7117"])
-    node.wait_ready()
-    return node
+def start_all(net, processes, short_dir, cluster="bridge"):
+    """An agent on every host, h1 and so on, of one cluster made by tokens."""
+    nodes = []
+    for i in range(1, len(net.hosts) + 1):
+        folder = short_dir / str(i)
+        if i == 1:
+            kith("init", "--name", "h1", "--cluster", cluster, "--data-dir", folder)
+        else:
+            token = kith("invite", "--data-dir", nodes[0].dir).text.strip()
+            kith("join", token, "--name", f"h{i}", "--data-dir", folder)
+        nodes.append(start_in(net, processes, folder, i))
+    return nodes
 
 
 def agree(nodes, wanted, timeout=60):
@@ -88,14 +39,8 @@ def agree(nodes, wanted, timeout=60):
 
 
 def test_four_hosts_join_by_token_and_survive_a_cut_link(net, processes, short_dir):
-    folders = [short_dir / str(i) for i in range(1, HOSTS + 1)]
-    kith("init", "--name", "h1", "--cluster", "bridge", "--data-dir", folders[0])
-    nodes = [start(net, processes, folders[0], 1)]
-    token = kith("invite", "--data-dir", folders[0]).text.strip()
-    for i in range(2, HOSTS + 1):
-        kith("join", token, "--name", f"h{i}", "--data-dir", folders[i - 1])
-        nodes.append(start(net, processes, folders[i - 1], i))
-    everyone = {f"h{i}": "alive" for i in range(1, HOSTS + 1)}
+    nodes = start_all(net, processes, short_dir)
+    everyone = {node.name: "alive" for node in nodes}
     agree(nodes, everyone)
     for i, entry in enumerate(sorted(nodes[0].nodes().values(), key=lambda e: e["name"]), 1):
         assert entry["address"] == f"10.77.0.{i}:7117"
@@ -115,4 +60,57 @@ def test_four_hosts_join_by_token_and_survive_a_cut_link(net, processes, short_d
     assert all(link["ok"] for link in reach["links"])
     for node in nodes:
         assert node.agent.stop() == 0
-    run("true")
+
+
+@pytest.mark.plain  # leases; their cores have worlds of their own
+@pytest.mark.parametrize("net", [3], indirect=True)
+def test_of_a_cluster_cut_in_two_and_one_the_two_go_on(net, processes, short_dir):
+    a, b, c = nodes = start_all(net, processes, short_dir)
+    everyone = {node.name: "alive" for node in nodes}
+    agree(nodes, everyone)
+
+    def settled():
+        return all(n.kith("view", "--json").json["failures_tolerated"] >= 1 for n in nodes)
+    wait_for(settled, 60, "one failure is survived")
+    a.kith("var", "set", "x", "before")
+    a.kith("var", "incr", "visits", "1", "--policy", "available")
+    wait_for(lambda: c.kith("var", "get", "visits", check=None).text == "1\n", what="available here, too")
+    assert c.kith("var", "get", "x").text == "before\n"
+
+    net.cut(3)
+    # The majority goes on by itself ...
+    wait_for(lambda: a.kith("var", "set", "x", "after", "--timeout", "2s", check=None).code == 0, 60,
+             "the majority writes")
+    assert b.kith("var", "get", "x").text == "after\n"
+    assert b.kith("lock", "run", "l", "--wait", "20s", "--", "echo", "in").text == "in\n"
+
+    # ... and the single node says who is missing, instead of an old value.
+    def refused():
+        for ask in (("var", "get", "x"), ("var", "set", "x", "mine"), ("lock", "run", "l", "--", "true")):
+            got = c.kith(*ask, "--timeout", "5s", check=None) if ask[0] == "var" else \
+                c.kith(*ask, check=None)
+            assert got.code == 9, got
+            assert "h1" in got.error and "h2" in got.error, got
+            assert "before" not in got.text
+        return True
+    wait_for(refused, 60, "exit code 9 with the names")
+    status = c.kith("status", check=None)
+    assert status.code != 0 and "h1" in status.text + status.error
+
+    # Calls and available variables work on both sides.
+    assert c.kith("call", "sys.echo", "hi").text == "hi"
+    assert a.kith("call", "sys.echo", "hi", "--node", "h2").text == "hi"
+    a.kith("var", "incr", "visits", "5")
+    c.kith("var", "incr", "visits", "3")
+    assert c.kith("var", "get", "visits").text == "4\n"
+    assert b.kith("var", "get", "visits").text in ("1\n", "6\n")
+
+    net.heal(3)
+    agree(nodes, everyone, 120)
+    wait_for(lambda: c.kith("var", "get", "x", check=None).text == "after\n", 60, "it catches up")
+    for node in nodes:
+        wait_for(lambda: node.kith("var", "get", "visits").text == "9\n", 60, "both sides are one")
+    wait_for(settled, 60 / SLOW, "one failure is survived again")
+    c.kith("var", "set", "x", "again")
+    assert a.kith("var", "get", "x").text == "again\n"
+    assert c.kith("lock", "run", "l", "--wait", "20s", "--", "echo", "in").text == "in\n"
