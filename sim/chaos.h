@@ -29,10 +29,10 @@ enum chaos_class {
 #define CHAOS_CLASSES_N 15
 
 /*
- * Faults of disks and clocks, for worlds whose nodes have some (chaos->disk); they are drawn apart,
- * so that seeds of older scenarios stay what they were.
+ * Faults of worlds whose nodes share state, have disks and can be asked to go. They are drawn
+ * apart, so that seeds of older scenarios stay what they were.
  */
-enum chaos_disk_class {
+enum chaos_state_class {
     CHAOS_DISK_STALL = 1 << 16,   /* nothing becomes safe for 0 to 30 s */
     CHAOS_DISK_FULL = 1 << 17,    /* for some seconds */
     CHAOS_DISK_WIPE = 1 << 18,    /* a restart finds an empty disk */
@@ -40,10 +40,14 @@ enum chaos_disk_class {
     CHAOS_DISK_ROT = 1 << 20,     /* a restart finds a corrupt entry */
     CHAOS_SUSPEND = 1 << 21, /* asleep for up to 60 s: BOOTTIME goes on, what arrives is lost */
     CHAOS_WALL = 1 << 22,    /* the wall clock steps by up to an hour */
-    CHAOS_DISK_ALL = 0x7f << 16,
+    CHAOS_LEAVE = 1 << 23,   /* a node is stopped in order; back after a while, as a new member */
+    CHAOS_DISCONNECT = 1 << 24, /* a node is asked to disconnect from another; they connect again */
+    CHAOS_BRIDGE = 1 << 25,     /* groups that cannot talk, but for one node that all can talk to */
+    CHAOS_CLOG = 1 << 26, /* the links of a node stand still one by one, and go on in any order */
+    CHAOS_STATE_ALL = 0x7ff << 16,
 };
-#define CHAOS_DISK_BIT0      16
-#define CHAOS_DISK_CLASSES_N 7
+#define CHAOS_STATE_BIT0      16
+#define CHAOS_STATE_CLASSES_N 11
 
 struct chaos {
     struct sim_world *world;
@@ -56,8 +60,16 @@ struct chaos {
     uint32_t up_min;           /* so many nodes stay up */
     void (*started)(struct chaos *chaos, size_t index); /* a node was started; may be NULL */
     /* Does what @class says to the disk of a node (its node is down for WIPE, RESTORE and ROT,
-     * which it may decline); @ms is how long. NULL: there are no disks. */
-    void (*disk)(struct chaos *chaos, enum chaos_disk_class class, size_t index, uint64_t ms);
+     * which it may decline); @ms is how long. NULL: a world without enum chaos_state_class. */
+    void (*disk)(struct chaos *chaos, enum chaos_state_class class, size_t index, uint64_t ms);
+    /* Stops a node in order; it is up until that is done. Only with @disk. */
+    void (*leave)(struct chaos *chaos, size_t index);
+    /* Cuts, deafness and partitions end by themselves, short ones as often as long ones; else they
+     * stay until another tick of their class. */
+    bool brief;
+    uint64_t *cut_until_ms; /* by both indices */
+    uint64_t group_until_ms;
+    uint64_t *deaf_until_ms; /* by index */
     void *user;
 };
 
@@ -65,7 +77,8 @@ struct chaos {
 uint32_t chaos_draw(struct rng *rng);
 /* The part of the faults that the world is made with. */
 struct sim_faults chaos_faults(uint32_t classes, struct rng *rng);
-uint32_t chaos_draw_disk(struct rng *rng); /* of enum chaos_disk_class */
+/* All classes of worlds that share state: a quarter of them, half or three quarters. */
+uint32_t chaos_draw_state(struct rng *rng);
 const char *chaos_class_name(unsigned bit);
 
 void chaos_init(struct chaos *chaos, struct sim_world *world, uint32_t classes);

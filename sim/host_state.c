@@ -134,7 +134,7 @@ void hs_write(
         return;
     }
     for (size_t i = 0; i < puts_n; i++) {
-        if (puts[i].key_len == 0 || puts[i].key[0] != tag)
+        if (puts[i].key_len == 0 || puts[i].key[0] != (tag == HS_TAG_AVAIL ? HS_TAG_DVAR : tag))
             sim_violation(hs_world_of(hs), "node %zu writes a key that is not of '%c'",
                           sim_node_index(hs->hm.node), tag);
     }
@@ -188,6 +188,7 @@ static void view_says(struct hs *hs, const struct view_action *action)
                  action->text);
         break;
     case VIEW_LEFT:
+        hs_view_left(hs);
         break;
     }
 }
@@ -294,7 +295,7 @@ static bool pump_one(void *host)
     if (hs->disk != NULL && disk_next_done(hs->disk, &tag, &token)) {
         if (tag == HS_TAG_VIEW)
             hs_todo_view(hs, VIEW_PERSISTED)->view.token = token;
-        else
+        else if (tag == HS_TAG_DVAR)
             hs_todo_dvar(hs, DVAR_PERSISTED)->dvar.token = token;
         return true;
     }
@@ -305,6 +306,10 @@ static bool pump_one(void *host)
     }
     if (view_due(hs) || (hs->dvar != NULL && hs_dvar_due(hs)))
         return true;
+    if (hs->avail != NULL && hs->avail_at_ms <= now_ms) {
+        hs_avail_step(hs, &(struct avail_event){.type = AVAIL_TICK});
+        return true;
+    }
     if (hs->mutex != NULL && hs->mutex_at_ms <= now_ms) {
         hs_mutex_step(hs, &(struct mutex_event){.type = MUTEX_TICK});
         return true;
@@ -315,14 +320,15 @@ static bool pump_one(void *host)
 static uint64_t deadline_ms(const struct hs *hs)
 {
     uint64_t at = hs->view_at_ms;
-    uint64_t other[4] = {
+    uint64_t other[5] = {
         hs->hw->member_off ? UINT64_MAX : member_deadline_ms(hs->hm.core),
         hs->hw->variables_off ? hs_stand_in_deadline_ms(hs) : UINT64_MAX,
         hs->dvar != NULL ? hs->dvar_at_ms : UINT64_MAX,
+        hs->avail != NULL ? hs->avail_at_ms : UINT64_MAX,
         hs->mutex != NULL ? hs->mutex_at_ms : UINT64_MAX,
     };
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         at = other[i] < at ? other[i] : at;
     return at;
 }
@@ -386,6 +392,8 @@ void hs_check_all(struct hs *hs)
     view_check(hs->view);
     if (hs->dvar != NULL)
         dvar_check(hs->dvar);
+    if (hs->avail != NULL)
+        avail_check(hs->avail);
     if (hs->mutex != NULL)
         mutex_check(hs->mutex);
 }

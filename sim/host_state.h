@@ -10,6 +10,7 @@
 
 #include "core/map.h"
 #include "disk.h"
+#include "dvar/avail.h"
 #include "dvar/dvar.h"
 #include "host_member.h"
 #include "mutex/mutex.h"
@@ -27,6 +28,9 @@ struct hs_observer {
     void (*lease)(struct hs *hs, uint64_t until_ms);
     /* An operation of hs_op() has ended; borrowed. */
     void (*done)(struct hs *hs, uint64_t id, const struct dvar_result *result);
+    /* What a watch of hs_watch() is told; borrowed. */
+    void (*changed)(struct hs *hs, uint64_t id, const struct dvar_change *change);
+    void (*slot_lost)(struct hs *hs, uint64_t id, uint32_t slot, uint32_t generation);
     /* An acquisition of hs_acquire() was granted, has ended without, or was lost since. */
     void (*granted)(struct hs *hs, uint64_t waiter, uint64_t fence);
     void (*ended)(struct hs *hs, uint64_t waiter, int code);
@@ -109,6 +113,7 @@ struct hs {
     struct boot_id self;
     struct view_core *view;
     struct dvar_core *dvar;   /* NULL with variables_off */
+    struct avail_core *avail; /* likewise */
     struct mutex_core *mutex; /* NULL with mutexes_off */
     struct map64 ops;         /* id -> struct hs_op */
     struct dvar_cell *cells[HS_CELLS_MAX];
@@ -119,7 +124,7 @@ struct hs {
     /* The core has done something since it was checked (a member core: hm.stepped). */
     bool view_stepped, dvar_stepped, mutex_stepped;
     /* What each core said after its last step: it says the same until the next. */
-    uint64_t view_at_ms, dvar_at_ms, mutex_at_ms; /* its deadline */
+    uint64_t view_at_ms, dvar_at_ms, avail_at_ms, mutex_at_ms; /* its deadline */
     uint64_t leader_until_ms;
     struct pump_queue todo;     /* of struct hs_todo */
     struct placement placement; /* the newest */
@@ -128,6 +133,7 @@ struct hs {
     struct hs_asked *asked;                   /* variables_off: records that were asked for */
     uint64_t released_epoch[PLACEMENT_SLOTS]; /* has promised to serve no slot epoch below it */
     bool leads;
+    bool leaves; /* is being stopped in order */
 };
 
 extern const struct sim_host hs_host;
@@ -143,6 +149,8 @@ const struct placement_keeper *hs_keeper(const struct hs *hs, const struct place
 /* The node of a member id. NULL if it is unknown, down, or runs another boot. */
 struct hs *
 hs_of_member(struct sim_world *world, const struct placement *placement, uint32_t member_id);
+/* Stops a node in order, as src/node does: mutexes go on, the view and the members are told. */
+void hs_leave(struct sim_world *world, size_t index);
 /* The disk of a node is full, or not any more. */
 void hs_disk_full(struct sim_world *world, size_t index, bool full);
 /*
@@ -152,6 +160,11 @@ void hs_disk_full(struct sim_world *world, size_t index, bool full);
 uint64_t hs_next_id(struct hs_world *hw);
 void hs_op(
     struct hs *hs, uint64_t id, const char *name, const struct value_op *op, uint64_t timeout_ms);
+/* Told by observer.changed with @id until hs_unwatch(). */
+void hs_watch(struct hs *hs, uint64_t id, const char *name, bool prefix);
+void hs_unwatch(struct hs *hs, uint64_t id);
+/* An operation on an available variable, done here and now: its code. hs_pump() is to follow. */
+int hs_avail_op(struct hs *hs, const struct avail_op *op);
 /* Reads by cell @at, as any thread may: false if it cannot be read here now. */
 bool hs_cell_read(struct hs *hs, size_t at, struct value *value_out, uint64_t *version_out);
 /* @acquire->waiter is of hs_next_id(). */

@@ -181,7 +181,13 @@ static void dvar_says(struct hs *hs, const struct dvar_action *action)
         todo->view.age_ms = action->age_ms;
         break;
     case DVAR_CHANGED:
+        if (hs->hw->observer.changed != NULL)
+            hs->hw->observer.changed(hs, action->id, &action->change);
+        break;
     case DVAR_LOST:
+        if (hs->hw->observer.slot_lost != NULL)
+            hs->hw->observer.slot_lost(hs, action->id, action->slot, action->generation);
+        break;
     case DVAR_SYMBOL:
         break;
     }
@@ -245,6 +251,26 @@ bool hs_dvar_due(struct hs *hs)
     return false;
 }
 
+/* ---- watches ---- */
+
+void hs_watch(struct hs *hs, uint64_t id, const char *name, bool prefix)
+{
+    sim_op(hs_world_of(hs));
+    hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_WATCH,
+                                          .id = id,
+                                          .name = name,
+                                          .name_len = strlen(name),
+                                          .prefix = prefix});
+    hs_pump(hs);
+}
+
+void hs_unwatch(struct hs *hs, uint64_t id)
+{
+    sim_op(hs_world_of(hs));
+    hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_UNWATCH, .id = id});
+    hs_pump(hs);
+}
+
 /* ---- reading by cells ---- */
 
 static const struct sim_node *reading;
@@ -278,7 +304,7 @@ static void recall(struct hs *hs)
     for (size_t i = 0; i < hs->disk->now.n; i++) {
         const struct disk_entry *entry = &hs->disk->now.entries[i];
 
-        if (entry->key[0] == HS_TAG_DVAR)
+        if (entry->key[0] == HS_TAG_DVAR && !hs_avail_key(entry->key, entry->key_len))
             hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_RECALL,
                                                   .key = entry->key,
                                                   .key_len = entry->key_len,

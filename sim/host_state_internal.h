@@ -8,6 +8,7 @@
 #define HS_TAG_VIEW  'v'
 #define HS_TAG_DVAR  'd'
 #define HS_TAG_MUTEX 'm'
+#define HS_TAG_AVAIL 'a' /* its keys are among those of 'd' */
 
 #define HS_CONTROL_BYTES_MAX ((size_t)60 * 1024)
 
@@ -34,6 +35,9 @@ void hs_on_member_action(struct hm *hm, const struct member_action *action);
 void hs_tell_all(struct sim_world *world, size_t index, uint64_t boot_no, bool up);
 void hs_learn_all(struct hs *hs);
 
+/* host_state_life.c: the view needs this node no more, which wants to leave. */
+void hs_view_left(struct hs *hs);
+
 /* host_state_dvar.c */
 void hs_dvar_boot(struct hs *hs); /* RECALL and START */
 void hs_dvar_end(struct hs *hs);
@@ -43,6 +47,12 @@ int hs_dvar_step(struct hs *hs, struct dvar_event *event);
 void hs_dvar_record(struct hs *hs, const struct mutex_action *action);
 /* What is due now and then. True if something was. */
 bool hs_dvar_due(struct hs *hs);
+
+/* host_state_avail.c */
+void hs_avail_boot(struct hs *hs); /* RECALL and START */
+void hs_avail_step(struct hs *hs, struct avail_event *event);
+/* Is it of available variables, not of consistent ones? */
+bool hs_avail_key(const uint8_t *key, size_t key_len);
 
 /* host_state_mutex.c */
 void hs_mutex_boot(struct hs *hs);

@@ -9,6 +9,15 @@
 #include "net/frame.h"
 #include "queue.h"
 
+#define VIEW_LEAVE_MS 1500 /* as src/node/node_stop.c has them */
+#define LEAVE_MS      2000
+
+/* Which run of which node something is about that happens later. */
+struct hs_boot {
+    size_t index;
+    uint64_t boot_no;
+};
+
 /* ---- the world ---- */
 
 void hs_world_init(struct hs_world *hw, struct sim_world *world)
@@ -108,8 +117,10 @@ static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t 
     if (!hw->member_off && hm_init(&hs->hm, world, node, boot_no) < 0)
         abort();
     make_view(hs);
-    if (!hw->variables_off)
+    if (!hw->variables_off) {
         hs_dvar_boot(hs);
+        hs_avail_boot(hs);
+    }
     if (!hw->mutexes_off)
         hs_mutex_boot(hs);
     begin_view(hs);
@@ -121,6 +132,66 @@ static void *host_boot(struct sim_world *world, struct sim_node *node, uint64_t 
     }
     hs_pump(hs);
     return hs;
+}
+
+/* ---- stopped in order ---- */
+
+static void end_process(struct sim_world *world, void *arg)
+{
+    struct hs_boot *boot = arg;
+    struct hs *hs = hs_at(world, boot->index);
+
+    if (hs != NULL && hs->self.boot_no == boot->boot_no)
+        sim_crash(world, boot->index);
+    free(boot);
+}
+
+static void tell_members(struct sim_world *world, void *arg)
+{
+    struct hs_boot *boot = arg;
+    struct hs *hs = hs_at(world, boot->index);
+
+    /* A node that is paused goes on later, and is killed in the end. */
+    if (hs != NULL && hs->self.boot_no == boot->boot_no && !hs->hm.leaves) {
+        if (sim_node_running(hs->hm.node)) {
+            hs_view_step(hs, &(struct view_event){.type = VIEW_STOP});
+            if (!hs->hw->member_off)
+                hm_leave(world, boot->index);
+            hs_pump(hs);
+        }
+        sim_at(world, sim_world_ms(world) + LEAVE_MS - VIEW_LEAVE_MS, end_process, boot);
+        return;
+    }
+    free(boot);
+}
+
+static struct hs_boot *boot_of(const struct hs *hs)
+{
+    struct hs_boot *boot = sim_realloc(NULL, 1, sizeof(*boot));
+
+    *boot = (struct hs_boot){.index = sim_node_index(hs->hm.node), .boot_no = hs->self.boot_no};
+    return boot;
+}
+
+void hs_view_left(struct hs *hs)
+{
+    if (hs->leaves) /* outside of this step */
+        sim_at_ns(hs_world_of(hs), sim_world_ns(hs_world_of(hs)), tell_members, boot_of(hs));
+}
+
+void hs_leave(struct sim_world *world, size_t index)
+{
+    struct hs *hs = hs_at(world, index);
+
+    if (hs == NULL || hs->leaves || !sim_node_running(hs->hm.node))
+        return;
+    sim_note(world, "node %zu leaves", index);
+    hs->leaves = true;
+    if (hs->mutex != NULL)
+        hs_mutex_step(hs, &(struct mutex_event){.type = MUTEX_STOP});
+    hs_view_step(hs, &(struct view_event){.type = VIEW_LEAVE});
+    hs_pump(hs);
+    sim_at(world, sim_world_ms(world) + VIEW_LEAVE_MS, tell_members, boot_of(hs));
 }
 
 static void host_crash(void *state)
@@ -144,6 +215,7 @@ static void host_crash(void *state)
         hs_mutex_end(hs);
     if (hs->dvar != NULL)
         hs_dvar_end(hs);
+    avail_free(hs->avail);
     view_free(hs->view);
     if (!hs->hw->member_off)
         hm_deinit(&hs->hm);
@@ -176,7 +248,11 @@ static void host_frame(void *state,
                                               .from = {.node = *from, .boot_no = boot_no},
                                               .data = data,
                                               .len = len});
-    else if (type >= FRAME_DVAR && type <= FRAME_DVAR_LAST && hs->dvar != NULL)
+    else if (type == FRAME_DVAR_AVAILABLE && hs->avail != NULL)
+        hs_avail_step(hs, &(struct avail_event){.type = AVAIL_RECV,
+                                                .peer = *from,
+                                                .data = {.data = data, .len = len}});
+    else if (type == FRAME_DVAR && hs->dvar != NULL)
         hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_RECV,
                                               .from = {.node = *from, .boot_no = boot_no},
                                               .data = data,
@@ -212,6 +288,8 @@ host_link_up(void *state, const struct kith_node_id *peer, uint64_t boot_no, uin
         if (hs->mutex != NULL)
             hs_todo_mutex(hs, MUTEX_LINK_UP)->mutex.u.peer.boot =
                 (struct boot_id){.node = *peer, .boot_no = boot_no};
+        if (hs->avail != NULL)
+            hs_avail_step(hs, &(struct avail_event){.type = AVAIL_LINK_UP, .peer = *peer});
     }
     hs_pump(hs);
 }
@@ -224,6 +302,8 @@ static void host_link_down(void *state, const struct kith_node_id *peer, uint8_t
         if (!hs->hw->member_off)
             hm_link_down(&hs->hm, peer);
         hs_todo_view(hs, VIEW_LINK_DOWN)->view.from = (struct boot_id){.node = *peer};
+        if (hs->avail != NULL)
+            hs_avail_step(hs, &(struct avail_event){.type = AVAIL_LINK_DOWN, .peer = *peer});
     }
     hs_pump(hs);
 }

@@ -169,7 +169,14 @@ void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut)
 
 void sim_partition(struct sim_world *world, const uint8_t *group_of_node)
 {
-    sim_note(world, "partition");
+    sim_note(world, group_of_node != NULL ? "partition" : "no partition");
+    if (group_of_node == NULL) {
+        free(world->group_of_node);
+        world->group_of_node = NULL;
+        trace_mix(world, 0x4e50);
+        stream_healed(world);
+        return;
+    }
     if (world->group_of_node == NULL)
         world->group_of_node = sim_realloc(NULL, world->nodes_n, 1);
     memcpy(world->group_of_node, group_of_node, world->nodes_n);

@@ -32,7 +32,8 @@ static struct state_options draw(const struct scn *scn, uint64_t seed)
     rng_init(&rng, seed ^ 0x7374);
     options.keepers_n = 1 + (size_t)rng_below(&rng, scn->options.nodes_n);
     options.edges_n = (size_t)rng_below(&rng, EDGES_MAX + 1);
-    options.classes = chaos_draw(&rng) | chaos_draw_disk(&rng);
+    options.period_ms = 1000u << rng_below(&rng, 4);
+    options.classes = chaos_draw_state(&rng);
     if (scn->options.classes != 0)
         options.classes = scn->options.classes;
     return options;

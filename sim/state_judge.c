@@ -13,18 +13,13 @@
 
 /* ---- variables ---- */
 
-void so_record(struct state_ops *ops, const struct history_entry *entry)
+static void judge_line(struct state_ops *ops, const struct history_entry *entry, size_t index)
 {
-    size_t index = history_add(&ops->history, entry);
     size_t against;
     char a[256];
     char b[256] = "another value of that version";
 
-    ops->history.entries[index].line = (uint32_t)index;
-    ops->outcomes[entry->outcome]++;
-    sim_trace(ops->world,
-              entry->version << 8 | (uint64_t)entry->outcome << 4 | (uint64_t)entry->op);
-    if (entry->outcome == HISTORY_UNKNOWN || history_line_add(&ops->line, entry, index, &against))
+    if (history_line_add(&ops->line, entry, index, &against))
         return;
     history_print(&ops->history, index, a, sizeof(a));
     if (against != SIZE_MAX)
@@ -32,21 +27,83 @@ void so_record(struct state_ops *ops, const struct history_entry *entry)
     sim_violation(ops->world, "order: {%s} after {%s}", a, b);
 }
 
-static uint32_t value_of(struct state_ops *ops, const struct dvar_result *result)
+void so_record(struct state_ops *ops, const struct history_entry *entry)
 {
-    if (result->type == VALUE_NONE || result->len < 8)
-        return HISTORY_ABSENT;
-    return history_number(&ops->history, (int64_t)get_le64(result->data));
+    size_t index = history_add(&ops->history, entry);
+
+    ops->history.entries[index].line = (uint32_t)index;
+    ops->outcomes[entry->outcome]++;
+    sim_trace(ops->world,
+              entry->version << 8 | (uint64_t)entry->outcome << 4 | (uint64_t)entry->op);
+    if (entry->outcome != HISTORY_UNKNOWN)
+        judge_line(ops, entry, index);
 }
 
-/* The numbers of variables are few. */
-static size_t variable_of(const struct state_ops *ops, uint32_t name)
+/* What was told, and read at some time until now: it takes part in the order of versions, but not
+ * in the search for an order of operations, where it would lie beside all that came before. */
+static void record_told(struct state_ops *ops, const struct history_entry *entry)
 {
-    size_t at = 0;
+    size_t index = history_add(&ops->history, entry);
 
-    while (at < SO_VARIABLES_N - 1 && ops->names[at] != name)
-        at++;
-    return at;
+    ops->history.entries[index].line = (uint32_t)index;
+    ops->history.entries[index].outcome = HISTORY_FAILED;
+    sim_trace(ops->world, entry->version << 8 | 0xf0);
+    judge_line(ops, entry, index);
+}
+
+void so_record_parts(struct state_ops *ops, struct so_client *client)
+{
+    if (client->parts_n == 0)
+        so_record(ops, &client->entry);
+    for (size_t i = 0; i < client->parts_n; i++) {
+        struct history_entry entry = client->entry;
+
+        entry.name = ops->part_names[client->variable][client->part + i];
+        if (entry.op == HISTORY_SET) {
+            entry.arg = client->args[i];
+            entry.value = entry.outcome == HISTORY_OK ? entry.arg : entry.value;
+        }
+        so_record(ops, &entry);
+    }
+}
+
+static uint32_t number_of(struct state_ops *ops, uint8_t type, const uint8_t *data, size_t len)
+{
+    if (type == VALUE_NONE || len < 8)
+        return HISTORY_ABSENT;
+    return history_number(&ops->history, (int64_t)get_le64(data));
+}
+
+static uint32_t value_of(struct state_ops *ops, const struct dvar_result *result)
+{
+    return number_of(ops, result->type, result->data, result->len);
+}
+
+void so_saw(struct state_ops *ops,
+            uint32_t client,
+            size_t variable,
+            const struct value *value,
+            uint64_t version,
+            int64_t start_ns)
+{
+    struct history_entry entry = {.client = client,
+                                  .op = HISTORY_GET,
+                                  .valued = true,
+                                  .version = value->type == VALUE_NONE ? 0 : version,
+                                  .start_ns = start_ns,
+                                  .end_ns = so_now(ops)};
+    size_t parts_n = so_is_array(variable) ? SO_PARTS : 1;
+
+    for (size_t i = 0; i < parts_n; i++) {
+        entry.name = so_is_array(variable) ? ops->part_names[variable][i] : ops->names[variable];
+        entry.value = value->len >= 8 * (i + 1)
+                          ? number_of(ops, value->type, value->data + 8 * i, 8)
+                          : HISTORY_ABSENT;
+        if (start_ns == 0)
+            record_told(ops, &entry);
+        else
+            so_record(ops, &entry);
+    }
 }
 
 static void
@@ -73,7 +130,7 @@ ok_outcome(struct state_ops *ops, struct history_entry *e, const struct dvar_res
         e->version = 0;
         break;
     }
-    if (e->value == HISTORY_ABSENT)
+    if (e->value == HISTORY_ABSENT && e->op != HISTORY_SET)
         e->version = 0;
 }
 
@@ -83,10 +140,39 @@ static bool is_refusal(int code)
            code == KITH_E_LIMIT || code == KITH_E_BUSY;
 }
 
-void so_outcome(struct state_ops *ops, struct so_client *client, const struct dvar_result *result)
+/* A read of an array: each element is a variable of its own. */
+static void
+read_parts_done(struct state_ops *ops, struct so_client *client, const struct dvar_result *result)
+{
+    bool absent = client->entry.version == 0;
+
+    for (size_t i = 0; i < client->parts_n; i++) {
+        struct history_entry entry = client->entry;
+
+        entry.name = ops->part_names[client->variable][client->part + i];
+        if (!absent && result->len < 8 * (i + 1))
+            sim_violation(ops->world, "%zu bytes are read of %zu elements of '%s'", result->len,
+                          client->parts_n, so_variable_names[client->variable]);
+        entry.value = absent || result->len < 8 * (i + 1)
+                          ? HISTORY_ABSENT
+                          : number_of(ops, result->type, result->data + 8 * i, 8);
+        so_record(ops, &entry);
+    }
+}
+
+static void
+failed(struct state_ops *ops, const struct so_client *client, const struct dvar_result *result)
+{
+    snprintf(ops->failure, sizeof(ops->failure), "%s '%s' on node %zu: %s, %s",
+             history_op_names[client->entry.op], so_variable_names[client->variable], client->node,
+             kith_error_name(result->code), result->text != NULL ? result->text : "");
+    sim_note(ops->world, "%s", ops->failure);
+}
+
+static void
+set_outcome(struct state_ops *ops, struct so_client *client, const struct dvar_result *result)
 {
     struct history_entry *e = &client->entry;
-    size_t variable = variable_of(ops, e->name);
 
     e->end_ns = so_now(ops);
     if (result->code == 0) {
@@ -105,21 +191,32 @@ void so_outcome(struct state_ops *ops, struct so_client *client, const struct dv
         /* A lower fence is refused, and nothing else is wrong with what clients ask for. */
         if (!is_refusal(result->code) && !(result->code == KITH_E_FENCE && e->fence != 0))
             sim_violation(ops->world, "an operation on '%s' ends with %s: %s",
-                          so_variable_names[variable], kith_error_name(result->code),
+                          so_variable_names[client->variable], kith_error_name(result->code),
                           result->text != NULL ? result->text : "");
     }
+}
+
+void so_outcome(struct state_ops *ops, struct so_client *client, const struct dvar_result *result)
+{
+    struct history_entry *e = &client->entry;
+    size_t variable = client->variable;
+
+    set_outcome(ops, client, result);
     if (e->outcome != HISTORY_OK) {
-        snprintf(ops->failure, sizeof(ops->failure), "%s '%s' on node %zu: %s, %s",
-                 history_op_names[e->op], so_variable_names[variable], client->node,
-                 kith_error_name(result->code), result->text != NULL ? result->text : "");
-        sim_note(ops->world, "%s", ops->failure);
-    }
-    if (e->outcome == HISTORY_OK) {
+        failed(ops, client, result);
+    } else {
         client->seen[variable] = e->value;
         client->seen_version[variable] = e->version;
+        if (ops->peace_ms != 0 && e->start_ns >= (int64_t)ops->peace_ms * 1000000 &&
+            history_wrote(e) && e->version > ops->peace_version[variable])
+            ops->peace_version[variable] = e->version;
     }
-    if (e->outcome != HISTORY_UNKNOWN || e->op != HISTORY_GET)
-        so_record(ops, e);
+    if (e->outcome == HISTORY_UNKNOWN && e->op == HISTORY_GET)
+        return;
+    if (e->outcome == HISTORY_OK && e->op == HISTORY_GET && client->parts_n > 0)
+        read_parts_done(ops, client, result);
+    else
+        so_record_parts(ops, client);
 }
 
 /* The guarded counter in memory is gone, with its fence: it may count from 1 again. */
@@ -130,6 +227,23 @@ static void guard_lost(struct state_ops *ops)
     for (size_t i = 0; i < ops->history.n; i++) {
         if (ops->history.entries[i].name == ops->names[SO_GUARDED])
             ops->history.entries[i].fence = 0;
+    }
+}
+
+/* Perhaps, at some time from then on. */
+static void deleted_since(struct state_ops *ops, size_t variable, int64_t start_ns)
+{
+    size_t parts_n = so_is_array(variable) ? SO_PARTS : 1;
+
+    for (size_t part = 0; part < parts_n; part++) {
+        uint32_t name =
+            so_is_array(variable) ? ops->part_names[variable][part] : ops->names[variable];
+
+        history_add(&ops->history, &(struct history_entry){.op = HISTORY_DEL,
+                                                           .outcome = HISTORY_UNKNOWN,
+                                                           .name = name,
+                                                           .start_ns = start_ns,
+                                                           .end_ns = HISTORY_NEVER});
     }
 }
 
@@ -147,17 +261,9 @@ void so_placement(struct state_ops *ops,
 
         for (size_t i = 0; lost && i < SO_VARIABLES_N; i++) {
             const char *name = so_variable_names[i];
-            bool is_volatile = i == SO_VOLATILE || i == SO_VOLATILE_D || i == SO_COUNT ||
-                               i == SO_BIG || i == SO_GUARDED;
 
-            if (is_volatile && placement_slot_of(name, strlen(name)) == slot)
-                history_add(
-                    &ops->history,
-                    &(struct history_entry){.op = HISTORY_DEL,
-                                            .outcome = HISTORY_UNKNOWN,
-                                            .name = ops->names[i],
-                                            .start_ns = (int64_t)ops->activated_ms[slot] * 1000000,
-                                            .end_ns = HISTORY_NEVER});
+            if (!so_is_durable(i) && placement_slot_of(name, strlen(name)) == slot)
+                deleted_since(ops, i, (int64_t)ops->activated_ms[slot] * 1000000);
             if (i == SO_GUARDED && placement_slot_of(name, strlen(name)) == slot)
                 guard_lost(ops);
         }
@@ -171,6 +277,8 @@ bool so_judge(struct state_ops *ops)
     struct history_finding *finding = &ops->finding;
     char text[256];
 
+    so_judge_watches(ops);
+    so_judge_avail(ops);
     history_judge(&ops->history, SEARCH_STEPS_MAX, finding);
     if (finding->verdict != HISTORY_VIOLATED)
         return true;
@@ -197,22 +305,46 @@ static bool holds(const struct state_ops *ops, const struct so_client *client)
     return hs != NULL && mutex_holds(hs->mutex, client->waiter, hs_now_ms(hs)) != 0;
 }
 
-void so_judge_grant(struct state_ops *ops, struct so_client *client, uint64_t fence)
+/* May @a and @b be inside of the same mutex at once? */
+static bool may_share(const struct so_client *a, const struct so_client *b)
+{
+    return a->shared && b->shared;
+}
+
+/* Those who share are granted at once by several messages, which come in any order. */
+static void judge_fence(struct state_ops *ops, const struct so_client *client, uint64_t fence)
 {
     struct so_lock *lock = &ops->locks[client->lock];
+    uint64_t above = client->shared ? lock->writer_fence : lock->fence;
 
-    sim_note(ops->world, "client %" PRIu32 " on %zu holds '%s' with fence %" PRIu64, client->number,
-             client->node, so_lock_names[client->lock], fence);
-    if (fence <= lock->fence)
+    if (client->lock != SO_PERMITS && fence <= above)
         sim_violation(ops->world, "'%s' is granted with fence %" PRIu64 " after %" PRIu64,
-                      so_lock_names[client->lock], fence, lock->fence);
-    lock->fence = fence;
+                      so_lock_names[client->lock], fence, above);
+    if (fence > lock->fence)
+        lock->fence = fence;
+    if (!client->shared && fence > lock->writer_fence)
+        lock->writer_fence = fence;
     lock->grants_n++;
+}
+
+void so_judge_grant(struct state_ops *ops, struct so_client *client, uint64_t fence)
+{
+    size_t inside = 1;
+
+    sim_note(ops->world, "client %" PRIu32 " on node %zu enters '%s' with fence %" PRIu64,
+             client->number, client->node, so_lock_names[client->lock], fence);
+    judge_fence(ops, client, fence);
     for (size_t i = 0; ops->inside_n > 0 && i < ops->clients_n; i++) {
         const struct so_client *other = &ops->clients[i];
 
-        if (other != client && other->state >= SO_READS && other->lock == client->lock &&
-            holds(ops, other))
+        if (other == client || other->state < SO_READS || other->lock != client->lock ||
+            !holds(ops, other))
+            continue;
+        inside++;
+        if (other->fence == fence)
+            sim_violation(ops->world, "two hold '%s' with fence %" PRIu64,
+                          so_lock_names[client->lock], fence);
+        if (client->lock == SO_PERMITS ? inside > SO_PERMITS_MAX : !may_share(client, other))
             sim_violation(ops->world,
                           "'%s' is granted on node %zu (fence %" PRIu64
                           ") and node %zu holds it (fence %" PRIu64 ")",
@@ -234,7 +366,8 @@ void so_judge_count(struct state_ops *ops, const struct so_client *client)
         abort();
 }
 
-/* Who holds has the newest fence, whatever its node has just done. */
+/* Who holds has the newest fence of those that do not share with it, whatever its node has just
+ * done. */
 void so_stepped(struct state_ops *ops, struct hs *hs)
 {
     size_t node = sim_node_index(hs->hm.node);
@@ -244,12 +377,14 @@ void so_stepped(struct state_ops *ops, struct hs *hs)
         return;
     for (size_t i = node; i < ops->clients_n; i += nodes_n) {
         const struct so_client *client = &ops->clients[i];
+        const struct so_lock *lock = &ops->locks[client->lock];
+        uint64_t newest = client->shared ? lock->writer_fence : lock->fence;
 
-        if (client->state >= SO_READS && client->fence < ops->locks[client->lock].fence &&
+        if (client->state >= SO_READS && client->lock != SO_PERMITS && client->fence < newest &&
             holds(ops, client))
-            sim_violation(
-                ops->world,
-                "node %zu holds '%s' with fence %" PRIu64 ", but %" PRIu64 " was granted since",
-                node, so_lock_names[client->lock], client->fence, ops->locks[client->lock].fence);
+            sim_violation(ops->world,
+                          "node %zu holds '%s' with fence %" PRIu64 ", but %" PRIu64
+                          " was granted since",
+                          node, so_lock_names[client->lock], client->fence, newest);
     }
 }

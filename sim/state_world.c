@@ -8,8 +8,10 @@
 
 #define FORM_MS_MAX     120000
 #define SLOT_LOST_MS    20000 /* sooner than by default, so that it happens within a seed */
-#define PEACE_MS        2000  /* clients go on so long when all is whole */
-#define DAMAGED_KEEPERS 3     /* fewer have no second voter and perhaps no second copy */
+#define KNOWN_MS        2500
+#define PEACE_MS        2000 /* clients go on so long when all is whole */
+#define DAMAGED_KEEPERS 3    /* fewer have no second voter and perhaps no second copy */
+#define DAMAGES_MAX     3
 
 static struct state_world *sw_of(struct hs *hs)
 {
@@ -43,6 +45,16 @@ static void on_done(struct hs *hs, uint64_t id, const struct dvar_result *result
     so_done(&sw_of(hs)->ops, hs, id, result);
 }
 
+static void on_changed(struct hs *hs, uint64_t id, const struct dvar_change *change)
+{
+    so_changed(&sw_of(hs)->ops, hs, id, change);
+}
+
+static void on_slot_lost(struct hs *hs, uint64_t id, uint32_t slot, uint32_t generation)
+{
+    so_slot_lost(&sw_of(hs)->ops, hs, id, slot, generation);
+}
+
 static void on_granted(struct hs *hs, uint64_t waiter, uint64_t fence)
 {
     so_granted(&sw_of(hs)->ops, hs, waiter, fence);
@@ -65,11 +77,15 @@ static void on_gone(struct hs *hs)
 
 /* ---- disks ---- */
 
-static bool same_disk(const struct state_world *sw, const struct placement_keeper *keeper)
+/* Has it what it had when @disk_id was written on it? */
+static bool
+is_good(const struct state_world *sw, const struct kith_node_id *id, const uint8_t *disk_id)
 {
-    const struct sim_node *node = sim_node_by_id(sw->world, &keeper->boot.node);
+    size_t index = sim_node_index(sim_node_by_id(sw->world, id));
+    const struct disk *disk = &sw->hs.disks[index];
 
-    return memcmp(sw->hs.disks[sim_node_index(node)].id, keeper->disk_id, DISK_ID_BYTES) == 0;
+    return !sw->set_back[index] && !disk_is_corrupt(disk) &&
+           memcmp(disk->id, disk_id, DISK_ID_BYTES) == 0;
 }
 
 /* Is the disk of node @index the only good one of a configuration? */
@@ -84,7 +100,7 @@ only_copy(const struct state_world *sw, const struct placement_config *config, s
         const struct placement_keeper *keeper = placement_keeper_find(newest, config->replicas[i]);
         bool is_mine;
 
-        if (keeper == NULL || !same_disk(sw, keeper))
+        if (keeper == NULL || !is_good(sw, &keeper->boot.node, keeper->disk_id))
             continue;
         is_mine = sim_node_index(sim_node_by_id(sw->world, &keeper->boot.node)) == index;
         mine = mine || is_mine;
@@ -93,16 +109,40 @@ only_copy(const struct state_world *sw, const struct placement_config *config, s
     return mine && !other;
 }
 
+/* Have all voters of the newest view but @index good disks, and know that view? */
+static bool voters_are_good(const struct state_world *sw, size_t index)
+{
+    struct view_quorum quorum = {0};
+
+    for (size_t i = 0; i < sw->hs.keepers_n && quorum.voters_n == 0; i++) {
+        struct hs *hs = hs_at(sw->world, i);
+
+        if (hs != NULL && hs->placement.epoch == sw->view.newest.epoch)
+            view_quorum(hs->view, hs_now_ms(hs), &quorum);
+    }
+    for (uint32_t i = 0; i < quorum.voters_n; i++) {
+        const struct view_voter *voter = &quorum.voters[i];
+        size_t at = sim_node_index(sim_node_by_id(sw->world, &voter->node));
+        struct hs *hs = hs_at(sw->world, at);
+
+        if (at != index && (hs == NULL || hs->placement.epoch != sw->view.newest.epoch ||
+                            !is_good(sw, &voter->node, voter->disk_id)))
+            return false;
+    }
+    return quorum.voters_n >= 3;
+}
+
 /*
- * May the disk of @index be lost without losing what was promised? Each slot needs another copy,
- * of what is chosen too, each view another majority; so one disk a seed, and only where there is
- * enough.
+ * May the disk of @index be lost without losing what was promised? Each slot needs another copy, of
+ * what is chosen too, each view another majority. What a disk has that was set back once is not
+ * followed, so it stays.
  */
 static bool may_damage(const struct state_world *sw, size_t index)
 {
     const struct placement *newest = &sw->view.newest;
 
-    if (sw->damages_n > 0 || sw->hs.keepers_n < DAMAGED_KEEPERS || index >= sw->hs.keepers_n)
+    if (sw->damages_n >= DAMAGES_MAX || sw->hs.keepers_n < DAMAGED_KEEPERS ||
+        index >= sw->hs.keepers_n || sw->set_back[index] || !voters_are_good(sw, index))
         return false;
     for (size_t s = 0; s < PLACEMENT_SLOTS; s++) {
         if (only_copy(sw, &newest->slots[s].active, index) ||
@@ -112,7 +152,7 @@ static bool may_damage(const struct state_world *sw, size_t index)
     return true;
 }
 
-static void on_disk(struct chaos *chaos, enum chaos_disk_class class, size_t index, uint64_t ms)
+static void on_disk(struct chaos *chaos, enum chaos_state_class class, size_t index, uint64_t ms)
 {
     struct state_world *sw = chaos->user;
     struct disk *disk = &sw->hs.disks[index];
@@ -139,11 +179,17 @@ static void on_disk(struct chaos *chaos, enum chaos_disk_class class, size_t ind
         else if (class == CHAOS_DISK_RESTORE && !disk_restore(disk))
             return;
         sw->hs.disk_suspect[index] = class == CHAOS_DISK_RESTORE;
+        sw->set_back[index] = sw->set_back[index] || class == CHAOS_DISK_RESTORE;
         sw->damages_n++;
         return;
     default:
         return;
     }
+}
+
+static void on_leave(struct chaos *chaos, size_t index)
+{
+    hs_leave(chaos->world, index);
 }
 
 /* Disks that are full are emptied after a while; now and then somebody takes a snapshot. */
@@ -186,6 +232,8 @@ void sw_init(struct state_world *sw,
                                            .lease = on_lease,
                                            .stepped = on_stepped,
                                            .done = on_done,
+                                           .changed = on_changed,
+                                           .slot_lost = on_slot_lost,
                                            .granted = on_granted,
                                            .ended = on_ended,
                                            .lost = on_lost,
@@ -206,11 +254,17 @@ void sw_init(struct state_world *sw,
     so_init(&sw->ops, &sw->hs, sw->world, &sw->view, options->clients_per_node);
     sw->ops.variables_on = !options->variables_off;
     sw->ops.mutexes_on = !options->mutexes_off;
+    sw->ops.wall_steps = (options->classes & CHAOS_WALL) != 0;
     sw->hs.ops = &sw->ops;
     chaos_init(&sw->chaos, sw->world, options->classes);
     sw->chaos.up_min = 1;
     sw->chaos.user = sw;
     sw->chaos.disk = on_disk;
+    sw->chaos.leave = on_leave;
+    sw->chaos.brief = true;
+    sw->chaos.period_ms = options->period_ms;
+    sw->set_back = sim_realloc(NULL, nodes_n, sizeof(*sw->set_back));
+    memset(sw->set_back, 0, nodes_n * sizeof(*sw->set_back));
     sw->stall_until = sim_realloc(NULL, nodes_n, sizeof(*sw->stall_until));
     memset(sw->stall_until, 0, nodes_n * sizeof(*sw->stall_until));
 }
@@ -226,6 +280,7 @@ void sw_deinit(struct state_world *sw)
     scn_count(sw->scn, "ops_failed", (double)sw->ops.outcomes[HISTORY_FAILED]);
     scn_count(sw->scn, "ops_unknown", (double)sw->ops.outcomes[HISTORY_UNKNOWN]);
     scn_count(sw->scn, "reads_by_cell", (double)sw->ops.reads_by_cell_n);
+    scn_count(sw->scn, "changes_told", (double)sw->ops.changes_n);
     scn_count(sw->scn, "locks_granted", (double)sw->ops.grants_n);
     scn_count(sw->scn, "locks_lost", (double)sw->ops.lost_n);
     scn_count(sw->scn, "undecided", sw->ops.finding.verdict == HISTORY_UNDECIDED);
@@ -243,6 +298,7 @@ void sw_deinit(struct state_world *sw)
     so_deinit(&sw->ops);
     chaos_deinit(&sw->chaos);
     free(sw->stall_until);
+    free(sw->set_back);
     sim_free(sw->world);
 }
 
@@ -325,6 +381,8 @@ void sw_stop(struct state_world *sw)
     for (size_t i = 0; i < sim_nodes_n(sw->world); i++) {
         hs_disk_full(sw->world, i, false);
         sw->hs.disks[i].stalled_until_ns = 0;
+        if (hs_at(sw->world, i) != NULL && hs_at(sw->world, i)->leaves)
+            sim_crash(sw->world, i); /* it would only be gone later */
         if (!sim_node_up(sim_node_at(sw->world, i)))
             sim_start(sw->world, i);
     }
@@ -340,7 +398,7 @@ static bool waits(struct state_world *sw, char *out, size_t out_bytes)
     if (oracle_view_waits(&sw->view, out, out_bytes))
         return true;
     if (pending == 0)
-        return false;
+        return so_waits(&sw->ops, out, out_bytes);
     snprintf(out, out_bytes, "%zu clients are at something, number %" PRIu32 " on node %zu %s",
              pending, client->number, client->node, so_state_text(client->state));
     return true;
@@ -368,6 +426,10 @@ static bool works(struct state_world *sw, uint64_t until_ms, bool *well_out)
     uint64_t bad = ops->outcomes[HISTORY_FAILED] + ops->outcomes[HISTORY_UNKNOWN];
     uint64_t ok = ops->outcomes[HISTORY_OK];
 
+    /* Watches that were opened under faults become known to all homes. */
+    if (!sw_run_for(sw, sw->ops.peace_ms == 0 ? KNOWN_MS : 0))
+        return false;
+    so_peace(ops);
     so_start(ops);
     if (!sw_run_for(sw, PEACE_MS))
         return false;

@@ -19,12 +19,14 @@ struct state_world {
     struct state_ops ops;
     uint32_t damages_n;    /* disks that were changed */
     uint64_t *stall_until; /* by index, world ms: end of DISK_FULL */
+    bool *set_back;        /* by index: its disk was, once */
 };
 
 struct state_options {
     size_t keepers_n;
     size_t edges_n;
     uint32_t classes;
+    uint32_t period_ms; /* of faults */
     bool variables_off;
     bool mutexes_off;
     bool member_off;

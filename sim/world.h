@@ -151,9 +151,10 @@ void sim_pause(struct sim_world *world,
 /* As a pause, but the machine sleeps: what arrives meanwhile is lost. */
 void sim_suspend(struct sim_world *world, size_t index, uint64_t for_ms);
 void sim_resume(struct sim_world *world, size_t index); /* SIGCONT, if it is paused */
-void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms);  /* its wall clock only */
-void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut);   /* one way */
-void sim_partition(struct sim_world *world, const uint8_t *group_of_node); /* groups cannot talk */
+void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms); /* its wall clock only */
+void sim_cut(struct sim_world *world, size_t from, size_t to, bool cut);  /* one way */
+/* Groups cannot talk; NULL: there are none. */
+void sim_partition(struct sim_world *world, const uint8_t *group_of_node);
 void sim_heal(struct sim_world *world); /* every cut, loss of single nodes included */
 void sim_ingress_loss(struct sim_world *world, size_t index, double loss);
 bool sim_is_cut(const struct sim_world *world, size_t from, size_t to); /* this way */
