@@ -75,6 +75,13 @@ struct kith_lock_options {
      * it, cannot ask again. 0: every request is an owner of its own.
      */
     uint64_t owner;
+    /*
+     * Owners of this node that release nothing before this request is over, the nearest last, say
+     * those of the commands that run this one: a cycle of waits is seen through them, and what one
+     * of them holds is refused with KITH_E_EXISTS. At most 8 count; NULL: none.
+     */
+    const uint64_t *within;
+    uint32_t within_n;
     const char *owner_text;      /* shown to others; NULL: the node's name */
     uint64_t pid;                /* shown to others; 0: this process */
     kith_lock_event_cb on_event; /* on the loop thread; may be NULL */

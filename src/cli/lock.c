@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@
 #define EXIT_OURS     125 /* lock run itself failed while the command ran */
 #define KILL_AFTER_MS 2000
 #define WAIT_FOREVER  UINT64_MAX
+#define OWNER_OF_PID  (1ull << 63) /* ... and its number */
+#define OWNERS_BYTES  1024
 
 /* ---- acquire, release ---- */
 
@@ -32,14 +35,44 @@ static void describe(const struct cli *cli, char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%.100s", command);
 }
 
-static json_t *acquire_args(const struct cli *cli, int64_t keeper_pid)
+/*
+ * Who waits, for cycles of waits: a command under `lock run` has a number of its own and hands it
+ * on to what it runs in KITH_LOCK_OWNERS, a shell that uses `lock acquire` has one by its process.
+ */
+static uint64_t own_number(int64_t keeper_pid)
+{
+    uint64_t number = 0;
+
+    if (keeper_pid != 0)
+        return OWNER_OF_PID | (uint64_t)keeper_pid;
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        number = (uint64_t)getpid();
+    return (number | 1) & ~OWNER_OF_PID;
+}
+
+static void owners_above(int64_t keeper_pid, char *out, size_t out_bytes)
+{
+    const char *above = getenv("KITH_LOCK_OWNERS");
+
+    snprintf(out, out_bytes, "%s%s", above != NULL ? above : "", above != NULL ? "," : "");
+    if (keeper_pid == 0) {
+        size_t at = strlen(out);
+        snprintf(out + at, out_bytes - at, "%llu",
+                 (unsigned long long)OWNER_OF_PID | (unsigned)getppid());
+    }
+}
+
+static json_t *acquire_args(const struct cli *cli, int64_t keeper_pid, uint64_t number)
 {
     const struct args *args = &cli->args;
-    char owner[128];
+    char owner[128], own[24], above[OWNERS_BYTES];
 
     describe(cli, owner, sizeof(owner));
-    return json_pack("{s:s,s:s,s:I,s:b,s:b,s:I,s:b,s:I,s:I}", "name", cli_arg(cli, 0), "owner",
-                     owner, "wait_ms", (json_int_t)args_duration_ms(args, "wait", 0), "try",
+    snprintf(own, sizeof(own), "%llu", (unsigned long long)number);
+    owners_above(keeper_pid, above, sizeof(above));
+    return json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:I,s:b,s:I,s:I}", "name", cli_arg(cli, 0),
+                     "owner", owner, "owner_id", own, "within", above, "wait_ms",
+                     (json_int_t)args_duration_ms(args, "wait", 0), "try",
                      (int)args_flag(args, "try"), "shared", (int)args_flag(args, "shared"),
                      "permits", (json_int_t)args_u64(args, "permits", 0), "detect",
                      (int)args_flag(args, "detect"), "keeper_pid", (json_int_t)keeper_pid, "pid",
@@ -73,7 +106,8 @@ int cmd_lock_acquire(struct cli *cli)
 
     if (x != EXIT_OK)
         return x;
-    return cli_ask_and_show(cli, "lock.acquire", acquire_args(cli, pid), WAIT_FOREVER, show_fence);
+    return cli_ask_and_show(cli, "lock.acquire", acquire_args(cli, pid, own_number(pid)),
+                            WAIT_FOREVER, show_fence);
 }
 
 static int show_released(struct cli *cli, json_t *result)
@@ -195,6 +229,7 @@ int cmd_lock_info(struct cli *cli)
 
 struct run {
     struct cli *cli;
+    uint64_t number;
     pid_t child;
     uint64_t kill_at_ms; /* UINT64_MAX: not */
     int status;
@@ -231,8 +266,11 @@ static int open_signals(struct cli *cli)
     return EXIT_OK;
 }
 
-static _Noreturn void child_run(struct cli *cli, const char *fence, pid_t parent)
+static _Noreturn void child_run(const struct run *run, const char *fence, pid_t parent)
 {
+    struct cli *cli = run->cli;
+    const char *above = getenv("KITH_LOCK_OWNERS");
+    char owners[OWNERS_BYTES];
     static const int reset[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE};
     char *argv[ARGS_OPTIONS_MAX + 1];
     size_t n = 0;
@@ -250,6 +288,9 @@ static _Noreturn void child_run(struct cli *cli, const char *fence, pid_t parent
     argv[n] = NULL;
     (void)setenv("KITH_FENCE", fence, 1);
     (void)setenv("KITH_LOCK", cli_arg(cli, 0), 1);
+    snprintf(owners, sizeof(owners), "%s%s%llu", above != NULL ? above : "",
+             above != NULL ? "," : "", (unsigned long long)run->number);
+    (void)setenv("KITH_LOCK_OWNERS", owners, 1);
     (void)execvp(argv[0], argv);
     fprintf(stderr, "kith: %s cannot be run: %s\n", argv[0], strerror(errno));
     _exit(errno == ENOENT ? 127 : 126);
@@ -339,10 +380,11 @@ static void wait_for_child(struct run *run)
 }
 
 /* Waits until the lock is ours; the fence, or an exit code that has been said. */
-static int acquire(struct cli *cli, char *fence_out, size_t fence_bytes)
+static int acquire(struct run *run, char *fence_out, size_t fence_bytes)
 {
+    struct cli *cli = run->cli;
     struct cli_reply reply;
-    int x = cli_send(cli, "lock.acquire", acquire_args(cli, 0), NULL, 0, NULL);
+    int x = cli_send(cli, "lock.acquire", acquire_args(cli, 0, run->number), NULL, 0, NULL);
 
     if (x == EXIT_OK)
         x = cli_receive(cli, WAIT_FOREVER, &reply);
@@ -353,9 +395,9 @@ static int acquire(struct cli *cli, char *fence_out, size_t fence_bytes)
 
 int cmd_lock_run(struct cli *cli)
 {
-    struct run run = {.cli = cli, .kill_at_ms = UINT64_MAX};
+    struct run run = {.cli = cli, .number = own_number(0), .kill_at_ms = UINT64_MAX};
     char fence[32];
-    int x = acquire(cli, fence, sizeof(fence));
+    int x = acquire(&run, fence, sizeof(fence));
 
     if (x != EXIT_OK)
         return x;
@@ -366,7 +408,7 @@ int cmd_lock_run(struct cli *cli)
     (void)fflush(NULL);
     run.child = fork();
     if (run.child == 0)
-        child_run(cli, fence, parent);
+        child_run(&run, fence, parent);
     if (run.child < 0)
         return cli_fail(cli, EXIT_OURS, NULL, "no process can be started: %s", strerror(errno));
     wait_for_child(&run);

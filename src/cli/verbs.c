@@ -460,7 +460,7 @@ const struct verb verb_table[] = {
      "The command gets the fence in KITH_FENCE and the name in KITH_LOCK. It gets SIGTERM, and SIGKILL after 2 s, if "
      "the lease of the lock is about to end or the lock is lost. The lock is released when the command ends, however "
      "that happens. Exits with the command's own code, 128+N if signal N ended it, 126 or 127 if it cannot be run; 6 if "
-     "--wait ran out, 7 if --try found it held, 9 if too few nodes are reachable.",
+     "--wait ran out, 7 if --try found it held or --detect a cycle, 9 if too few nodes are reachable.",
      OPTIONS(&opt_lock_wait, &opt_try, &opt_shared, &opt_permits, &opt_detect),
      "it prints what the command prints",
      {{"kith lock run build -- make", "one build at a time in the whole cluster"},

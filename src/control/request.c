@@ -121,6 +121,7 @@ int control_exit_of(int code)
     case KITH_E_TYPE:
     case KITH_E_FENCE:
     case KITH_E_AGAIN:
+    case KITH_E_WOULD_DEADLOCK:
         return 7;
     case KITH_E_NO_QUORUM:
         return 9;

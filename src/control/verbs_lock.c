@@ -13,6 +13,7 @@
 #include "control/watch_pid.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "core/text.h"
 
 /* One lock that is waited for or held. */
@@ -160,9 +161,28 @@ static void owner_text(struct control_request *request, char *out, size_t out_by
     snprintf(out, out_bytes, "%s", text != NULL ? text : "a client of the control socket");
 }
 
+/* Numbers between commas, the last so many; what is none is left out. */
+static uint32_t numbers_of(const char *text, uint64_t out[MUTEX_WITHIN_MAX])
+{
+    uint32_t n = 0;
+
+    while (text != NULL && *text != '\0') {
+        char word[24];
+        size_t len = strcspn(text, ",");
+        snprintf(word, sizeof(word), "%.*s", (int)(len < 23 ? len : 23), text);
+        text += len + (text[len] != '\0');
+        if (n == MUTEX_WITHIN_MAX)
+            memmove(out, out + 1, --n * sizeof(*out));
+        if (text_parse_u64(word, 1, UINT64_MAX, &out[n]) == 0)
+            n++;
+    }
+    return n;
+}
+
 static void lock_acquire(struct control_request *request)
 {
     const char *name = control_text_needed(request, "name");
+    uint64_t own[MUTEX_WITHIN_MAX], within[MUTEX_WITHIN_MAX];
     char owner[128];
 
     if (name == NULL)
@@ -183,6 +203,9 @@ static void lock_acquire(struct control_request *request)
         .shared = control_bool(request, "shared", false),
         .permits = (uint32_t)control_u64(request, "permits", 0),
         .detect = control_bool(request, "detect", false),
+        .owner = numbers_of(control_text(request, "owner_id"), own) > 0 ? own[0] : 0,
+        .within = within,
+        .within_n = numbers_of(control_text(request, "within"), within),
         .owner_text = owner,
         .pid = control_u64(request, "pid", (uint64_t)holding->keeper_pid),
         .on_event = on_lock_event,

@@ -190,6 +190,9 @@
 #define MUTEX_TOLD_MAX 64
 /* Edges with a session at one home: all nodes that there may be. */
 #define MUTEX_SESSIONS_MAX (16384 + 2048)
+/* Owners on whose behalf one waits: commands run under a mutex that run commands under another one.
+ * Deeper nesting is cut at the outer end, where cycles are then not seen. */
+#define MUTEX_WITHIN_MAX 8
 /* Mutexes that a cycle of waits is followed through. */
 #define MUTEX_CYCLE_MAX 16
 /* Queries and breaks under way that this node asked for. */

@@ -425,7 +425,7 @@ static void chase(struct mutex_core *core,
         struct mutex *m = container_of(it, struct mutex, link);
         list_for_each (at, &m->waiting) {
             const struct waiter *w = container_of(at, struct waiter, link);
-            if (w->owner != holder->owner || m->state != IN)
+            if (!local_stops(w, holder->owner) || m->state != IN)
                 continue;
             char text[4096];
             (void)snprintf(text, sizeof(text), "%s, who waits for '%s'", path, m->name);
@@ -435,6 +435,21 @@ static void chase(struct mutex_core *core,
             probe_send(core, m, origin, &next, text);
         }
     }
+}
+
+/* The one that sent the probe, and what it waits for. NULL: it does not wait any more. */
+static const struct waiter *
+prober(struct mutex_core *core, const struct mutex_msg *msg, struct mutex **mutex_out)
+{
+    list_for_each (at, &core->mutexes) {
+        struct mutex *m = container_of(at, struct mutex, link);
+        const struct waiter *w = local_by_rid(&m->waiting, msg->a);
+        if (w != NULL) {
+            *mutex_out = m;
+            return w;
+        }
+    }
+    return NULL;
 }
 
 static void recv_probe(struct mutex_core *core,
@@ -468,17 +483,13 @@ static void recv_probe(struct mutex_core *core,
         char text[3584];
         (void)snprintf(text, sizeof(text), "%s, held by %s on %s", path,
                        w->owner_text[0] != '\0' ? w->owner_text : "an owner", core->self_name);
-        if (w->owner != msg->b || !is_self(core, &origin.boot)) {
+        struct mutex *first;
+        const struct waiter *by = is_self(core, &origin.boot) ? prober(core, msg, &first) : NULL;
+        if (by == NULL || !local_stops(by, w->owner)) {
             chase(core, w, &origin.boot, msg, text);
             continue;
         }
-        list_for_each (at, &core->mutexes) { /* it has come home */
-            struct mutex *first = container_of(at, struct mutex, link);
-            if (local_by_rid(&first->waiting, msg->a) != NULL) {
-                cycle_seen(core, first, msg->a, text);
-                break;
-            }
-        }
+        cycle_seen(core, first, msg->a, text); /* it has come home */
         return;
     }
 }

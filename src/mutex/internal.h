@@ -67,7 +67,8 @@ struct waiter {
     enum waiter_state state;
     enum tell tell;
     bool try_only, detect, shared, warned;
-    uint8_t owner_len;
+    uint8_t owner_len, within_n;
+    uint64_t within[MUTEX_WITHIN_MAX];
     char owner_text[MUTEX_OWNER_BYTES_MAX + 1];
     uint64_t pid;
     uint64_t since_ms;
@@ -322,6 +323,8 @@ void local_end_all(struct mutex_core *core, struct mutex *m, int code, const cha
 void local_emit(struct mutex_core *core);
 void local_recycle(struct mutex_core *core);
 struct waiter *local_by_rid(struct list *list, uint64_t rid);
+/* Does @owner go on only when @w does? */
+bool local_stops(const struct waiter *w, uint64_t owner);
 
 /* ---- record.c ---- */
 struct part *part_find(struct mutex *m, uint32_t joined);

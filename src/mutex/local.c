@@ -196,6 +196,20 @@ static const struct waiter *of_owner(const struct mutex *m, uint64_t owner)
     return NULL;
 }
 
+/* Whoever asks runs under this very mutex: it would wait for its own end. */
+static bool holds_above(const struct mutex *m, const struct mutex_acquire *a)
+{
+    list_for_each (it, &m->held) {
+        const struct waiter *w = container_of(it, struct waiter, link);
+        for (uint32_t i = 0; i < a->within_n && i < MUTEX_WITHIN_MAX; i++) {
+            if (w->owner == a->within[i] && w->owner != 0 && m->permits <= 1 &&
+                !(w->shared && a->shared))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* 0, or why not (core->text). */
 static int may_wait(struct mutex_core *core, struct mutex *m, const struct mutex_acquire *a)
 {
@@ -206,6 +220,14 @@ static int may_wait(struct mutex_core *core, struct mutex *m, const struct mutex
             core->text, sizeof(core->text),
             "this owner %s the mutex '%s' already; a mutex is not recursive, release it first",
             other->state == WAITER_HOLDS ? "holds" : "waits for", m->name);
+        return KITH_E_EXISTS;
+    }
+    if (holds_above(m, a)) {
+        (void)snprintf(
+            core->text, sizeof(core->text),
+            "this is run by what holds the mutex '%s' already, and would wait for ever; a "
+            "mutex is not recursive, leave the inner one out",
+            m->name);
         return KITH_E_EXISTS;
     }
     if (m->waiting_n + m->held_n >= core->config.waiters_max) {
@@ -291,6 +313,9 @@ void local_acquire(struct mutex_core *core, const struct mutex_acquire *a)
     w->detect = a->detect;
     w->shared = a->shared;
     w->pid = a->pid;
+    w->within_n = (uint8_t)min_u64(a->within_n, MUTEX_WITHIN_MAX);
+    for (uint32_t i = 0; i < w->within_n; i++)
+        w->within[i] = a->within[i];
     w->since_ms = core->now_ms;
     w->probe_ms = core->now_ms + (a->detect ? PROBE_MS : 4 * PROBE_MS);
     size_t text_len = a->owner_text != NULL ? strnlen(a->owner_text, MUTEX_OWNER_BYTES_MAX) : 0;
@@ -394,6 +419,14 @@ void local_owner_gone(struct mutex_core *core, uint64_t owner)
             }
         }
     }
+}
+
+bool local_stops(const struct waiter *w, uint64_t owner)
+{
+    bool is = w->owner == owner;
+    for (uint32_t i = 0; i < w->within_n; i++)
+        is = is || w->within[i] == owner;
+    return is && owner != 0;
 }
 
 struct waiter *local_by_rid(struct list *list, uint64_t rid)

@@ -85,6 +85,13 @@ struct mutex_acquire {
                          with ENDED, LOCK_LOST or the RELEASE */
     const char *name; /* 1 to MUTEX_NAME_BYTES_MAX bytes of UTF-8 without control characters */
     uint64_t owner;   /* unique on this node; holds a mutex at most once. 0: an owner of its own */
+    /*
+     * Owners of this node that release nothing before this ends, such as the command that runs this
+     * one under another mutex: for cycles of waits. Copied; MUTEX_WITHIN_MAX at most, or the first
+     * so many; NULL with 0.
+     */
+    const uint64_t *within;
+    uint32_t within_n;
     const char
         *owner_text;      /* for people: program, command; cut at MUTEX_OWNER_BYTES_MAX; or NULL */
     uint64_t pid;         /* 0: none */

@@ -43,6 +43,8 @@ static void acquire_run(struct kith_node *node, struct node_request *request)
         .u.acquire = {.waiter = lock->no,
                       .name = lock->name,
                       .owner = lock->options.owner,
+                      .within = lock->within,
+                      .within_n = lock->options.within_n,
                       .owner_text = lock->owner_text,
                       .pid = lock->options.pid,
                       .deadline_ms = lock->options.timeout_ms == 0
@@ -76,6 +78,12 @@ static struct node_lock *lock_new(const struct kith_node *node,
         return NULL;
     *lock =
         (struct node_lock){.request.run = acquire_run, .cb = cb, .user = user, .options = *options};
+    /* The nearest ones. */
+    uint32_t n = options->within != NULL ? options->within_n : 0;
+    uint32_t cut = n > MUTEX_WITHIN_MAX ? n - MUTEX_WITHIN_MAX : 0;
+    lock->options.within_n = n - cut;
+    for (uint32_t i = cut; i < n; i++)
+        lock->within[i - cut] = options->within[i];
     memcpy(lock->name, name, name_bytes);
     if (owner_bytes > 0)
         lock->owner_text = memcpy(lock->name + name_bytes, options->owner_text, owner_bytes);

@@ -31,7 +31,8 @@ struct node_lock {
     kith_lock_cb cb; /* NULL once it ran */
     void *user;
     struct kith_lock_options options;
-    const char *owner_text; /* of options, copied */
+    const char *owner_text; /* of options, copied, as are: */
+    uint64_t within[MUTEX_WITHIN_MAX];
     uint64_t fence;
     char name[]; /* and the owner's text behind it */
 };

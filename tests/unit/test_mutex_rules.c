@@ -497,6 +497,55 @@ static void a_cycle_of_waits_is_found_and_named(void **state)
     lab_free(lab);
 }
 
+/* A command under a mutex runs one under another: owners of their own, one goes on with the other.
+ */
+static void a_cycle_is_found_through_what_runs_within(void **state)
+{
+    struct lab *lab = LAB(3, 0);
+    (void)state;
+    const char *names[] = {"a", "b", "c"};
+    for (uint32_t i = 0; i < 3; i++)
+        (void)acquire(lab, i, of(1, names[i]));
+    for (uint32_t i = 0; i < 3; i++) {
+        struct mutex_acquire next = of(2, names[(i + 1) % 3]);
+        uint64_t within[] = {99, 1};
+        next.within = within;
+        next.within_n = 2;
+        next.detect = i == 2;
+        (void)acquire(lab, i, next);
+    }
+    pass(lab, 2000);
+    assert_false(lab->got[0][2].any);
+    assert_int_equal(lab->got[2][2].code, KITH_E_WOULD_DEADLOCK);
+    assert_non_null(strstr(lab->got[2][2].text, "'b'"));
+    lab_free(lab);
+}
+
+static void siblings_under_one_mutex_wait_for_each_other(void **state)
+{
+    struct lab *lab = LAB(2, 0);
+    uint64_t within[MUTEX_WITHIN_MAX + 4] = {1};
+    struct mutex_acquire one = of(2, "b"), two = of(3, "b"), again = of(4, "a");
+    (void)state;
+    (void)acquire(lab, 0, of(1, "a"));
+    one.within = two.within = again.within = within;
+    one.within_n = two.within_n = 1;
+    two.detect = true;
+    (void)acquire(lab, 0, one);
+    const struct got *waits = acquire(lab, 0, two);
+    pass(lab, 2000);
+    assert_false(waits->any);              /* the other one will release it */
+    again.within_n = MUTEX_WITHIN_MAX + 4; /* more than count: the first do */
+    assert_int_equal(acquire(lab, 0, again)->code, KITH_E_EXISTS);
+    assert_non_null(strstr(lab->got[0][4].text, "not recursive"));
+    memset(within, 0, sizeof(within));
+    within[MUTEX_WITHIN_MAX] = 1;
+    assert_false(acquire(lab, 0, again)->any);
+    (void)release(lab, 0, 2);
+    assert_int_equal(waits->last, MUTEX_GRANTED);
+    lab_free(lab);
+}
+
 static void a_long_wait_without_a_cycle_is_not_taken_for_one(void **state)
 {
     struct lab *lab = LAB(2, 0);
@@ -611,6 +660,8 @@ int main(void)
         cmocka_unit_test(force_takes_it_from_the_holder),
         cmocka_unit_test(a_query_names_holder_and_waiters_everywhere),
         cmocka_unit_test(a_cycle_of_waits_is_found_and_named),
+        cmocka_unit_test(a_cycle_is_found_through_what_runs_within),
+        cmocka_unit_test(siblings_under_one_mutex_wait_for_each_other),
         cmocka_unit_test(a_long_wait_without_a_cycle_is_not_taken_for_one),
         cmocka_unit_test(without_a_majority_waits_end_and_what_is_here_goes_on),
         cmocka_unit_test(what_is_idle_is_forgotten_and_its_record_goes),
