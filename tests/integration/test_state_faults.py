@@ -63,39 +63,6 @@ def test_a_minority_says_so_at_once(own_three):
     wait_for(lambda: a.kith("var", "get", "x", check=None).code in (0, 4), 40)
 
 
-def test_power_cut_keeps_durable_variables(own_three):
-    acknowledged = {}
-    stop = threading.Event()
-
-    def write(i):
-        n = 0
-        while not stop.is_set():
-            n += 1
-            try:
-                own_three[i].kith("var", "set", f"p{i}", str(n), "--policy", "durable")
-            except (CommandError, OSError):
-                return
-            acknowledged[f"p{i}"] = n
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    wait_for(lambda: len(acknowledged) == 3 and min(acknowledged.values()) > 10, 60)
-    for node in own_three:
-        node.kill()
-    stop.set()
-    for thread in threads:
-        thread.join()
-    for node in own_three:
-        node.start()
-
-    def all_there():
-        for name, n in acknowledged.items():
-            got = int(own_three[0].kith("var", "get", name).text)
-            assert got >= n, (name, got, n)
-        return True
-    wait_for(all_there, 60, "what was acknowledged before the power cut")
-
-
 # ---- locks ----
 
 def test_locked_increments_are_exact_though_a_node_dies(own_three):
