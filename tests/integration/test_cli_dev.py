@@ -84,3 +84,11 @@ def test_mistakes(dev):
     assert "no dev nodes in" in dev("dev", "ls").error
     long = "/tmp/" + "x" * 120
     assert "107" in kith("dev", "1", "--dir", long, check=2).error
+
+
+@pytest.mark.plain
+def test_variables_of_three_nodes_from_nothing(dev):
+    dev("dev", "3", timeout=60)
+    dev("var", "set", "x", "1")
+    assert dev("var", "get", "x", "--dev", "3").text == "1\n"
+    dev("dev", "stop", timeout=60)

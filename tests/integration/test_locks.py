@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from kithtest import BUILD, SLOW, environment, in_threads, run, wait_for
+from kithtest import BUILD, FULL, environment, in_threads, run, wait_for
 
 # Minutes under a sanitizer, where the cores have worlds of their own.
 pytestmark = pytest.mark.plain
@@ -12,13 +12,13 @@ pytestmark = pytest.mark.plain
 
 def test_fences_increase_in_the_order_of_entry(three, tmp_path):
     log = tmp_path / "fences"
-    each = 5 if SLOW > 1 else 12
+    each = 100 if FULL else 12
 
     def enter(i):
         for _ in range(each):
             three[i % 3].kith("lock", "run", "build", "--", "sh", "-c",
                               f"echo in $KITH_FENCE >>{log}; echo out $KITH_FENCE >>{log}",
-                              timeout=60)
+                              timeout=120)
     in_threads(8, enter)
     lines = [line.split() for line in log.read_text().splitlines()]
     assert len(lines) == 2 * 8 * each

@@ -16,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("KITH_BUILD", ROOT / "build"))
 # Sanitized builds are slower: every bound is multiplied by this.
 SLOW = float(os.environ.get("KITH_TEST_SLOW", "1"))
+# As often and as long as in production, where a test run does less: minutes.
+FULL = os.environ.get("KITH_FULL") == "1"
 SOCKET_PATH_MAX = 107
 
 # What a process of kith must not take from whoever runs the tests.
