@@ -137,6 +137,7 @@ void control_fail(struct control_request *request, int code, const char *text)
 
     if (request->ended)
         return;
+    request->code = code;
     if (text == NULL)
         text = kith_errmsg()[0] != '\0' ? kith_errmsg() : kith_strerror(code);
     json_object_begin(&json);
@@ -221,18 +222,34 @@ int control_code_named(const char *name)
 
 /* ---- the dispatcher ---- */
 
-static const struct control_verb *const tables[] = {
-    control_verbs_node,  control_verbs_calls, control_verbs_map,   control_verbs_serve,
-    control_verbs_watch, control_verbs_info,  control_verbs_reach, control_verbs_var,
-    control_verbs_lock,  control_verbs_view,  control_verbs_name,
+static const struct control_verb *tables[] = {
+    control_verbs_node,
+    control_verbs_calls,
+    control_verbs_map,
+    control_verbs_serve,
+    control_verbs_watch,
+    control_verbs_info,
+    control_verbs_reach,
+    control_verbs_var,
+    control_verbs_lock,
+    control_verbs_view,
+    control_verbs_name,
+    control_verbs_host,
+    NULL, /* control_add_verbs() */
 };
 #define TABLES_N  (sizeof(tables) / sizeof(tables[0]))
-#define VERBS_MAX 64
+#define VERBS_MAX 96
+
+void control_add_verbs(const struct control_verb *table)
+{
+    tables[TABLES_N - 1] = table;
+}
 
 static const struct control_verb *verb_find(const char *name)
 {
     for (size_t i = 0; i < TABLES_N; i++) {
-        for (const struct control_verb *verb = tables[i]; verb->name != NULL; verb++) {
+        for (const struct control_verb *verb = tables[i]; verb != NULL && verb->name != NULL;
+             verb++) {
             if (strcmp(verb->name, name) == 0)
                 return verb;
         }
@@ -253,8 +270,8 @@ static void unknown(struct control_request *request, const char *name)
     size_t n = 0;
 
     for (size_t i = 0; i < TABLES_N; i++) {
-        for (const struct control_verb *verb = tables[i]; verb->name != NULL && n < VERBS_MAX;
-             verb++)
+        for (const struct control_verb *verb = tables[i];
+             verb != NULL && verb->name != NULL && n < VERBS_MAX; verb++)
             names[n++] = verb->name;
     }
     const char *nearest = text_nearest(name, names, n);

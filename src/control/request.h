@@ -16,7 +16,7 @@
 
 struct control_request;
 
-/* Whoever asks: a client of the socket, another node, later a page. */
+/* Whoever asks: a client of the socket, another node, a page. */
 struct control_door {
     /* Writes one answer: the JSON after "ok", ready made, and raw bytes. Never fails visibly. */
     void (*answer)(struct control_request *request,
@@ -51,6 +51,7 @@ struct control_request {
     const char *verb_name; /* for the schema; of the table */
     unsigned refs_n;
     bool ended;
+    int code; /* of the error that ended it; set before the door is told */
     /* The verb's: called once if the request is cancelled while under way. May be NULL. */
     void (*cancel)(struct control_request *request);
     void *state;
@@ -64,6 +65,12 @@ struct control_request *control_request_new(struct kith_node *node,
                                             json_t *args);
 struct control_request *control_request_ref(struct control_request *request);
 void control_request_unref(struct control_request *request);
+
+/*
+ * Adds verbs of a room above (one table, for all nodes of the process; twice is once). Before any
+ * request, or on the loop thread.
+ */
+void control_add_verbs(const struct control_verb *table);
 
 /* Runs it: finds the verb, passes it on to another node if asked to, or does it. */
 void control_dispatch(struct control_request *request, const char *name);
@@ -116,6 +123,7 @@ extern const struct control_verb control_verbs_var[];   /* verbs_var.c */
 extern const struct control_verb control_verbs_lock[];  /* verbs_lock.c */
 extern const struct control_verb control_verbs_view[];  /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];  /* verbs_name.c */
+extern const struct control_verb control_verbs_host[];  /* verbs_host.c */
 
 /* Milliseconds for people: to the microsecond. */
 static inline double control_ms(uint64_t ns)

@@ -192,6 +192,7 @@ static void info(struct control_request *request)
     json_kv_text(json, "data_dir", dir);
     json_kv_text(json, "socket", socket_path);
     json_kv_u64(json, "port", uv_net_port(node_net(node)));
+    json_kv_text(json, "web", node_web(node)[0] != '\0' ? node_web(node) : NULL);
     put_addresses(json, self);
     json_kv_text(json, "version", KITH_VERSION);
     json_key(json, "started");

@@ -223,6 +223,61 @@
 #define CONTROL_REQUESTS_MAX    1024 /* in flight per client */
 #define CONTROL_QUEUE_BYTES_MAX (32 * 1024 * 1024)
 
+/* ---- HTTP (docs/protocols/http.md; each is answered as that says) ---- */
+#define HTTP_PORT_DEFAULT 7118
+#define HTTP_PORTS_TRIED  100 /* from there on, where none was chosen: many nodes on one machine */
+/* A browser opens six to a node; what is above costs a process of ours nothing. */
+#define HTTP_CONNECTIONS_MAX 1024
+#define HTTP_SOCKETS_MAX     640
+/* Cookies and tokens take some 200 bytes, browsers add 1 KiB. */
+#define HTTP_HEADER_BYTES_MAX (8 * 1024)
+#define HTTP_BODY_BYTES_MAX   RPC_BODY_BYTES_MAX /* what a call takes */
+#define HTTP_JSON_BYTES_MAX   (64 * 1024)
+#define HTTP_BODIES_BYTES_MAX (64 * 1024 * 1024) /* of all requests under way */
+/* Without a byte of a request that has begun; for a whole header; without a request. */
+#define HTTP_QUIET_MS  10000
+#define HTTP_HEADER_MS 30000
+#define HTTP_IDLE_MS   60000
+/* A WebSocket is asked for a sign of life, and given up without one. */
+#define HTTP_SOCKET_PING_MS 25000
+#define HTTP_SOCKET_LOST_MS 40000
+#define HTTP_LOG_PERIOD_MS  10000 /* between two lines of the web library */
+/* What a client of the stream sends is short; what it subscribes to is what a page shows. */
+#define HTTP_MESSAGE_BYTES_MAX (16 * 1024)
+#define HTTP_SUBSCRIPTIONS_MAX 32
+#define HTTP_FEEDS_MAX         1024 /* different ones of all clients */
+#define HTTP_PAGE_MAX          1000 /* of a list, by a route; by a topic: */
+#define HTTP_TOPIC_PAGE_MAX    200
+#define HTTP_EVENTS_ROUND_MAX  200   /* new events an update */
+#define HTTP_VALUE_SHOWN_BYTES 256   /* of a variable in a list */
+#define HTTP_VALUE_BYTES_MAX   65536 /* of one that is followed alone */
+#define HTTP_SESSIONS_MAX      1024
+#define HTTP_SESSION_LOCKS_MAX 64
+#define HTTP_LINKS_MAX         64
+#define HTTP_LINK_MS           (10 * 60 * 1000)
+#define HTTP_HANDOVER_MS       (10ull * 60 * 1000)
+#define HTTP_REMEMBER_MS       (30ull * 24 * 3600 * 1000)
+#define HTTP_TOKEN_MS          (12ull * 3600 * 1000) /* kith web --token */
+#define HTTP_TOKEN_MAX_MS      HTTP_REMEMBER_MS
+#define HTTP_LOCK_WAIT_MS      10000
+#define HTTP_LOCK_WAIT_MAX_MS  60000
+/* Log-ins that failed, a minute: of one address, of one user; so many of either are remembered. */
+#define HTTP_FAILS_MS          60000
+#define HTTP_FAILS_ADDRESS_MAX 10
+#define HTTP_FAILS_USER_MAX    5
+#define HTTP_FAILS_KEPT        256
+/* Each takes 19 MiB and some 20 ms of a core while it is checked, one after the other. */
+#define HTTP_PASSWORDS_WAITING_MAX 8
+#define HTTP_PASSWORD_BYTES_MAX    256
+#define HTTP_USERS_MAX             1000
+#define HTTP_VARS_KEPT             256  /* copies of variables that are read over HTTP */
+#define HTTP_POLICY_BYTES_MAX      8192 /* of members' addresses in the policy of the pages */
+#define HTTP_METRIC_PEERS_MAX      256  /* with a figure of their own */
+#define HTTP_METRIC_FUNCTIONS_MAX  100
+
+/* ---- resources over time ---- */
+#define HISTORY_CPUS_MAX 64 /* cores with a curve of their own */
+
 /* ---- store (protocols 5.9) ---- */
 /* LMDB's own bound of a key. */
 #define STORE_KEY_BYTES_MAX 511

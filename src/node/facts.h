@@ -43,7 +43,7 @@ struct facts_cpu {
 /* Zeroed is valid: it opens its files at the first use. One thread at a time. */
 struct facts {
     bool opened;
-    int stat_fd, meminfo_fd, loadavg_fd;
+    int stat_fd, meminfo_fd, loadavg_fd, netdev_fd;
     struct facts_cpu all;
     struct facts_cpu *cpus; /* FACTS_CPUS_MAX at most, as many as there are; NULL: not known */
     uint32_t cpus_n;
@@ -57,6 +57,8 @@ void facts_rare(struct facts *facts, struct facts_rare *out);
 void facts_sample(struct facts *facts, struct facts_load *out);
 /* % of each processor as of the last sample, up to @max; returns how many were written. */
 size_t facts_cpu_percent(const struct facts *facts, double *out, size_t max);
+/* Bytes that all interfaces but loopback received and sent since the system started. */
+void facts_net(struct facts *facts, uint64_t *in_out, uint64_t *out_out);
 /* Of this process. Any thread. */
 void facts_self(struct facts_self *out);
 uint64_t facts_rss_bytes(void);

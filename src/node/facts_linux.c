@@ -165,6 +165,7 @@ static void open_files(struct facts *facts)
     facts->stat_fd = open_read("/proc/stat");
     facts->meminfo_fd = open_read("/proc/meminfo");
     facts->loadavg_fd = open_read("/proc/loadavg");
+    facts->netdev_fd = open_read("/proc/net/dev");
     long n = sysconf(_SC_NPROCESSORS_CONF);
     uint32_t cpus = n < 1 ? 1 : n > FACTS_CPUS_MAX ? FACTS_CPUS_MAX : (uint32_t)n;
     facts->text_bytes = ((size_t)cpus + 1) * STAT_LINE_BYTES;
@@ -261,6 +262,29 @@ size_t facts_cpu_percent(const struct facts *facts, double *out, size_t max)
     return n;
 }
 
+/* "  eth0: BYTES packets errs drop fifo frame compressed multicast BYTES ..." */
+void facts_net(struct facts *facts, uint64_t *in_out, uint64_t *out_out)
+{
+    char text[4096];
+
+    *in_out = *out_out = 0;
+    open_files(facts);
+    (void)read_fd(facts->netdev_fd, text, sizeof(text));
+    for (const char *line = text; line != NULL && *line != '\0';
+         line = strchr(line, '\n') != NULL ? strchr(line, '\n') + 1 : NULL) {
+        const char *name = line + strspn(line, " ");
+        const char *colon = strchr(name, ':');
+        const char *end = strchr(name, '\n');
+        if (colon == NULL || end == NULL || colon > end || strncmp(name, "lo:", 3) == 0)
+            continue;
+        char *at = (char *)(uintptr_t)(colon + 1);
+        *in_out += strtoull(at, &at, 10);
+        for (unsigned i = 0; i < 7; i++)
+            (void)strtoull(at, &at, 10);
+        *out_out += strtoull(at, &at, 10);
+    }
+}
+
 /* ---- this process ---- */
 
 uint64_t facts_rss_bytes(void)
@@ -287,7 +311,7 @@ void facts_self(struct facts_self *out)
 void facts_close(struct facts *facts)
 {
     if (facts->opened) {
-        const int fds[] = {facts->stat_fd, facts->meminfo_fd, facts->loadavg_fd};
+        const int fds[] = {facts->stat_fd, facts->meminfo_fd, facts->loadavg_fd, facts->netdev_fd};
         for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
             if (fds[i] >= 0)
                 (void)close(fds[i]);

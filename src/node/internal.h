@@ -20,6 +20,7 @@
 #include "net/uv_net.h"
 #include "node/config.h"
 #include "node/facts.h"
+#include "node/history.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/queue.h"
@@ -93,6 +94,12 @@ struct node_export {
     char name[];
 };
 
+/* Bytes of the host's interfaces, as last read. */
+struct node_net_rate {
+    uint64_t at_ms, in, out, in_per_s, out_per_s;
+};
+#define NODE_NET_RATE_MS 1900 /* every second sample */
+
 struct kith_node {
     struct kith_config *config;
     bool program; /* embeds the library */
@@ -101,6 +108,7 @@ struct kith_node {
     struct net_cluster cluster;
     char cluster_name[DATA_DIR_CLUSTER_NAME_BYTES];
     char name[MEMBER_NAME_BYTES_MAX + 1];
+    char *web; /* where the pages are; NULL: nowhere */
     uint64_t boot_no;
     uint64_t born_unix_ms; /* when the identity was made */
     uint64_t started_unix_ms, started_ns;
@@ -160,6 +168,8 @@ struct kith_node {
     struct member_facts facts;
     struct facts facts_host;
     struct member_load load;
+    struct history history;
+    struct node_net_rate net_rate;
 
     struct node_state state; /* views, variables, mutexes */
 

@@ -524,3 +524,14 @@ size_t node_cpu_percent(struct kith_node *node, double *out, size_t max)
 {
     return facts_cpu_percent(&node->facts_host, out, max);
 }
+
+const struct history *node_history(const struct kith_node *node)
+{
+    return &node->history;
+}
+
+void node_net_rate(const struct kith_node *node, uint64_t *in_out, uint64_t *out_out)
+{
+    *in_out = node->net_rate.in_per_s;
+    *out_out = node->net_rate.out_per_s;
+}

@@ -32,6 +32,9 @@ void node_cluster_secret_text(const struct kith_node *node, char out[65]);
 /* What membership knows of @member, as kith_nodes() gives it; texts are borrowed. */
 struct member;
 void node_info_of(struct kith_node *node, const struct member *member, struct kith_node_info *info);
+/* Where the pages are served, "" if nowhere. Loop thread. */
+void node_set_web(struct kith_node *node, const char *url);
+const char *node_web(const struct kith_node *node);
 /* Modules loaded now. */
 size_t node_modules(struct kith_node *node, const struct kith_module **out, size_t max);
 /* kith1-... token: addresses, cluster id, name, secret (docs/protocols/control.md). 0 or KITH_E_*;
@@ -88,6 +91,15 @@ void node_view_quorum(struct kith_node *node, struct view_quorum *quorum_out);
 int node_view_force(struct kith_node *node);
 /* Type of the variable @name as far as this node knows; 0: there is none. */
 enum kith_type node_var_type(struct kith_node *node, const char *name);
+struct buf;
+/* As kith_var_open(), for who is on the loop thread and in no step. 0, KITH_E_LIMIT, KITH_E_MEMORY.
+ */
+int node_var_open(struct kith_node *node, const char *name, struct kith_var **var_out);
+/*
+ * The copy kept here if it is valid and there is one, else false: then ask as everybody does. The
+ * bytes go to @room and are valid until its next use. Any thread.
+ */
+bool node_var_peek(struct kith_var *var, struct buf *room, struct kith_value *value_out);
 /* As kith_lock_info() and kith_lock_break(): @done runs once, perhaps before this returns, unless
  * it fails. */
 int node_lock_info(
@@ -195,6 +207,12 @@ int node_ping(struct kith_node *node,
 
 /* CPU % per core of this host, as last sampled; returns how many. */
 size_t node_cpu_percent(struct kith_node *node, double *out, size_t max);
+
+struct history;
+/* What this host did lately; empty in programs. */
+const struct history *node_history(const struct kith_node *node);
+/* Bytes a second of this host's interfaces, as last measured. */
+void node_net_rate(const struct kith_node *node, uint64_t *in_out, uint64_t *out_out);
 
 struct node_stats {
     uint64_t loop_turns, loop_lag_max_ms, spins, spin_hits;

@@ -243,9 +243,11 @@ void node_end(struct kith_node *node)
     node_events_deinit(node);
     node_modules_deinit(node);
     facts_close(&node->facts_host);
+    history_deinit(&node->history);
     node_log_close(&node->log);
     data_dir_close(&node->dir);
     kith_config_free(node->config);
+    core_free(node->web);
     sodium_memzero(&node->identity, sizeof(node->identity));
     sodium_memzero(&node->cluster, sizeof(node->cluster));
     core_free(node);

@@ -561,3 +561,14 @@ int node_ping(struct kith_node *node,
         core_free(ping);
     return r;
 }
+
+void node_set_web(struct kith_node *node, const char *url)
+{
+    core_free(node->web);
+    node->web = core_strndup(url, strlen(url));
+}
+
+const char *node_web(const struct kith_node *node)
+{
+    return node->web != NULL ? node->web : "";
+}

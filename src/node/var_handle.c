@@ -76,6 +76,25 @@ int kith_var_open(struct kith_node *node, const char *name, struct kith_var **va
     return 0;
 }
 
+int node_var_open(struct kith_node *node, const char *name, struct kith_var **var_out)
+{
+    struct kith_var *var = core_calloc(1, sizeof(*var));
+
+    *var_out = NULL;
+    if (var == NULL)
+        return KITH_E_MEMORY;
+    var->node = node;
+    var->id = atomic_fetch_add(&node->state.next_var_id, 1) + 1;
+    snprintf(var->name, sizeof(var->name), "%s", name);
+    open_run(node, var);
+    if (var->code != 0) {
+        core_free(var);
+        return KITH_E_LIMIT;
+    }
+    *var_out = var;
+    return 0;
+}
+
 static void close_run(struct kith_node *node, struct node_request *request)
 {
     struct kith_var *var = container_of(request, struct kith_var, request);
@@ -178,4 +197,33 @@ int kith_var_read(
                             : give(var, large, len, buffer, buffer_bytes, len_out);
     core_free(large);
     return r;
+}
+
+bool node_var_peek(struct kith_var *var, struct buf *room, struct kith_value *value_out)
+{
+    uint64_t version = 0;
+    size_t len = cell_read(var->cell, room->data, room->cap, &version, node_boot_ns);
+
+    if (len != SIZE_MAX && len > room->cap) {
+        room->len = 0;
+        if (buf_reserve(room, len) != 0)
+            return false;
+        len = cell_read(var->cell, room->data, room->cap, &version, node_boot_ns);
+    }
+    if (len == SIZE_MAX || len > room->cap)
+        return false;
+    struct value value = value_view(room->data, len);
+    if (value.type == VALUE_NONE)
+        return false; /* there may be an available one of that name */
+    *value_out = (struct kith_value){.found = true,
+                                     .outcome_known = true,
+                                     .type = (enum kith_type)value.type,
+                                     .policy = (enum kith_policy)value.policy,
+                                     .data = value.data,
+                                     .len = value.len,
+                                     .version = version,
+                                     .writer = value.writer,
+                                     .time_unix_ms = value.time_ms,
+                                     .text = ""};
+    return true;
 }
