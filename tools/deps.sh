@@ -9,11 +9,12 @@ for set in "$@"; do
     build)
         packages="$packages gcc libc6-dev meson ninja-build pkgconf python3
             libuv1-dev libsodium-dev libssl-dev libprotobuf-c-dev protobuf-c-compiler
-            libjansson-dev libinih-dev liblmdb-dev libpng-dev libcmocka-dev"
+            libjansson-dev libinih-dev liblmdb-dev libpng-dev libcmocka-dev
+            libwebsockets-dev libwebsockets-evlib-uv"
         ;;
     test)
         packages="$packages clang clang-format clang-tidy libclang-rt-14-dev binutils git
-            iproute2 procps python3-pytest"
+            iproute2 procps python3-pytest python3-websockets prometheus"
         ;;
     *)
         echo "usage: tools/deps.sh [build] [test]" >&2

@@ -20,6 +20,7 @@
 #include "control/control.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "http/http.h"
 #include "net/uv_net.h"
 #include "node/node.h"
 
@@ -75,6 +76,8 @@ static int start(struct agent *agent)
         return cli_fail_code(agent->cli, r);
     snprintf(path, sizeof(path), "%s/" AGENT_SOCKET_NAME, agent->data_dir);
     r = control_open(agent->node, path);
+    if (r == 0)
+        r = http_open(agent->node);
     return r == 0 ? EXIT_OK : cli_fail_code(agent->cli, r);
 }
 
@@ -95,6 +98,9 @@ static void say_listening(struct agent *agent)
             kith_node_name(agent->node), kith_node_id_text(&self, id),
             node_cluster_name(agent->node), v6 ? "[" : "", host, v6 ? "]" : "",
             uv_net_port(node_net(agent->node)), agent->data_dir);
+    if (node_web(agent->node)[0] != '\0')
+        fprintf(stderr, "kith: pages at %s; kith web prints a link to log in\n",
+                node_web(agent->node));
 }
 
 /* ---- while it runs

@@ -62,6 +62,12 @@ int cmd_name_register(struct cli *cli);
 int cmd_name_resolve(struct cli *cli);
 int cmd_name_ls(struct cli *cli);
 int cmd_name_rm(struct cli *cli);
+/* web.c */
+int cmd_web(struct cli *cli);
+int cmd_user_ls(struct cli *cli);
+int cmd_user_add(struct cli *cli);
+int cmd_user_passwd(struct cli *cli);
+int cmd_user_rm(struct cli *cli);
 /* lock.c */
 int cmd_lock_ls(struct cli *cli);
 int cmd_lock_info(struct cli *cli);

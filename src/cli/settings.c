@@ -112,7 +112,8 @@ static int set_flags(const struct cli *cli, struct kith_config *config)
     } flags[] = {
         {"name", "node.name", "--name"},       {"listen", "net.listen", "--listen"},
         {"seed", "net.seed", "--seed"},        {"secret-file", "net.secret_file", "--secret-file"},
-        {"expect", "view.expect", "--expect"}, {"load", "node.load", "--load"}};
+        {"expect", "view.expect", "--expect"}, {"load", "node.load", "--load"},
+        {"web", "web.listen", "--web"}};
     const char *text;
     int r = 0;
 

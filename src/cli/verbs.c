@@ -43,6 +43,8 @@ static const struct opt opt_secret_file = {"secret-file", 0, OPT_TEXT, false, CO
     "join the cluster of this join token, cluster.key or secret if in none yet", {0}};
 static const struct opt opt_expect = {"expect", 0, OPT_U64, false, COMPLETE_NONE, "N",
     "make the first view of shared state with N nodes that all say so (kith init: this node alone)", {0}};
+static const struct opt opt_web = {"web", 0, OPT_TEXT, false, COMPLETE_NONE, "ADDR:PORT",
+    "where the pages are (default: 127.0.0.1:7118, or the next free port), or off", {0}};
 static const struct opt opt_verbose = {"verbose", 'v', OPT_FLAG, false, COMPLETE_NONE, NULL,
     "log at level debug", {0}};
 static const struct opt opt_programs = {"programs", 'p', OPT_FLAG, false, COMPLETE_NONE, NULL,
@@ -135,6 +137,19 @@ static const struct opt opt_pid = {"pid", 0, OPT_U64, false, COMPLETE_NONE, "PID
 static const struct opt opt_kept_fence = {"fence", 0, OPT_TEXT, false, COMPLETE_NONE, "FENCE",
     "the lock with this fence, whichever process keeps it", {0}};
 
+static const struct opt opt_open = {"open", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "open it in the browser instead of printing it", {0}};
+static const struct opt opt_token = {"token", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "print a bearer token for scripts instead, and nothing else", {0}};
+static const struct opt opt_role = {"role", 0, OPT_CHOICE, false, COMPLETE_NONE, "ROLE",
+    "what the bearer may do (default: admin)", {"viewer", "operator", "admin"}};
+static const struct opt opt_expires = {"expires", 0, OPT_DURATION, false, COMPLETE_NONE, "TIME",
+    "of a token (default: 12h, at most 30d)", {0}};
+static const struct opt opt_user_role = {"role", 0, OPT_CHOICE, false, COMPLETE_NONE, "ROLE",
+    "what the user may do (default: viewer)", {"viewer", "operator", "admin"}};
+static const struct opt opt_set_role = {"role", 0, OPT_CHOICE, false, COMPLETE_NONE, "ROLE",
+    "change what the user may do, and not the password", {"viewer", "operator", "admin"}};
+
 #define OPTIONS(...) (const struct opt *const[]){__VA_ARGS__ __VA_OPT__(,) NULL}
 
 #define PASSES "everything goes to another program, which has options of its own"
@@ -190,7 +205,7 @@ const struct verb verb_table[] = {
      "for others; KITH_CONFIG or --config name another file instead of those.\n\n"
      "SIGTERM and SIGINT leave the cluster gracefully, a second one ends at once. SIGHUP reads the configuration "
      "again (log level, seeds) and reopens the log. SIGUSR1 writes the state to the log.",
-     OPTIONS(&opt_name, &opt_data_dir_own, &opt_listen, &opt_seed, &opt_secret_file, &opt_expect, &opt_load, &opt_config,
+     OPTIONS(&opt_name, &opt_data_dir_own, &opt_listen, &opt_seed, &opt_secret_file, &opt_expect, &opt_web, &opt_load, &opt_config,
              &opt_set,
              &opt_verbose),
      "it runs until stopped and prints only its log (--set log.format=json)",
@@ -420,6 +435,37 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_timeout), NULL,
      {{"kith var info x", "for people"}, {"kith var info x --json", "for programs"}},
      cmd_var_info},
+    {"web", NULL, "pages", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "print a link that logs in to the pages of this node",
+     "Once, within 10 minutes, as admin: who can read the control socket owns the node. While there are no users that "
+     "session may make the first one. A token is for scripts (Authorization: Bearer TOKEN); it ends with the agent.",
+     OPTIONS(&opt_open, &opt_token, &opt_role, &opt_expires), NULL,
+     {{"kith web", "a link to log in"},
+      {"kith web --token --role viewer --expires 1h", "for a script that only looks"}},
+     cmd_web},
+    {"user ls", NULL, "pages", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "list who may log in to the pages", NULL,
+     NULL, NULL,
+     {{"kith user ls", "for people"}, {"kith user ls --json", "for programs"}},
+     cmd_user_ls},
+    {"user add", NULL, "pages", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "add a user of the pages",
+     "The password is asked for, or read from stdin. A viewer sees everything, an operator also changes things, an admin "
+     "also users. Every node of the cluster knows the user.",
+     OPTIONS(&opt_user_role), NULL,
+     {{"kith user add ana --role operator", "asks for a password"}, {"kith user add ben", "a viewer"}},
+     cmd_user_add},
+    {"user passwd", NULL, "pages", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "change the password or the role of a user",
+     "The sessions of the user end on every node.",
+     OPTIONS(&opt_set_role), NULL,
+     {{"kith user passwd ana", "asks for a password"}, {"kith user passwd ana --role admin", "another role"}},
+     cmd_user_passwd},
+    {"user rm", NULL, "pages", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "remove a user of the pages", "The sessions of the user end on every node.",
+     NULL, NULL,
+     {{"kith user rm ben", "may not log in any more"}, {"kith user rm ben --json", "the same for programs"}},
+     cmd_user_rm},
     {"name register", NULL, "shared state", "NAME [NODE|FN]", 1, 2, {COMPLETE_NONE, COMPLETE_NODE},
      VERB_AGENT | VERB_JSON,
      "give a name to a node or function that nobody else has",

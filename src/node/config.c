@@ -55,6 +55,16 @@ static const struct config_key keys[] = {
      "calls under way from this node"},
     {"loop.spin_us", CONFIG_U64, 0, "50", 0, 1000, {0},
      "poll so long after activity before sleeping; 0: off"},
+    {"web.listen", CONFIG_ADDRESS, CONFIG_OR_OFF, "127.0.0.1:7118", 0, 0, {0},
+     "where the pages are, or off; unset: the next free port if that one is taken"},
+    {"web.host", CONFIG_TEXT, CONFIG_REPEATS, NULL, 0, 0, {0},
+     "further name under which the pages are served"},
+    {"web.cert_file", CONFIG_PATH, 0, NULL, 0, 0, {0},
+     "certificate of the pages, PEM; unset: one is made"},
+    {"web.key_file", CONFIG_PATH, 0, NULL, 0, 0, {0}, "its key"},
+    {"web.register", CONFIG_BOOL, 0, "no", 0, 0, {0}, "anybody may become a user who may look"},
+    {"web.session", CONFIG_DURATION, 0, "12h", 60000, 30 * MS_PER_DAY, {0},
+     "a session that was not used for so long ends"},
     {"log.level", CONFIG_CHOICE, 0, "info", 0, 0, {"error", "warn", "info", "debug"},
      "least important line that is written"},
     {"log.format", CONFIG_CHOICE, 0, "auto", 0, 0, {"auto", "logfmt", "json"},
@@ -115,7 +125,8 @@ char *config_key_type_text(const struct config_key *key, char *out, size_t out_b
         [CONFIG_BOOL] = "yes or no",
     };
     if (key->type != CONFIG_CHOICE) {
-        snprintf(out, out_bytes, "%s", names[key->type]);
+        snprintf(out, out_bytes, "%s%s", names[key->type],
+                 (key->flags & CONFIG_OR_OFF) != 0 ? " or off" : "");
         return out;
     }
     size_t at = 0;
@@ -184,7 +195,8 @@ static int check_value(const struct config_key *key, const char *text, uint64_t 
         r = text_is_node_name(text) ? 0 : KITH_E_PARSE;
         break;
     case CONFIG_ADDRESS:
-        r = text_split_address(text, host, sizeof(host), NET_PORT_DEFAULT, &port);
+        if ((key->flags & CONFIG_OR_OFF) == 0 || strcmp(text, "off") != 0)
+            r = text_split_address(text, host, sizeof(host), NET_PORT_DEFAULT, &port);
         break;
     case CONFIG_CHOICE:
         r = check_choice(key, text, number_out);

@@ -33,6 +33,7 @@ enum config_type {
 #define CONFIG_REPEATS  1u /* may be given several times */
 #define CONFIG_INTERNAL 2u /* for programs; not in files, not shown */
 #define CONFIG_SECRET   4u /* never shown, never logged */
+#define CONFIG_OR_OFF   8u /* an address, or the word off */
 
 struct config_key {
     const char *name; /* "section.key" */

@@ -275,7 +275,7 @@ def bytes_of(text):
 
 
 def test_limits_are_those_of_the_header(tmp_path):
-    rows = rows_named("SECURITY.md", r"(?:NET|MEMBER|RPC|CONTROL|NODE)_\w+")
+    rows = rows_named("SECURITY.md", r"(?:NET|MEMBER|RPC|CONTROL|HTTP|NODE)_\w+")
     assert len(rows) >= 30
     source = tmp_path / "limits.c"
     source.write_text('#include <stdio.h>\n#include "core/limits.h"\nint main(void)\n{\n' + "".join(
@@ -290,7 +290,7 @@ def test_limits_are_those_of_the_header(tmp_path):
 
 
 def documented_keys():
-    rows = rows_named("docs/operations.md", r"(?:node|net|member|view|rpc|loop|log)\.\w+")
+    rows = rows_named("docs/operations.md", r"(?:node|net|member|view|rpc|loop|web|log)\.\w+")
     return {key: cells for key, cells in rows.items() if len(cells) == 5}  # not files, as node.key
 
 
@@ -299,7 +299,7 @@ def test_configuration_keys_are_those_of_the_table(kith, tmp_path):
                 env={"HOME": str(tmp_path)}).json["keys"]
     rows = documented_keys()
     assert set(rows) == {key["key"] for key in keys}
-    types = {"text": "text", "path": "path", "node name": "node name", "host:port": "host:port",
+    types = {"text": "text", "path": "path", "node name": "node name", "host:port": "host:port", "host:port or off": "host:port or off",
              "number": "number", "size (64K, 8G)": "size", "time (500ms, 30s)": "time",
              "yes or no": "yes or no"}
     for key in keys:

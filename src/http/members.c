@@ -1,0 +1,175 @@
+#include "http/members.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "http/server.h"
+#include "member/member.h"
+
+#define LOOK_MS    1000  /* after something happened; many nodes join at once */
+#define RETRY_MS   15000 /* a node that gave no answer */
+#define ASKING_MAX 8
+
+static void on_timer(uv_timer_t *timer);
+
+static struct http_member *find(const struct http_members *members, const struct kith_node_id *id)
+{
+    list_for_each (it, &members->all) {
+        struct http_member *member = container_of(it, struct http_member, link);
+        if (kith_node_id_equal(&member->id, id))
+            return member;
+    }
+    return NULL;
+}
+
+struct asked {
+    struct http_members *members;
+    struct kith_node_id id;
+};
+
+static void on_asked(void *user, json_t *result, int code, const char *text)
+{
+    struct asked *asked = user;
+    struct http_members *members = asked->members;
+    struct http_member *member = find(members, &asked->id);
+    const char *url = json_string_value(json_object_get(result, "web"));
+
+    (void)code;
+    (void)text;
+    members->asking_n--;
+    if (member != NULL) {
+        snprintf(member->url, sizeof(member->url), "%s", url != NULL ? url : "");
+        member->retry_ms = result != NULL ? UINT64_MAX : http_now_ms() + RETRY_MS;
+        member->asked = false;
+    }
+    core_free(asked);
+    /* Not here: we may have been called by look() itself. */
+    if (!members->server->stopping)
+        uv_timer_start(&members->timer, on_timer, 1, 0);
+}
+
+static void ask(struct http_members *members, struct http_member *member)
+{
+    struct asked *asked = core_calloc(1, sizeof(*asked));
+    char id[KITH_NODE_ID_DIGITS + 1];
+
+    if (asked == NULL)
+        return;
+    asked->members = members;
+    asked->id = member->id;
+    member->asked = true;
+    members->asking_n++;
+    http_ask(members->server, "web.info",
+             json_pack("{s:s}", "node", kith_node_id_text(&member->id, id)), on_asked, asked);
+}
+
+static void note(struct http_members *members, const struct kith_node_info *info)
+{
+    struct http_member *member = find(members, &info->id);
+
+    if (member == NULL) {
+        member = core_calloc(1, sizeof(*member));
+        if (member == NULL)
+            return;
+        member->id = info->id;
+        list_append(&members->all, &member->link);
+        members->n++;
+    }
+    member->seen = true;
+    if (member->boot_no != info->boot_no) {
+        member->boot_no = info->boot_no;
+        member->retry_ms = 0;
+    }
+}
+
+/* Who is new is asked; who is gone is forgotten. A few at a time. */
+static void look(struct http_members *members)
+{
+    struct kith_node *node = members->server->service.node;
+    struct kith_node_id self = kith_node_self(node);
+    struct kith_node_list *list = NULL;
+    uint64_t now_ms = http_now_ms(), next_ms = UINT64_MAX;
+
+    if (kith_nodes(node, false, &list) != 0)
+        return;
+    for (size_t i = 0; i < list->nodes_n; i++) {
+        const struct kith_node_info *info = &list->nodes[i];
+        if (info->status == KITH_STATUS_ALIVE && !kith_node_id_equal(&info->id, &self))
+            note(members, info);
+    }
+    kith_node_list_free(list);
+    list_for_each_safe (it, &members->all) {
+        struct http_member *member = container_of(it, struct http_member, link);
+        if (!member->seen && !member->asked) {
+            list_remove(it);
+            members->n--;
+            core_free(member);
+            continue;
+        }
+        member->seen = false;
+        if (member->asked)
+            continue;
+        if (now_ms >= member->retry_ms && members->asking_n < ASKING_MAX) {
+            member->retry_ms = UINT64_MAX;
+            ask(members, member);
+        } else if (member->retry_ms < next_ms) {
+            next_ms = member->retry_ms;
+        }
+    }
+    if (next_ms != UINT64_MAX)
+        uv_timer_start(&members->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 1, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    look(timer->data);
+}
+
+static void on_event(struct node_event_watch *watch, const struct node_event_record *record)
+{
+    struct http_members *members = container_of(watch, struct http_members, watch);
+
+    (void)record;
+    if (!uv_is_closing((uv_handle_t *)&members->timer))
+        uv_timer_start(&members->timer, on_timer, LOOK_MS, 0);
+}
+
+void http_members_open(struct http_members *members, struct http_server *server)
+{
+    members->server = server;
+    list_init(&members->all);
+    uv_timer_init(node_loop(server->service.node), &members->timer);
+    members->timer.data = members;
+    members->watch.cb = on_event;
+    node_event_watch_add(server->service.node, &members->watch);
+    uv_timer_start(&members->timer, on_timer, LOOK_MS, 0);
+}
+
+void http_members_close(struct http_members *members, uv_close_cb closed)
+{
+    struct list *link;
+
+    node_event_watch_remove(members->server->service.node, &members->watch);
+    while ((link = list_first(&members->all)) != NULL) {
+        list_remove(link);
+        core_free(container_of(link, struct http_member, link));
+    }
+    members->timer.data = members->server;
+    uv_close((uv_handle_t *)&members->timer, closed);
+}
+
+bool http_members_has(const struct http_members *members, const char *origin)
+{
+    list_for_each (it, &members->all) {
+        const struct http_member *member = container_of(it, struct http_member, link);
+        if (member->url[0] != '\0' && strcasecmp(member->url, origin) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *http_members_url(const struct http_members *members, const struct kith_node_id *id)
+{
+    const struct http_member *member = find(members, id);
+    return member != NULL ? member->url : "";
+}

@@ -1,0 +1,44 @@
+/*
+ * The web addresses of the other members: asked of each once it is here (verb web.info), so that
+ * a page of one may talk to another. Loop thread only.
+ */
+#ifndef HTTP_MEMBERS_H
+#define HTTP_MEMBERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/list.h"
+#include "node/node.h"
+
+struct http_server;
+
+struct http_members {
+    struct http_server *server;
+    struct list all; /* struct http_member */
+    size_t n;
+    unsigned asking_n;
+    uv_timer_t timer; /* of the next look round */
+    struct node_event_watch watch;
+};
+
+struct http_member {
+    struct list link;
+    struct kith_node_id id;
+    uint64_t boot_no;
+    uint64_t retry_ms;
+    bool asked, seen;
+    char url[160]; /* "": not known, or it has none */
+};
+
+/* Begins to look; its timer counts among the server's handles. */
+void http_members_open(struct http_members *members, struct http_server *server);
+void http_members_close(struct http_members *members, uv_close_cb closed);
+/* Is @origin the web address of a member? */
+bool http_members_has(const struct http_members *members, const char *origin);
+/* The address of @id; "" if unknown. */
+const char *http_members_url(const struct http_members *members, const struct kith_node_id *id);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * What the files of this room share: the server of one node, and an exchange, which is one request
+ * with who made it and what was found out about it. Loop thread only.
+ */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include <jansson.h>
+#include <uv.h>
+
+#include "control/request.h"
+#include "core/bytes.h"
+#include "core/limits.h"
+#include "core/list.h"
+#include "http/members.h"
+#include "http/route.h"
+#include "http/session.h"
+#include "http/users.h"
+#include "http/web.h"
+#include "node/node.h"
+
+struct http_vars;
+struct stream;
+
+/* Numbers as they were written: 12.3, not 12.300000000000001. */
+#define HTTP_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
+#define HTTP_URL_BYTES_MAX 320
+#define HTTP_HOSTS_MAX     64
+
+struct http_server {
+    struct node_service service; /* its node is ours */
+    struct web *web;
+    char url[HTTP_URL_BYTES_MAX];
+    char host[256];  /* as configured */
+    char cookie[24]; /* its name */
+    uint16_t port;
+    bool tls, loopback, stopping, web_closed;
+    struct http_sessions sessions;
+    struct http_users users;
+    struct http_members members;
+    struct http_vars *vars;
+    struct stream *stream;
+    struct list exchanges; /* under way */
+    struct list asking;    /* struct asking (door.c) */
+    uint64_t idle_ms;      /* of a session: web.session */
+    bool registers;        /* web.register */
+    uv_timer_t tick;
+    unsigned handles_n;
+    uint64_t requests[6]; /* answered, by the first digit of their status */
+};
+
+struct http_exchange {
+    struct list link;
+    struct http_server *server;
+    struct web_request *web; /* NULL: the client has gone */
+    const struct http_route *route;
+    struct http_session *session; /* NULL: an open route, or the session has ended since */
+    enum http_role role;
+    struct control_request *control; /* under way */
+    json_t *body;                    /* of a route that takes JSON */
+    char *name;                      /* of the path */
+    const char *origin;              /* of another member, to be allowed; owned */
+    /* Set by a route that waits by itself: the client has gone, drop what is under way. */
+    void (*gone)(struct http_exchange *x);
+    void *state;
+};
+
+uint64_t http_now_ms(void); /* monotonic */
+uint64_t http_unix_ms(void);
+/* Something of it has ended; the last one frees it once it stops. */
+void http_server_closed_one(struct http_server *server);
+struct http_server *http_server_of(struct kith_node *node); /* or NULL */
+
+/* ---- answers (answer.c): each ends the exchange, which is gone afterwards ---- */
+
+/* HTTP status of a KITH_E_*. */
+int http_status_of(int code);
+struct http_body {
+    int status;
+    const char *type; /* NULL: JSON */
+    const void *data;
+    size_t len;
+};
+/* @headers: more lines, or NULL. */
+void http_answer(struct http_exchange *x, const struct http_body *body, const char *headers);
+void http_answer_json(struct http_exchange *x, int status, json_t *doc, const char *headers);
+/* @status 0: that of @code. @hint may be NULL. */
+void http_fail(
+    struct http_exchange *x, int status, int code, const char *message, const char *hint);
+/* The same with further header lines. */
+void http_fail_with(struct http_exchange *x,
+                    int status,
+                    int code,
+                    const char *message,
+                    const char *hint,
+                    const char *headers);
+/* Before there is an exchange. */
+void http_refuse(struct web_request *web,
+                 int status,
+                 int code,
+                 const char *message,
+                 const char *hint,
+                 const char *headers);
+
+/* ---- the dispatcher (door.c) ---- */
+
+/* Runs the route's verb with query, body and name as arguments; its answer ends the exchange. */
+void http_dispatch(struct http_exchange *x);
+/* The arguments of a request of the dispatcher: query, body, name. */
+json_t *http_args(struct http_exchange *x);
+/* Arguments of the query as numbers; @absent if not there or none. */
+uint64_t http_query_u64(struct http_exchange *x, const char *key, uint64_t absent);
+bool http_query_bool(struct http_exchange *x, const char *key, bool absent);
+/*
+ * Asks the dispatcher for @verb and calls @done once, with the result or (NULL and) a code and its
+ * sentence. May call back before it returns. Takes @args over.
+ */
+typedef void (*http_asked_cb)(void *user, json_t *result, int code, const char *text);
+void http_ask(
+    struct http_server *server, const char *verb, json_t *args, http_asked_cb done, void *user);
+void http_asking_stop(struct http_server *server); /* ends them with KITH_E_STOPPED */
+
+/* ---- who asks (guard.c) ---- */
+
+/* Judges header, origin, session and role of a request; answers it if it is refused (NULL). */
+struct http_exchange *http_guard(struct http_server *server, struct web_request *web);
+void http_exchange_free(struct http_exchange *x);
+/* "Set-Cookie" of @session (NULL: takes it away) to @out. */
+void http_cookie_line(const struct http_server *server,
+                      const struct http_session *session,
+                      char *out,
+                      size_t out_bytes);
+
+/* ---- routes ---- */
+
+extern const struct http_route http_routes[];
+extern const size_t http_routes_n;
+
+void http_get_asset(struct http_exchange *x);  /* assets.c */
+void http_get_health(struct http_exchange *x); /* metrics.c */
+void http_get_ready(struct http_exchange *x);
+void http_get_metrics(struct http_exchange *x);
+void http_get_resources(struct http_exchange *x); /* lists.c */
+void http_get_vars(struct http_exchange *x);
+void http_get_locks(struct http_exchange *x);
+void http_get_events(struct http_exchange *x);
+void http_post_call(struct http_exchange *x); /* call.c */
+void http_get_var(struct http_exchange *x);   /* vars.c */
+void http_put_var(struct http_exchange *x);
+void http_delete_var(struct http_exchange *x);
+void http_post_incr(struct http_exchange *x);
+int http_vars_new(struct http_server *server);
+void http_vars_free(struct http_server *server);
+void http_get_stream(struct http_exchange *x); /* stream.c */
+void http_post_lock(struct http_exchange *x);  /* locks.c */
+void http_delete_lock(struct http_exchange *x);
+void http_locks_end(struct http_session *session);
+void http_get_session(struct http_exchange *x); /* login.c */
+void http_post_login(struct http_exchange *x);
+void http_post_logout(struct http_exchange *x);
+void http_post_register(struct http_exchange *x);
+void http_get_users(struct http_exchange *x); /* accounts.c */
+void http_post_user(struct http_exchange *x);
+void http_put_user(struct http_exchange *x);
+void http_delete_user(struct http_exchange *x);
+
+/* Documents that routes and topics share. NULL if memory is short. */
+json_t *http_resources_doc(struct http_server *server);
+json_t *http_vars_doc(struct http_server *server, const char *prefix, size_t offset, size_t limit);
+json_t *http_events_doc(struct http_server *server, uint64_t after, uint64_t before, size_t limit);
+/* Every node's mutexes, joined by name. @done once, perhaps before this returns. */
+void http_locks_ask(struct http_server *server, http_asked_cb done, void *user);
+/* Cuts @doc's array @key to @limit from @offset on; sets "total" and "offset". */
+void http_page(json_t *doc, const char *key, size_t offset, size_t limit);
+/* kith's own variables are nobody's business here. */
+bool http_var_is_hidden(const char *name);
+
+#endif

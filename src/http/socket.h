@@ -1,0 +1,15 @@
+/* What the system knows of a connection, and how many there may be. */
+#ifndef HTTP_SOCKET_H
+#define HTTP_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes received in all, and ms since the last of them. 0, or -1 and zeros. */
+int http_socket_received(int fd, uint64_t *bytes_out, uint32_t *quiet_ms_out);
+/* Has the other side ended it? */
+bool http_socket_ended(int fd);
+/* At most HTTP_CONNECTIONS_MAX and half of the descriptors: the other half is the peers'. */
+unsigned http_connections_max(void);
+
+#endif

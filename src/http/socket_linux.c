@@ -1,0 +1,31 @@
+#include "http/socket.h"
+
+#include <linux/tcp.h> /* the C library's does not count bytes */
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TCP_STATE_ESTABLISHED 1 /* the kernel's number, in no header for programs */
+
+int http_socket_received(int fd, uint64_t *bytes_out, uint32_t *quiet_ms_out)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    int r = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    *bytes_out = r == 0 ? info.tcpi_bytes_received : 0;
+    *quiet_ms_out = r == 0 ? info.tcpi_last_data_recv : 0;
+    return r;
+}
+
+bool http_socket_ended(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return true;
+    return info.tcpi_state != TCP_STATE_ESTABLISHED;
+}

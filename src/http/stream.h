@@ -1,0 +1,42 @@
+/*
+ * The stream: clients on WebSockets, who subscribe to topics (docs/protocols/http.md, The stream).
+ *
+ * What several clients follow in the same way is one feed: asked for, compared and printed once a
+ * round, whoever follows. A client holds no messages, only for each subscription which state of the
+ * feed it has: so one that reads slowly gets the latest state next, and memory is bounded. Without
+ * a client that wants to hear there is no timer. Loop thread only.
+ */
+#ifndef HTTP_STREAM_H
+#define HTTP_STREAM_H
+
+#include <stddef.h>
+#include <uv.h>
+
+struct http_exchange;
+struct http_server;
+struct http_session;
+struct stream;
+struct stream_client;
+struct web_socket;
+
+struct stream *stream_new(struct http_server *server);
+/* Ends all feeds; @closed once its handle is, with the server as the handle's data. */
+void stream_stop(struct stream *stream, uv_close_cb closed);
+void stream_free(struct stream *stream);
+
+/* Takes @x over. NULL if it was refused. */
+struct stream_client *stream_client_new(struct http_exchange *x);
+void stream_client_open(struct stream_client *client, struct web_socket *socket);
+void stream_client_message(struct stream_client *client, const char *text, size_t len);
+void stream_client_writable(struct stream_client *client);
+void stream_client_free(struct stream_client *client);
+/* Closes the clients of @session, which ends. */
+void stream_session_ends(struct http_session *session);
+
+struct stream_stats {
+    unsigned clients, subscriptions, feeds;
+    unsigned long long rounds, messages, bytes;
+};
+void stream_stats(const struct stream *stream, struct stream_stats *stats_out);
+
+#endif

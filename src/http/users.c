@@ -1,0 +1,533 @@
+#include "http/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "http/server.h"
+#include "node/config.h"
+
+/* 19 MiB and two passes: what OWASP asks of Argon2id, some 20 ms. */
+#define PWHASH_OPS   2
+#define PWHASH_BYTES (19u * 1024 * 1024)
+#define COPY_FILE    "users"
+
+static_assert(HTTP_USER_HASH_BYTES == crypto_pwhash_STRBYTES, "a hash fits");
+
+/* ---- the table ---- */
+
+struct http_user *http_user_find(const struct http_users *users, const char *name)
+{
+    list_for_each (it, &users->all) {
+        struct http_user *user = container_of(it, struct http_user, link);
+        if (strcmp(user->name, name) == 0)
+            return user;
+    }
+    return NULL;
+}
+
+bool http_user_name_good(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len >= 1 && len <= USER_NAME_BYTES_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") ==
+               len;
+}
+
+static void forget(struct http_users *users, const char *name)
+{
+    struct http_user *user = http_user_find(users, name);
+
+    if (user == NULL)
+        return;
+    list_remove(&user->link);
+    users->n--;
+    sodium_memzero(user, sizeof(*user));
+    core_free(user);
+}
+
+static struct http_user *add(struct http_users *users, const char *name)
+{
+    struct http_user *user = core_calloc(1, sizeof(*user));
+    struct list *at = &users->all;
+
+    if (user == NULL)
+        return NULL;
+    snprintf(user->name, sizeof(user->name), "%s", name);
+    list_for_each (it, &users->all) {
+        if (strcmp(container_of(it, struct http_user, link)->name, name) > 0) {
+            at = it;
+            break;
+        }
+    }
+    list_insert_before(at, &user->link);
+    users->n++;
+    return user;
+}
+
+/* What a variable says. False if it is damaged: then the user cannot log in. */
+static bool note(struct http_users *users, const char *name, const json_t *doc)
+{
+    const char *hash = json_string_value(json_object_get(doc, "hash"));
+    enum http_role role = http_role_named(json_string_value(json_object_get(doc, "role")));
+    struct http_user *user = http_user_find(users, name);
+    bool good = hash != NULL && strlen(hash) < HTTP_USER_HASH_BYTES && role != HTTP_NOBODY;
+
+    if (!good || !http_user_name_good(name)) {
+        forget(users, name);
+        return false;
+    }
+    if (user == NULL && users->n < HTTP_USERS_MAX)
+        user = add(users, name);
+    if (user == NULL)
+        return false;
+    if (user->hash[0] != '\0' && (strcmp(user->hash, hash) != 0 || user->role != role))
+        http_sessions_end_user(&users->server->sessions, name, NULL);
+    memset(user->hash, 0, sizeof(user->hash)); /* what is compared is whole */
+    snprintf(user->hash, sizeof(user->hash), "%s", hash);
+    user->role = role;
+    user->created_ms = (uint64_t)json_integer_value(json_object_get(doc, "created_ms"));
+    user->changed_ms = (uint64_t)json_integer_value(json_object_get(doc, "changed_ms"));
+    return true;
+}
+
+static json_t *user_doc(const struct http_user *user)
+{
+    return json_pack("{s:s,s:s,s:I,s:I}", "hash", user->hash, "role", http_role_text(user->role),
+                     "created_ms", (json_int_t)user->created_ms, "changed_ms",
+                     (json_int_t)user->changed_ms);
+}
+
+/* ---- the copy in the data directory ---- */
+
+static void copy_write(struct http_users *users)
+{
+    json_t *doc = json_object();
+    char path[4300];
+
+    users->dirty = false;
+    list_for_each (it, &users->all) {
+        const struct http_user *user = container_of(it, struct http_user, link);
+        (void)json_object_set_new(doc, user->name, user_doc(user));
+    }
+    snprintf(path, sizeof(path), "%s.new", users->path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && doc != NULL && json_dumpfd(doc, fd, JSON_COMPACT) == 0;
+    if (fd >= 0)
+        good = close(fd) == 0 && good;
+    if (!good || rename(path, users->path) != 0)
+        log_warn(node_log(users->server->service.node), "http", "the copy of the users is not kept",
+                 "path", users->path, "error", strerror(errno), NULL);
+    json_decref(doc);
+}
+
+static void copy_read(struct http_users *users)
+{
+    json_t *doc = json_load_file(users->path, 0, NULL);
+    const char *name;
+    json_t *user;
+
+    json_object_foreach(doc, name, user)
+    {
+        (void)note(users, name, user);
+    }
+    json_decref(doc);
+}
+
+/* ---- following the variables ---- */
+
+static void on_change(struct kith_node *node, const struct kith_var_change *change, void *arg)
+{
+    struct http_users *users = arg;
+    const char *name = change->name + strlen(HTTP_USERS_PREFIX);
+
+    (void)node;
+    if (change->lost)
+        return; /* its keepers are away: what we know of it holds */
+    if (change->gone || !change->value->found) {
+        http_sessions_end_user(&users->server->sessions, name, NULL);
+        forget(users, name);
+    } else {
+        json_t *doc = json_loadb(change->value->data, change->value->len, 0, NULL);
+        if (!note(users, name, doc))
+            log_warn(node_log(node), "http", "a user's variable is damaged", "user", name, NULL);
+        json_decref(doc);
+    }
+    copy_write(users);
+}
+
+void http_users_open(struct http_users *users, struct http_server *server)
+{
+    const char *dir = kith_config_get(node_config(server->service.node), "node.data_dir");
+    size_t len = strlen(dir) + sizeof("/" COPY_FILE);
+
+    users->server = server;
+    list_init(&users->all);
+    list_init(&users->jobs);
+    users->path = core_malloc(len);
+    if (users->path != NULL) {
+        snprintf(users->path, len, "%s/" COPY_FILE, dir);
+        copy_read(users);
+    }
+    users->watch_no = kith_var_watch(server->service.node, HTTP_USERS_PREFIX "*", on_change, users);
+}
+
+/* ---- writing ---- */
+
+struct writing {
+    struct http_users *users;
+    http_written_cb done;
+    void *arg;
+    struct http_user user;
+    bool create;
+};
+
+static void writing_end(struct writing *writing, int code, const char *text)
+{
+    writing->done(writing->arg, code, text);
+    sodium_memzero(writing, sizeof(*writing));
+    core_free(writing);
+}
+
+static void on_written(struct kith_node *node, const struct kith_value *value, void *arg)
+{
+    struct writing *writing = arg;
+
+    (void)node;
+    if (value->code == 0 && !value->applied)
+        writing_end(writing, KITH_E_EXISTS, "there is a user of that name");
+    else
+        writing_end(writing, value->code, value->text);
+}
+
+static void write_now(struct writing *writing)
+{
+    struct kith_node *node = writing->users->server->service.node;
+    char name[sizeof(HTTP_USERS_PREFIX) + USER_NAME_BYTES_MAX];
+    json_t *doc = user_doc(&writing->user);
+    char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+    struct kith_var_options options = {.type = KITH_TYPE_TEXT, .policy = KITH_POLICY_DURABLE};
+
+    json_decref(doc);
+    if (text == NULL) {
+        writing_end(writing, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    struct kith_var_op op = {.kind = writing->create ? KITH_VAR_CAS_VERSION : KITH_VAR_SET,
+                             .data = text,
+                             .len = strlen(text)};
+    snprintf(name, sizeof(name), HTTP_USERS_PREFIX "%s", writing->user.name);
+    int r = kith_var_do_async(node, name, &op, &options, on_written, writing);
+    if (r != 0)
+        writing_end(writing, r, kith_errmsg());
+    sodium_memzero(text, strlen(text));
+    free(text);
+}
+
+/* ---- passwords: one at a time, on the pool ---- */
+
+struct job {
+    struct list link;
+    uv_work_t work;
+    struct http_users *users;
+    char password[HTTP_PASSWORD_BYTES_MAX + 1];
+    char hash[HTTP_USER_HASH_BYTES];
+    bool makes, known;
+    int code;
+    http_checked_cb done; /* of a check */
+    void *arg;
+    struct writing *writing; /* of one that is made */
+};
+
+static void jobs_go_on(struct http_users *users);
+
+static void work(uv_work_t *work)
+{
+    struct job *job = container_of(work, struct job, work);
+    size_t len = strlen(job->password);
+
+    if (job->makes)
+        job->code = crypto_pwhash_str_alg(job->hash, job->password, len, PWHASH_OPS, PWHASH_BYTES,
+                                          crypto_pwhash_ALG_ARGON2ID13) == 0
+                        ? 0
+                        : KITH_E_MEMORY;
+    else
+        job->code = crypto_pwhash_str_verify(job->hash, job->password, len) == 0 && job->known
+                        ? 0
+                        : KITH_E_PERMISSION;
+}
+
+static void on_worked(uv_work_t *request, int status)
+{
+    struct job *job = container_of(request, struct job, work);
+    struct http_users *users = job->users;
+
+    list_remove(&job->link);
+    users->jobs_n--;
+    users->working = false;
+    if (status != 0)
+        job->code = KITH_E_STOPPED;
+    if (job->writing == NULL) {
+        job->done(job->arg, job->code);
+    } else if (job->code != 0) {
+        writing_end(job->writing, job->code, kith_strerror(job->code));
+    } else {
+        memcpy(job->writing->user.hash, job->hash, sizeof(job->hash));
+        write_now(job->writing);
+    }
+    sodium_memzero(job, sizeof(*job));
+    core_free(job);
+    if (users->server->stopping)
+        http_server_closed_one(users->server);
+    else
+        jobs_go_on(users);
+}
+
+static void jobs_go_on(struct http_users *users)
+{
+    struct list *first = list_first(&users->jobs);
+
+    if (users->working || first == NULL)
+        return;
+    struct job *job = container_of(first, struct job, link);
+    users->working = true;
+    if (uv_queue_work(node_loop(users->server->service.node), &job->work, work, on_worked) != 0)
+        on_worked(&job->work, UV_ENOMEM);
+}
+
+/* NULL: too many wait, or memory is short; *code_out says which. */
+static struct job *job_new(struct http_users *users, const char *password, int *code_out)
+{
+    struct job *job = NULL;
+
+    *code_out = users->jobs_n > HTTP_PASSWORDS_WAITING_MAX ? KITH_E_BUSY
+                : strlen(password) > HTTP_PASSWORD_BYTES_MAX
+                    ? KITH_E_TOO_LARGE
+                    : ((job = core_calloc(1, sizeof(*job))) == NULL ? KITH_E_MEMORY : 0);
+    if (job == NULL)
+        return NULL;
+    job->users = users;
+    snprintf(job->password, sizeof(job->password), "%s", password);
+    list_append(&users->jobs, &job->link);
+    users->jobs_n++;
+    return job;
+}
+
+void http_password_check(struct http_users *users,
+                         const struct http_user *user,
+                         const char *password,
+                         http_checked_cb done,
+                         void *arg)
+{
+    /* Of no password, with the same cost: whether there is such a user is not to be told by time.
+     */
+    static const char nobody[] = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    int code;
+    struct job *job = job_new(users, password, &code);
+
+    if (job == NULL) {
+        done(arg, code);
+        return;
+    }
+    job->known = user != NULL;
+    snprintf(job->hash, sizeof(job->hash), "%s", user != NULL ? user->hash : nobody);
+    job->done = done;
+    job->arg = arg;
+    jobs_go_on(users);
+}
+
+static const char *change_wrong(const struct http_user_change *change)
+{
+    if (!http_user_name_good(change->name))
+        return "a user's name is 1 to 63 of a-z A-Z 0-9 - _ . @";
+    if (change->password != NULL && strlen(change->password) < HTTP_PASSWORD_MIN)
+        return "a password has at least 8 characters";
+    if (change->create && (change->password == NULL || change->role == HTTP_NOBODY))
+        return "a new user needs a password and a role";
+    return NULL;
+}
+
+void http_user_write(struct http_users *users,
+                     const struct http_user_change *change,
+                     http_written_cb done,
+                     void *arg)
+{
+    const struct http_user *known = http_user_find(users, change->name);
+    const char *wrong = change_wrong(change);
+    struct writing *writing;
+    int code = 0;
+
+    if (wrong != NULL || (known != NULL) == change->create) {
+        done(arg,
+             wrong != NULL    ? KITH_E_INVALID
+             : change->create ? KITH_E_EXISTS
+                              : KITH_E_NOT_FOUND,
+             wrong != NULL    ? wrong
+             : change->create ? "there is a user of that name"
+                              : "there is no such user; kith user ls lists them");
+        return;
+    }
+    if (change->create && users->n >= HTTP_USERS_MAX) {
+        done(arg, KITH_E_LIMIT, "there are as many users as there may be; remove some");
+        return;
+    }
+    writing = core_calloc(1, sizeof(*writing));
+    if (writing == NULL) {
+        done(arg, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    writing->users = users;
+    writing->done = done;
+    writing->arg = arg;
+    writing->create = change->create;
+    if (known != NULL)
+        writing->user = *known;
+    snprintf(writing->user.name, sizeof(writing->user.name), "%s", change->name);
+    if (change->role != HTTP_NOBODY)
+        writing->user.role = change->role;
+    writing->user.changed_ms = http_unix_ms();
+    if (change->create)
+        writing->user.created_ms = writing->user.changed_ms;
+    struct job *job = change->password != NULL ? job_new(users, change->password, &code) : NULL;
+    if (change->password == NULL) {
+        write_now(writing);
+    } else if (job == NULL) {
+        writing_end(writing, code, kith_strerror(code));
+    } else {
+        job->makes = true;
+        job->writing = writing;
+        jobs_go_on(users);
+    }
+}
+
+static void on_removed(struct kith_node *node, const struct kith_value *value, void *arg)
+{
+    struct writing *writing = arg;
+    (void)node;
+    writing_end(writing, value->code, value->text);
+}
+
+void http_user_remove(struct http_users *users, const char *name, http_written_cb done, void *arg)
+{
+    struct kith_var_op op = {.kind = KITH_VAR_DELETE};
+    struct kith_var_options options = {0};
+    char variable[sizeof(HTTP_USERS_PREFIX) + USER_NAME_BYTES_MAX];
+
+    if (http_user_find(users, name) == NULL) {
+        done(arg, KITH_E_NOT_FOUND, "there is no such user; kith user ls lists them");
+        return;
+    }
+    struct writing *writing = core_calloc(1, sizeof(*writing));
+    if (writing == NULL) {
+        done(arg, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    writing->users = users;
+    writing->done = done;
+    writing->arg = arg;
+    snprintf(variable, sizeof(variable), HTTP_USERS_PREFIX "%s", name);
+    int r = kith_var_do_async(users->server->service.node, variable, &op, &options, on_removed,
+                              writing);
+    if (r != 0)
+        writing_end(writing, r, kith_errmsg());
+}
+
+void http_users_close(struct http_users *users)
+{
+    struct list *link;
+
+    if (users->server == NULL)
+        return;
+    if (users->watch_no > 0)
+        kith_var_unwatch(users->server->service.node, users->watch_no);
+    users->watch_no = 0;
+    /* Those that wait end; the one at work comes back by itself. */
+    list_for_each_safe (it, &users->jobs) {
+        struct job *job = container_of(it, struct job, link);
+        if (users->working && it == list_first(&users->jobs))
+            continue;
+        list_remove(it);
+        users->jobs_n--;
+        if (job->writing != NULL)
+            writing_end(job->writing, KITH_E_STOPPED, kith_strerror(KITH_E_STOPPED));
+        else
+            job->done(job->arg, KITH_E_STOPPED);
+        sodium_memzero(job, sizeof(*job));
+        core_free(job);
+    }
+    while ((link = list_first(&users->all)) != NULL)
+        forget(users, container_of(link, struct http_user, link)->name);
+    core_free(users->path);
+    users->path = NULL;
+}
+
+/* ---- log-ins that failed ---- */
+
+static uint64_t fail_key(char kind, const char *text)
+{
+    uint64_t key = 0;
+    char buffer[80];
+
+    snprintf(buffer, sizeof(buffer), "%c%s", kind, text);
+    crypto_shorthash((uint8_t *)&key, (const uint8_t *)buffer, strlen(buffer),
+                     (const uint8_t *)"kith failed logs"); /* 16 bytes; not a secret */
+    return key | 1;
+}
+
+static unsigned
+wait_of(const struct http_users *users, uint64_t key, unsigned most, uint64_t now_ms)
+{
+    for (size_t i = 0; i < HTTP_FAILS_KEPT; i++) {
+        const struct http_fail *fail = &users->fails[i];
+        if (fail->key == key && now_ms < fail->since_ms + HTTP_FAILS_MS && fail->n >= most)
+            return (unsigned)((fail->since_ms + HTTP_FAILS_MS - now_ms) / 1000) + 1;
+    }
+    return 0;
+}
+
+unsigned http_fails_wait_s(const struct http_users *users,
+                           const char *address,
+                           const char *user,
+                           uint64_t now_ms)
+{
+    unsigned a = wait_of(users, fail_key('a', address), HTTP_FAILS_ADDRESS_MAX, now_ms);
+    unsigned b =
+        user != NULL ? wait_of(users, fail_key('u', user), HTTP_FAILS_USER_MAX, now_ms) : 0;
+    return a > b ? a : b;
+}
+
+static void count(struct http_users *users, uint64_t key, uint64_t now_ms)
+{
+    struct http_fail *at = &users->fails[0];
+
+    for (size_t i = 0; i < HTTP_FAILS_KEPT; i++) {
+        struct http_fail *fail = &users->fails[i];
+        if (fail->key == key) {
+            at = fail;
+            break;
+        }
+        if (fail->since_ms < at->since_ms)
+            at = fail; /* the oldest, or one that is free */
+    }
+    if (at->key != key || now_ms >= at->since_ms + HTTP_FAILS_MS)
+        *at = (struct http_fail){.key = key, .since_ms = now_ms};
+    at->n++;
+}
+
+void http_fails_note(struct http_users *users,
+                     const char *address,
+                     const char *user,
+                     uint64_t now_ms)
+{
+    count(users, fail_key('a', address), now_ms);
+    if (user != NULL)
+        count(users, fail_key('u', user), now_ms);
+}

@@ -1,0 +1,140 @@
+/*
+ * An HTTP/1.1 and WebSocket server on a loop that exists already: what the rest of this room knows
+ * of the web library, which only lws.c includes. Another library would take this file's place and
+ * no more.
+ *
+ * Everything runs on the loop's thread. A request is whole (its body too) when it is told; it is
+ * answered once, at once or later, or it ends by on_gone. What a request points to is borrowed
+ * until then; pointers of web_header() only until the callback that told of it returns.
+ */
+#ifndef HTTP_WEB_H
+#define HTTP_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/log.h"
+
+struct web;
+struct web_request;
+struct web_socket;
+
+enum web_method {
+    WEB_GET,
+    WEB_HEAD,
+    WEB_POST,
+    WEB_PUT,
+    WEB_DELETE,
+    WEB_OPTIONS,
+    WEB_OTHER,
+};
+
+enum web_header {
+    WEB_HOST,
+    WEB_ORIGIN,
+    WEB_COOKIE,
+    WEB_AUTHORIZATION,
+    WEB_IF_MATCH,
+    WEB_IF_NONE_MATCH,
+    WEB_CONTENT_TYPE,
+    WEB_X_KITH,
+    WEB_PROTOCOLS, /* Sec-WebSocket-Protocol */
+};
+
+struct web_handler {
+    /*
+     * The header of a request is there, its body not yet: true to take the body, false if
+     * web_answer() has refused it.
+     */
+    bool (*on_header)(struct web_request *request, void *user);
+    void (*on_request)(struct web_request *request, void *user);
+    /* The client went before the answer, or the server stops: @request is gone after this. */
+    void (*on_gone)(struct web_request *request, void *user);
+    /* A WebSocket may be opened (its request is told by on_header first). NULL: web_answer() has
+     * refused it. Else what web_socket_user() gives; from then on on_closed comes for certain. */
+    void *(*on_upgrade)(struct web_request *request, void *user);
+    void (*on_open)(struct web_socket *socket, void *user);
+    void (*on_message)(struct web_socket *socket, const char *text, size_t len, void *user);
+    /* After web_socket_wake(): at most one web_socket_send(). */
+    void (*on_writable)(struct web_socket *socket, void *user);
+    void (*on_closed)(void *socket_user, void *user);
+};
+
+struct web_options {
+    const char *host;                 /* an address: "127.0.0.1", "::1", "0.0.0.0", "::" */
+    uint16_t port;                    /* 0: the kernel chooses */
+    const char *cert_file, *key_file; /* TLS if not NULL */
+    const struct web_handler *handler;
+    void *user;
+    struct log *log;
+};
+
+/* 0 and a server that listens; KITH_E_IN_USE (the port is taken); KITH_E_IO; KITH_E_MEMORY. */
+int web_open(uv_loop_t *loop, const struct web_options *options, struct web **web_out);
+uint16_t web_port(const struct web *web);
+/* Could one listen there now? Asked of the system, before the library is. */
+bool web_port_free(const char *host, uint16_t port);
+/* Ends all connections; @closed once, later, when nothing of it is left on the loop. */
+void web_close(struct web *web, void (*closed)(void *arg), void *arg);
+
+/* ---- requests ---- */
+
+enum web_method web_method(const struct web_request *request);
+const char *web_path(const struct web_request *request); /* decoded, without the query */
+size_t web_body_want(const struct web_request *request); /* as its header says */
+const uint8_t *web_body(const struct web_request *request, size_t *len_out);
+bool web_is_tls(const struct web_request *request);
+/* The value of a header, or NULL. A header that is there twice counts as damage: see on_header. */
+const char *web_header(const struct web_request *request, enum web_header header);
+bool web_has_query(const struct web_request *request);
+/* The argument @key of the query, decoded, to @out: true if it is there and fits. */
+bool web_query(const struct web_request *request, const char *key, char *out, size_t out_bytes);
+/* Calls @fn for each argument of the query. */
+void web_query_each(const struct web_request *request,
+                    void (*fn)(void *arg, const char *key, const char *value),
+                    void *arg);
+/* Numeric address of the client to @out (at least 46 bytes). */
+void web_peer(const struct web_request *request, char *out, size_t out_bytes);
+bool web_wants_gzip(const struct web_request *request);
+
+void web_request_set_user(struct web_request *request, void *user);
+void *web_request_user(const struct web_request *request);
+
+/*
+ * Ends the request. @headers: lines "Name: value\r\n", may be NULL; Content-Length is added. The
+ * body is copied. @close: the connection ends with it.
+ */
+struct web_answer {
+    int status;
+    const char *headers;
+    const void *body;
+    size_t body_len;
+    bool body_kept; /* the body stays where it is for as long as the program runs */
+    bool close;
+};
+void web_answer(struct web_request *request, const struct web_answer *answer);
+
+/* answer.c: "Not Found", and an error that also closes the connection. */
+const char *http_reason_of(int status);
+void web_refuse(struct web_request *request, int status, int code, const char *message);
+
+/* ---- WebSockets ---- */
+
+void *web_socket_user(const struct web_socket *socket);
+void web_socket_wake(struct web_socket *socket); /* on_writable soon */
+/* Room for @len bytes of a text message, which the caller fills before web_socket_send(). */
+char *web_socket_buffer(struct web_socket *socket, size_t len);
+void web_socket_send(struct web_socket *socket, size_t len);
+/* Closes it soon. @code as in RFC 6455. */
+void web_socket_close(struct web_socket *socket, unsigned code);
+
+struct web_stats {
+    uint32_t connections, sockets;
+    uint64_t requests, refused_connections, timeouts;
+    size_t body_bytes; /* held for requests under way */
+};
+void web_stats(const struct web *web, struct web_stats *stats_out);
+
+#endif

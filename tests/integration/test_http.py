@@ -1,0 +1,887 @@
+"""The API over HTTP and WebSocket, and who gets in (docs/protocols/http.md)."""
+import asyncio
+import http.client
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+import urllib.parse
+
+import pytest
+
+from kithtest import BUILD, SLOW, wait_for
+
+websockets = pytest.importorskip("websockets", reason="python3-websockets is not installed")
+
+ROOT = __import__("pathlib").Path(__file__).resolve().parent.parent.parent
+KEY = {"X-Kith": "1"}
+
+
+class Web:
+    """A client of one node; as whom: a bearer token, a cookie, or nobody."""
+
+    def __init__(self, node, token=None, cookie=None):
+        self.node, self.token, self.cookie = node, token, cookie
+        self.url = wait_for(lambda: node.kith("info", "--json").json["web"], what="the node has pages")
+        self.host = urllib.parse.urlsplit(self.url).netloc
+        self.port = int(self.host.rsplit(":", 1)[1])
+
+    def connect(self, timeout=20):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOW)
+
+    def headers(self, headers=None):
+        own = {}
+        if self.token:
+            own["Authorization"] = f"Bearer {self.token}"
+        if self.cookie:
+            own["Cookie"] = self.cookie
+            own.update(KEY)
+        own.update(headers or {})
+        return {k: v for k, v in own.items() if v is not None}
+
+    def ask(self, method, path, body=None, headers=None, status=200):
+        connection = self.connect()
+        try:
+            if isinstance(body, dict):
+                body = json.dumps(body)
+            connection.request(method, path, body, self.headers(headers))
+            answer = connection.getresponse()
+            answer.data = answer.read()
+        finally:
+            connection.close()
+        if status is not None:
+            assert answer.status == status, (method, path, answer.status, answer.data)
+        return answer
+
+    def json(self, method, path, body=None, headers=None, status=200):
+        answer = self.ask(method, path, body, headers, status)
+        assert answer.getheader("Content-Type") == "application/json"
+        return json.loads(answer.data)
+
+    def error(self, method, path, status, code=None, **more):
+        doc = self.json(method, path, status=status, **more)
+        assert doc["schema"] == "kith.error/1" and doc["message"]
+        if code:
+            assert doc["code"] == code, doc
+        return doc
+
+    def raw(self, data, timeout=20):
+        """Sends bytes and gives what comes until the end, and how long that took."""
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout * SLOW) as s:
+            s.sendall(data)
+            got = b""
+            try:
+                while True:
+                    piece = s.recv(65536)
+                    if not piece:
+                        break
+                    got += piece
+            except ConnectionResetError:
+                pass
+        return got, time.monotonic() - began
+
+
+def log_in(node, **as_whom):
+    web = Web(node)
+    answer = web.ask("POST", "/v1/login", as_whom, KEY)
+    return Web(node, cookie=answer.getheader("Set-Cookie").split(";")[0])
+
+
+@pytest.fixture
+def node(cluster):
+    n = cluster.add().start("--web", "127.0.0.1:0")
+    wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
+    return n
+
+
+@pytest.fixture
+def web(node):
+    """As the owner: a bearer token of the command."""
+    return Web(node, token=node.kith("web", "--token").text.strip())
+
+
+def routes(node):
+    with node.control() as control:
+        return control.request("web.routes")["routes"]
+
+
+def a_path(pattern):
+    return pattern.replace("*", "nothing")
+
+
+# ---- the table ----
+
+def test_openapi_is_the_table_of_routes(node):
+    doc = json.loads((ROOT / "docs/openapi.json").read_text())
+    assert doc["openapi"].startswith("3.1")
+    documented = {(method.upper(), path.replace("{name}", "*"), operation["x-kith-role"])
+                  for path, operations in doc["paths"].items()
+                  for method, operation in operations.items()}
+    assert documented == {(r["method"], r["pattern"], r["role"]) for r in routes(node)}
+    for operations in doc["paths"].values():
+        for operation in operations.values():
+            assert "default" in operation["responses"] and operation["summary"]
+
+
+def test_document_names_every_route(node):
+    text = (ROOT / "docs/protocols/http.md").read_text()
+    for route in routes(node):
+        shown = route["pattern"].replace("*", "NAME")
+        assert f"{shown}" in text or route["pattern"] == "/*", route
+
+
+# ---- who gets in: every route ----
+
+def test_strangers_get_in_nowhere(node):
+    """Foreign Host, foreign Origin, no token, another's form: on each route of the table."""
+    nobody = Web(node)
+    own = {"Host": nobody.host}
+    open_routes = 0
+    for route in routes(node):
+        method, path = route["method"], a_path(route["pattern"])
+        body = {} if route["json"] else None
+        for host in ("evil.example", f"evil.example:{nobody.port}", "127.0.0.1.evil.example"):
+            nobody.ask(method, path, body, {"Host": host, **KEY}, status=421)
+        for origin in ("http://evil.example", "null", f"https://{nobody.host}", "http://127.0.0.1:1"):
+            nobody.ask(method, path, body, {**own, **KEY, "Origin": origin}, status=403)
+        if method != "GET":  # a form of another page can send this much, with the cookie
+            nobody.ask(method, path, body, {
+                **own, "Content-Type": "application/x-www-form-urlencoded"}, status=403)
+        if route["role"] == "open":
+            open_routes += 1
+            continue
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Bearer " + "A" * 43},
+                        {"Cookie": "kith-00000000=" + "A" * 43}):
+            answer = nobody.ask(method, path, body, {**own, **KEY, **headers}, status=401)
+            assert answer.getheader("WWW-Authenticate") == "Bearer"
+    assert open_routes == 8
+
+
+def test_websocket_takes_nobody_either(node, web):
+    async def status(headers, subprotocols=None):
+        try:
+            async with websockets.connect(f"ws://{web.host}/v1/stream", extra_headers=headers,
+                                          subprotocols=subprotocols):
+                return 101
+        except websockets.InvalidStatusCode as refused:
+            return refused.status_code
+
+    good = {"Authorization": f"Bearer {web.token}"}
+    assert asyncio.run(status({})) == 401
+    assert asyncio.run(status({"Authorization": "Bearer x"})) == 401
+    assert asyncio.run(status({**good, "Origin": "http://evil.example"})) == 403
+    assert asyncio.run(status(good)) == 101
+    assert asyncio.run(status({**good, "Origin": f"http://{web.host}"})) == 101
+    assert asyncio.run(status({}, ["kith", f"bearer.{web.token}"])) == 101
+    got, _ = web.raw(f"GET /v1/stream HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\n"
+                     f"Connection: Upgrade\r\nAuthorization: Bearer {web.token}\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                     "\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 421")
+    # Another route is no WebSocket.
+    got, _ = web.raw(f"GET /v1/nodes HTTP/1.1\r\nHost: {web.host}\r\nUpgrade: websocket\r\n"
+                     f"Connection: Upgrade\r\nAuthorization: Bearer {web.token}\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                     "\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 400")
+
+
+def test_a_cookie_is_no_bearer_and_a_bearer_no_cookie(node, web):
+    link = node.kith("web").text.strip().split("#login=")[1]
+    answer = Web(node).ask("POST", "/v1/login", {"link": link}, KEY)
+    name, token = answer.getheader("Set-Cookie").split(";")[0].split("=", 1)
+    assert name == f"kith-{node.id[:8]}"
+    assert "HttpOnly" in answer.getheader("Set-Cookie")
+    assert "SameSite=Strict" in answer.getheader("Set-Cookie")
+    Web(node, cookie=f"{name}={token}").ask("GET", "/v1/nodes")
+    Web(node, token=token).ask("GET", "/v1/nodes", status=401)
+    Web(node, cookie=f"{name}={web.token}").ask("GET", "/v1/nodes", status=401)
+    # The cookie alone changes nothing: a page of another could have sent it.
+    Web(node, cookie=f"{name}={token}").ask("PUT", "/v1/vars/x", "1", {"X-Kith": None}, status=403)
+    Web(node, cookie=f"{name}={token}").ask("PUT", "/v1/vars/x", "1")
+
+
+def test_roles_hold(node, web):
+    def with_role(role):
+        return Web(node, token=node.kith("web", "--token", "--role", role).text.strip())
+    order = ["viewer", "operator", "admin"]
+    for role in order:
+        one = with_role(role)
+        for route in routes(node):
+            if route["role"] not in order or route["pattern"] == "/v1/stream":
+                continue
+            answer = one.ask(route["method"], a_path(route["pattern"]),
+                             {} if route["json"] else None, status=None)
+            refused = answer.status == 403 and b"this needs the role" in answer.data
+            assert refused == (order.index(route["role"]) > order.index(role)), (role, route)
+
+
+# ---- logging in ----
+
+def test_a_link_logs_in_once(node):
+    link = node.kith("web").text.strip()
+    url, token = link.split("/#login=")
+    web = Web(node)
+    assert url == web.url
+    assert web.json("GET", "/v1/session") == {
+        "schema": "kith.session/1", "logged_in": False, "register": False, "first": True, "tls": False}
+    answer = web.ask("POST", "/v1/login", {"link": token}, KEY)
+    assert json.loads(answer.data)["role"] == "admin"
+    web.error("POST", "/v1/login", 401, "KITH_E_PERMISSION", body={"link": token}, headers=KEY)
+    owner = Web(node, cookie=answer.getheader("Set-Cookie").split(";")[0])
+    session = owner.json("GET", "/v1/session")
+    assert session["logged_in"] and session["user"] == "" and session["node"] == "n1"
+    owner.ask("POST", "/v1/logout")
+    owner.error("GET", "/v1/nodes", 401)
+
+
+def test_users(node, web):
+    """The first link makes the admin; roles, passwords, removal; sessions end with each change."""
+    link = node.kith("web").text.strip().split("#login=")[1]
+    owner = log_in(node, link=link)
+    web.error("POST", "/v1/register", 400, body={"user": "", "password": "12345678"})
+    web.error("POST", "/v1/register", 400, body={"user": "ana", "password": "short"})
+    Web(node).error("POST", "/v1/register", 403, body={"user": "ana", "password": "12345678"},
+                    headers=KEY)
+    made = owner.json("POST", "/v1/register", {"user": "ana", "password": "correct horse"})
+    assert (made["user"], made["role"]) == ("ana", "admin")
+    owner.error("POST", "/v1/register", 403, body={"user": "ben", "password": "12345678"})
+    ana = log_in(node, user="ana", password="correct horse")
+    ana.ask("POST", "/v1/users", {"user": "ben", "password": "battery staple", "role": "viewer"},
+            status=201)
+    ana.error("POST", "/v1/users", 409, "KITH_E_EXISTS",
+              body={"user": "ben", "password": "battery staple", "role": "viewer"})
+    ben = log_in(node, user="ben", password="battery staple")
+    ben.ask("GET", "/v1/vars")
+    assert "role operator" in ben.error("PUT", "/v1/vars/x", 403, body="1")["message"]
+    ben.error("PUT", "/v1/users/ben", 403, body={"role": "admin"})
+    ben.error("PUT", "/v1/users/ana", 403, body={"password": "12345678", "old_password": "x"})
+    ben.error("PUT", "/v1/users/ben", 403,
+              body={"password": "new password", "old_password": "wrong"})
+    ben.json("PUT", "/v1/users/ben", {"password": "new password", "old_password": "battery staple"})
+    ben.error("GET", "/v1/vars", 401)  # its sessions ended
+    ben = log_in(node, user="ben", password="new password")
+    listed = node.kith("user", "ls", "--json").json["users"]
+    assert [(u["name"], u["role"]) for u in listed] == [("ana", "admin"), ("ben", "viewer")]
+    node.kith("user", "passwd", "ben", "--role", "operator")
+    wait_for(lambda: ben.ask("GET", "/v1/vars", status=None).status == 401, what="the session ends")
+    ben = log_in(node, user="ben", password="new password")
+    ben.ask("PUT", "/v1/vars/x", "1")
+    node.kith("user", "rm", "ben")
+    wait_for(lambda: ben.ask("GET", "/v1/vars", status=None).status == 401, what="the session ends")
+    node.kith("user", "add", "cleo", "--role", "viewer", input=b"from the pipe\n")
+    log_in(node, user="cleo", password="from the pipe")
+    # The variables behind it are nobody's business here.
+    assert web.json("GET", "/v1/vars")["vars"][0]["name"] == "x"
+    web.error("GET", "/v1/vars/kith/user/ana", 403)
+    web.error("PUT", "/v1/vars/kith/user/ana", 403, body="{}")
+
+
+def test_users_are_known_everywhere_and_without_a_majority(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    wait_for(lambda: b.kith("view", "--json").json.get("keepers"), 30, "there is a view")
+    a.kith("user", "add", "ana", "--role", "operator", input=b"correct horse\n")
+    wait_for(lambda: b.kith("user", "ls", "--json").json["users"], what="b knows the user")
+    log_in(b, user="ana", password="correct horse")
+    a.kill()
+    b.kill()
+    b.start("--web", "127.0.0.1:0")  # alone: its own copy
+    ana = log_in(b, user="ana", password="correct horse")
+    assert ana.json("GET", "/v1/session")["user"] == "ana"
+
+
+def test_registering_where_it_is_allowed(cluster):
+    n = cluster.add().start("--web", "127.0.0.1:0", "--set", "web.register=yes")
+    wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
+    n.kith("user", "add", "ana", "--role", "admin", input=b"correct horse\n")
+    web = Web(n)
+    wait_for(lambda: web.json("GET", "/v1/session")["register"], what="the user is known")
+    answer = web.ask("POST", "/v1/register", {"user": "dora", "password": "12345678"}, KEY)
+    dora = Web(n, cookie=answer.getheader("Set-Cookie").split(";")[0])
+    assert dora.json("GET", "/v1/session")["role"] == "viewer"
+
+
+def test_bad_log_ins_are_slowed_down(node):
+    web = Web(node)
+    for _ in range(5):
+        web.error("POST", "/v1/login", 401, body={"user": "ana", "password": "guess"}, headers=KEY)
+    answer = web.ask("POST", "/v1/login", {"user": "ana", "password": "guess"}, KEY, status=429)
+    assert 1 <= int(answer.getheader("Retry-After")) <= 61
+    for _ in range(5):  # another user, until the address has had its share
+        web.error("POST", "/v1/login", 401, body={"user": "ben", "password": "guess"}, headers=KEY)
+    web.ask("POST", "/v1/login", {"link": "A" * 43}, KEY, status=429)
+
+
+def test_a_member_takes_a_session_over(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    link = a.kith("web").text.strip().split("#login=")[1]
+    at_a = log_in(a, link=link)
+    token = at_a.json("GET", "/v1/session")["handover"]
+    at_b = Web(b)
+    origin = {"Origin": at_a.url, **KEY}
+    # b allows the page of a, which is a member, and gives it a token of its own.
+    def preflight():
+        answer = at_b.ask("OPTIONS", "/v1/login", headers={
+            "Origin": at_a.url, "Access-Control-Request-Method": "POST"}, status=None)
+        return answer.status == 204 and answer
+    answer = wait_for(preflight, what="b knows the address of a's pages")
+    assert answer.getheader("Access-Control-Allow-Origin") == at_a.url
+    assert answer.getheader("Access-Control-Allow-Credentials") is None
+    answer = at_b.ask("POST", "/v1/login", {"handover": token, "bearer": True}, origin)
+    assert answer.getheader("Set-Cookie") is None
+    assert answer.getheader("Access-Control-Allow-Origin") == at_a.url
+    taken = Web(b, token=json.loads(answer.data)["token"])
+    assert len(taken.json("GET", "/v1/nodes", headers={"Origin": at_a.url})["nodes"]) == 2
+    at_b.error("POST", "/v1/login", 401, body={"handover": token[:-3] + "AAA"}, headers=KEY)
+    changed = ("A" if token[0] != "A" else "B") + token[1:]
+    at_b.error("POST", "/v1/login", 401, body={"handover": changed}, headers=KEY)
+    policy = Web(a).ask("GET", "/").getheader("Content-Security-Policy")
+    assert at_b.url in policy and at_b.url.replace("http", "ws") in policy
+
+
+# ---- what the routes do ----
+
+def test_what_the_pages_read(web, node):
+    assert web.json("GET", "/v1/self") ["web"] == web.url
+    listed = web.json("GET", "/v1/nodes")
+    assert listed["schema"] == "kith.nodes/1" and listed["nodes"][0]["name"] == "n1"
+    one = web.json("GET", "/v1/resources")["nodes"][0]
+    assert one["cpus"] >= 1 and one["memory_bytes"] > one["memory_available_bytes"]
+    assert web.json("GET", "/v1/resources?node=n1")["cpu_percent_per_core"]
+    curve = wait_for(lambda: (lambda d: d if len(d["time_ms"]) >= 2 else None)(
+        web.json("GET", "/v1/resources/history?span=10m&node=n1")), what="there are two samples")
+    assert len({len(curve[k]) for k in ("time_ms", "cpu_percent", "memory_used_bytes", "load",
+                                        "net_in_bytes_per_s", "net_out_bytes_per_s")}) == 1
+    assert curve["step_ms"] == 2000 and all(0 <= c <= 100 for c in curve["cpu_percent"])
+    assert all(len(core) == len(curve["time_ms"]) for core in curve["cpu_percent_per_core"])
+    web.error("GET", "/v1/resources/history?span=1y", 400, "KITH_E_INVALID")
+    assert "sys.echo" in [f["name"] for f in web.json("GET", "/v1/functions")["functions"]]
+    web.error("GET", "/v1/self?node=nobody", 404, "KITH_E_NO_NODE")
+    web.error("GET", "/v1/nothing", 404)
+    assert web.ask("GET", "/healthz").data == b"ok\n"
+    assert web.ask("GET", "/readyz").data == b"ready\n"
+    answer = web.ask("POST", "/v1/vars", "", status=405)
+    assert answer.getheader("Allow") == "GET, HEAD"
+    assert web.ask("HEAD", "/v1/nodes").data == b""
+
+
+def test_another_node_is_asked_through_this_one(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+    assert web.json("GET", "/v1/self?node=n2")["name"] == "n2"
+    assert web.json("GET", "/v1/resources/history?node=n2")["name"] == "n2"
+    assert web.ask("POST", "/v1/call/sys.echo?node=n2", "x").getheader("X-Kith-Node-Name") == "n2"
+    assert web.json("POST", "/v1/nodes", {"address": b.address})["name"] == "n2"
+    web.error("POST", "/v1/nodes", 400, body={})
+    web.json("DELETE", "/v1/nodes/n2")
+    seen = web.json("GET", "/v1/events?limit=1")
+    assert len(seen["events"]) == 1 and seen["events"][0]["seq"] == seen["last_seq"]
+    assert web.json("GET", f"/v1/events?after={seen['last_seq']}")["events"] == []
+    b.kill()
+    wait_for(lambda: a.status(b) == "failed", 60, "b has failed")
+    web.json("POST", "/v1/nodes/n2/forget")
+
+
+def test_calls(web, processes):
+    answer = web.ask("POST", "/v1/call/sys.echo", b"\x00\xff bytes")
+    assert answer.data == b"\x00\xff bytes" and answer.getheader("X-Kith-Outcome") == "OK"
+    assert web.ask("POST", "/v1/call/sys.echo").data == b""
+    large = b"x" * (3 << 20)
+    assert web.ask("POST", "/v1/call/sys.echo", large).data == large
+    answer = web.ask("POST", "/v1/call/no.such", "x", status=404)
+    assert answer.getheader("X-Kith-Outcome") == "NOT_EXECUTED"
+    assert answer.getheader("X-Kith-Error") == "KITH_E_NO_FUNCTION"
+    serve = processes.start([BUILD / "kith", "fn", "serve", "fails", "--", "false"],
+                            env={"KITH_SOCKET": str(web.node.socket)})
+    wait_for(lambda: "fails" in [f["name"] for f in web.json("GET", "/v1/functions")["functions"]],
+             what="the function is there")
+    answer = web.ask("POST", "/v1/call/fails", "x", status=422)
+    assert answer.getheader("X-Kith-Outcome") == "APP_ERROR"
+    assert answer.getheader("X-Kith-Code") == "1"
+    serve.stop()
+    web.error("POST", "/v1/call/sys.echo?node=nobody", 404)
+
+
+def test_variables(web):
+    web.error("GET", "/v1/vars/sensor/3", 404, "KITH_E_NOT_FOUND")
+    made = web.ask("PUT", "/v1/vars/sensor/3", "a value", {"If-None-Match": "*"})
+    first = made.getheader("ETag")
+    web.ask("PUT", "/v1/vars/sensor/3", "again", {"If-None-Match": "*"}, status=412)
+    for _ in range(3):  # the first asks, the others read the copy here
+        answer = web.ask("GET", "/v1/vars/sensor/3")
+        assert answer.data == b"a value" and answer.getheader("ETag") == first
+        assert answer.getheader("X-Kith-Type") == "text"
+        assert answer.getheader("X-Kith-Writer") == "n1"
+    assert web.ask("GET", "/v1/vars/sensor/3", headers={"If-None-Match": first}, status=304).data == b""
+    second = web.ask("PUT", "/v1/vars/sensor/3", "b", {"If-Match": first}).getheader("ETag")
+    lost = web.error("PUT", "/v1/vars/sensor/3", 412, "KITH_E_AGAIN", body="c", headers={"If-Match": first})
+    assert f'"{lost["version"]}"' == second
+    assert web.ask("GET", "/v1/vars/sensor/3").data == b"b"
+    web.error("PUT", "/v1/vars/sensor/3", 400, "KITH_E_PARSE", body="c", headers={"If-Match": "*"})
+    added = web.json("POST", "/v1/vars/count/incr?delta=5")
+    assert added["value"] == "5" and added["type"] == "i64"
+    assert web.json("POST", "/v1/vars/count/incr")["value"] == "6"
+    assert web.ask("GET", "/v1/vars/count").data == b"6"
+    web.error("POST", "/v1/vars/count/incr?delta=many", 400)
+    web.error("PUT", "/v1/vars/count", 400, body="no number")
+    web.ask("PUT", "/v1/vars/list?type=f64%5B%5D&policy=durable", "[1, 2.5]")
+    assert web.ask("GET", "/v1/vars/list").data == b"[1, 2.5]"
+    assert web.ask("GET", "/v1/vars/list?index=1").data == b"[2.5]"
+    web.ask("PUT", "/v1/vars/%C3%BCber", "u")
+    assert web.ask("GET", "/v1/vars/%C3%BCber").data == b"u"
+    names = [v["name"] for v in web.json("GET", "/v1/vars")["vars"]]
+    assert names == ["count", "list", "sensor/3", "über"]
+    page = web.json("GET", "/v1/vars?offset=1&limit=2")
+    assert [v["name"] for v in page["vars"]] == ["list", "sensor/3"] and page["total"] == 4
+    assert web.json("GET", "/v1/vars?prefix=sen")["total"] == 1
+    web.ask("PUT", "/v1/vars/free?policy=available", "here")
+    for _ in range(2):
+        assert web.ask("GET", "/v1/vars/free").data == b"here"
+    web.json("DELETE", "/v1/vars/count")
+    web.error("GET", "/v1/vars/count", 404)
+    web.error("PUT", "/v1/vars/x?type=nonsense", 400)
+
+
+def test_reads_see_the_newest_write_of_others(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    wait_for(lambda: b.kith("view", "--json").json.get("keepers"), 30, "there is a view")
+    at_a = Web(a, token=a.kith("web", "--token").text.strip())
+    at_b = Web(b, token=b.kith("web", "--token").text.strip())
+    at_a.ask("PUT", "/v1/vars/x", "0")
+    for i in range(1, 20):
+        at_a.ask("PUT", "/v1/vars/x", str(i))
+        assert at_b.ask("GET", "/v1/vars/x").data == str(i).encode()
+
+
+def test_mutexes_belong_to_their_session(web, node):
+    other = Web(node, token=node.kith("web", "--token").text.strip())
+    held = web.json("POST", "/v1/locks/build/one")
+    assert held["state"] == "held" and int(held["fence"]) > 0
+    assert other.json("GET", "/v1/locks/build/one")["parties"][0]["holds"]
+    assert other.json("GET", "/v1/locks")["locks"][0]["name"] == "build/one"
+    other.error("POST", "/v1/locks/build/one?timeout_ms=0", 409)
+    other.error("POST", "/v1/locks/build/one?timeout_ms=200", 504, "KITH_E_TIMEOUT")
+    other.error("DELETE", "/v1/locks/build/one", 404)
+    web.error("DELETE", "/v1/locks/build/one?fence=1", 404)
+    assert web.json("DELETE", f"/v1/locks/build/one?fence={held['fence']}")["state"] == "released"
+    later = other.json("POST", "/v1/locks/build/one")
+    assert int(later["fence"]) > int(held["fence"])
+    other.ask("POST", "/v1/logout")  # it goes with the session
+    web.json("POST", "/v1/locks/build/one?timeout_ms=5000&hold_ms=300")
+    third = Web(node, token=node.kith("web", "--token").text.strip())
+    third.json("POST", "/v1/locks/build/one?timeout_ms=20000")
+    web.json("POST", "/v1/locks/build/one/break")
+    wait_for(lambda: third.ask("DELETE", "/v1/locks/build/one", status=None).status == 404,
+             what="it is lost")
+
+
+def test_a_client_that_goes_waits_for_no_mutex(web, node):
+    other = Web(node, token=node.kith("web", "--token").text.strip())
+    web.json("POST", "/v1/locks/l")
+    with socket.create_connection(("127.0.0.1", web.port)) as s:
+        s.sendall(f"POST /v1/locks/l?timeout_ms=60000 HTTP/1.1\r\nHost: {web.host}\r\n"
+                  f"Authorization: Bearer {other.token}\r\nContent-Length: 0\r\n\r\n".encode())
+        wait_for(lambda: web.json("GET", "/v1/locks/l")["waiters"] == 1, what="it waits")
+    wait_for(lambda: web.json("GET", "/v1/locks/l")["waiters"] == 0, what="it gave up")
+
+
+# ---- the stream ----
+
+class Stream:
+    """Keeps documents as the contract says a client does."""
+
+    def __init__(self, web):
+        self.web, self.docs, self.messages, self.errors = web, {}, [], {}
+        self.keys = {}
+
+    async def __aenter__(self):
+        self.socket = await websockets.connect(
+            f"ws://{self.web.host}/v1/stream", max_size=None,
+            extra_headers={"Authorization": f"Bearer {self.web.token}"})
+        return self
+
+    async def __aexit__(self, *unused):
+        await self.socket.close()
+
+    async def say(self, **message):
+        await self.socket.send(json.dumps(message))
+
+    async def subscribe(self, id, topic, array=None, key=None, **args):
+        self.keys[id] = (array, key)
+        await self.say(op="subscribe", id=id, topic=topic, args=args)
+
+    def take(self, message):
+        self.messages.append(message)
+        if "error" in message:
+            self.errors[message.get("id")] = message
+            return
+        if "tick" in message:
+            return
+        array, key = self.keys[message["id"]]
+        if "full" in message:
+            self.docs[message["id"]] = message["full"]
+            return
+        doc = self.docs[message["id"]]
+        doc.update(message.get("merge", {}))
+        if array is None:
+            return
+        items = {item[key]: item for item in doc[array]}
+        for item in message.get("set", []):
+            items.setdefault(item[key], {}).update(item)
+        for gone in message.get("removed", []):
+            del items[gone]
+        doc[array] = [items[k] for k in message.get("order", items)]
+
+    async def until(self, condition, what, timeout=30):
+        deadline = time.monotonic() + timeout * SLOW
+        while not condition():
+            left = deadline - time.monotonic()
+            assert left > 0, f"never: {what}; {self.docs}"
+            try:
+                self.take(json.loads(await asyncio.wait_for(self.socket.recv(), left)))
+            except asyncio.TimeoutError:
+                continue
+
+
+def test_stream_tells_each_topic_and_what_changes(web):
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "nodes", "nodes", "id")
+            await s.subscribe(2, "resources", "nodes", "id")
+            await s.subscribe(3, "resources", node="n1")
+            await s.subscribe(4, "functions", "functions", "name")
+            await s.subscribe(5, "vars", "vars", "name")
+            await s.subscribe(6, "var", name="x")
+            await s.subscribe(7, "locks", "locks", "name")
+            await s.subscribe(8, "events", "events", "seq")
+            await s.subscribe(9, "self")
+            await s.until(lambda: len(s.docs) == 9, "each topic has its document")
+            assert s.docs[1]["nodes"][0]["name"] == "n1"
+            assert s.docs[2]["nodes"][0]["cpus"] >= 1
+            assert s.docs[3]["cpu_percent_per_core"]
+            assert s.docs[6]["found"] is False
+            assert s.docs[9]["web"] == web.url
+            await asyncio.to_thread(web.ask, "PUT", "/v1/vars/x", "first")
+            await s.until(lambda: s.docs[6].get("value") == "first", "x is told")
+            await s.until(lambda: [v.get("value") for v in s.docs[5]["vars"]] == ["first"], "x is listed")
+            await asyncio.to_thread(web.ask, "PUT", "/v1/vars/x", "second")
+            await s.until(lambda: s.docs[6]["value"] == "second", "the change is told")
+            await s.until(lambda: s.docs[5]["vars"][0]["value"] == "second", "and in the list")
+            assert s.docs[5]["vars"][0]["writer_name"] == "n1"
+            await asyncio.to_thread(web.ask, "POST", "/v1/locks/l")
+            await s.until(lambda: [k["name"] for k in s.docs[7]["locks"]] == ["l"], "the lock is told")
+            await asyncio.to_thread(web.ask, "DELETE", "/v1/vars/x")
+            await s.until(lambda: s.docs[5]["vars"] == [], "it is gone from the list")
+            await s.until(lambda: s.docs[6]["found"] is False, "it is gone")
+    asyncio.run(run())
+
+
+def test_stream_refuses_what_is_wrong(web):
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "nonsense")
+            await s.until(lambda: 1 in s.errors, "an error")
+            assert s.errors[1]["final"] and s.errors[1]["error"]["code"] == "KITH_E_INVALID"
+            await s.subscribe(2, "var")
+            await s.until(lambda: 2 in s.errors, "an error")
+            await s.subscribe(3, "var", name="kith/user/ana")
+            await s.until(lambda: 3 in s.errors, "an error")
+            for text in ("{", "[]", "{}", '{"op":"what"}', '{"op":"subscribe","topic":"nodes"}'):
+                s.errors.clear()
+                await s.socket.send(text)
+                await s.until(lambda: None in s.errors, f"an error about {text}")
+            await s.subscribe(4, "self", node="nobody")
+            await s.until(lambda: 4 in s.errors, "an error")
+            assert s.errors[4]["error"]["code"] == "KITH_E_NO_NODE" and "final" not in s.errors[4]
+            for i in range(5, 40):
+                await s.subscribe(i, "nodes", "nodes", "id")
+            await s.until(lambda: 39 in s.errors, "32 subscriptions are the limit")
+            assert s.errors[39]["error"]["code"] == "KITH_E_LIMIT"
+    asyncio.run(run())
+
+
+def test_a_paused_client_hears_nothing_and_then_everything(web):
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "var", name="x")
+            await s.until(lambda: 1 in s.docs, "the document")
+            await s.say(op="pause")
+            await s.say(op="nonsense")
+            await s.until(lambda: None in s.errors, "the pause was heard")
+            await asyncio.to_thread(web.ask, "PUT", "/v1/vars/x", "while away")
+            before = len(s.messages)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(s.socket.recv(), 2)
+            assert len(s.messages) == before
+            await s.say(op="resume")
+            await s.until(lambda: len(s.messages) > before, "it hears again")
+            assert "full" in s.messages[before]
+            await s.until(lambda: s.docs[1].get("value") == "while away", "what it missed")
+    asyncio.run(run())
+
+
+def test_a_subscription_takes_the_place_of_another_of_its_id(web):
+    for i in range(5):
+        web.ask("PUT", f"/v1/vars/v{i}", str(i))
+
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "vars", "vars", "name", limit=2)
+            await s.until(lambda: 1 in s.docs, "a page")
+            assert [v["name"] for v in s.docs[1]["vars"]] == ["v0", "v1"] and s.docs[1]["total"] == 5
+            await s.subscribe(1, "vars", "vars", "name", limit=2, offset=4)
+            await s.until(lambda: [v["name"] for v in s.docs[1]["vars"]] == ["v4"], "another page")
+            await s.say(op="unsubscribe", id=1)
+            await s.say(op="nonsense")
+            await s.until(lambda: None in s.errors, "it was heard")
+            before = len(s.messages)
+            await asyncio.to_thread(web.ask, "PUT", "/v1/vars/v4", "x")
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(s.socket.recv(), 2)
+            assert len(s.messages) == before
+    asyncio.run(run())
+
+
+def test_a_node_that_dies_is_told(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "nodes", "nodes", "id")
+            await s.subscribe(2, "events", "events", "seq")
+            status = lambda: {n["name"]: n["status"] for n in s.docs.get(1, {"nodes": []})["nodes"]}
+            await s.until(lambda: status() == {"n1": "alive", "n2": "alive"}, "both are alive")
+            await s.until(lambda: 2 in s.docs, "the events")
+            b.kill()
+            await s.until(lambda: status()["n2"] == "failed", "n2 has failed", 60)
+            await s.until(lambda: any(e["type"] == "failed" for e in s.docs[2]["events"]), "an event")
+    asyncio.run(run())
+
+
+def test_the_end_of_a_session_closes_its_stream(web):
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "nodes", "nodes", "id")
+            await s.until(lambda: 1 in s.docs, "the document")
+            await asyncio.to_thread(web.ask, "POST", "/v1/logout")
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                while True:
+                    await asyncio.wait_for(s.socket.recv(), 20 * SLOW)
+            assert closed.value.code == 4401
+    asyncio.run(run())
+
+
+def test_a_client_that_never_reads_costs_little(web, node):
+    """What it does not read is not kept: the node's memory stays, others are served."""
+    web.ask("PUT", "/v1/vars/big", "x" * 60000)
+    request = (f"GET /v1/stream HTTP/1.1\r\nHost: {web.host}\r\nUpgrade: websocket\r\n"
+               f"Connection: Upgrade\r\nAuthorization: Bearer {web.token}\r\n"
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    frame = json.dumps({"op": "subscribe", "id": 1, "topic": "var", "args": {"name": "big"}}).encode()
+    sockets = []
+    for _ in range(20):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", web.port))
+        s.sendall(request.encode())
+        assert s.recv(12) == b"HTTP/1.1 101"
+        s.sendall(bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
+        sockets.append(s)
+    before = node.kith("info", "--json").json["rss_bytes"]
+    for i in range(40):
+        web.ask("PUT", "/v1/vars/big", str(i % 10) * 60000)
+        time.sleep(0.05)
+    grown = node.kith("info", "--json").json["rss_bytes"] - before
+    assert grown < 12 << 20, grown  # 20 of them, 60 KB each in hand, not 40 times that
+    assert web.ask("GET", "/healthz").data == b"ok\n"
+    for s in sockets:
+        s.close()
+
+
+# ---- limits ----
+
+def test_large_headers_are_refused(web):
+    good = f"GET /v1/nodes HTTP/1.1\r\nHost: {web.host}\r\nAuthorization: Bearer {web.token}\r\n"
+    got, _ = web.raw((good + "X-Pad: " + "a" * 7000 + "\r\nConnection: close\r\n\r\n").encode())
+    assert got.startswith(b"HTTP/1.1 200")
+    for size in (9000, 30000):
+        got, _ = web.raw((good + "X-Pad: " + "a" * size + "\r\n\r\n").encode())
+        assert got.startswith(b"HTTP/1.1 431"), got[:100]
+    many = "".join(f"X-P{i}: {'b' * 80}\r\n" for i in range(120))
+    got, _ = web.raw((good + many + "\r\n").encode())
+    assert got.startswith(b"HTTP/1.1 431") or got == b""
+    # Beyond what is looked at at all it ends without a word.
+    got, _ = web.raw((good + "X-Pad: " + "a" * (1 << 20) + "\r\n\r\n").encode())
+    assert got == b"" or got.startswith(b"HTTP/1.1 431")
+    web.ask("GET", "/v1/nodes")
+
+
+def test_large_bodies_are_refused(web):
+    head = f"POST /v1/call/sys.echo HTTP/1.1\r\nHost: {web.host}\r\nAuthorization: Bearer {web.token}\r\n"
+    got, _ = web.raw((head + f"Content-Length: {(16 << 20) + 1}\r\n\r\n").encode())
+    assert got.startswith(b"HTTP/1.1 413")
+    got, _ = web.raw((head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").encode())
+    assert got.startswith(b"HTTP/1.1 411")
+    for length in ("-1", "x", "99999999999999999999999"):
+        got, _ = web.raw((head + f"Content-Length: {length}\r\n\r\n").encode())
+        assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413")) or got == b"", (length, got)
+    for twice in ("Content-Length: 1\r\nContent-Length: 2", f"Host: {web.host}"):
+        got, _ = web.raw((head + twice + "\r\n\r\n").encode())
+        assert got.startswith(b"HTTP/1.1 400") or got == b"", (twice, got)
+    web.error("POST", "/v1/login", 413, body="{" + " " * 70000 + "}", headers=KEY)
+    web.error("POST", "/v1/login", 400, "KITH_E_PARSE", body="[1]", headers=KEY)
+    web.error("POST", "/v1/login", 400, "KITH_E_PARSE", body='{"a":1,"a":2}', headers=KEY)
+    assert len(web.ask("POST", "/v1/call/sys.echo", b"y" * (16 << 20)).data) == 16 << 20
+
+
+def test_what_is_no_request_ends(web):
+    for data in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 300, b"BREW / HTTP/1.1\r\n\r\n",
+                 b"GET / HTTP/1.1\r\n\r\n", b"GET http://evil.example/ HTTP/1.1\r\nHost: a\r\n\r\n",
+                 b"\r\n\r\n\r\n\r\n" + b"\x00" * 100):
+        with socket.create_connection(("127.0.0.1", web.port), timeout=20 * SLOW) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            got = s.recv(65536)
+            assert not got or got.split(b" ")[1] in (b"400", b"403", b"404", b"405", b"421"), (data, got)
+    web.ask("GET", "/v1/nodes")
+
+
+def test_slow_clients_are_answered_and_closed(web):
+    """No byte for 10 s where a request has begun: 408. Others are served meanwhile."""
+    head = f"POST /v1/call/sys.echo HTTP/1.1\r\nHost: {web.host}\r\nAuthorization: Bearer {web.token}\r\n"
+    parts = [b"GET /v1/no", (head + "Content-Length: 100\r\n\r\nhalf").encode()]
+    sockets = []
+    for part in parts:
+        s = socket.create_connection(("127.0.0.1", web.port), timeout=30 * SLOW)
+        s.sendall(part)
+        sockets.append(s)
+    began = time.monotonic()
+    web.ask("GET", "/v1/nodes")
+    for s in sockets:
+        assert s.recv(65536).startswith(b"HTTP/1.1 408")
+        assert s.recv(65536) == b""
+        s.close()
+    assert 9 < time.monotonic() - began < 20 * SLOW
+
+
+@pytest.mark.plain
+def test_many_connections_do_not_starve_the_node(web, node):
+    """Above the limit a connection gets 503; the node and its control socket go on."""
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    sockets, refused = [], 0
+    try:
+        for _ in range(1500):
+            s = socket.create_connection(("127.0.0.1", web.port), timeout=20 * SLOW)
+            sockets.append(s)
+        last = sockets[-1]
+        assert last.recv(100).startswith(b"HTTP/1.1 503")
+        assert node.kith("call", "sys.echo", "hello").text.startswith("hello")
+    finally:
+        for s in sockets:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    def served():
+        try:
+            return web.ask("GET", "/v1/nodes", status=None).status == 200
+        except (ConnectionError, http.client.HTTPException):
+            return False
+    wait_for(served, what="it serves again")
+
+
+def test_a_message_that_is_too_large_closes_the_socket(web):
+    async def run():
+        async with Stream(web) as s:
+            await s.socket.send("{" + " " * 20000)
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await asyncio.wait_for(s.socket.recv(), 20 * SLOW)
+            assert closed.value.code == 1009
+    asyncio.run(run())
+
+
+# ---- pages, metrics, addresses ----
+
+def test_assets(web):
+    answer = Web(web.node).ask("GET", "/")
+    assert answer.getheader("Content-Type") == "text/html; charset=utf-8"
+    policy = answer.getheader("Content-Security-Policy")
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    tag = answer.getheader("ETag")
+    assert web.ask("GET", "/index.html").data == answer.data
+    assert web.ask("GET", "/", headers={"If-None-Match": tag}, status=304).data == b""
+    zipped = web.ask("GET", "/app.js", headers={"Accept-Encoding": "gzip, br"})
+    plain = web.ask("GET", "/app.js", headers={"Accept-Encoding": "identity"})
+    assert zipped.getheader("Content-Encoding") == "gzip"
+    assert __import__("gzip").decompress(zipped.data) == plain.data
+    assert plain.getheader("Content-Type") == "text/javascript; charset=utf-8"
+    for script in re.findall(r"<script\b[^>]*>", answer.data.decode()):
+        assert "src=" in script, "an inline script, which the policy forbids"
+    web.error("GET", "/../../etc/passwd", 404)
+    web.error("GET", "/no.js", 404)
+
+
+def test_metrics_are_as_prometheus_wants_them(web):
+    text = web.ask("GET", "/metrics").data.decode()
+    for name in ("kith_build_info", "kith_peers", "kith_rpc_requests_total", "kith_net_bytes_total",
+                 "kith_locks_held", "process_resident_memory_bytes", "process_cpu_seconds_total"):
+        assert f"# TYPE {name} " in text, name
+    families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)
+    assert len(families) == len(set(name for name, _ in families))
+    for line in text.splitlines():
+        assert line.startswith("#") or re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]*",?)+\})? \S+', line), line
+    for name, kind in families:
+        assert name.endswith("_total") == (kind == "counter"), name
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (package prometheus) is not installed")
+def test_promtool_accepts_the_metrics(web):
+    text = web.ask("GET", "/metrics").data
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_next_port_is_taken_where_none_was_chosen(cluster):
+    a, b = cluster.start(2)
+    ports = [urllib.parse.urlsplit(n.kith("info", "--json").json["web"]).port for n in (a, b)]
+    assert len(set(ports)) == 2 and all(7118 <= port < 7218 for port in ports)
+    c = cluster.add()
+    c.start("--web", f"127.0.0.1:{ports[0]}", wait=False)
+    assert c.agent.wait() != 0  # this one was chosen
+    assert str(ports[0]) in c.agent.log
+    d = cluster.add().start("--web", "off")
+    assert d.kith("info", "--json").json["web"] is None
+    assert "web.listen is off" in d.kith("web", check=4).error
+    d.kith("nodes")
+
+
+def test_other_addresses_are_served_with_tls(cluster):
+    n = cluster.add().start("--web", "0.0.0.0:0")
+    info = n.kith("info", "--json").json
+    assert info["web"].startswith("https://")
+    port = urllib.parse.urlsplit(info["web"]).port
+    shown = re.search(r"sha256=((?:[0-9A-F]{2}:){31}[0-9A-F]{2})", n.agent.log)
+    assert shown, n.agent.log
+    assert (n.dir / "web-key.pem").stat().st_mode & 0o077 == 0
+    context = ssl.create_default_context(cafile=str(n.dir / "web-cert.pem"))
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20 * SLOW)
+    token = n.kith("web", "--token").text.strip()
+    connection.request("GET", "/v1/nodes", headers={"Authorization": f"Bearer {token}"})
+    assert connection.getresponse().status == 200
+    digest = __import__("hashlib").sha256(
+        ssl.PEM_cert_to_DER_cert((n.dir / "web-cert.pem").read_text())).hexdigest().upper()
+    assert shown[1].replace(":", "") == digest
+    # Without TLS nobody is served.
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            assert not s.recv(1000).startswith(b"HTTP/1.1 200")
+        except ConnectionResetError:
+            pass
