@@ -20,6 +20,7 @@
 #define SETTLE_MS    60000
 #define UP_MS        20000
 #define KILL_WAIT_MS 3000
+#define CLEAN_MS     5000
 #define USAGE                                                                                      \
     "kith-bench history --out FILE [--seconds S] [--clients C] [--nodes N]\n"                      \
     "       [--faults kill,stop,cut|none] [--seed X] [--verbose]\n"                                \
@@ -35,7 +36,7 @@ struct options {
     const char *out;
     unsigned seconds, clients, nodes, faults;
     uint64_t seed;
-    bool verbose;
+    bool verbose, faults_given;
     const char *sockets[CLUSTER_NODES_MAX];
     unsigned sockets_n;
 };
@@ -212,9 +213,58 @@ static int load(const struct options *options, struct history_run *run, struct c
         r = -1;
     }
     atomic_store(&run->phase, r == 0 ? PHASE_READ : PHASE_BREAK);
+    for (unsigned ms = 0; atomic_load(&run->ended_n) < begun && ms < SETTLE_MS; ms += 20)
+        wait_ms(20);
+    if (atomic_load(&run->ended_n) < begun && r == 0) {
+        fprintf(stderr, "kith-bench: no agent answers any more: the last reads are missing\n");
+        r = -1;
+    }
+    atomic_store(&run->phase, PHASE_BREAK);
     for (unsigned i = 0; i < begun; i++)
         history_client_join(&clients[i]);
     return r;
+}
+
+/* ---- somebody's own cluster ---- */
+
+/* Names of ours, which nobody used before. 0, or -1 if an agent does not answer. */
+static int
+use_sockets(const struct options *options, struct history_run *run, char *prefix, size_t bytes)
+{
+    snprintf(prefix, bytes, "bench/%llx/",
+             (unsigned long long)(bench_now_ns() ^ (uint64_t)getpid()));
+    run->prefix = prefix;
+    run->sockets_n = options->sockets_n;
+    memcpy(run->sockets, options->sockets, sizeof(run->sockets));
+    for (unsigned i = 0; i < run->sockets_n; i++) {
+        json_t *hello = cluster_ask(run->sockets[i], "hello", NULL, UP_MS);
+        if (hello == NULL) {
+            fprintf(stderr,
+                    "kith-bench: no agent answers at %s: give the control sockets of agents that "
+                    "run (kith info shows them)\n",
+                    run->sockets[i]);
+            return -1;
+        }
+        json_decref(hello);
+    }
+    return 0;
+}
+
+/* Our variables are deleted, as far as somebody answers. */
+static void clean_up(const struct history_run *run)
+{
+    char args[128], name[16];
+
+    for (unsigned i = 0; i < HISTORY_TEXTS_N + 3; i++) {
+        if (i < HISTORY_TEXTS_N)
+            snprintf(name, sizeof(name), "x%u", i);
+        else if (i < HISTORY_TEXTS_N + 2)
+            snprintf(name, sizeof(name), "n%u", i - HISTORY_TEXTS_N);
+        else
+            snprintf(name, sizeof(name), "g");
+        snprintf(args, sizeof(args), "{\"name\":\"%s%s\"}", run->prefix, name);
+        json_decref(cluster_ask(run->sockets[i % run->sockets_n], "var.rm", args, CLEAN_MS));
+    }
 }
 
 static int judge(const char *path)
@@ -275,16 +325,17 @@ static int run_all(const struct options *options)
         for (unsigned i = 0; i < cluster.n; i++)
             run.sockets[run.sockets_n++] = cluster.nodes[i].socket;
     } else {
-        /* Somebody's own cluster: names of ours, which nobody used before. */
-        snprintf(prefix, sizeof(prefix), "bench/%llx/",
-                 (unsigned long long)(bench_now_ns() ^ (uint64_t)getpid()));
-        run.prefix = prefix;
-        run.sockets_n = options->sockets_n;
-        memcpy(run.sockets, options->sockets, sizeof(run.sockets));
+        r = use_sockets(options, &run, prefix, sizeof(prefix));
+        if (r != 0) {
+            fclose(run.out);
+            return 1;
+        }
     }
     if (r == 0)
         r = load(options, &run, &chaos);
     fclose(run.out);
+    if (options->sockets_n > 0)
+        clean_up(&run);
     if (cluster.n > 0)
         printf("faults: %u kills, %u pauses, %u cuts%s\n", chaos.kills, chaos.stops, chaos.cuts,
                chaos.cuts > 0 && cluster.tag[0] == '\0' ? " (links closed)" : "");
@@ -360,14 +411,17 @@ int bench_history(int argc, char **argv)
             options.sockets[options.sockets_n++] = value;
         else if (strcmp(argv[i], "--faults") != 0)
             return usage("unknown option ", argv[i]);
+        options.faults_given |= strcmp(argv[i], "--faults") == 0 && options.faults != 0;
         i++;
     }
     if (options.out == NULL)
         return usage("say where to write: ", "--out FILE");
     if (options.seconds == 0 || options.clients == 0 || options.nodes == 0)
         return usage("out of range: ", "seconds, clients (64) or nodes (7)");
+    if (options.sockets_n > 0 && options.faults_given)
+        return usage("with --socket there are no faults: ", "the cluster is somebody's");
     if (options.sockets_n > 0)
-        options.faults = 0; /* not in what is somebody's */
+        options.faults = 0;
     if (options.nodes < 3 && (options.faults & FAULT_KILL))
         return usage("with fewer than three nodes ", "none can be killed without loss");
     signal(SIGINT, on_signal);

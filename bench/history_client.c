@@ -382,6 +382,7 @@ static void *client_main(void *arg)
     if (phase == PHASE_READ)
         last_reads(client);
     agent_client_close(client->agent);
+    atomic_fetch_add(&client->run->ended_n, 1);
     return NULL;
 }
 

@@ -28,6 +28,7 @@ struct history_run {
     unsigned sockets_n;
     const char *prefix; /* of all names */
     _Atomic uint64_t done_n;
+    _Atomic unsigned ended_n; /* clients that have read what is left */
 };
 
 #define HISTORY_TEXTS_N 4 /* variables that hold text */

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from kithtest import BUILD, SLOW, kith, run
+from kithtest import BUILD, SLOW, kith, run, wait_for
 
 # Minutes under a sanitizer, where the cores have worlds of their own.
 pytestmark = pytest.mark.plain
@@ -61,6 +61,25 @@ def test_a_history_has_what_the_document_says(calm):
         assert o["op"] not in ("set", "cas") or isinstance(o["arg"], str)
         assert o["op"] != "lock" or o["outcome"] != "ok" or o["fence"] > 0
     judge(calm, 0)
+
+
+def test_a_cluster_that_runs_is_judged_and_left_as_it_was(three, tmp_path):
+    path = tmp_path / "h.jsonl"
+    three[0].kith("var", "set", "mine", "1")
+    sockets = [word for node in three for word in ("--socket", node.socket)]
+    result = record(path, *sockets, "--clients", "4", seconds=2)
+    assert "verdict: holds" in result.text and "faults" not in result.text, result
+    done = operations(path)
+    assert len(done) > 100 / SLOW and all(o["name"].startswith("bench/") for o in done)
+    assert any(o["op"] == "lock" and o["outcome"] == "ok" for o in done)
+    assert three[1].kith("var", "get", "mine").text == "1\n"
+    wait_for(lambda: [v["name"] for v in three[1].kith("var", "ls", "--json").json["vars"]] == ["mine"],
+             what="its variables are gone")
+
+
+def test_a_socket_that_nobody_answers_at_is_named(build, tmp_path):
+    result = record(tmp_path / "h.jsonl", "--socket", tmp_path / "nobody", seconds=1, check=1)
+    assert f"{tmp_path}/nobody" in result.error, result
 
 
 def doctor(path, change):
@@ -126,6 +145,7 @@ def test_what_is_no_history_is_refused(build, tmp_path):
 
 @pytest.mark.parametrize("args", [[], ["--out"], ["--out", "x", "--faults", "fire"],
                                   ["--out", "x", "--nodes", "0"], ["--out", "x", "--nodes", "2"],
-                                  ["--out", "x", "--seconds", "soon"]])
+                                  ["--out", "x", "--seconds", "soon"],
+                                  ["--out", "x", "--socket", "y", "--faults", "kill"]])
 def test_wrong_options_are_named(build, args):
     assert "usage:" in kith("bench", "history", *args, check=2).error
