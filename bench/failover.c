@@ -28,6 +28,8 @@ enum death {
     DEATH_LEADER,  /* killed */
     DEATH_RESTART, /* killed, and started again at once: the new boot proves the death */
     DEATH_LEAVES,  /* told to end: it says so */
+    DEATH_LEADER_RESTART,
+    DEATH_LEADER_LEAVES,
 };
 
 static struct bench_series series[FAILOVER_N] = {
@@ -35,6 +37,9 @@ static struct bench_series series[FAILOVER_N] = {
     [DEATH_LEADER] = {"... the leader", "s", .target = 8, .at_most = true},
     [DEATH_RESTART] = {"... a home, restarted at once", "s", .target = 1, .at_most = true},
     [DEATH_LEAVES] = {"... a home, told to end", "s", .target = 1, .at_most = true},
+    [DEATH_LEADER_RESTART] = {"... the leader, restarted at once", "s", .target = 1,
+                              .at_most = true},
+    [DEATH_LEADER_LEAVES] = {"... the leader, told to end", "s", .target = 1, .at_most = true},
 };
 
 struct writer {
@@ -45,6 +50,11 @@ struct writer {
     _Atomic uint64_t last_ns;
 };
 static _Atomic bool writers_end;
+
+static bool of_leader(enum death death)
+{
+    return death == DEATH_LEADER || death == DEATH_LEADER_RESTART || death == DEATH_LEADER_LEAVES;
+}
 
 static bool write_once(struct agent_client *client, const char *name)
 {
@@ -163,7 +173,7 @@ static int choose_victim(const struct cluster *cluster,
 
     while (bench_now_ns() < until_ns) {
         *victim_out = (leader + past) % NODES;
-        if ((past == 0) == (death == DEATH_LEADER) && choose_names(cluster, *victim_out, writers))
+        if ((past == 0) == of_leader(death) && choose_names(cluster, *victim_out, writers))
             return 0;
         past = (past + 1) % NODES;
         usleep(50000);
@@ -187,8 +197,9 @@ static int die(struct cluster *cluster, enum death death, unsigned leader)
     }
     bool flows = wait_for_writes(writers, 0);
     usleep(BEFORE_MS * 1000);
-    cluster_node_end(cluster, victim, death == DEATH_LEAVES ? SIGTERM : SIGKILL);
-    if (death == DEATH_RESTART)
+    bool told = death == DEATH_LEAVES || death == DEATH_LEADER_LEAVES;
+    cluster_node_end(cluster, victim, told ? SIGTERM : SIGKILL);
+    if (death == DEATH_RESTART || death == DEATH_LEADER_RESTART)
         r = cluster_node_start(cluster, victim);
     flows = flows && wait_for_writes(writers, bench_now_ns());
     usleep(BEFORE_MS * 1000);

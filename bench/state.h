@@ -4,7 +4,7 @@
 
 #include "bench.h"
 
-#define FAILOVER_N 4
+#define FAILOVER_N 6
 
 /* So many rounds of each kind of death, with real agents. How many figures were made. */
 size_t bench_failover(unsigned rounds, struct bench_figure figures[FAILOVER_N]);

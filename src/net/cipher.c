@@ -24,9 +24,17 @@ static size_t parts_len(const struct kith_bytes *parts, size_t parts_n)
 
 /* ---- automatic choice ---- */
 
-static const struct cipher_ops *ops_for(size_t len)
+/* Large records, once there have been some: a node that only says that it is there then never
+ * touches libcrypto, which costs a process 2 MiB. */
+static const struct cipher_ops *ops_for(struct cipher *cipher, size_t len)
 {
-    return len > CIPHER_AUTO_BYTES ? cipher_openssl_ops() : cipher_sodium_ops();
+    if (len <= CIPHER_AUTO_BYTES)
+        return cipher_sodium_ops();
+    if (cipher->large_bytes < CIPHER_COLD_BYTES) {
+        cipher->large_bytes += (uint32_t)len;
+        return cipher_sodium_ops();
+    }
+    return cipher_openssl_ops();
 }
 
 static int auto_seal(struct cipher *cipher,
@@ -36,7 +44,7 @@ static int auto_seal(struct cipher *cipher,
                      uint64_t nonce,
                      struct kith_bytes ad)
 {
-    return ops_for(parts_len(parts, parts_n))->seal(cipher, out, parts, parts_n, nonce, ad);
+    return ops_for(cipher, parts_len(parts, parts_n))->seal(cipher, out, parts, parts_n, nonce, ad);
 }
 
 static int auto_open(struct cipher *cipher,
@@ -46,7 +54,7 @@ static int auto_open(struct cipher *cipher,
                      uint64_t nonce,
                      struct kith_bytes ad)
 {
-    return ops_for(len - CIPHER_TAG_BYTES)->open(cipher, out, in, len, nonce, ad);
+    return ops_for(cipher, len - CIPHER_TAG_BYTES)->open(cipher, out, in, len, nonce, ad);
 }
 
 static void auto_forget(struct cipher *cipher)

@@ -2,7 +2,8 @@
  * The record cipher: ChaCha20-Poly1305 (RFC 8439) with Noise's nonce (4 zero bytes, then the u64
  * counter in little-endian), behind one small interface. Two back ends give the same bytes:
  * libsodium's, and OpenSSL libcrypto's, which is about three times as fast on large records and
- * slower on small ones. CIPHER_AUTO chooses per record: libcrypto above CIPHER_AUTO_BYTES.
+ * slower on small ones. CIPHER_AUTO chooses per record: libcrypto above CIPHER_AUTO_BYTES,
+ * after the first CIPHER_COLD_BYTES of such records.
  *
  * A cipher belongs to one thread at a time. It never counts: the nonce is given by the caller, who
  * must not give one twice for sealing under one key.
@@ -16,6 +17,8 @@
 #define CIPHER_TAG_BYTES 16
 /* libsodium is faster up to here. */
 #define CIPHER_AUTO_BYTES 448
+/* Of larger records, before libcrypto takes them: what it is made of takes 2 MiB of a process. */
+#define CIPHER_COLD_BYTES (64 * 1024)
 /* Most bytes that cipher_peek() shows. */
 #define CIPHER_PEEK_BYTES_MAX 64
 
@@ -52,6 +55,7 @@ struct cipher {
     uint8_t key[CIPHER_KEY_BYTES];
     void *seal_ctx; /* libcrypto's, made at the first record that wants it */
     void *open_ctx;
+    uint32_t large_bytes; /* of CIPHER_AUTO: in large records, until libcrypto takes them */
 };
 
 /* True if this build has the back end. */

@@ -245,7 +245,7 @@ static void rekey_follows_noise(void **state)
     }
 }
 
-static void automatic_choice_goes_by_size(void **state)
+static void automatic_choice_goes_by_size_and_use(void **state)
 {
     uint8_t key[32] = {1}, text[2048] = {0}, sealed[2048 + 16];
     struct kith_bytes part = {text, CIPHER_AUTO_BYTES};
@@ -260,8 +260,17 @@ static void automatic_choice_goes_by_size(void **state)
     assert_string_equal(cipher_name(&cipher), "auto");
     assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, 0, no_ad), 0);
     assert_null(cipher.seal_ctx); /* libsodium did it, and nothing was made for libcrypto */
+    part.len = sizeof(text);
+    uint64_t nonce = 1;
+    for (size_t bytes = 0; bytes < CIPHER_COLD_BYTES; bytes += part.len) {
+        assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, nonce++, no_ad), 0);
+        assert_null(cipher.seal_ctx); /* too few large ones yet */
+    }
+    part.len = CIPHER_AUTO_BYTES;
+    assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, nonce++, no_ad), 0);
+    assert_null(cipher.seal_ctx);
     part.len++;
-    assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, 1, no_ad), 0);
+    assert_int_equal(cipher_seal(&cipher, sealed, &part, 1, nonce, no_ad), 0);
     assert_non_null(cipher.seal_ctx);
     cipher_deinit(&cipher);
 }
@@ -274,7 +283,7 @@ int main(void)
         cmocka_unit_test(changed_bytes_are_refused),
         cmocka_unit_test(small_records_are_what_libsodium_makes_and_refuse_changes),
         cmocka_unit_test(rekey_follows_noise),
-        cmocka_unit_test(automatic_choice_goes_by_size),
+        cmocka_unit_test(automatic_choice_goes_by_size_and_use),
     };
     return run_net_tests("net_cipher", tests);
 }
