@@ -56,6 +56,9 @@ struct search {
     struct mask known;        /* slots whose outcome is known */
     uint16_t ends[SLOTS_MAX]; /* those, by their end, the last one first */
     size_t ends_n;
+    uint16_t twins[SLOTS_MAX]; /* of an unknown one: the slot of the equal one before + 1, or 0 */
+    uint32_t born[SLOTS_MAX];  /* order in which they began */
+    uint32_t born_n;
     struct configs now, next, stack;
     struct visited visited;
     bool gave_up;
@@ -169,19 +172,30 @@ static size_t next_open(const struct search *s, const struct config *from, size_
     return SLOTS_MAX;
 }
 
-/* An equal operation of unknown outcome that is older and has not taken place goes first. */
+/* Equal operations of unknown outcome take place in the order in which they began, as nothing tells
+ * them apart from then on: is there one before @slot that has not? Those before that one have, if
+ * it has. */
 static bool has_older_twin(const struct search *s, const struct config *config, size_t slot)
 {
-    const struct history_entry *e = &s->history->entries[s->open[slot] - 1];
+    return s->twins[slot] != 0 && !mask_has(&config->done, s->twins[slot] - 1u);
+}
 
-    for (size_t i = next_open(s, config, 0); i < SLOTS_MAX; i = next_open(s, config, i + 1)) {
-        if (s->open[i] >= s->open[slot] || mask_has(&s->known, i))
+/* Where twins end: the one that began last; 0: none. All stay open for ever. */
+static uint16_t last_twin(const struct search *s, const struct history_entry *e)
+{
+    uint16_t last = 0;
+    uint32_t born = 0;
+
+    for (size_t i = 0; i < s->open_n; i++) {
+        if (s->open[i] == 0 || mask_has(&s->known, i))
             continue;
         const struct history_entry *o = &s->history->entries[s->open[i] - 1];
-        if (o->op == e->op && o->arg == e->arg && o->expect == e->expect)
-            return true;
+        if (o->op == e->op && o->arg == e->arg && o->expect == e->expect && s->born[i] >= born) {
+            born = s->born[i];
+            last = (uint16_t)(i + 1);
+        }
     }
-    return false;
+    return last;
 }
 
 /* False if it was there already; there is room. */
@@ -341,6 +355,7 @@ static void ends_insert(struct search *s, size_t slot)
 
 static void begin_of(struct search *s, size_t entry)
 {
+    const struct history_entry *e = &s->history->entries[entry];
     size_t slot = 0;
 
     while (slot < SLOTS_MAX && s->open[slot] != 0)
@@ -349,10 +364,12 @@ static void begin_of(struct search *s, size_t entry)
         s->gave_up = true;
         return;
     }
+    s->born[slot] = s->born_n++;
+    s->twins[slot] = e->outcome != HISTORY_OK ? last_twin(s, e) : 0;
     s->open[slot] = entry + 1;
     mask_set(&s->in_use, slot, true);
     s->open_n = slot >= s->open_n ? slot + 1 : s->open_n;
-    if (s->history->entries[entry].outcome != HISTORY_OK)
+    if (e->outcome != HISTORY_OK)
         return;
     mask_set(&s->known, slot, true);
     ends_insert(s, slot);
@@ -400,6 +417,7 @@ static void search_of(struct search *s, const size_t *at, size_t n, struct histo
     memset(&s->known, 0, sizeof(s->known));
     s->open_n = 0;
     s->ends_n = 0;
+    s->born_n = 0;
     s->steps = 0;
     s->gave_up = false;
     s->now.n = 0;
