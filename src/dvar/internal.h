@@ -240,11 +240,11 @@ struct node {
 
 struct config {
     uint64_t se;
+    uint32_t n;
+    int32_t self; /* index of this node; -1: none */
     uint32_t members[REPLICAS];
     struct node *nodes[REPLICAS]; /* NULL: this node */
     uint64_t boots[REPLICAS];
-    uint32_t n;
-    int32_t self; /* index of this node; -1: none */
 };
 
 struct sync {
@@ -258,18 +258,20 @@ struct sync {
     bool unshared; /* a replica of the active epoch knows that nobody caches of it */
 };
 
+/* First what every tick and every check of all slots looks at: one line of the cache. */
 struct slot {
-    struct config active, chosen;
-    uint32_t generation;
-    uint64_t joined_se;   /* newest known: older writes are not taken */
-    uint64_t released_se; /* PULL or RELEASE of it was answered: nothing older is read */
-    uint64_t seq;
+    struct sync *sync;
+    uint64_t joined_se; /* newest known: older writes are not taken */
     struct list vars;
     uint32_t vars_n;
-    uint32_t stamp;
     bool serving;
     bool durable_known;
     bool waiting; /* requests are put back until there are more copies */
+    struct config active, chosen;
+    uint32_t generation;
+    uint32_t stamp;
+    uint64_t released_se; /* PULL or RELEASE of it was answered: nothing older is read */
+    uint64_t seq;
     uint64_t durable_asked_ms;
     uint64_t served_ms; /* home since then, without a break, in epochs up to */
     uint64_t served_se;
@@ -280,7 +282,6 @@ struct slot {
     uint32_t told;
     /* Since when this node knows that the home of active epoch @died_se is dead, by proof. */
     uint64_t died_se, died_ms;
-    struct sync *sync;
     struct var *pull_at[REPLICAS];
     uint64_t pull_pos[REPLICAS];
 };
