@@ -62,8 +62,8 @@ static void put_column(struct json *json,
 
     json_key(json, keys[column]);
     json_array_begin(json);
-    for (size_t i = 0; i < history_n(history, span); i++) {
-        const struct history_sample *sample = history_at(history, span, i, &cores);
+    for (size_t i = 0; i < node_history_n(history, span); i++) {
+        const struct history_sample *sample = node_history_at(history, span, i, &cores);
         switch (column) {
         case TIME:
             json_u64(json, sample->unix_ms);
@@ -96,8 +96,8 @@ static void put_cores(struct json *json, const struct history *history, enum his
     json_array_begin(json);
     for (uint32_t core = 0; core < history->cores_n; core++) {
         json_array_begin(json);
-        for (size_t i = 0; i < history_n(history, span); i++) {
-            (void)history_at(history, span, i, &cores);
+        for (size_t i = 0; i < node_history_n(history, span); i++) {
+            (void)node_history_at(history, span, i, &cores);
             json_f64(json, cores[core] / 2.0);
         }
         json_array_end(json);

@@ -17,7 +17,7 @@ static const struct {
     [HISTORY_24H] = {"24h", 240000, 360},
 };
 
-int history_init(struct history *history, uint32_t cores_n)
+int node_history_init(struct history *history, uint32_t cores_n)
 {
     *history = (struct history){0};
     history->cores_n = cores_n < HISTORY_CPUS_MAX ? cores_n : HISTORY_CPUS_MAX;
@@ -27,14 +27,14 @@ int history_init(struct history *history, uint32_t cores_n)
         ring->cores = core_calloc(spans[i].max, history->cores_n + 1);
         ring->core_sums = core_calloc(history->cores_n + 1, sizeof(*ring->core_sums));
         if (ring->samples == NULL || ring->cores == NULL || ring->core_sums == NULL) {
-            history_deinit(history);
+            node_history_deinit(history);
             return KITH_E_MEMORY;
         }
     }
     return 0;
 }
 
-void history_deinit(struct history *history)
+void node_history_deinit(struct history *history)
 {
     for (size_t i = 0; i < HISTORY_SPANS; i++) {
         core_free(history->rings[i].samples);
@@ -69,11 +69,11 @@ static void close_step(struct history_ring *ring, size_t max, uint32_t cores_n)
     memset(ring->core_sums, 0, cores_n * sizeof(*ring->core_sums));
 }
 
-void history_add(struct history *history,
-                 uint64_t now_ms,
-                 const struct history_sample *sample,
-                 const double *core_percent,
-                 size_t cores_n)
+void node_history_add(struct history *history,
+                      uint64_t now_ms,
+                      const struct history_sample *sample,
+                      const double *core_percent,
+                      size_t cores_n)
 {
     for (size_t s = 0; s < HISTORY_SPANS && history->rings[s].samples != NULL; s++) {
         struct history_ring *ring = &history->rings[s];
@@ -101,20 +101,20 @@ uint64_t history_step_ms(enum history_span span)
     return spans[span].step_ms;
 }
 
-size_t history_max(enum history_span span)
+size_t node_history_max(enum history_span span)
 {
     return spans[span].max;
 }
 
-size_t history_n(const struct history *history, enum history_span span)
+size_t node_history_n(const struct history *history, enum history_span span)
 {
     return history->rings[span].n;
 }
 
-const struct history_sample *history_at(const struct history *history,
-                                        enum history_span span,
-                                        size_t i,
-                                        const uint8_t **cores_out)
+const struct history_sample *node_history_at(const struct history *history,
+                                             enum history_span span,
+                                             size_t i,
+                                             const uint8_t **cores_out)
 {
     const struct history_ring *ring = &history->rings[span];
     size_t at = (ring->first + i) % spans[span].max;

@@ -36,23 +36,23 @@ struct history {
 };
 
 /* {0} is an empty history; up to HISTORY_CPUS_MAX cores are kept. 0 or KITH_E_MEMORY. */
-int history_init(struct history *history, uint32_t cores_n);
-void history_deinit(struct history *history); /* may run twice, and on {0} */
+int node_history_init(struct history *history, uint32_t cores_n);
+void node_history_deinit(struct history *history); /* may run twice, and on {0} */
 /* @now_ms: monotonic. @core_percent of @cores_n; those that are missing count as idle. */
-void history_add(struct history *history,
-                 uint64_t now_ms,
-                 const struct history_sample *sample,
-                 const double *core_percent,
-                 size_t cores_n);
+void node_history_add(struct history *history,
+                      uint64_t now_ms,
+                      const struct history_sample *sample,
+                      const double *core_percent,
+                      size_t cores_n);
 
 uint64_t history_step_ms(enum history_span span);
-size_t history_max(enum history_span span);
-size_t history_n(const struct history *history, enum history_span span);
+size_t node_history_max(enum history_span span);
+size_t node_history_n(const struct history *history, enum history_span span);
 /* The i-th from the oldest; *cores_out has cores_n half percents. */
-const struct history_sample *history_at(const struct history *history,
-                                        enum history_span span,
-                                        size_t i,
-                                        const uint8_t **cores_out);
+const struct history_sample *node_history_at(const struct history *history,
+                                             enum history_span span,
+                                             size_t i,
+                                             const uint8_t **cores_out);
 /* "10m", "3h", "24h"; HISTORY_SPANS if it is none. */
 enum history_span history_span_named(const char *text);
 const char *history_span_text(enum history_span span);

@@ -447,7 +447,7 @@ static void history_sample_add(struct kith_node *node, const struct facts_load *
         rate->out = out;
         rate->at_ms = now_ms;
     }
-    if (node->history.cores_n == 0 && history_init(&node->history, (uint32_t)n) != 0)
+    if (node->history.cores_n == 0 && node_history_init(&node->history, (uint32_t)n) != 0)
         return;
     uint64_t installed = node->facts.memory_bytes;
     struct history_sample sample = {
@@ -458,7 +458,7 @@ static void history_sample_add(struct kith_node *node, const struct facts_load *
         .net_in = rate->in_per_s > UINT32_MAX ? UINT32_MAX : (uint32_t)rate->in_per_s,
         .net_out = rate->out_per_s > UINT32_MAX ? UINT32_MAX : (uint32_t)rate->out_per_s,
         .cpu_permille = (uint16_t)host->cpu_permille};
-    history_add(&node->history, now_ms, &sample, percent, n);
+    node_history_add(&node->history, now_ms, &sample, percent, n);
 }
 
 void node_sample(struct kith_node *node)
