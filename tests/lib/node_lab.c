@@ -1,8 +1,11 @@
 #include "lib/node_lab.h"
 
+#include <ftw.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
+#include "net/data_dir.h"
 #include "net/uv_net.h"
 #include "node/config.h"
 #include "node/node.h"
@@ -118,6 +121,95 @@ struct kith_node *lab_start(const char *name, struct kith_node *first)
         assert_true(lab_wait(is_alive, &(struct pair){node, kith_node_self(first)}));
     }
     return node;
+}
+
+/* ---- agents ---- */
+
+#define AGENTS_MAX 7
+
+static char agent_dirs[AGENTS_MAX][128];
+
+/* A data directory that is in the lab's cluster. */
+static void make_dir(char *path, size_t bytes)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct net_cluster cluster;
+    struct data_dir dir;
+
+    (void)snprintf(path, bytes, "%s/kith-lab-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    assert_non_null(mkdtemp(path));
+    cluster_once();
+    assert_int_equal(hex_decode(cluster_text, cluster.id.bytes, 16), 0);
+    assert_int_equal(hex_decode(secret_text, cluster.secret, 32), 0);
+    assert_int_equal(data_dir_open(&dir, path, true), 0);
+    struct net_identity identity;
+    assert_int_equal(data_dir_identity(&dir, true, &identity), 0);
+    assert_int_equal(data_dir_set_cluster(&dir, &cluster, "test"), 0);
+    data_dir_close(&dir);
+}
+
+static struct kith_node *
+agent_start(const char *path, unsigned no, unsigned n, struct kith_node *first)
+{
+    struct kith_config *config = kith_config_new();
+    struct kith_node *node = NULL;
+    char text[64];
+
+    assert_non_null(config);
+    assert_int_equal(kith_config_set(config, "node.data_dir", path), 0);
+    assert_int_equal(kith_config_set(config, "net.listen", "127.0.0.1:0"), 0);
+    assert_int_equal(kith_config_set(config, "log.level", "error"), 0);
+    (void)snprintf(text, sizeof(text), "agent-%u", no);
+    assert_int_equal(kith_config_set(config, "node.name", text), 0);
+    (void)snprintf(text, sizeof(text), "%u", n);
+    assert_int_equal(kith_config_set(config, "view.expect", text), 0);
+    if (first != NULL) {
+        lab_address(first, text, sizeof(text));
+        assert_int_equal(kith_config_set(config, "net.seed", text), 0);
+    }
+    if (kith_node_start(config, &node) != 0)
+        fail_msg("%s", kith_errmsg());
+    kith_config_free(config);
+    return node;
+}
+
+static bool can_write(void *arg)
+{
+    const struct kith_var_options soon = {.timeout_ms = 1000};
+    return kith_var_set(arg, "lab/ready", "1", 1, &soon, NULL) == 0;
+}
+
+void lab_agents_start(struct kith_node **nodes, unsigned n)
+{
+    assert_true(n >= 1 && n <= AGENTS_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        make_dir(agent_dirs[i], sizeof(agent_dirs[i]));
+        nodes[i] = agent_start(agent_dirs[i], i + 1, n, i > 0 ? nodes[0] : NULL);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned k = 0; k < n; k++) {
+            struct pair pair = {nodes[i], kith_node_self(nodes[k])};
+            assert_true(i == k || lab_wait(is_alive, &pair));
+        }
+    }
+    for (unsigned i = 0; i < n; i++)
+        assert_true(lab_wait(can_write, nodes[i]));
+}
+
+static int remove_one(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
+{
+    (void)stat;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+void lab_agents_stop(struct kith_node **nodes, unsigned n)
+{
+    for (unsigned i = n; i-- > 0;) {
+        kith_node_stop(nodes[i]);
+        assert_int_equal(nftw(agent_dirs[i], remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    }
 }
 
 void lab_offer(struct kith_node *node, const char *name, kith_fn fn, uint32_t flags, void *user)

@@ -16,6 +16,13 @@
 struct kith_config *lab_config(const char *name);
 /* Starts a node that joins @first (NULL: the first one) and waits until both see each other. */
 struct kith_node *lab_start(const char *name, struct kith_node *first);
+/*
+ * Agents of the lab's cluster, which vote and keep variables, in directories of their own:
+ * @n of them (7 at most) that make the first view together. Waits until all see one another and can
+ * write a variable. lab_agents_stop() removes the directories, too.
+ */
+void lab_agents_start(struct kith_node **nodes, unsigned n);
+void lab_agents_stop(struct kith_node **nodes, unsigned n);
 /* "127.0.0.1:port" of @node. */
 void lab_address(struct kith_node *node, char *out, size_t bytes);
 

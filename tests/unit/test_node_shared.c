@@ -1,0 +1,300 @@
+/*
+ * Variables and mutexes of three agents in this process, used from several threads of each at once:
+ * what ThreadSanitizer is to look at. Each promise that can be seen from here is checked, too.
+ */
+#include <pthread.h>
+
+#include "core/bytes.h"
+#include "lib/node_lab.h"
+
+#define AGENTS  3
+#define THREADS 6 /* two of each agent */
+#define ROUNDS  100
+
+static struct kith_node *agents[AGENTS];
+
+static int start(void **state)
+{
+    (void)state;
+    lab_agents_start(agents, AGENTS);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    lab_agents_stop(agents, AGENTS);
+    return 0;
+}
+
+/* cmocka's asserts are for its own thread: others count what was wrong, and keep the first. */
+static _Atomic unsigned wrong_n;
+static char wrong_text[600];
+
+static void wrong(const char *what)
+{
+    if (atomic_fetch_add(&wrong_n, 1) == 0)
+        (void)snprintf(wrong_text, sizeof(wrong_text), "%s: %s", what, kith_errmsg());
+}
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            wrong(#condition);                                                                     \
+    } while (0)
+
+static struct kith_node *agent_of(unsigned thread)
+{
+    return agents[thread % AGENTS];
+}
+
+static void in_threads(void *(*fn)(void *arg), unsigned n)
+{
+    pthread_t threads[THREADS + 2];
+    unsigned numbers[THREADS + 2];
+
+    atomic_store(&wrong_n, 0);
+    for (unsigned i = 0; i < n; i++) {
+        numbers[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, fn, &numbers[i]), 0);
+    }
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    if (atomic_load(&wrong_n) > 0)
+        fail_msg("%u wrong, the first: %s", atomic_load(&wrong_n), wrong_text);
+}
+
+static int64_t number_of(struct kith_node *node, const char *name)
+{
+    struct kith_value *value = NULL;
+
+    assert_int_equal(kith_var_get(node, name, NULL, &value), 0);
+    int64_t number = value->found ? value->i64 : 0;
+    kith_value_free(value);
+    return number;
+}
+
+/* ---- counters and handles ---- */
+
+static void *adds_and_reads(void *arg)
+{
+    unsigned me = *(unsigned *)arg;
+    struct kith_node *node = agent_of(me);
+    struct kith_var *var = NULL;
+    int64_t seen = 0, number;
+    uint64_t version = 0;
+
+    CHECK(kith_var_open(node, "sum", &var) == 0);
+    for (unsigned i = 0; i < ROUNDS && var != NULL; i++) {
+        uint8_t bytes[8] = {0};
+        uint64_t now = 0;
+        size_t len = 0;
+
+        CHECK(kith_var_add(node, "sum", 1, NULL, &number) == 0);
+        CHECK(number > seen); /* each addition is told what it made */
+        seen = number;
+        CHECK(kith_var_read(var, bytes, sizeof(bytes), &len, &now) == 0);
+        CHECK(len == 8 && (int64_t)get_le64(bytes) >= seen && now >= version);
+        seen = (int64_t)get_le64(bytes);
+        version = now;
+        CHECK(kith_var_read(var, bytes, sizeof(bytes), &len, &now) == 0);
+        CHECK((int64_t)get_le64(bytes) >= seen && now >= version);
+        seen = (int64_t)get_le64(bytes);
+        version = now;
+    }
+    kith_var_close(var);
+    return NULL;
+}
+
+static void additions_of_all_threads_are_counted_and_no_read_goes_back(void **state)
+{
+    (void)state;
+    in_threads(adds_and_reads, THREADS);
+    for (unsigned i = 0; i < AGENTS; i++)
+        assert_true(number_of(agents[i], "sum") == THREADS * ROUNDS);
+}
+
+/* ---- under a mutex ---- */
+
+static _Atomic unsigned inside_n;
+static _Atomic uint64_t fence_last;
+
+static void *sections(void *arg)
+{
+    struct kith_node *node = agent_of(*(unsigned *)arg);
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct kith_lock lock;
+        struct kith_value *value = NULL;
+
+        if (kith_lock(node, "m", NULL, &lock) != 0) {
+            wrong("kith_lock");
+            continue;
+        }
+        CHECK(atomic_fetch_add(&inside_n, 1) == 0);
+        CHECK(lock.fence > atomic_load(&fence_last));
+        atomic_store(&fence_last, lock.fence);
+        CHECK(kith_lock_fence(node, lock.id) == lock.fence);
+        struct kith_var_options guarded = {.type = KITH_TYPE_I64,
+                                           .guard = {.mutex = "m", .fence = lock.fence}};
+        uint8_t bytes[8];
+        CHECK(kith_var_get(node, "guarded", &guarded, &value) == 0);
+        put_le64(bytes, (uint64_t)(value != NULL && value->found ? value->i64 : 0) + 1);
+        kith_value_free(value);
+        CHECK(kith_var_set(node, "guarded", bytes, 8, &guarded, NULL) == 0);
+        CHECK(atomic_fetch_sub(&inside_n, 1) == 1);
+        CHECK(kith_unlock(node, lock.id) == 0);
+    }
+    return NULL;
+}
+
+static void one_is_inside_and_what_it_guards_is_exact(void **state)
+{
+    (void)state;
+    in_threads(sections, THREADS);
+    assert_true(number_of(agents[1], "guarded") == THREADS * ROUNDS);
+}
+
+/* ---- asynchronous forms, watches, lists ---- */
+
+struct told {
+    _Atomic unsigned done_n, failed_n, changes_n;
+    _Atomic int64_t newest;
+};
+
+static void on_value(struct kith_node *node, const struct kith_value *value, void *user)
+{
+    struct told *told = user;
+    (void)node;
+    if (value->code != 0)
+        atomic_fetch_add(&told->failed_n, 1);
+    atomic_fetch_add(&told->done_n, 1);
+}
+
+static void on_change(struct kith_node *node, const struct kith_var_change *change, void *user)
+{
+    struct told *told = user;
+    (void)node;
+    if (change->value->i64 > atomic_load(&told->newest))
+        atomic_store(&told->newest, change->value->i64);
+    atomic_fetch_add(&told->changes_n, 1);
+}
+
+static struct told told;
+
+static void *asks_without_waiting(void *arg)
+{
+    unsigned me = *(unsigned *)arg;
+    struct kith_node *node = agent_of(me);
+    const struct kith_var_op add = {.kind = KITH_VAR_ADD, .delta = 1};
+    const struct kith_var_options durable = {.policy = KITH_POLICY_DURABLE};
+    const struct kith_var_options available = {.policy = KITH_POLICY_AVAILABLE,
+                                               .merge = KITH_MERGE_COUNTER};
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct kith_var_list *list = NULL;
+
+        CHECK(kith_var_do_async(node, "watched/n", &add, NULL, on_value, &told) == 0);
+        CHECK(kith_var_do_async(node, "durable", &add, &durable, on_value, &told) == 0);
+        CHECK(kith_var_do_async(node, "everywhere", &add, &available, on_value, &told) == 0);
+        CHECK(kith_var_list(node, "watched/", &list) == 0);
+        kith_var_list_free(list);
+        /* A watch that comes and goes meanwhile. */
+        int64_t no = kith_var_watch(node, "wat*", on_change, &told);
+        CHECK(no > 0);
+        kith_var_unwatch(node, no);
+    }
+    return NULL;
+}
+
+static bool watch_is_there(void *arg)
+{
+    return atomic_load(&((struct told *)arg)->newest) == THREADS * ROUNDS;
+}
+
+static bool counters_are_one(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < AGENTS; i++) {
+        if (number_of(agents[i], "everywhere") != THREADS * ROUNDS)
+            return false;
+    }
+    return true;
+}
+
+static void callbacks_come_once_each_and_a_watch_sees_the_last(void **state)
+{
+    static struct told watched;
+
+    (void)state;
+    int64_t no = kith_var_watch(agents[2], "watched/*", on_change, &watched);
+    assert_true(no > 0);
+    in_threads(asks_without_waiting, THREADS);
+    assert_true(lab_wait_count(&told.done_n, 3 * THREADS * ROUNDS));
+    assert_int_equal(atomic_load(&told.failed_n), 0);
+    assert_true(number_of(agents[0], "watched/n") == THREADS * ROUNDS);
+    assert_true(number_of(agents[0], "durable") == THREADS * ROUNDS);
+    assert_true(lab_wait(watch_is_there, &watched));
+    assert_true(lab_wait(counters_are_one, NULL));
+    kith_var_unwatch(agents[2], no);
+}
+
+/* ---- waits that are given up ---- */
+
+static _Atomic unsigned granted_n, ended_n;
+
+static void on_lock(struct kith_node *node, const struct kith_lock *lock, void *user)
+{
+    (void)user;
+    if (lock->code == 0) {
+        atomic_fetch_add(&granted_n, 1);
+        (void)kith_unlock(node, lock->id);
+    }
+    atomic_fetch_add(&ended_n, 1);
+}
+
+static void *asks_and_gives_up(void *arg)
+{
+    unsigned me = *(unsigned *)arg;
+    struct kith_node *node = agent_of(me);
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct kith_lock_options options = {.shared = i % 3 == 0, .try_only = i % 5 == 0};
+        struct kith_lock_info *info = NULL;
+        struct kith_lock_id id;
+
+        CHECK(kith_lock_async(node, "given-up", &options, on_lock, NULL, &id) == 0);
+        if (i % 2 == me % 2)
+            CHECK(kith_unlock(node, id) == 0);
+        if (i % 8 == 0 && kith_lock_info(node, "given-up", &info) == 0)
+            kith_lock_info_free(info);
+    }
+    return NULL;
+}
+
+static void each_wait_ends_once_and_nothing_stays_held(void **state)
+{
+    struct kith_lock_options soon = {.timeout_ms = LAB_WAIT_MS};
+    struct kith_lock lock;
+
+    (void)state;
+    in_threads(asks_and_gives_up, THREADS);
+    assert_true(lab_wait_count(&ended_n, THREADS * ROUNDS));
+    assert_true(atomic_load(&granted_n) > 0);
+    for (unsigned i = 0; i < AGENTS; i++) {
+        assert_int_equal(kith_lock(agents[i], "given-up", &soon, &lock), 0);
+        assert_int_equal(kith_unlock(agents[i], lock.id), 0);
+    }
+    assert_int_equal(atomic_load(&ended_n), THREADS * ROUNDS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(additions_of_all_threads_are_counted_and_no_read_goes_back),
+        cmocka_unit_test(one_is_inside_and_what_it_guards_is_exact),
+        cmocka_unit_test(callbacks_come_once_each_and_a_watch_sees_the_last),
+        cmocka_unit_test(each_wait_ends_once_and_nothing_stays_held),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
