@@ -23,6 +23,7 @@
 
 struct options {
     bool json;
+    const char *only; /* part of a figure's name; NULL: all */
     unsigned rounds, step_ms, failover;
 };
 
@@ -237,34 +238,55 @@ static void note(unsigned at, double value, double baseline)
     bench_note(&var_series[at], value, baseline);
 }
 
-static void round_of_vars(unsigned ms)
+/* Is one of these wanted (--only)? */
+static bool wanted(const char *only, unsigned a, unsigned b, unsigned c)
+{
+    return only == NULL || strstr(var_series[a].name, only) != NULL ||
+           strstr(var_series[b].name, only) != NULL || strstr(var_series[c].name, only) != NULL;
+}
+
+static void round_of_vars(const struct options *options)
 {
     struct bench_worker *nodes = v.trio.nodes;
+    const char *only = options->only;
+    unsigned ms = options->step_ms;
     struct answer one, plain;
 
-    plain = ASK(&v.client, "latency %u", ms);
-    note(WRITE, ASK(&nodes[0], "set v %u %u", v.own, ms).p50, plain.p50);
-    note(WRITE_SPIN, ASK(&v.pair.nodes[0], "set v %u %u", v.pair_own, ms).p50, plain.p50);
-    note(WRITE_REMOTE, ASK(&nodes[1], "set v %u %u", v.own, ms).p50, plain.p50);
-    one = ASK(&nodes[0], "read %u 1 %u", v.own, ms);
-    note(READ, one.p50, NOTHING);
-    note(READ_TWO, ASK(&nodes[0], "read %u 2 %u", v.own, ms).rate, one.rate);
-    plain = ASK(&v.client, "rate 64 %u", ms);
-    note(WRITES, ASK(&nodes[0], "sets v 64 %u", ms).rate, plain.rate);
-    note(ADDS, ASK(&nodes[0], "adds %u 64 %u", v.counter, ms).rate, plain.rate);
-    plain = ASK(&nodes[0], "fsync %u", ms);
-    one = ASK(&nodes[0], "set d %u %u", v.durable, ms);
-    note(DURABLE, one.p50, plain.p50);
-    note(DURABLES, ASK(&nodes[0], "sets d 64 %u", ms).rate, one.rate);
-    double relay = relay_once(ms);
-    note(WATCH, watch_once(v.watched_other, ms), relay);
-    note(WATCH_HOME, watch_once(v.watched_own, ms), relay);
+    if (wanted(only, WRITE, WRITE_SPIN, WRITE_REMOTE)) {
+        plain = ASK(&v.client, "latency %u", ms);
+        note(WRITE, ASK(&nodes[0], "set v %u %u", v.own, ms).p50, plain.p50);
+        note(WRITE_SPIN, ASK(&v.pair.nodes[0], "set v %u %u", v.pair_own, ms).p50, plain.p50);
+        note(WRITE_REMOTE, ASK(&nodes[1], "set v %u %u", v.own, ms).p50, plain.p50);
+    }
+    if (wanted(only, READ, READ_TWO, READ)) {
+        one = ASK(&nodes[0], "read %u 1 %u", v.own, ms);
+        note(READ, one.p50, NOTHING);
+        note(READ_TWO, ASK(&nodes[0], "read %u 2 %u", v.own, ms).rate, one.rate);
+    }
+    if (wanted(only, WRITES, ADDS, WRITES)) {
+        plain = ASK(&v.client, "rate 64 %u", ms);
+        if (wanted(only, WRITES, WRITES, WRITES))
+            note(WRITES, ASK(&nodes[0], "sets v 64 %u", ms).rate, plain.rate);
+        if (wanted(only, ADDS, ADDS, ADDS))
+            note(ADDS, ASK(&nodes[0], "adds %u 64 %u", v.counter, ms).rate, plain.rate);
+    }
+    if (wanted(only, DURABLE, DURABLES, DURABLE)) {
+        plain = ASK(&nodes[0], "fsync %u", ms);
+        one = ASK(&nodes[0], "set d %u %u", v.durable, ms);
+        note(DURABLE, one.p50, plain.p50);
+        note(DURABLES, ASK(&nodes[0], "sets d 64 %u", ms).rate, one.rate);
+    }
+    if (wanted(only, WATCH, WATCH_HOME, WATCH)) {
+        double relay = relay_once(ms);
+        note(WATCH, watch_once(v.watched_other, ms), relay);
+        note(WATCH_HOME, watch_once(v.watched_own, ms), relay);
+    }
 }
 
 static int usage(const char *verb, const char *what)
 {
     fprintf(stderr, "kith-bench %s: unknown option %s\nusage: kith-bench %s " OPTIONS "%s\n", verb,
-            what, verb, strcmp(verb, "var") == 0 ? " [--failover N]" : "");
+            what, verb, strcmp(verb, "var") == 0 ? " [--failover N] [--only WORDS]" : "");
     return 2;
 }
 
@@ -279,6 +301,8 @@ static const char *parse(struct options *options, int argc, char **argv)
             options->rounds = (unsigned)atoi(argv[++i]);
         else if (strcmp(argv[i], "--step") == 0 && value)
             options->step_ms = (unsigned)atoi(argv[++i]);
+        else if (strcmp(argv[i], "--only") == 0 && value)
+            options->only = argv[++i];
         else if (strcmp(argv[i], "--failover") == 0 && value)
             options->failover = (unsigned)atoi(argv[++i]);
         else
@@ -302,7 +326,7 @@ int bench_var(int argc, char **argv)
     }
     for (unsigned i = 0; i < options.rounds; i++) {
         show_round(&options, i);
-        round_of_vars(options.step_ms);
+        round_of_vars(&options);
     }
     stop_var();
     for (size_t i = 0; options.rounds > 0 && i < VAR_N; i++)
