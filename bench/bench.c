@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -201,8 +202,17 @@ int bench_worker_start(struct bench_worker *worker, const char *role, const char
 
 void bench_worker_tell(struct bench_worker *worker, const char *line)
 {
+    snprintf(worker->step, sizeof(worker->step), "%s", line);
     fprintf(worker->in, "%s\n", line);
     fflush(worker->in);
+}
+
+/* One answer is one line, and comes after the one before was read: nothing waits in the buffer. */
+static bool answers(struct bench_worker *worker)
+{
+    struct pollfd fd = {.fd = fileno(worker->out), .events = POLLIN};
+
+    return poll(&fd, 1, BENCH_ANSWER_MS) > 0;
 }
 
 int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max)
@@ -212,8 +222,13 @@ int bench_worker_ask(struct bench_worker *worker, const char *line, double *out,
 
     if (line[0] != '\0')
         bench_worker_tell(worker, line);
+    if (!answers(worker)) {
+        fprintf(stderr, "kith-bench: process %d has not answered \"%s\" for %d s\n", worker->pid,
+                worker->step, BENCH_ANSWER_MS / 1000);
+        return -1;
+    }
     if (fgets(answer, sizeof(answer), worker->out) == NULL) {
-        fprintf(stderr, "kith-bench: a worker ended in step \"%s\"\n", line);
+        fprintf(stderr, "kith-bench: a worker ended in step \"%s\"\n", worker->step);
         return -1;
     }
     for (char *at = answer, *end; n < max; at = end) {

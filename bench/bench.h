@@ -17,6 +17,7 @@
 #define BENCH_ECHO_BYTES 64
 #define BENCH_BULK_BYTES (1024u * 1024u)
 #define BENCH_WARM_MS    60
+#define BENCH_ANSWER_MS  90000 /* longer than a worker waits before it says what it waited for */
 
 uint64_t bench_now_ns(void);
 
@@ -63,10 +64,12 @@ struct bench_figure bench_figure_of(struct bench_series *series);
 struct bench_worker {
     int pid;
     FILE *in, *out; /* we write to in, read from out */
+    char step[200]; /* told last */
 };
 /* Starts `self ROLE ARG` on core @cpu (-1: anywhere). 0 or -1 with a message on stderr. */
 int bench_worker_start(struct bench_worker *worker, const char *role, const char *arg, int cpu);
-/* Sends one line and reads the numbers of the answer; returns how many, or -1. */
+/* Sends one line and reads the numbers of the answer; returns how many, or -1, with a message on
+ * stderr: it ended, or has not answered within BENCH_ANSWER_MS. */
 int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max);
 /* Sends one line only; bench_worker_ask(worker, "", ...) reads its answer. */
 void bench_worker_tell(struct bench_worker *worker, const char *line);

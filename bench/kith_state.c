@@ -5,6 +5,7 @@
  */
 #include "kith_state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -25,6 +26,7 @@
 #define READERS_MAX  4
 #define SETTLE_TRIES 3000
 #define SETTLE_US    10000
+#define WAIT_S       60
 
 struct state_worker state_worker;
 
@@ -49,6 +51,7 @@ void state_begin(unsigned ms, unsigned outstanding)
     w->samples.n = 0;
     w->count = 0;
     w->failed = 0;
+    w->waits_for = "do", w->of = "nothing yet";
     w->outstanding = outstanding;
     w->begun_ns = bench_now_ns();
     w->measured_from_ns = w->begun_ns + BENCH_WARM_MS * 1000000u;
@@ -86,8 +89,21 @@ void state_failed(const char *what, const char *text)
 
 void state_wait(void)
 {
-    while (sem_wait(&state_worker.done) != 0)
-        continue;
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_S;
+    while (sem_timedwait(&state_worker.done, &until) != 0) {
+        if (errno == EINTR)
+            continue;
+        fprintf(stderr,
+                "kith-bench: the node in %s: %u operations did not end within %d s, after %llu "
+                "that did; "
+                "the last was asked to %s %s\n",
+                state_worker.dir, state_worker.outstanding, WAIT_S,
+                (unsigned long long)state_worker.count, state_worker.waits_for, state_worker.of);
+        exit(1);
+    }
 }
 
 /* ---- operations, so many outstanding ---- */
@@ -106,6 +122,8 @@ static void on_value(struct kith_node *node, const struct kith_value *value, voi
 
 static void issue(struct kith_node *node, struct slot *slot)
 {
+    state_worker.waits_for = "change";
+    state_worker.of = slot->name;
     if (kith_var_do_async(node, slot->name, &slot->op, &slot->options, on_value, slot) != 0) {
         fail(slot->name);
         exit(1);

@@ -17,6 +17,8 @@ struct state_worker {
     uint64_t count, failed;
     unsigned outstanding;
     struct bench_samples samples;
+    const char *waits_for; /* the last operation that was asked for */
+    const char *of;        /* ... and its name */
     sem_t done;
 };
 extern struct state_worker state_worker;
@@ -29,6 +31,7 @@ void state_report(void);
 bool state_goes_on(uint64_t now_ns);
 /* Says the first failure of a step on stderr, and counts. */
 void state_failed(const char *what, const char *text);
+/* Ends the process with a sentence if the step is not over in a minute. */
 void state_wait(void);
 
 /* A line for mutexes; false if it is none. */

@@ -30,6 +30,8 @@ static void on_granted(struct kith_node *node, const struct kith_lock *granted, 
 static void acquire(struct kith_node *node)
 {
     lock.sent_ns = bench_now_ns();
+    state_worker.waits_for = "enter";
+    state_worker.of = lock.name;
     if (kith_lock_async(node, lock.name, NULL, on_granted, NULL, NULL) != 0) {
         fprintf(stderr, "kith-bench: %s: %s\n", lock.name, kith_errmsg());
         exit(1);
@@ -56,6 +58,9 @@ static void on_set(struct kith_node *node, const struct kith_value *value, void 
 
 static void do_guarded(struct kith_node *node, const struct kith_var_op *op, kith_value_cb cb)
 {
+    state_worker.waits_for =
+        op->kind == KITH_VAR_GET ? "read under a fence" : "write under a fence";
+    state_worker.of = "sum";
     if (kith_var_do_async(node, "sum", op, &lock.options, cb, NULL) != 0) {
         state_failed("sum", kith_errmsg());
         leave(node);
