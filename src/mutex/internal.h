@@ -1,10 +1,12 @@
 /*
  * What the files of the mutex core share.
  *
- *   mutex.c   life, the step, actions out        record.c  the record: joining, leaving, its asks
- *   local.c   owners and waiters of this node    token.c   Suzuki-Kasami
- *   lease.c   our leases and those of edges      home.c    recovery
- *   queue.c   queue mode, both sides             ask.c     queries, breaks, cycles of waits
+ *   mutex.c   life, the step, actions out        record.c  joining, leaving, asks of the record
+ *   local.c   owners and waiters of this node    record_bytes.c  the record as bytes; taking it in
+ *   lease.c   our leases and those of edges      token.c   Suzuki-Kasami: asking, entering, passing
+ *   queue.c   queue mode, both sides             token_recv.c  ... and what is heard of a token
+ *   ask.c     queries, breaks, cycles of waits   home.c    recovery
+ *   show.c    what it tells of itself
  */
 #ifndef MUTEX_INTERNAL_H
 #define MUTEX_INTERNAL_H
@@ -326,20 +328,26 @@ struct waiter *local_by_rid(struct list *list, uint64_t rid);
 /* Does @owner go on only when @w does? */
 bool local_stops(const struct waiter *w, uint64_t owner);
 
-/* ---- record.c ---- */
+/* ---- record_bytes.c ---- */
 struct part *part_find(struct mutex *m, uint32_t joined);
 struct part *part_hear(struct mutex_core *core,
                        struct mutex *m,
                        const struct boot_id *boot,
                        const struct mutex_msg_part *of);
-void record_work(struct mutex_core *core, struct mutex *m); /* does what is due */
-void record_answer(struct mutex_core *core, const struct mutex_event *event);
-int record_seen(struct mutex_core *core, const struct mutex_event *event);
-void record_refresh(struct mutex_core *core, struct mutex *m); /* a hint that it has changed */
 int record_take(
     struct mutex_core *core, struct mutex *m, uint64_t version, const uint8_t *data, size_t len);
 /* 0 or KITH_E_CORRUPT: whether @data is a record. For the fuzz target too. */
 int record_check(const uint8_t *data, size_t len);
+/* A record to be written, in m->cas: first what is of all, then each participant. 0 or
+ * KITH_E_MEMORY or KITH_E_LIMIT. */
+int record_begin(struct mutex *m, uint32_t gen, bool queue, uint32_t joins);
+int record_part(struct mutex *m, const struct part *part);
+
+/* ---- record.c ---- */
+void record_work(struct mutex_core *core, struct mutex *m); /* does what is due */
+void record_answer(struct mutex_core *core, const struct mutex_event *event);
+int record_seen(struct mutex_core *core, const struct mutex_event *event);
+void record_refresh(struct mutex_core *core, struct mutex *m); /* a hint that it has changed */
 void record_out(struct mutex_core *core, struct mutex *m);     /* not a participant any more */
 void record_recover(struct mutex_core *core, struct mutex *m); /* the home begins a generation */
 
@@ -348,6 +356,16 @@ void token_want(struct mutex_core *core, struct mutex *m);
 void token_enter(struct mutex_core *core, struct mutex *m);
 void token_left(struct mutex_core *core, struct mutex *m); /* the section is empty */
 void token_pass_due(struct mutex_core *core);              /* what was released for others goes */
+bool token_queued(const struct mutex *m, uint32_t joined);
+bool token_queue(struct mutex *m, uint32_t joined); /* at its end; false: memory */
+void token_arrived(struct mutex_core *core, struct mutex *m);
+/* A token that comes back says it as well, and a copy that is sent again is answered at once. */
+void token_tack_later(struct mutex_core *core,
+                      struct mutex *m,
+                      const struct boot_id *to,
+                      uint32_t joined,
+                      uint32_t gen,
+                      int64_t x);
 /* That it has arrived is told now, if it still is to be. */
 void token_tack(struct mutex_core *core, struct mutex *m);
 void token_stays(struct mutex *m); /* it is not about to be passed on any more */
@@ -355,11 +373,13 @@ void token_adopt(struct mutex_core *core, struct mutex *m, uint32_t gen, bool qu
 void token_drop(struct mutex_core *core, struct mutex *m); /* with a lease, or for good */
 void token_make(struct mutex_core *core, struct mutex *m); /* the first of a record, or a GRANT's */
 void token_tick(struct mutex_core *core, struct mutex *m);
+void token_pass(struct mutex_core *core, struct mutex *m);
+
+/* ---- token_recv.c ---- */
 void token_recv(struct mutex_core *core,
                 struct mutex *m,
                 const struct boot_id *from,
                 struct mutex_msg *msg);
-void token_pass(struct mutex_core *core, struct mutex *m);
 void token_holder_text(struct mutex_core *core, struct mutex *m, char *out, size_t bytes);
 
 /* ---- queue.c ---- */
