@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PYTHON = /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench sim sim-state soak fuzz format lint install clean
+.PHONY: help deps build test demo bench sim sim-state soak fuzz screenshots format lint install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,11 @@ soak: build ## ten million damaged datagrams and 100,000 connections against a l
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@tools/fuzz.sh
+
+screenshots: build ## every page in both themes at both widths, into build/screenshots
+	@tools/deps.sh web
+	@tools/web-tools.sh $(BUILD)/web-tools
+	KITH_BUILD=$(BUILD) node tests/web/screenshots.mjs $(BUILD)/screenshots
 
 format: ## clang-format every source in place
 	@tools/lint.sh format

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing from Debian's packages: tools/deps.sh [build] [test] [fuzz]
+# Installs what is missing from Debian's packages: tools/deps.sh [build] [test] [web]
 # Says what it installs; does nothing and asks for nothing when all is there.
 set -eu
 
@@ -16,8 +16,13 @@ for set in "$@"; do
         packages="$packages clang clang-format clang-tidy libclang-rt-14-dev binutils git
             iproute2 procps python3-pytest python3-websockets prometheus"
         ;;
+    web)
+        packages="$packages chromium fonts-dejavu-core"
+        command -v node >/dev/null || packages="$packages nodejs"
+        command -v npm >/dev/null || packages="$packages npm"
+        ;;
     *)
-        echo "usage: tools/deps.sh [build] [test]" >&2
+        echo "usage: tools/deps.sh [build] [test] [web]" >&2
         exit 2
         ;;
     esac

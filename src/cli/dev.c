@@ -211,7 +211,8 @@ static int build_conf(struct dev *dev, const struct dev_node *node, struct buf *
     const char *text;
     int x = EXIT_OK;
 
-    (void)buf_printf(conf, "# node %u of kith dev; yours to change\n[node]\nname = dev-%u\n",
+    (void)buf_printf(conf,
+                     "# node %u of kith dev; yours to change\n[node]\nname = dev-%u\ndev = yes\n",
                      node->k, node->k);
     if (module_beside("mandelbrot"))
         (void)buf_printf(conf, "load = mandelbrot\n");

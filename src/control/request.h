@@ -124,6 +124,7 @@ extern const struct control_verb control_verbs_lock[];  /* verbs_lock.c */
 extern const struct control_verb control_verbs_view[];  /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];  /* verbs_name.c */
 extern const struct control_verb control_verbs_host[];  /* verbs_host.c */
+extern const struct control_verb control_verbs_dev[];   /* verbs_dev.c */
 
 /* Milliseconds for people: to the microsecond. */
 static inline double control_ms(uint64_t ns)

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "member/member.h"
 #include "net/uv_net.h"
+#include "node/config.h"
 
 static void hello(struct control_request *request)
 {
@@ -93,6 +94,8 @@ static void nodes(struct control_request *request)
     json_kv_id(&reply.json, "self", &self);
     json_kv_text(&reply.json, "cluster", node_cluster_name(request->node));
     json_kv_text(&reply.json, "cluster_id", cluster_id);
+    if (config_bool(node_config(request->node), "node.dev"))
+        json_kv_bool(&reply.json, "dev", true);
     json_key(&reply.json, "nodes");
     json_array_begin(&reply.json);
     for (size_t i = 0; i < list->nodes_n; i++)

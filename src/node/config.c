@@ -24,6 +24,8 @@ static const struct config_key keys[] = {
     {"node.name", CONFIG_NAME, 0, NULL, 0, 0, {0}, "name of this node; the host name if unset"},
     {"node.data_dir", CONFIG_PATH, 0, NULL, 0, 0, {0}, "directory of keys, peer cache and socket"},
     {"node.load", CONFIG_TEXT, CONFIG_REPEATS, NULL, 0, 0, {0}, "module to load: a name or a path"},
+    {"node.dev", CONFIG_BOOL, 0, "no", 0, 0, {0},
+     "of kith dev: an admin may kill it from the pages of another node"},
     {"node.role", CONFIG_CHOICE, CONFIG_INTERNAL, "node", 0, 0, {"node", "program"}, "what it is"},
     {"net.listen", CONFIG_ADDRESS, 0, "[::]:7117", 0, 0, {0},
      "address and port for peers, TCP and UDP; port 0: any free one"},

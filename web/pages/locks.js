@@ -1,0 +1,150 @@
+// Who holds which lock, who waits, and whether they wait for each other.
+import { fill, h, svg, text } from "../lib/dom.js";
+import { big, left, number, running, shell, span } from "../lib/format.js";
+import { link } from "../lib/route.js";
+import { api } from "../lib/session.js";
+import { subscribe } from "../lib/stream.js";
+import { table } from "../lib/table.js";
+import { card, commandLine, dialog, emptyState, failed, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+
+const who = (party) => `${party.owner || "a program"} on ${party.node_name || party.node?.slice(0, 8)}${party.pid ? ` (pid ${party.pid})` : ""}`;
+const holders = (row) => (row.parties ?? []).filter((party) => party.holds);
+const waiters = (row) => (row.parties ?? []).filter((party) => !party.holds);
+
+export function page(path) {
+  const wanted = path.join("/");
+  return wanted ? one(wanted) : list();
+}
+
+function list() {
+  const rows = table({
+    noun: "lock", key: (row) => row.name, sort: "name", href: (row) => link("locks", row.name),
+    columns: [
+      { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("locks", row.name) }, row.name)) },
+      { key: "holder", title: "Held by", wide: true, text: (row) => holders(row).map(who).join("; ") || "nobody" },
+      { key: "since", title: "For", num: true, runs: true, sort: (row) => holders(row)[0]?.age_ms ?? -1, text: (row) => (holders(row).length ? span(running({ ...holders(row)[0], $at: row.$at }, "age_ms")) : "–") },
+      { key: "lease", title: "Lease left", num: true, minor: true, runs: true, sort: (row) => holders(row)[0]?.lease_left_ms ?? -1, text: (row) => (holders(row).length ? span(left({ ...holders(row)[0], $at: row.$at }, "lease_left_ms")) : "–") },
+      { key: "waiters", title: "Waiting", num: true, sort: (row) => waiters(row).length, text: (row) => number(waiters(row).length) },
+      { key: "fence", title: "Fence", num: true, minor: true, sort: (row) => Number(holders(row)[0]?.fence ?? 0), text: (row) => big(holders(row)[0]?.fence) },
+      { key: "mode", title: "Kind", minor: true, text: (row) => (row.permits > 1 ? `${row.permits} permits` : row.mode ?? "–") },
+    ],
+    search: (row) => `${row.name} ${(row.parties ?? []).map(who).join(" ")}`,
+    empty: { title: "No lock is held or waited for", text: "A command can run under one:", command: "kith lock run build -- make" },
+    flash: () => false,
+  });
+  const body = h("div", null, loadingState("locks"));
+  const graph = h("div");
+  const silent = h("p.quiet", { hidden: true });
+  body.style.display = graph.style.display = "contents";
+  const live = subscribe("locks", {}, ({ doc, rows: all }) => {
+    if (!doc) return;
+    if (!rows.element.isConnected) fill(body, rows.element);
+    rows.update(all);
+    const quiet = doc.silent_nodes ?? [];
+    silent.hidden = quiet.length === 0;
+    text(silent, `Not heard from: ${quiet.join(", ")}. What only they know is missing here.`);
+    const picture = waitsFor(all);
+    fill(graph, picture && card(picture.cycle ? "Who waits for whom: a cycle, nobody in it can go on" : "Who waits for whom", h("div.graph", { tabIndex: 0, role: "region", ariaLabel: "Who waits for whom" }, picture.element), picture.cycle && commandLine(`kith lock break ${shell(picture.cycle)}`)));
+  });
+  return {
+    element: [pageHead("Locks", { sub: "Mutexes of the whole cluster. Each grant has a fence, a number that only grows: guarded writes with an old one are refused." }), silent, body, graph],
+    tick: () => rows.tick(),
+    close: () => live.close(),
+  };
+}
+
+function one(name) {
+  const body = h("div", null, loadingState(name));
+  body.style.display = "contents";
+  let row = null;
+  const live = subscribe("locks", {}, ({ doc, rows }) => {
+    if (!doc) return;
+    row = rows.find((each) => each.name === name) ?? null;
+    draw();
+  });
+  function draw() {
+    if (!row) {
+      fill(body, card(null, emptyState({ title: "Nobody holds it or waits for it", command: `kith lock run ${shell(name)} -- sleep 10` })));
+      return;
+    }
+    const line = (party, i) => h("tr", null, h("td", null, party.holds ? (party.shared ? "holds, shared" : "holds") : `waits, ${i + 1}.`), h("td.wide", null, who(party)), h("td.num", null, span(running({ ...party, $at: row.$at }, "age_ms"))),
+      h("td.num", null, party.holds ? span(left({ ...party, $at: row.$at }, "lease_left_ms")) : "–"), h("td.num", null, big(party.fence)));
+    fill(body, h("section.table", null, h("div.table-frame", null, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num", null, "Lease left"), h("th.num", null, "Fence"))),
+      h("tbody", null, holders(row).map(line), waiters(row).map(line))))));
+  }
+  async function breakIt() {
+    const sure = await dialog({ title: `Break ${name}?`, text: "Whoever holds it loses it and is told so; the next in line gets it with a higher fence. Only writes that are guarded by the fence are safe from the former holder.", action: "Break", kind: "danger" });
+    if (!sure) return;
+    try {
+      await api(`/v1/locks/${encodeURIComponent(name)}/break`, { method: "POST" });
+      note(`Broke ${name}`);
+    } catch (error) {
+      failed(error);
+    }
+  }
+  return {
+    title: name,
+    element: [pageHead(name, { crumbs: [["Locks", "#/locks"]], actions: [roleButton("admin", "Break", breakIt, "danger")] }), body],
+    tick: draw,
+    close: () => live.close(),
+  };
+}
+
+// Parties left, locks right. An edge from a party to a lock: it waits. From a lock to a party: it is held by it.
+function waitsFor(rows) {
+  const locks = rows.filter((row) => waiters(row).length > 0).slice(0, 40);
+  if (!locks.length) return null;
+  const shown = new Set(locks);
+  // a lock that a waiter holds belongs to the picture too
+  const id = (party) => `${party.node}/${party.pid}/${party.owner}`;
+  const waiting = new Set(locks.flatMap((row) => waiters(row).map(id)));
+  for (const row of rows) if (holders(row).some((party) => waiting.has(id(party)))) shown.add(row);
+  const all = [...shown];
+  const parties = new Map();
+  for (const row of all) for (const party of row.parties ?? []) parties.set(id(party), party);
+  const names = [...parties.keys()];
+  const cycle = findCycle(all, id);
+  const y = (i) => 30 + i * 46;
+  const height = Math.max(names.length, all.length) * 46 + 20;
+  const element = svg("svg", { viewBox: `0 0 760 ${height}`, width: 760, height, role: "img", "aria-label": "Waiting parties on the left, locks on the right" },
+    svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 8 4 0 8z", fill: "currentColor" }))));
+  all.forEach((row, j) => {
+    for (const party of row.parties ?? []) {
+      const i = names.indexOf(id(party));
+      const inCycle = cycle.has(row.name) && cycle.has(id(party));
+      const d = party.holds ? `M500 ${y(j)} C 420 ${y(j)} 400 ${y(i)} 322 ${y(i)}` : `M320 ${y(i)} C 400 ${y(i)} 420 ${y(j)} 498 ${y(j)}`;
+      element.append(svg("path", { d, class: `edge ${party.holds ? "" : "waits"} ${inCycle ? "cycle" : ""}`, "marker-end": "url(#tip)" }));
+    }
+  });
+  names.forEach((name, i) => {
+    const party = parties.get(name);
+    element.append(svg("rect", { x: 10, y: y(i) - 18, width: 310, height: 36, rx: 8, class: `box ${cycle.has(name) ? "cycle" : ""}` }), svg("text", { x: 22, y: y(i) + 5 }, who(party).slice(0, 44)));
+  });
+  all.forEach((row, j) => element.append(svg("rect", { x: 500, y: y(j) - 18, width: 250, height: 36, rx: 18, class: `box ${cycle.has(row.name) ? "cycle" : ""}` }), svg("text", { x: 518, y: y(j) + 5 }, row.name.slice(0, 32))));
+  return { element, cycle: all.find((row) => cycle.has(row.name))?.name ?? "" };
+}
+
+// Names of locks and parties that lie on a cycle: each waits for the next.
+function findCycle(locks, id) {
+  const next = new Map();
+  const edge = (from, to) => next.set(from, [...(next.get(from) ?? []), to]);
+  for (const row of locks)
+    for (const party of row.parties ?? [])
+      if (party.holds) edge(row.name, id(party));
+      else edge(id(party), row.name);
+  for (const start of next.keys()) {
+    const path = [];
+    const seen = new Set();
+    const walk = (at) => {
+      if (at === start && path.length) return true;
+      if (seen.has(at)) return false;
+      seen.add(at);
+      path.push(at);
+      if ((next.get(at) ?? []).some(walk)) return true;
+      path.pop();
+      return false;
+    };
+    if (walk(start)) return new Set(path);
+  }
+  return new Set();
+}

@@ -1,0 +1,105 @@
+// One node: what it is, what it does, how it got there.
+import { fill, h, text } from "../lib/dom.js";
+import { ago, big, bytes, clock, number, percent, rtt, running, span } from "../lib/format.js";
+import { histories } from "../lib/history.js";
+import { api } from "../lib/session.js";
+import { subscribe } from "../lib/stream.js";
+import { badge, card, dialog, errorState, facts, failed, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+import { disconnect, zone } from "./nodes.js";
+
+export function nodePage(name) {
+  const head = h("div");
+  const about = h("div", null, loadingState(name));
+  const cores = h("div.cores");
+  const inside = h("div", { class: "cards whole" });
+  const past = histories(name);
+  let row = null;
+  let self = "";
+  head.style.display = about.style.display = "contents";
+
+  function draw() {
+    fill(head, pageHead([row.name, " "], {
+      crumbs: [["Nodes", "#/nodes"]],
+      sub: h("span", null, badge(row.status), row.id === self ? " · this node" : ` · ${rtt(row.rtt_ms)} away`, ` · ${row.role}`),
+      actions: row.id === self ? [] : [
+        roleButton("operator", "Disconnect", () => disconnect(row.name)),
+        (row.status === "failed" || row.status === "left") && roleButton("admin", "Forget", forget, "danger"),
+      ],
+    }));
+    fill(about, card(null, facts([
+      ["Address", row.address], zone(row.address) && ["Zone (interface)", zone(row.address)],
+      row.addresses?.length > 1 && ["All addresses", row.addresses.join(", ")],
+      ["Status since", ago(running(row, "status_age_ms"))], ["Version", row.version ?? "–"],
+      ["CPUs, cores", `${row.cpus ?? "–"}, ${row.cores ?? "–"}`],
+      ["Memory available", `${bytes(row.memory_available_bytes)} of ${bytes(row.memory_bytes)}`],
+      ["Load", row.load?.toFixed(2) ?? "–"], ["Boot", big(row.boot_no)], ["Id", h("span.mono", null, row.id)],
+      row.web && ["Its pages", h("a", { href: row.web }, row.web)],
+    ])));
+  }
+
+  async function forget() {
+    if (!await dialog({ title: `Forget ${row.name}?`, text: "Every node drops it from its list. If it comes back it joins as new.", action: "Forget", kind: "danger" })) return;
+    try {
+      await api(`/v1/nodes/${encodeURIComponent(row.name)}/forget`, { method: "POST" });
+      note(`Forgot ${row.name}`);
+      location.hash = "#/nodes";
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  const nodes = subscribe("nodes", {}, ({ doc, rows }) => {
+    if (!doc) return;
+    self = doc.self;
+    row = rows.find((one) => one.name === name || one.id === name);
+    if (row) draw();
+    else fill(about, errorState({ message: `No node is called ${name}.`, hint: "It may have been forgotten, or it never joined: see Nodes." }));
+  });
+  const load = subscribe("resources", { node: name }, ({ doc, error }) => {
+    if (error) text(cores, `Not measured: ${error.message}`);
+    else drawCores(cores, doc.cpu_percent_per_core);
+  });
+  const own = subscribe("self", { node: name }, ({ doc, error }) => fill(inside, error ? h("p.quiet", null, error.message) : insides(doc)));
+  return {
+    title: name,
+    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside],
+    tick: () => row && row.status !== "alive" && draw(),
+    close: () => {
+      nodes.close();
+      load.close();
+      own.close();
+      past.close();
+    },
+  };
+}
+
+export function drawCores(place, list) {
+  if (!list) return;
+  while (place.children.length > list.length) place.lastChild.remove();
+  list.forEach((value, i) => {
+    let one = place.children[i];
+    if (!one) {
+      one = h("div.core", null, h("span", null, `core ${i}`), h("span"), h("span.meter", null, h("i")));
+      place.append(one);
+    }
+    text(one.children[1], percent(value));
+    const bar = one.lastChild.firstChild;
+    bar.style.transform = `scaleX(${Math.min(1, value / 100)})`;
+    bar.classList.toggle("high", value > 90);
+  });
+}
+
+/** Cards of what a node says of itself (verb info). */
+export function insides(info) {
+  const part = (title, pairs) => card(title, facts(pairs));
+  const { net = {}, rpc = {}, member = {}, loop = {} } = info;
+  return [
+    part("Process", [["Started", clock(info.started)], ["Up for", span(running(info, "uptime_ms"))], ["Memory of its own", bytes(info.rss_bytes)], ["Pid", info.pid], ["Data directory", h("span.mono", null, info.data_dir)],
+      ["Port", info.port], info.web && ["Pages", h("a", { href: info.web }, info.web)]]),
+    part("Loop", [["Turns", number(loop.turns)], ["Longest lag", `${loop.lag_max_ms ?? "–"} ms`], ["Workers busy", `${loop.workers_busy ?? "–"} of ${loop.workers ?? "–"}`], ["Waiting for a worker", number(loop.workers_queue)]]),
+    part("Network", [["Streams open", number(net.streams_open)], ["In", bytes(net.bytes_in)], ["Out", bytes(net.bytes_out)], ["Handshakes refused", number((net.refused_version ?? 0) + (net.refused_cluster ?? 0) + (net.refused_secret ?? 0))], ["Datagrams dropped", number(net.datagrams_dropped)]]),
+    part("Calls", [["Made", number(rpc.calls_made)], ["Served", number(rpc.served)], ["Under way", number((rpc.calls_pending ?? 0) + (rpc.serving_now ?? 0))], ["Not executed", number(rpc.calls_not_executed)], ["Unknown outcome", number(rpc.calls_unknown)], ["Retries", number(rpc.retries)]]),
+    part("Membership", [["Probes", number(member.probes)], ["That failed", number(member.probe_failures)], ["Suspicions", number(member.suspicions)], ["Failures seen", number(member.failures)], ["Health", member.health === 0 ? "good" : `slowed ×${(member.health ?? 0) + 1}`]]),
+    (info.modules ?? []).length ? card("Modules", h("ul.problems", null, info.modules.map((one) => h("li", null, h("span"), h("span", null, h("b", null, one.name), ` ${one.version} – ${one.description}`))))) : null,
+  ];
+}
