@@ -437,6 +437,8 @@ static int handle(struct dvar_core *core, const struct dvar_event *event)
     case DVAR_RECV:
         return on_frame(core, event);
     case DVAR_PERSISTED:
+        if (event->token > core->persisted)
+            core->persisted = event->token;
         replica_persisted(core, event->token);
         home_persisted(core, event->token);
         return 0;

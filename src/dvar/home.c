@@ -325,10 +325,8 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     for (struct op *at = op; at != NULL; at = at->next)
         at->state = OP_WRITING, client_left(core, at);
     write->durable = was_durable || var_is_durable(var);
-    if (write->durable) {
+    if (write->durable)
         write->token = persist(core, var);
-        var->persist_n += write->token != 0;
-    }
     core->stats.writes_home += folded + 1;
     core->stats.writes_folded += folded;
     count_access(core, var, 0, folded + 1);

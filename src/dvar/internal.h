@@ -94,7 +94,8 @@ struct var {
     struct op *fetch;      /* the read whose answer may be cached */
     struct dvar_cell *cell;
     uint64_t ts;
-    uint64_t session; /* cached under it */
+    uint64_t session;    /* cached under it */
+    uint64_t disk_token; /* of the last batch that has it */
     uint32_t hash;
     uint32_t pins;
     uint32_t queue_n;
@@ -102,7 +103,6 @@ struct var {
     uint32_t node_at;       /* cached: whose session */
     uint16_t reads, writes; /* since window_s */
     uint32_t window_s;
-    uint32_t persist_n; /* batches on their way to the disk */
     uint8_t slot;
     uint8_t state;
     uint8_t name_len;
@@ -161,7 +161,7 @@ struct write {
     uint64_t ts;
     uint64_t base_ts; /* for replicas that have exactly this: @delta makes the value */
     uint64_t begun_ms, sent_ms;
-    uint64_t token;          /* own disk; 0: not waited for */
+    uint64_t token;          /* of the batch on its way to the own disk; 0: none */
     struct sharers *sharers; /* who was told */
     struct op *ops, *ops_last;
     uint32_t at;        /* in core->write_at */
@@ -170,7 +170,7 @@ struct write {
     uint32_t folded;
     bool recommit;
     bool was_absent;
-    bool durable;
+    bool durable;   /* the own disk is waited for */
     bool handed_on; /* the next holder of a mutex reads it soon */
     struct buf delta;
 };
@@ -331,6 +331,7 @@ struct dvar_core {
     struct map64 by_no, by_driver_id;
     struct heap deadlines; /* of them */
     uint64_t next_no, session_no, next_token, stream_no;
+    uint64_t persisted;  /* token: it and all before it are on disk */
     uint64_t retried_ms; /* what waits for copies */
     uint64_t slow_at_ms; /* next look at slots, sessions and watches */
     struct list writes;
@@ -378,7 +379,7 @@ void out_begin(struct dvar_core *core);
 void out_end(struct dvar_core *core, struct dvar_output *out);
 void out_deinit(struct dvar_core *core);
 void block_keep(struct dvar_core *core, struct block *block); /* until the next step */
-uint64_t persist(struct dvar_core *core, const struct var *var);
+uint64_t persist(struct dvar_core *core, struct var *var);    /* 0: memory is short */
 void persist_delete(struct dvar_core *core, const struct var *var);
 void val_add(struct dvar_core *core, struct node *to, const struct var *var);
 void vals_flush(struct dvar_core *core, struct node *to);
@@ -563,6 +564,10 @@ int on_push_ack(struct dvar_core *core, struct node *from, struct reader *r);
 
 #define COPIES_TEXT "has fewer copies than min_copies asks for; wait for a node to come back"
 
+static inline bool var_on_disk(const struct dvar_core *core, const struct var *var)
+{
+    return var->disk_token <= core->persisted;
+}
 static inline bool lease_ok(const struct dvar_core *core)
 {
     return core->now_ms < core->lease_until_ms;

@@ -180,7 +180,7 @@ static struct dvar_put *put_add(struct dvar_core *core, const struct var *var)
     return put;
 }
 
-uint64_t persist(struct dvar_core *core, const struct var *var)
+uint64_t persist(struct dvar_core *core, struct var *var)
 {
     size_t body = (size_t)var->block->records_n * RECORD_BYTES + var->block->len;
     uint8_t *data = dvar_arena_alloc(core, 20 + body);
@@ -194,6 +194,7 @@ uint64_t persist(struct dvar_core *core, const struct var *var)
     put->data = data;
     put->len = 20 + body;
     core->puts_n++;
+    var->disk_token = core->next_token;
     return core->next_token;
 }
 

@@ -67,7 +67,6 @@ persist_then_ack(struct dvar_core *core, struct var *var, struct node *home, uin
     *p = (struct persisting){.var = var, .home = home, .token = token, .ts = var->ts, .wid = wid};
     list_append(&core->persisting, &p->link);
     var->pins++;
-    var->persist_n++;
 }
 
 int on_inv(struct dvar_core *core,
@@ -102,7 +101,7 @@ int on_inv(struct dvar_core *core,
     if (var == NULL || var->slot != slot_no)
         return 0;
     if (ts <= var->ts && var->in_slot) {
-        if (var->persist_n == 0 || !var_is_durable(var))
+        if (var_on_disk(core, var))
             send_ack(core, from, 0, slot_no, ts, wid);
         return 0;
     }
@@ -174,7 +173,6 @@ void replica_persisted(struct dvar_core *core, uint64_t token)
         if (p->token > token)
             break;
         list_remove(&p->link);
-        p->var->persist_n--;
         if (p->home != NULL && p->var->ts == p->ts && p->var->in_slot)
             send_ack(core, p->home, 0, p->var->slot, p->ts, p->wid);
         var_unpin(core, p->var);

@@ -281,10 +281,8 @@ static void recommit(struct dvar_core *core, struct slot *slot, struct var *var)
     var->ts = write->ts;
     var->state = VAR_INVALID;
     write->durable = var_is_durable(var);
-    if (write->durable) {
+    if (write->durable)
         write->token = persist(core, var);
-        var->persist_n += write->token != 0;
-    }
     list_append(&core->writes, &write->link);
     for (uint32_t i = 1; i < slot->chosen.n; i++)
         write->missing |= 1u << i;

@@ -198,7 +198,7 @@ committed(struct dvar_core *core, struct var *var, struct config *config, const 
 
 void write_try_commit(struct dvar_core *core, struct write *write)
 {
-    if (write->missing != 0 || write->token != 0 || !sharers_done(core, write))
+    if (write->missing != 0 || write->durable || !sharers_done(core, write))
         return;
     struct var *var = write->var;
     struct slot *slot = &core->slots[var->slot];
@@ -295,7 +295,7 @@ void home_persisted(struct dvar_core *core, uint64_t token)
         if (write == NULL || write->token == 0 || write->token > token)
             continue;
         write->token = 0;
-        write->var->persist_n--;
+        write->durable = false;
         write_try_commit(core, write);
     }
 }
@@ -325,6 +325,8 @@ void writes_tick(struct dvar_core *core)
         if (core->now_ms < write->sent_ms + core->config.resend_ms)
             break;
         uint64_t age = core->now_ms - write->begun_ms;
+        if (write->durable && write->token == 0) /* memory was short */
+            write->token = persist(core, write->var);
         write->sent_ms = core->now_ms;
         list_remove(&write->link);
         list_append(&core->writes, &write->link);

@@ -417,6 +417,72 @@ static void next_home_does_not_tell_again_what_exists(void **state)
     end();
 }
 
+/* ---- at a replica ---- */
+
+static const struct dvar_action *persisting(void)
+{
+    static const struct dvar_action nothing;
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == DVAR_PERSIST)
+            return &out.actions[i];
+    }
+    fail_msg("nothing goes to the disk");
+    return &nothing;
+}
+
+/* Home 2 orders @value, which is encoded. */
+static void order(uint64_t ts, const char *name, const uint8_t *value, size_t len)
+{
+    uint8_t *p = frame + WIRE_HEAD_BYTES;
+    size_t name_len = strlen(name);
+    memset(p, 0, WIRE_INV_BYTES);
+    put_le64(p, ts);
+    put_le64(p + 16, ts);
+    p[30] = (uint8_t)name_len;
+    memcpy(p + WIRE_INV_BYTES, name, name_len);
+    memcpy(p + WIRE_INV_BYTES + name_len, value, len);
+    receive(2, WIRE_INV, name, WIRE_INV_BYTES + name_len + len);
+}
+
+/* A write of this node as home that came to nothing must not count among what is on its way. */
+static void a_copy_on_disk_is_acknowledged_as_often_as_it_is_asked_for(void **state)
+{
+    (void)state;
+    uint8_t value[256];
+    begin(1, 2);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        step((struct dvar_event){.type = DVAR_SLOT_DECIDED, .slot = i});
+    struct value_op create = {.kind = VALUE_OP_CREATE, .type = VALUE_I64, .policy = VALUE_DURABLE};
+    assert_int_equal(op_at("d", create).code, 1);
+    const struct dvar_action *persist = persisting();
+    size_t records = 56 * get_le32(persist->puts[0].data + 16);
+    size_t len = persist->puts[0].len - 20 - records;
+    memcpy(value, persist->puts[0].data + 20 + records, len);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) /* it is a replica from now on */
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 2, .replicas = {2, 1}, .replicas_n = 2};
+    placement.epoch = 2;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    uint64_t ts = (uint64_t)2 << DVAR_SEQ_BITS | 1;
+    order(ts, "d", value, len);
+    assert_null(sent(2, WIRE_ACK));
+    persist = persisting();
+    uint64_t token = persist->token;
+    order(ts, "d", value, len); /* not yet */
+    assert_null(sent(2, WIRE_ACK));
+    step((struct dvar_event){.type = DVAR_PERSISTED, .token = token});
+    assert_non_null(sent(2, WIRE_ACK));
+    order(ts, "d", value, len); /* that was lost */
+    assert_non_null(sent(2, WIRE_ACK));
+    /* That it is gone has to be on disk just so. */
+    order(++ts, "d", value, 0);
+    order(ts, "d", value, 0);
+    assert_null(sent(2, WIRE_ACK));
+    step((struct dvar_event){.type = DVAR_PERSISTED, .token = token + 1});
+    assert_non_null(sent(2, WIRE_ACK));
+    end();
+}
+
 /* ---- at the asker ---- */
 
 static void operations_beyond_the_limit_are_busy(void **state)
@@ -483,6 +549,7 @@ int main(void)
         cmocka_unit_test(what_exists_is_told_once_to_each_new_watch),
         cmocka_unit_test(next_home_does_not_tell_again_what_exists),
         cmocka_unit_test(operations_beyond_the_limit_are_busy),
+        cmocka_unit_test(a_copy_on_disk_is_acknowledged_as_often_as_it_is_asked_for),
         cmocka_unit_test(an_answer_counts_from_the_home_asked_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
