@@ -143,6 +143,8 @@ _Noreturn void node_state_end_process(struct kith_node *node, const char *why);
 void node_view_step(struct kith_node *node, struct view_event *event);
 void node_mutex_step(struct kith_node *node, struct mutex_event *event);
 void node_dvar_step(struct kith_node *node, struct dvar_event *event);
+
+/* ---- uv_quorum.c ---- */
 /* Who is missing for a majority, as a sentence: @out, of @bytes. */
 const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes);
 
