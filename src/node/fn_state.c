@@ -20,9 +20,9 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/internal.h"
+#include "node/records.h"
 
 #define DROPPED_MS     (1ull << 62)
-#define ITEM_NAME_MAX  (KITH_NODE_ID_DIGITS + 4 + 3 * 20 + 10 + 1)
 #define UNACKED_MAX    32
 #define ATTEMPTS_TRIED 64 /* newest attempts looked at for a state */
 
@@ -35,55 +35,6 @@ struct item_saves {
     unsigned unacked_n;
     char name[ITEM_NAME_MAX];
 };
-
-struct item_name {
-    struct kith_node_id caller;
-    uint64_t boot_no, map_no, index;
-    uint32_t attempt;
-};
-
-static void name_print(const struct item_name *name, char out[ITEM_NAME_MAX])
-{
-    char id[KITH_NODE_ID_DIGITS + 1];
-
-    snprintf(out, ITEM_NAME_MAX, "%s.%" PRIu64 "/%" PRIu64 "/%" PRIu64 "/%" PRIu32,
-             kith_node_id_text(&name->caller, id), name->boot_no, name->map_no, name->index,
-             name->attempt);
-}
-
-/* Reads @mark and a number, and moves on behind them. */
-static bool number_behind(const char **at, char mark, uint64_t *number_out)
-{
-    char *end;
-
-    if (**at != mark)
-        return false;
-    errno = 0;
-    *number_out = strtoull(*at + 1, &end, 10);
-    bool good = errno == 0 && end != *at + 1;
-    *at = end;
-    return good;
-}
-
-/* What comes from others is checked: a name that is not one of ours is nobody's. */
-static bool name_parse(const char *text, struct item_name *name_out)
-{
-    char id[KITH_NODE_ID_DIGITS + 1] = "", again[ITEM_NAME_MAX];
-
-    if (strlen(text) >= ITEM_NAME_MAX || strlen(text) <= KITH_NODE_ID_DIGITS)
-        return false;
-    memcpy(id, text, KITH_NODE_ID_DIGITS);
-    const char *at = text + KITH_NODE_ID_DIGITS;
-    uint64_t attempt;
-    if (kith_node_id_parse(id, &name_out->caller) != 0 ||
-        !number_behind(&at, '.', &name_out->boot_no) ||
-        !number_behind(&at, '/', &name_out->map_no) || !number_behind(&at, '/', &name_out->index) ||
-        !number_behind(&at, '/', &attempt) || attempt > UINT32_MAX)
-        return false;
-    name_out->attempt = (uint32_t)attempt;
-    name_print(name_out, again);
-    return strcmp(again, text) == 0;
-}
 
 static struct item_name
 own_name(struct kith_node *node, uint64_t map_no, uint64_t index, uint32_t attempt)
@@ -132,7 +83,7 @@ static bool is_late(struct kith_node *node, const char *text)
     struct item_name name;
     uint32_t attempt;
 
-    return is_there(node, text) && name_parse(text, &name) && is_own(node, &name) &&
+    return is_there(node, text) && item_name_parse(text, &name) && is_own(node, &name) &&
            (!node_map_item(node, name.map_no, name.index, &attempt) || name.attempt > attempt);
 }
 
@@ -229,7 +180,7 @@ static bool find_newest(struct kith_node *node,
 
     for (name.attempt = attempt; any(node) && tried < ATTEMPTS_TRIED; name.attempt--, tried++) {
         uint64_t moment = 0;
-        name_print(&name, text);
+        item_name_print(&name, text);
         *state_out = avail_peek(node->state.items, text, &moment);
         if (moment != 0) {
             *found_out = (struct rpc_item){.save_no = moment,
@@ -262,7 +213,7 @@ void node_items_drop(struct kith_node *node, uint64_t map_no, uint64_t index, ui
         return;
     for (uint64_t at = 0; at <= attempt; at++) {
         struct item_name name = own_name(node, map_no, index, (uint32_t)at);
-        name_print(&name, text);
+        item_name_print(&name, text);
         drop(node, text);
     }
 }
@@ -278,7 +229,7 @@ collect(struct kith_node *node,
     const char *text;
 
     for (size_t at = 0; (text = avail_next(node->state.items, &at)) != NULL;) {
-        if (name_parse(text, &name) && pick(node, &name, arg))
+        if (item_name_parse(text, &name) && pick(node, &name, arg))
             (void)buf_append(out, text, strlen(text) + 1);
     }
 }
@@ -400,7 +351,7 @@ saves_of(struct kith_node *node, struct kith_ctx *ctx, struct node_item *item)
     if (saves == NULL)
         return NULL;
     saves->item = item;
-    name_print(&name, saves->name);
+    item_name_print(&name, saves->name);
     if (maptext_set(&node->state.item_saves, saves->name, saves) != 0) {
         core_free(saves);
         return NULL;
@@ -507,8 +458,8 @@ static bool newest_attempt(struct kith_node *node, const struct state_read *read
     bool found = false;
 
     for (size_t at = 0; (text = avail_next(node->state.items, &at)) != NULL;) {
-        if (!name_parse(text, &name) || name.map_no != read->map_no || name.index != read->index ||
-            !kith_node_id_equal(&name.caller, read->caller))
+        if (!item_name_parse(text, &name) || name.map_no != read->map_no ||
+            name.index != read->index || !kith_node_id_equal(&name.caller, read->caller))
             continue;
         if (!found || name.boot_no > best.boot_no ||
             (name.boot_no == best.boot_no && name.attempt > best.attempt))

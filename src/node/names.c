@@ -15,12 +15,11 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "node/internal.h"
+#include "node/records.h"
 #include "rpc/names.h"
 
 #define NAME_PREFIX       "\x01name/"
 #define NAME_PREFIX_BYTES (sizeof(NAME_PREFIX) - 1)
-#define NAME_FORMAT       1
-#define NAME_HEAD_BYTES   26
 /* News of a node or of a function that it offers is everywhere by then. */
 #define NAME_SETTLE_MS 10000
 /* Others took or freed the name meanwhile: read again, so often. */
@@ -45,32 +44,14 @@ static const char *shown(const struct name_op *op)
 
 /* ---- records ---- */
 
-static size_t record_encode(const struct kith_name *name, uint8_t *out)
-{
-    size_t fn_len = strlen(name->function);
-
-    out[0] = NAME_FORMAT;
-    out[1] = (uint8_t)name->kind;
-    memcpy(out + 2, name->node.bytes, KITH_NODE_ID_BYTES);
-    put_le64(out + 18, name->boot_no);
-    memcpy(out + NAME_HEAD_BYTES, name->function, fn_len);
-    return NAME_HEAD_BYTES + fn_len;
-}
-
 /* False for what a later version wrote. */
 static bool
 record_decode(struct kith_node *node, const uint8_t *data, size_t len, struct kith_name *name_out)
 {
     const char *known;
 
-    if (len < NAME_HEAD_BYTES || len - NAME_HEAD_BYTES > KITH_NAME_BYTES_MAX ||
-        data[0] != NAME_FORMAT || (data[1] != KITH_NAME_NODE && data[1] != KITH_NAME_FUNCTION))
+    if (!name_record_decode(data, len, name_out))
         return false;
-    memset(name_out, 0, sizeof(*name_out));
-    name_out->kind = (enum kith_name_kind)data[1];
-    memcpy(name_out->node.bytes, data + 2, KITH_NODE_ID_BYTES);
-    name_out->boot_no = get_le64(data + 18);
-    memcpy(name_out->function, data + NAME_HEAD_BYTES, len - NAME_HEAD_BYTES);
     known = node_name_of(node, &name_out->node);
     snprintf(name_out->node_name, sizeof(name_out->node_name), "%s", known != NULL ? known : "");
     return true;
@@ -195,7 +176,7 @@ static void on_read(struct kith_node *node, const struct kith_value *value, void
 {
     struct name_op *op = user;
     struct kith_name has = {0};
-    uint8_t record[NAME_HEAD_BYTES + KITH_NAME_BYTES_MAX];
+    uint8_t record[NAME_RECORD_BYTES_MAX];
 
     if (value->code != 0 && value->code != KITH_E_NOT_FOUND) {
         op_end(node, op, value->code, value->text);
@@ -213,7 +194,7 @@ static void on_read(struct kith_node *node, const struct kith_value *value, void
     }
     bool taken = there && !owner_is_gone(node, &has, value->time_unix_ms);
     if (op->want == NAME_REGISTER && !taken) {
-        op_write(node, op, version, record, record_encode(&op->name, record));
+        op_write(node, op, version, record, name_record_encode(&op->name, record));
     } else if (op->want == NAME_REGISTER) {
         if (same_owner(&has, &op->name))
             op_end(node, op, 0, "");
