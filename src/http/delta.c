@@ -175,23 +175,15 @@ take_removed(struct delta_state *state, const struct delta_shape *shape, const j
 {
     json_t *removed = json_array(), *item;
     const char *key;
-    size_t i;
+    void *next;
 
-    json_object_foreach(state->items, key, item)
+    json_object_foreach_safe(state->items, next, key, item)
     {
-        if (json_object_get(seen, key) == NULL)
-            (void)json_array_append(removed, json_object_get(item, shape->key));
-    }
-    json_array_foreach(removed, i, item)
-    {
-        char number[24];
-        const char *text = json_string_value(item);
-        if (text == NULL) {
-            snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(item));
-            text = number;
-        }
-        (void)json_object_del(state->bases, text);
-        (void)json_object_del(state->items, text);
+        if (json_object_get(seen, key) != NULL)
+            continue;
+        (void)json_array_append(removed, json_object_get(item, shape->key));
+        (void)json_object_del(state->bases, key);
+        (void)json_object_del(state->items, key);
     }
     return removed;
 }

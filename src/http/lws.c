@@ -838,15 +838,12 @@ on_library(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *
 
 /* ---- the server ---- */
 
-static int in_use(const struct web_options *options, struct web *web)
+static int cannot_listen(const struct web_options *options, int code, const char *why)
 {
-    return kith_fail_with(KITH_E_IN_USE,
-                          "the pages cannot listen at %s port %u%s; choose another "
-                          "with --web ADDR:PORT, or --web off",
-                          options->host, options->port,
-                          web->context == NULL ? ": the library did not start (is "
-                                                 "libwebsockets-evlib-uv installed?)"
-                                               : ", which is taken or not this machine's");
+    return kith_fail_with(code,
+                          "the pages cannot listen at %s port %u: %s; choose another with --web "
+                          "ADDR:PORT, or --web off",
+                          options->host, options->port, why);
 }
 
 /* As the kernel names it: what the library shows may be the port asked for. */
@@ -917,9 +914,10 @@ static void on_never(void *arg)
 
 int web_open(uv_loop_t *loop, const struct web_options *options, struct web **web_out)
 {
-    struct web *web = core_calloc(1, sizeof(*web));
-
     *web_out = NULL;
+    if (options->port != 0 && !web_port_free(options->host, options->port))
+        return cannot_listen(options, KITH_E_IN_USE, "it is taken, or not this machine's");
+    struct web *web = core_calloc(1, sizeof(*web));
     if (web == NULL)
         return KITH_E_MEMORY;
     web->loop = loop;
@@ -934,10 +932,11 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
     web->connections_max = http_connections_max();
     list_init(&web->conns);
     int r = open_context(web, options);
-    if (r == 0)
-        r = open_vhost(web, options);
     if (r != 0)
-        r = in_use(options, web);
+        r = cannot_listen(options, r,
+                          "the web library did not start (is libwebsockets-evlib-uv installed?)");
+    else if (open_vhost(web, options) != 0)
+        r = cannot_listen(options, KITH_E_IN_USE, "the library says that it is taken");
     uv_timer_init(loop, &web->tick);
     uv_timer_init(loop, &web->close_timer);
     web->tick.data = web;

@@ -249,8 +249,6 @@ static int listen_somewhere(struct http_server *server, bool chosen, struct web_
 
     for (unsigned i = 0; r == KITH_E_IN_USE && i < (chosen ? 1 : HTTP_PORTS_TRIED); i++) {
         options->port = (uint16_t)(first == 0 ? 0 : first + i);
-        if (!chosen && !web_port_free(options->host, options->port))
-            continue;
         r = web_open(node_loop(server->service.node), options, &server->web);
     }
     if (r == 0)

@@ -676,6 +676,7 @@ def test_the_end_of_a_session_closes_its_stream(web):
     asyncio.run(run())
 
 
+@pytest.mark.plain  # it measures memory
 def test_a_client_that_never_reads_costs_little(web, node):
     """What it does not read is not kept: the node's memory stays, others are served."""
     web.ask("PUT", "/v1/vars/big", "x" * 60000)
