@@ -78,6 +78,17 @@ static bool host_allowed(struct http_server *server, const char *text)
 
 enum origin { ORIGIN_OWN, ORIGIN_MEMBER, ORIGIN_FOREIGN };
 
+static bool origin_configured(struct http_server *server, const char *origin)
+{
+    const struct kith_config *config = node_config(server->service.node);
+
+    for (size_t i = 0; i < config_repeat_n(config, "web.origin"); i++) {
+        if (strcasecmp(config_repeat(config, "web.origin", i), origin) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum origin origin_of(struct http_server *server, const char *origin, const char *host)
 {
     const char *scheme = server->tls ? "https://" : "http://";
@@ -86,7 +97,9 @@ static enum origin origin_of(struct http_server *server, const char *origin, con
     if (origin == NULL ||
         (strncmp(origin, scheme, len) == 0 && strcasecmp(origin + len, host) == 0))
         return ORIGIN_OWN;
-    return http_members_has(&server->members, origin) ? ORIGIN_MEMBER : ORIGIN_FOREIGN;
+    return http_members_has(&server->members, origin) || origin_configured(server, origin)
+               ? ORIGIN_MEMBER
+               : ORIGIN_FOREIGN;
 }
 
 /* ---- session ---- */

@@ -10,7 +10,6 @@
  * - User space of a connection is freed with each request: ours hangs at the opaque pointer.
  * - A POST without a length counts as one of 100 MB: its connection closes with the answer.
  * - What has no length limit there has one here: header, body, connections, time.
- *
  * Left out: HTTP/2, chunked bodies of requests, compression while writing.
  */
 #include <errno.h>
@@ -113,15 +112,7 @@ static struct log *_Atomic library_log;
 
 static void on_library_line(int level, const char *line)
 {
-    static struct log_limit limit;
-    char text[256];
-    uint64_t held;
-
-    snprintf(text, sizeof(text), "%s", line);
-    text[strcspn(text, "\r\n")] = '\0';
-    if (log_limit_pass(&limit, uv_hrtime() / 1000000, HTTP_LOG_PERIOD_MS, &held))
-        log_line(library_log, level <= LLL_WARN ? KITH_LOG_WARN : KITH_LOG_DEBUG, "http", text,
-                 NULL);
+    http_library_line(library_log, level <= LLL_WARN, line);
 }
 
 /* ---- requests ---- */
@@ -358,21 +349,26 @@ static uint64_t stream_bytes(const struct web_request *conn, uint32_t *quiet_ms_
     return bytes;
 }
 
-/* What is no whole request gets its answer past the library, which would say nothing. */
-static void say_raw(int fd, const char *status)
-{
-    char text[160];
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
-    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static void conn_late(struct web_request *conn, bool with_answer)
 {
     conn->web->stats.timeouts++;
     if (with_answer && !conn->web->tls)
-        say_raw(lws_get_socket_fd(conn->wsi), "408 Request Timeout");
+        http_socket_say(lws_get_socket_fd(conn->wsi), "408 Request Timeout");
     conn_kill(conn);
+}
+
+/*
+ * A request that waits for its answer for long: nothing more is read. The library would neither
+ * take what comes nor notice the end, and be called for it again and again; so we look for the end.
+ */
+static void conn_park(struct web_request *conn)
+{
+    if (http_socket_ended(lws_get_socket_fd(conn->wsi))) {
+        conn_kill(conn); /* nobody waits for the answer any more */
+    } else if (!conn->parked) {
+        conn->parked = true;
+        lws_rx_flow_control(conn->wsi, 0);
+    }
 }
 
 /* Once a second: who has sent part of a request and then nothing, or nothing at all for long. */
@@ -383,8 +379,8 @@ static void on_tick(uv_timer_t *timer)
     list_for_each_safe (it, &web->conns) {
         struct web_request *conn = container_of(it, struct web_request, link);
         uint32_t quiet_ms = 0;
-        if (conn->state == CONN_ASKED && http_socket_ended(lws_get_socket_fd(conn->wsi)))
-            conn_kill(conn); /* nobody waits for the answer any more */
+        if (conn->state == CONN_ASKED)
+            conn_park(conn);
         if (conn->state != CONN_WAITS && conn->state != CONN_BODY)
             continue;
         uint64_t bytes = stream_bytes(conn, &quiet_ms);
@@ -454,6 +450,23 @@ static int answer_on(struct web_request *conn)
     return closes || lws_http_transaction_completed(conn->wsi) ? -1 : 0;
 }
 
+/*
+ * Outside a callback: at once as well, since a socket that has said nothing for a request can
+ * nearly always be written to (if not, the library keeps the rest). To wait for WRITEABLE would
+ * cost a turn of the loop and four system calls.
+ */
+static void answer_now(struct web_request *conn)
+{
+    conn->inside = true;
+    int r = answer_on(conn);
+    conn->inside = false;
+    if (r == 0)
+        return;
+    conn->state = CONN_ENDS;
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(conn->web->context);
+}
+
 void web_answer(struct web_request *request, const struct web_answer *answer)
 {
     const char *headers = answer->headers != NULL ? answer->headers : "";
@@ -488,7 +501,7 @@ void web_answer(struct web_request *request, const struct web_answer *answer)
         lws_rx_flow_control(request->wsi, 1);
     request->parked = false;
     if (!request->inside)
-        lws_callback_on_writable(request->wsi);
+        answer_now(request);
 }
 
 /* ---- HTTP ---- */
@@ -564,20 +577,13 @@ static bool header_fit(struct web_request *conn, int64_t length)
     return false;
 }
 
-/*
- * The handler has it. Until it answers nothing more is read: the library would neither take what
- * comes nor notice the end, and be called for it again and again. on_tick() looks for the end.
- */
+/* The handler has it. */
 static int ask(struct web_request *conn)
 {
     conn->state = CONN_ASKED;
     conn->web->handler->on_request(conn, conn->web->user);
     if (conn->state == CONN_ANSWERED)
         return answer_on(conn);
-    if (conn->state == CONN_ASKED) {
-        conn->parked = true;
-        lws_rx_flow_control(conn->wsi, 0);
-    }
     return 0;
 }
 
@@ -760,7 +766,7 @@ static int on_accept(struct web *web, int fd)
         return 0;
     web->stats.refused_connections++;
     if (!web->tls)
-        say_raw(fd, "503 Service Unavailable");
+        http_socket_say(fd, "503 Service Unavailable");
     return 1;
 }
 
@@ -907,11 +913,6 @@ static int open_context(struct web *web, const struct web_options *options)
     return web->context != NULL ? 0 : KITH_E_IO;
 }
 
-static void on_never(void *arg)
-{
-    (void)arg;
-}
-
 int web_open(uv_loop_t *loop, const struct web_options *options, struct web **web_out)
 {
     *web_out = NULL;
@@ -943,7 +944,7 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
     web->close_timer.data = web;
     web->handles_n = 2;
     if (r != 0) {
-        web_close(web, on_never, NULL);
+        web_close(web, NULL, NULL);
         return r;
     }
     *web_out = web;
@@ -966,7 +967,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
     if (--web->handles_n > 0)
         return;
-    web->closed(web->closed_arg);
+    if (web->closed != NULL)
+        web->closed(web->closed_arg);
     core_free(web->scratch);
     core_free(web);
 }

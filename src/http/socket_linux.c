@@ -2,6 +2,7 @@
 
 #include <linux/tcp.h> /* the C library's does not count bytes */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -28,4 +29,12 @@ bool http_socket_ended(int fd)
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return true;
     return info.tcpi_state != TCP_STATE_ESTABLISHED;
+}
+
+void http_socket_say(int fd, const char *status)
+{
+    char text[160];
+    int n = snprintf(text, sizeof(text),
+                     "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
+    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -1,4 +1,5 @@
 /* Ports and descriptors, as the system has them. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -37,4 +38,16 @@ bool web_port_free(const char *host, uint16_t port)
                    listen(fd, 1) == 0;
     (void)close(fd);
     return is_free;
+}
+
+void http_library_line(struct log *log, bool warns, const char *line)
+{
+    static struct log_limit limit; /* of all nodes of this process */
+    char text[256];
+    uint64_t held;
+
+    snprintf(text, sizeof(text), "%s", line);
+    text[strcspn(text, "\r\n")] = '\0';
+    if (log_limit_pass(&limit, uv_hrtime() / 1000000, HTTP_LOG_PERIOD_MS, &held))
+        log_line(log, warns ? KITH_LOG_WARN : KITH_LOG_DEBUG, "http", text, NULL);
 }

@@ -61,6 +61,8 @@ static const struct config_key keys[] = {
      "where the pages are, or off; unset: the next free port if that one is taken"},
     {"web.host", CONFIG_TEXT, CONFIG_REPEATS, NULL, 0, 0, {0},
      "further name under which the pages are served"},
+    {"web.origin", CONFIG_TEXT, CONFIG_REPEATS, NULL, 0, 0, {0},
+     "pages from this origin may ask too, with a bearer token: http://localhost:8000"},
     {"web.cert_file", CONFIG_PATH, 0, NULL, 0, 0, {0},
      "certificate of the pages, PEM; unset: one is made"},
     {"web.key_file", CONFIG_PATH, 0, NULL, 0, 0, {0}, "its key"},

@@ -343,6 +343,18 @@ def test_a_member_takes_a_session_over(cluster):
     assert at_b.url in policy and at_b.url.replace("http", "ws") in policy
 
 
+def test_a_page_of_a_configured_origin_asks_with_a_token(cluster):
+    n = cluster.add().start("--web", "127.0.0.1:0", "--set", "web.origin=http://localhost:8000")
+    web = Web(n, token=n.kith("web", "--token").text.strip())
+    origin = {"Origin": "http://localhost:8000"}
+    assert web.ask("GET", "/v1/nodes", headers=origin).getheader(
+        "Access-Control-Allow-Origin") == "http://localhost:8000"
+    cookie = log_in(n, link=n.kith("web").text.strip().split("#login=")[1])
+    cookie.ask("GET", "/v1/nodes")
+    cookie.ask("GET", "/v1/nodes", headers=origin, status=401)  # not with the cookie
+    web.ask("GET", "/v1/nodes", headers={"Origin": "http://localhost:8001"}, status=403)
+
+
 # ---- what the routes do ----
 
 def test_what_the_pages_read(web, node):
@@ -886,3 +898,21 @@ def test_other_addresses_are_served_with_tls(cluster):
             assert not s.recv(1000).startswith(b"HTTP/1.1 200")
         except ConnectionResetError:
             pass
+
+
+# ---- examples ----
+
+def test_the_examples_run(web, node, tmp_path):
+    env = {"KITH_SOCKET": str(node.socket), "PATH": f"{BUILD}:{__import__('os').environ['PATH']}"}
+    if shutil.which("curl"):
+        shown = subprocess.run(["sh", ROOT / "examples/http/curl.sh"], env=env, capture_output=True, text=True)
+        assert shown.returncode == 0, shown
+        assert "22.0" in shown.stdout and '"value":"2"' in shown.stdout
+        assert "hello" in shown.stdout and shown.stdout.endswith("401\n")
+    for _ in range(2):
+        shown = subprocess.run(["/usr/bin/python3", ROOT / "examples/http/client.py", web.url, web.token],
+                               capture_output=True, text=True)
+        assert shown.returncode == 0, shown
+    assert "n1 alive" in shown.stdout and "hello hello" in shown.stdout and "echo: hi" in shown.stdout
+    for example in (ROOT / "examples/http").iterdir():
+        assert len(example.read_text().splitlines()) <= 60, example
