@@ -19,6 +19,7 @@ void oracle_view_init(struct oracle_view *oracle, struct sim_world *world)
 void oracle_view_deinit(struct oracle_view *oracle)
 {
     map64_deinit(&oracle->records);
+    map64_deinit(&oracle->members);
     map64_deinit(&oracle->configs);
     free(oracle->known);
 }
@@ -73,6 +74,17 @@ static void same_config(struct oracle_view *oracle, size_t slot, const struct pl
     if (known != 0 && known != hash)
         sim_violation(oracle->world, "slot %zu has two configurations of slot epoch %" PRIu64, slot,
                       c->slot_epoch);
+}
+
+static void same_boot(struct oracle_view *oracle, const struct placement_keeper *keeper)
+{
+    uint64_t hash = mix(keeper->boot.boot_no, &keeper->boot.node, sizeof(keeper->boot.node)) | 1;
+    uint64_t known = (uint64_t)(uintptr_t)map64_find(&oracle->members, keeper->member_id);
+
+    if (known == 0 && map64_set(&oracle->members, keeper->member_id, (void *)(uintptr_t)hash) < 0)
+        abort();
+    if (known != 0 && known != hash)
+        sim_violation(oracle->world, "member %" PRIu32 " is two boots", keeper->member_id);
 }
 
 /* ---- leases ---- */
@@ -176,6 +188,8 @@ void oracle_view_placement(struct oracle_view *oracle,
         oracle->records_n++;
         if (map64_set(&oracle->records, placement->epoch, (void *)(uintptr_t)hash) < 0)
             abort();
+        for (size_t i = 0; i < placement->keepers_n; i++)
+            same_boot(oracle, &placement->keepers[i]);
         for (size_t i = 0; i < PLACEMENT_SLOTS; i++) {
             same_config(oracle, i, &placement->slots[i].active);
             same_config(oracle, i, &placement->slots[i].chosen);
@@ -214,7 +228,7 @@ void oracle_view_stepped(struct oracle_view *oracle, struct hs *hs)
  * epoch 7 of 2 (ended), 5 (active, node 1)". */
 static void explain_slot(const struct oracle_view *oracle, size_t at, char *out, size_t out_bytes)
 {
-    static const char *const states[] = {"active", "excluded", "ended"};
+    static const char *const states[] = {"active", "excluded", "ended", "died"};
     const struct placement_slot *slot = &oracle->newest.slots[at];
     const struct placement_config *configs[2] = {&slot->active, &slot->chosen};
     struct buf text = {0};

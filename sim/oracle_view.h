@@ -3,6 +3,7 @@
  * from outside, in real time:
  *
  *   - one record an epoch: whoever knows an epoch knows the same placement
+ *   - one boot a member id
  *   - the epoch a node knows never goes back while it runs
  *   - a slot's configurations follow each other: no activation of a slot epoch that is not above
  *     the one before, one configuration a slot epoch
@@ -26,6 +27,7 @@ struct oracle_view {
     struct map64 records;    /* epoch -> hash | 1 */
     struct placement newest; /* of all nodes */
     uint64_t newest_hash;
+    struct map64 members;       /* member id -> hash of its boot | 1 */
     struct map64 configs;       /* slot and slot epoch -> hash of the replicas | 1 */
     struct oracle_known *known; /* by index */
     uint64_t activations_n, records_n, moves_n;

@@ -1,7 +1,7 @@
 /*
  * Scenarios of shared state: views, variables and mutexes under faults.
  */
-#include "state_world.h"
+#include "plot.h"
 
 #define LIVENESS_MS 60000
 #define EDGES_MAX   3
@@ -39,15 +39,27 @@ static struct state_options draw(const struct scn *scn, uint64_t seed)
     return options;
 }
 
-static void view_seed(struct scn *scn, uint64_t seed)
+static void
+run_plot(struct scn *scn, uint64_t seed, struct state_options *options, enum plot_kind kind)
 {
     struct state_world sw;
+    struct plot plot;
+
+    plot_options(kind, seed, options);
+    sw_init(&sw, scn, seed, options);
+    plot_init(&plot, &sw, kind);
+    sw.plot = kind != PLOT_NONE ? &plot : NULL;
+    run(scn, &sw);
+}
+
+static void view_seed(struct scn *scn, uint64_t seed)
+{
     struct state_options options = draw(scn, seed);
 
     options.variables_off = true;
     options.mutexes_off = true;
-    sw_init(&sw, scn, seed, &options);
-    run(scn, &sw);
+    /* Every fourth seed aims. */
+    run_plot(scn, seed, &options, seed % 4 == 3 ? PLOT_MINT + seed / 4 % PLOT_JOINT : PLOT_NONE);
 }
 
 const struct scenario scenario_view_faults = {
@@ -62,13 +74,11 @@ const struct scenario scenario_view_faults = {
 
 static void mutex_seed(struct scn *scn, uint64_t seed)
 {
-    struct state_world sw;
     struct state_options options = draw(scn, seed);
 
     options.variables_off = true;
     options.clients_per_node = 2;
-    sw_init(&sw, scn, seed, &options);
-    run(scn, &sw);
+    run_plot(scn, seed, &options, seed % 2 == 1 ? PLOT_HOLDER : PLOT_NONE);
 }
 
 const struct scenario scenario_mutex_faults = {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plot.h"
 #include "queue.h"
 
 #define FORM_MS_MAX     120000
@@ -36,6 +37,8 @@ static void on_lease(struct hs *hs, uint64_t until_ms)
 
 static void on_stepped(struct hs *hs)
 {
+    if (sw_of(hs)->plot != NULL)
+        plot_stepped(sw_of(hs)->plot, hs);
     oracle_view_stepped(&sw_of(hs)->view, hs);
     so_stepped(&sw_of(hs)->ops, hs);
 }
@@ -244,7 +247,8 @@ void sw_init(struct state_world *sw,
     sw->world = sim_new(&(struct sim_config){
         .seed = seed,
         .nodes_n = nodes_n,
-        .faults = {.clock_rate_spread = (options->classes & CHAOS_CLOCK) != 0 ? 0.1 : 0},
+        .faults = {.clock_rate_spread = (options->classes & CHAOS_CLOCK) != 0 ? 0.1 : 0,
+                   .clock_extremes = options->clock_extremes},
         .host = &hs_host,
         .user = sw,
         .datagram_seal_bytes = CHANNEL_SEAL_BYTES});
@@ -333,7 +337,7 @@ static bool is_strong(struct state_world *sw, char *out, size_t out_bytes)
     struct view_quorum quorum;
     struct hs *hs = hs_at(sw->world, 0);
 
-    if (sw->hs.keepers_n < 3)
+    if (sw->hs.keepers_n < 3 || (sw->plot != NULL && sw->plot->kind == PLOT_ONLY_VOTER))
         return true;
     view_quorum(hs->view, hs_now_ms(hs), &quorum);
     snprintf(out, out_bytes, "%" PRIu32 " failures are tolerated by %" PRIu32 " voters",
@@ -345,8 +349,11 @@ bool sw_form(struct state_world *sw)
 {
     char text[256] = "";
 
+    if (sw->plot != NULL)
+        plot_form(sw->plot);
     for (size_t i = 0; i < sim_nodes_n(sw->world); i++) {
-        sim_start(sw->world, i);
+        if (!sim_node_up(sim_node_at(sw->world, i)))
+            sim_start(sw->world, i);
         if (!sw_run_for(sw, rng_below(sim_rng(sw->world), 300)))
             return false;
     }
@@ -372,6 +379,8 @@ void sw_start(struct state_world *sw)
     disk_tick(sw->world, sw);
     so_start(&sw->ops);
     chaos_start(&sw->chaos);
+    if (sw->plot != NULL)
+        plot_start(sw->plot);
 }
 
 void sw_stop(struct state_world *sw)

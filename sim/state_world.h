@@ -10,6 +10,8 @@
 #include "scenario.h"
 #include "state_ops.h"
 
+struct plot;
+
 struct state_world {
     struct hs_world hs; /* first */
     struct sim_world *world;
@@ -20,6 +22,7 @@ struct state_world {
     uint32_t damages_n;    /* disks that were changed */
     uint64_t *stall_until; /* by index, world ms: end of DISK_FULL */
     bool *set_back;        /* by index: its disk was, once */
+    struct plot *plot;     /* or NULL */
 };
 
 struct state_options {
@@ -27,6 +30,7 @@ struct state_options {
     size_t edges_n;
     uint32_t classes;
     uint32_t period_ms; /* of faults */
+    bool clock_extremes;
     bool variables_off;
     bool mutexes_off;
     bool member_off;

@@ -142,12 +142,15 @@ void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms)
 
 /* ---- making and ending ---- */
 
-static void node_init(struct sim_world *world, size_t index, double clock_rate_spread)
+static void node_init(struct sim_world *world, size_t index, const struct sim_faults *faults)
 {
     struct sim_node *node = &world->nodes[index];
-    uint64_t spread_ppm = (uint64_t)(clock_rate_spread * 1e6);
-    uint64_t ppm = 1000000 - spread_ppm + rng_below(&world->rng_nodes, 2 * spread_ppm + 1);
+    uint64_t spread_ppm = (uint64_t)(faults->clock_rate_spread * 1e6);
+    uint64_t above = rng_below(&world->rng_nodes, 2 * spread_ppm + 1);
+    uint64_t ppm = 1000000 - spread_ppm + above;
 
+    if (faults->clock_extremes)
+        ppm = above < spread_ppm ? 1000000 - spread_ppm : 1000000 + spread_ppm;
     node->world = world;
     node->index = (uint32_t)index;
     node->timer_at_ns = UINT64_MAX;
@@ -187,7 +190,7 @@ struct sim_world *sim_new(const struct sim_config *config)
     world->cuts = sim_realloc(NULL, words, sizeof(*world->cuts));
     memset(world->cuts, 0, words * sizeof(*world->cuts));
     for (size_t i = 0; i < world->nodes_n; i++)
-        node_init(world, i, config->faults.clock_rate_spread);
+        node_init(world, i, &config->faults);
     list_init(&world->stalled_links);
     sim_set_faults(world, &config->faults);
     return world;

@@ -29,6 +29,7 @@ struct sim_faults {
     double slow_rate;                    /* this share of messages takes up to slow_max_ms */
     uint32_t slow_max_ms;
     double clock_rate_spread; /* each node's clock runs at 1 +- this; drawn once, by sim_new() */
+    bool clock_extremes;      /* ... and at one of both ends */
 };
 
 /* What runs on a node. All pointers to bytes are borrowed for the call. Each may be NULL but boot.
