@@ -3,6 +3,7 @@
  * program is built with switches in the cores (core/mutant.h); with all of them off every scenario
  * used here must pass, or catching a mutant would mean nothing.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,7 +25,7 @@ static bool passes(const char *name, uint64_t seed, uint64_t time_ms)
 
     assert_non_null(scn.scenario);
     scn.options.nodes_n = scn.scenario->nodes_default;
-    scn.options.time_ms = time_ms;
+    scn.options.time_ms = time_ms != 0 ? time_ms : scn.scenario->time_default_ms;
     bool ok = scenario_run(&scn, seed, 1);
     if (!ok && mutant_on == MUTANT_NONE)
         print_error("%s, seed %" PRIu64 ": %.*s\n", name, seed, (int)scn.failures.len,
@@ -117,71 +120,72 @@ static void a_map_without_order_is_caught(void **state)
     caught(MUTANT_MAP_NO_ORDER, "map-faults", 5, 60000);
 }
 
-static void what_is_chosen_and_serves_at_once_is_caught(void **state)
+/* ---- shared state ---- */
+
+/* An assertion of a core that fails counts, too: so each seed has a process of its own. */
+static bool passes_apart(enum mutant mutant, const char *scenario, uint64_t seed)
 {
-    (void)state;
-    caught(MUTANT_VIEW_NO_ACTIVATION_RECORD, "view-faults", 20, 120000);
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        mutant_on = mutant;
+        if (mutant != MUTANT_NONE)
+            (void)freopen("/dev/null", "w", stderr);
+        _exit(passes(scenario, seed, 0) ? 0 : 1);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void counting_the_excluded_as_ended_is_caught(void **state)
+/* From the seed on that is known to show it, as a rare one would cost minutes each time; what the
+ * protocol does may change which one that is. The whole protocol passes the same seeds. */
+static void noticed(enum mutant mutant, const char *scenario, uint64_t from, uint64_t seeds_n)
 {
-    (void)state;
-    caught(MUTANT_VIEW_NO_LEASE_WAIT, "view-faults", 60, 120000);
+    uint64_t seed = from;
+
+    while (seed < from + seeds_n && passes_apart(mutant, scenario, seed))
+        seed++;
+    print_message("%s: %s, seed %" PRIu64 "\n", mutant_names[mutant], scenario, seed);
+    assert_true(seed < from + seeds_n);
+    for (uint64_t whole = seed > from + 5 ? seed - 5 : from; whole <= seed; whole++)
+        assert_true(passes_apart(MUTANT_NONE, scenario, whole));
 }
 
-static void promises_that_are_not_on_disk_are_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_VIEW_FORGET_PROMISE, "view-faults", 60, 120000);
-}
+#define GATE(mutant, scenario, from, seeds)                                                        \
+    static void mutant##_is_noticed(void **state)                                                  \
+    {                                                                                              \
+        (void)state;                                                                               \
+        noticed(MUTANT_##mutant, scenario, from, seeds);                                           \
+    }
 
-static void a_move_without_release_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_VIEW_NO_RELEASE, "view-faults", 30, 120000);
-}
-
-static void a_promise_within_a_lease_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_VIEW_NO_PROMISE_HOLD, "view-faults", 20, 120000);
-}
-
-static void a_lease_from_its_receipt_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_VIEW_LEASE_FROM_REPLY, "view-faults", 40, 120000);
-}
-
-static void tokens_of_any_generation_are_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_MUTEX_ANY_GENERATION, "mutex-faults", 40, 120000);
-}
-
-static void a_token_that_comes_twice_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_MUTEX_NO_TRANSFER_NO, "mutex-faults", 20, 120000);
-}
-
-static void a_token_made_before_all_reported_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_MUTEX_SOME_REPORTS, "mutex-faults", 40, 120000);
-}
-
-static void a_home_that_creates_without_a_record_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_MUTEX_HOME_CREATES, "mutex-faults", 20, 120000);
-}
-
-static void entering_without_a_lease_is_caught(void **state)
-{
-    (void)state;
-    caught(MUTANT_MUTEX_NO_LEASE_CHECK, "mutex-faults", 30, 120000);
-}
+GATE(VIEW_NO_ACTIVATION_RECORD, "view-faults", 1, 20)
+GATE(VIEW_SAME_MEMBER_AFTER_RESTART, "view-faults", 2, 20)
+GATE(VIEW_NO_LEASE_WAIT, "view-faults", 1, 60)
+GATE(VIEW_MINT_ALONE, "view-faults", 51, 60)
+GATE(VIEW_FORGET_PROMISE, "view-faults", 1, 60)
+GATE(VIEW_ROLLED_BACK_VOTER, "view-faults", 43, 60)
+GATE(VIEW_NO_RELEASE, "view-faults", 1, 30)
+GATE(VIEW_NO_JOINT_LEASE, "view-faults", 9, 60)
+GATE(VIEW_NO_SITOUT, "view-faults", 7, 60)
+GATE(VIEW_NO_PROMISE_HOLD, "view-faults", 1, 20)
+GATE(VIEW_LEASE_FROM_REPLY, "view-faults", 52, 60)
+GATE(VIEW_LEASE_OF_ANY_MEMBER, "view-faults", 60, 100)
+GATE(VIEW_NO_NESTING, "view-faults", 11, 60)
+GATE(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-faults", 15, 60)
+GATE(MUTEX_NO_FREEZE, "mutex-faults", 10, 120)
+GATE(MUTEX_ANY_GENERATION, "mutex-faults", 1, 40)
+GATE(MUTEX_NO_LEASE_WAIT, "mutex-faults", 1, 20)
+GATE(MUTEX_NO_TRANSFER_NO, "mutex-faults", 1, 20)
+GATE(MUTEX_SOME_REPORTS, "mutex-faults", 1, 40)
+GATE(MUTEX_SHRINKING_SET, "mutex-faults", 25, 120)
+GATE(MUTEX_HOME_CREATES, "mutex-faults", 1, 20)
+GATE(MUTEX_NO_LEASE_CHECK, "mutex-faults", 1, 40)
+GATE(MUTEX_NO_GRACE, "mutex-faults", 9, 40)
+GATE(MUTEX_NO_FLOOR, "mutex-faults", 5, 40)
+GATE(DVAR_SILENT_LOSS, "dvar-faults", 2, 10)
 
 int main(void)
 {
@@ -198,17 +202,31 @@ int main(void)
         cmocka_unit_test(running_what_was_forgotten_is_caught),
         cmocka_unit_test(taking_a_result_of_anybody_is_caught),
         cmocka_unit_test(a_map_without_order_is_caught),
-        cmocka_unit_test(what_is_chosen_and_serves_at_once_is_caught),
-        cmocka_unit_test(counting_the_excluded_as_ended_is_caught),
-        cmocka_unit_test(promises_that_are_not_on_disk_are_caught),
-        cmocka_unit_test(a_move_without_release_is_caught),
-        cmocka_unit_test(a_promise_within_a_lease_is_caught),
-        cmocka_unit_test(a_lease_from_its_receipt_is_caught),
-        cmocka_unit_test(tokens_of_any_generation_are_caught),
-        cmocka_unit_test(a_token_that_comes_twice_is_caught),
-        cmocka_unit_test(a_token_made_before_all_reported_is_caught),
-        cmocka_unit_test(a_home_that_creates_without_a_record_is_caught),
-        cmocka_unit_test(entering_without_a_lease_is_caught),
+        cmocka_unit_test(VIEW_NO_ACTIVATION_RECORD_is_noticed),
+        cmocka_unit_test(VIEW_SAME_MEMBER_AFTER_RESTART_is_noticed),
+        cmocka_unit_test(VIEW_NO_LEASE_WAIT_is_noticed),
+        cmocka_unit_test(VIEW_MINT_ALONE_is_noticed),
+        cmocka_unit_test(VIEW_FORGET_PROMISE_is_noticed),
+        cmocka_unit_test(VIEW_ROLLED_BACK_VOTER_is_noticed),
+        cmocka_unit_test(VIEW_NO_RELEASE_is_noticed),
+        cmocka_unit_test(VIEW_NO_JOINT_LEASE_is_noticed),
+        cmocka_unit_test(VIEW_NO_SITOUT_is_noticed),
+        cmocka_unit_test(VIEW_NO_PROMISE_HOLD_is_noticed),
+        cmocka_unit_test(VIEW_LEASE_FROM_REPLY_is_noticed),
+        cmocka_unit_test(VIEW_LEASE_OF_ANY_MEMBER_is_noticed),
+        cmocka_unit_test(VIEW_NO_NESTING_is_noticed),
+        cmocka_unit_test(VIEW_ONLY_VOTER_FORGETS_LEASES_is_noticed),
+        cmocka_unit_test(MUTEX_NO_FREEZE_is_noticed),
+        cmocka_unit_test(MUTEX_ANY_GENERATION_is_noticed),
+        cmocka_unit_test(MUTEX_NO_LEASE_WAIT_is_noticed),
+        cmocka_unit_test(MUTEX_NO_TRANSFER_NO_is_noticed),
+        cmocka_unit_test(MUTEX_SOME_REPORTS_is_noticed),
+        cmocka_unit_test(MUTEX_SHRINKING_SET_is_noticed),
+        cmocka_unit_test(MUTEX_HOME_CREATES_is_noticed),
+        cmocka_unit_test(MUTEX_NO_LEASE_CHECK_is_noticed),
+        cmocka_unit_test(MUTEX_NO_GRACE_is_noticed),
+        cmocka_unit_test(MUTEX_NO_FLOOR_is_noticed),
+        cmocka_unit_test(DVAR_SILENT_LOSS_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
