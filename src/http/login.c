@@ -143,13 +143,29 @@ static void on_checked(void *arg, int code)
         answer_new(x, user->name, user->role);
 }
 
+/* A user who was removed, or may do less by now, gets no more by a token from before. */
+static void log_in_handed_over(struct http_exchange *x, const char *token)
+{
+    struct http_server *server = x->server;
+    char name[USER_NAME_BYTES_MAX + 1];
+    enum http_role role;
+
+    if (!http_handover_read(&server->sessions, token, http_unix_ms(), name, &role)) {
+        fail_login(x, NULL, "this token is no member's, or older than 10 minutes");
+        return;
+    }
+    const struct http_user *user = name[0] != '\0' ? http_user_find(&server->users, name) : NULL;
+    if (name[0] != '\0' && user == NULL)
+        fail_login(x, name, "the user of this token is not known here");
+    else
+        answer_new(x, name, user != NULL ? user->role : role);
+}
+
 void http_post_login(struct http_exchange *x)
 {
     struct http_server *server = x->server;
     const char *link = text_of(x, "link"), *handover = text_of(x, "handover");
     const char *user = text_of(x, "user"), *password = text_of(x, "password");
-    char name[USER_NAME_BYTES_MAX + 1];
-    enum http_role role;
 
     if (must_wait(x, user))
         return;
@@ -159,10 +175,7 @@ void http_post_login(struct http_exchange *x)
         else
             fail_login(x, NULL, "this link was used before, or is older than 10 minutes");
     } else if (handover != NULL) {
-        if (http_handover_read(&server->sessions, handover, http_unix_ms(), name, &role))
-            answer_new(x, name, role);
-        else
-            fail_login(x, NULL, "this token is no member's, or older than 10 minutes");
+        log_in_handed_over(x, handover);
     } else if (user != NULL && password != NULL) {
         x->gone = still_there;
         http_password_check(&server->users, http_user_find(&server->users, user), password,

@@ -294,6 +294,22 @@ def test_users_are_known_everywhere_and_without_a_majority(cluster):
     assert ana.json("GET", "/v1/session")["user"] == "ana"
 
 
+def test_a_token_for_another_member_gives_no_more_than_its_user_may_now(cluster):
+    n = cluster.add().start("--web", "127.0.0.1:0")
+    wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
+    n.kith("user", "add", "ana", "--role", "operator", input=b"correct horse\n")
+    token = log_in(n, user="ana", password="correct horse").json("GET", "/v1/session")["handover"]
+    web = Web(n)
+    n.kith("user", "passwd", "ana", "--role", "viewer")
+    wait_for(lambda: n.kith("user", "ls", "--json").json["users"][0]["role"] == "viewer",
+             what="the role is known")
+    answer = web.ask("POST", "/v1/login", {"handover": token, "bearer": True}, KEY)
+    assert json.loads(answer.data)["role"] == "viewer"
+    n.kith("user", "rm", "ana")
+    wait_for(lambda: not n.kith("user", "ls", "--json").json["users"], what="she is gone")
+    web.error("POST", "/v1/login", 401, body={"handover": token}, headers=KEY)
+
+
 def test_registering_where_it_is_allowed(cluster):
     n = cluster.add().start("--web", "127.0.0.1:0", "--set", "web.register=yes")
     wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
