@@ -165,6 +165,9 @@
 #define DVAR_WATCHES_MAX 4096
 /* Changes that wait for one slow watching node; then only their number is kept. */
 #define DVAR_PUSHES_MAX 4096
+/* Names of which a watching node remembers what it told of them, while writes before are under way;
+ * beyond it a change may be told twice when its home changes. */
+#define DVAR_TOLD_MAX 8192
 /* Bytes of one piece of a slot that moves, unless one variable is longer. */
 #define DVAR_PIECE_BYTES (48 * 1024)
 /* Longest that an operation is repeated; records live longer than that. */

@@ -36,6 +36,7 @@ int dvar_new(struct dvar_core **core_out, const struct dvar_config *config)
     list_init(&core->writes);
     list_init(&core->persisting);
     list_init(&core->watches);
+    list_init(&core->told);
     core->quorum = true;
     /* No answer to a former boot is taken for one to this. */
     core->next_no = config->self.boot_no << 32;
@@ -44,6 +45,7 @@ int dvar_new(struct dvar_core **core_out, const struct dvar_config *config)
     core->slow_at_ms = UINT64_MAX;
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         list_init(&core->slots[i].vars);
+        list_init(&core->slots[i].under_way);
         core->slots[i].active.self = -1;
         core->slots[i].chosen.self = -1;
     }
@@ -101,6 +103,7 @@ void dvar_free(struct dvar_core *core)
         buf_deinit(&node->vals);
         core_free(node->session_word);
     }
+    watch_deinit(core);
     out_deinit(core);
     vars_deinit(core);
     free_lists(core);

@@ -331,6 +331,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     core->stats.writes_folded += folded;
     count_access(core, var, 0, folded + 1);
     list_append(&core->writes, &write->link);
+    list_append(&slot->under_way, &write->slot_link);
     for (uint32_t i = 0; i < config->n; i++)
         write->missing |= config->nodes[i] != NULL ? 1u << i : 0;
     write_send(core, write, UINT32_MAX, false);

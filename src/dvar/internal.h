@@ -156,7 +156,8 @@ struct op {
 /* ---- writes under way ---- */
 
 struct write {
-    struct list link; /* core->writes by sent_ms */
+    struct list link;      /* core->writes by sent_ms */
+    struct list slot_link; /* slot->under_way by timestamp, if it is not a repeated commit */
     struct var *var;
     uint64_t ts;
     uint64_t base_ts; /* for replicas that have exactly this: @delta makes the value */
@@ -190,18 +191,20 @@ struct push {
     struct list link;
     struct var *var;
     uint64_t no;
+    uint64_t first;   /* version of the first change that it tells of */
+    uint64_t version; /* that it was sent with */
     uint32_t missed;
     bool initial; /* what exists, for watches that have just begun */
 };
 struct watcher {
     struct buf patterns;
     uint64_t stream, until_ms, sent_ms, no;
-    uint64_t caught; /* bit per slot: told what changed before it was home */
     struct list sent, pending;
     uint32_t sent_n, pending_n;
-    uint32_t overflow, newest; /* newest: of the numbers of its watches */
-    struct map64 by_var;       /* pending ones; looked up only */
-    uint64_t since[PLACEMENT_SLOTS];
+    uint32_t overflow, newest;       /* newest: of the numbers of its watches */
+    struct map64 by_var;             /* pending ones; looked up only */
+    uint64_t from[PLACEMENT_SLOTS];  /* what changed after it is told */
+    uint64_t begun[PLACEMENT_SLOTS]; /* up to it all was done before it was told anything */
     uint32_t
         told[PLACEMENT_SLOTS]; /* newest watch for which what exists was put in order to tell */
 };
@@ -261,7 +264,8 @@ struct sync {
 /* First what every tick and every check of all slots looks at: one line of the cache. */
 struct slot {
     struct sync *sync;
-    uint64_t joined_se; /* newest known: older writes are not taken */
+    uint64_t joined_se;    /* newest known: older writes are not taken */
+    struct list under_way; /* writes */
     struct list vars;
     uint32_t vars_n;
     bool serving;
@@ -293,6 +297,15 @@ struct watch {
     bool prefix;
     uint8_t len;
     char pattern[];
+};
+
+/* What was told of a name, while it is above what is known to be told of its slot. */
+struct told {
+    struct list link;
+    uint64_t hash, version;
+    uint32_t watch_no; /* watches up to it heard that version */
+    uint32_t carry;    /* changes that count to the next one as missed */
+    uint32_t slot;
 };
 
 struct kept { /* blocks that an action points into */
@@ -344,7 +357,10 @@ struct dvar_core {
     uint32_t watches_n;
     size_t watch_bytes;
     uint64_t watch_sent_ms;
-    uint64_t watch_since[PLACEMENT_SLOTS];
+    uint64_t watch_since[PLACEMENT_SLOTS]; /* everything up to it was told here */
+    struct map64 told_by_hash;
+    struct list told;
+    uint32_t told_n, told_swept_n;
     uint32_t watch_no;
     uint32_t watch_told[PLACEMENT_SLOTS]; /* newest watch that was told what exists there */
     struct op *free_ops;
@@ -549,7 +565,8 @@ int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct
 /* ---- watch.c ---- */
 void watch_add(struct dvar_core *core, const struct dvar_event *event);
 void watch_remove(struct dvar_core *core, uint64_t id);
-void watch_changed(struct dvar_core *core, struct var *var, uint32_t missed);
+void watch_changed(struct dvar_core *core, struct var *var, const struct write *write);
+void watch_deinit(struct dvar_core *core);
 void watch_serving(struct dvar_core *core, uint32_t slot);
 void watch_lost(struct dvar_core *core, uint32_t slot);
 void watch_tick(struct dvar_core *core);

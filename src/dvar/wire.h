@@ -47,6 +47,7 @@ enum wire_flags {
     WIRE_WHOLE = 1 << 3,    /* RES: carries the value */
     WIRE_APPLIED = 1 << 4,  /* RES */
     WIRE_MORE = 1 << 0,     /* STATE: pull on */
+    WIRE_VOID = 1 << 1,     /* PUSH: no value; its changes count to the next one of this name */
     WIRE_NO_SHARE = 1 << 1, /* STATE: of the active epoch nothing is cached, for all I was told */
     WIRE_INITIAL = 1 << 0,  /* PUSH: no change, but what exists, for new watches */
 };
@@ -55,6 +56,6 @@ enum wire_flags {
 #define WIRE_REQ_BYTES   44 /* no, low water, session, epoch, u32 remaining, u32 op, u32 name */
 #define WIRE_RES_BYTES   56 /* no, ts, version, number, i32 code, u32 data, type, text, epoch */
 #define WIRE_ENTRY_BYTES 28 /* ts, version, u32 value, u32 records, u32 name */
-#define WIRE_PUSH_BYTES  32 /* no, version, stream, u32 missed, u32 name */
+#define WIRE_PUSH_BYTES  48 /* no, version, stream, from, mark, u32 missed, u32 name */
 
 #endif

@@ -49,6 +49,7 @@ void write_free(struct dvar_core *core, struct write *write)
 {
     assert(write->ops == NULL);
     list_remove(&write->link);
+    list_remove(&write->slot_link);
     write->var->write = NULL;
     core->write_at[write->at] = NULL;
     core->write_free[core->write_free_n++] = write->at;
@@ -191,7 +192,7 @@ committed(struct dvar_core *core, struct var *var, struct config *config, const 
         if (write->handed_on && config->nodes[i]->vals.len > 0)
             vals_flush(core, config->nodes[i]);
     }
-    watch_changed(core, var, write->folded);
+    watch_changed(core, var, write);
     if (write->was_absent != var_is_absent(var))
         symbol(core, var);
 }

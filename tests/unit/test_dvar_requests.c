@@ -390,7 +390,7 @@ static void what_exists_is_told_once_to_each_new_watch(void **state)
     assert_int_equal(stats().pushes, 1);
     uint64_t no = get_le64(push), stream = get_le64(push + 16);
     /* Not yet told: it has not been acknowledged. */
-    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 10), 0);
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 18), 0);
     watch(1, 0);
     assert_int_equal(stats().pushes, 1);
     uint8_t *p = frame + WIRE_HEAD_BYTES;
@@ -399,7 +399,7 @@ static void what_exists_is_told_once_to_each_new_watch(void **state)
     receive(9, WIRE_PUSH_ACK, NULL, 16);
     watch(1, 0);
     assert_int_equal(stats().pushes, 1);
-    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 10), 1);
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 18), 1);
     watch(2, 1); /* another one */
     assert_int_equal(stats().pushes, 2);
     end();

@@ -4,8 +4,9 @@
  * is decided by an oracle; everything else is the shipped core.
  *
  * What must hold: what ended before another began has no later version (and a write has a later
- * one); a version is one value; a counter counts every acknowledged addition once; when all is
- * well again, everything ends.
+ * one); a version is one value; a counter counts every acknowledged addition once; a watch hears no
+ * change twice, none after a later one, and the last one always; when all is well again, everything
+ * ends.
  *
  * KITH_DVAR_SEEDS=N and KITH_DVAR_SEED=first for more of it.
  */
@@ -55,7 +56,15 @@ struct put {
     uint64_t at_ms, token; /* of what is on its way to the disk */
 };
 #define PUTS 512
+/* What a node's watch of a name heard, in this boot. */
+struct heard {
+    uint64_t version, changes; /* told and counted as missed */
+    int64_t value;
+};
+#define WATCH_ID 100000
+
 struct wnode {
+    struct heard heard[NAMES];
     struct put disk[NAMES], unsynced[PUTS];
     size_t unsynced_n;
     uint64_t rate; /* of its clock, per mille */
@@ -64,7 +73,7 @@ struct wnode {
     struct boot_id boot;
     uint32_t member_id;
     uint64_t lease_until_ms, paused_until_ms, renewed_ms, epoch, up_ms;
-    bool alive, keeper;
+    bool alive;
     int outstanding;
     struct entry *ops[8];
     uint64_t seen_version;     /* of names[CAS_AT] */
@@ -91,7 +100,7 @@ struct world {
     bool healed;
     uint64_t loss;
     const char *problem;
-    uint64_t changes, activations, acked, reads, refused;
+    uint64_t changes, activations, acked, reads, refused, told, missed;
     uint64_t begin_ms, fence, losses;
     bool lost[PLACEMENT_SLOTS], durable, outage;
     uint64_t outage_tick;      /* 0: none yet */
@@ -223,6 +232,20 @@ static struct put *on_disk(struct wnode *node, const struct put *put)
     return &node->disk[at];
 }
 
+static void on_changed(struct world *w, struct wnode *node, const struct dvar_action *action)
+{
+    struct heard *heard = &node->heard[action->id - WATCH_ID];
+    const struct dvar_change *change = &action->change;
+    if (change->version <= heard->version)
+        w->problem = "a change was told twice, or after a later one";
+    struct value value = value_view(change->value, change->value_len);
+    heard->version = change->version;
+    heard->value = value.len == 8 ? (int64_t)get_le64(value.data) : 0;
+    heard->changes += change->missed + 1;
+    w->told++;
+    w->missed += change->missed;
+}
+
 static void step(struct world *w, int n, struct dvar_event *event)
 {
     struct wnode *node = &w->nodes[n];
@@ -240,6 +263,8 @@ static void step(struct world *w, int n, struct dvar_event *event)
             decide_active(w, action);
         else if (action->type == DVAR_PERSIST)
             take_puts(w, node, action);
+        else if (action->type == DVAR_CHANGED)
+            on_changed(w, node, action);
         else if (action->type == DVAR_SLOT_DURABLE)
             w->durable = true;
     }
@@ -457,6 +482,16 @@ static void boot(struct world *w, int n)
     }
     event = (struct dvar_event){.type = DVAR_START};
     step(w, n, &event);
+    memset(node->heard, 0, sizeof(node->heard));
+    for (uint64_t i = 0; i < NAMES; i++) { /* some by the name, some by how it begins */
+        event = (struct dvar_event){.type = DVAR_WATCH,
+                                    .id = WATCH_ID + i,
+                                    .name = names[i],
+                                    .name_len =
+                                        i % 2 == 0 ? strlen(names[i]) : strlen(names[i]) / 2 + 1,
+                                    .prefix = i % 2 != 0};
+        step(w, n, &event);
+    }
 }
 
 static void crash(struct world *w, int n)
@@ -790,6 +825,21 @@ static void read_last(struct world *w, int n, int name)
     step(w, n, &event);
 }
 
+/* Who heard of it at all heard the last of it. */
+static const char *heard_last(const struct world *w, const struct entry *last)
+{
+    for (int i = 0; i < NODES; i++) {
+        const struct heard *heard = &w->nodes[i].heard[last->name];
+        if (heard->version == 0 || last->version == 0)
+            continue;
+        if (heard->version < last->version)
+            return "a watch did not hear of the last change";
+        if (heard->version == last->version && heard->value != last->value)
+            return "a watch heard of another value";
+    }
+    return NULL;
+}
+
 static const char *run(uint64_t seed, struct world *w)
 {
     memset(w, 0, sizeof(*w));
@@ -864,6 +914,8 @@ static const char *run(uint64_t seed, struct world *w)
     }
     for (size_t i = last_at; i < w->history_n && problem == NULL; i++) {
         const struct entry *e = &w->history[i];
+        if (problem == NULL)
+            problem = heard_last(w, e);
         if (!e->ended)
             problem = "a read at the end did not end";
         else if (e->name != 0)
@@ -911,16 +963,16 @@ static void no_write_is_lost_doubled_or_unseen_under_faults(void **state)
     assert_true(acked > n && refused > n && reads > n && activations > n);
 }
 
-/* All three were the judge's errors; docs/protocols/dvar.md says which. */
+/* docs/protocols/dvar.md says what was wrong. */
 static void seeds_that_failed_once_pass(void **state)
 {
     (void)state;
-    static const uint64_t seeds[] = {111, 183, 858};
+    static const uint64_t seeds[] = {23, 24, 26, 34, 111, 183, 212, 317, 319, 858};
     for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         const char *problem = run(seeds[i], &world);
         if (problem != NULL)
             fail_msg("seed %llu: %s", (unsigned long long)seeds[i], problem);
-        assert_true(world.outage);
+        assert_true(world.told > 0);
     }
 }
 
