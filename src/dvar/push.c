@@ -86,6 +86,12 @@ static void push_pump(struct dvar_core *core, struct node *node, const struct wr
         list_remove(&push->link);
         map64_remove(&watcher->by_var, (uint64_t)(uintptr_t)push->var);
         watcher->pending_n--;
+        if (!core->slots[push->var->slot].serving) {
+            /* It may never be done. The next home tells what is; this one would begin again. */
+            watcher->told[push->var->slot] = 0;
+            push_free(core, push);
+            continue;
+        }
         push->no = ++watcher->no;
         push->version = push->var->block != NULL ? push->var->block->version : 0;
         if (watcher->sent_n++ == 0)

@@ -29,7 +29,7 @@ static void step(struct dvar_event event)
 
 static void place(uint64_t slot_epoch, uint8_t home, uint8_t replicas_n)
 {
-    placement.epoch = slot_epoch;
+    placement.epoch = placement.epoch < slot_epoch ? slot_epoch : placement.epoch + 1;
     placement.keepers_n = 3;
     for (uint32_t i = 0; i < 3; i++)
         placement.keepers[i] =
@@ -417,6 +417,134 @@ static void next_home_does_not_tell_again_what_exists(void **state)
     end();
 }
 
+/* ---- what may never be done is told to nobody ---- */
+
+/* Node 3 has what it was sent last. */
+static void acknowledge(void)
+{
+    const uint8_t *inv = sent(3, WIRE_INV);
+    uint8_t *p = frame + WIRE_HEAD_BYTES;
+    assert_non_null(inv);
+    memcpy(p, inv, 8);
+    memcpy(p + 8, inv + 24, 4);
+    receive(3, WIRE_ACK, "s/a", 12);
+}
+
+/* Node 3 is to be the home, and this node a copy: what is under way ends without being done. */
+static void choose_another_home(void)
+{
+    placement.epoch++;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 2, .replicas = {3, 1}, .replicas_n = 2};
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+}
+
+/* It comes back, alone, with what it has. */
+static void become_home_again(void)
+{
+    placement.epoch++;
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 3, .replicas = {1}, .replicas_n = 1};
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    place(3, 1, 1);
+}
+
+/* The version that watches of this node were told last; 0: none. */
+static uint64_t told(void)
+{
+    uint64_t version = 0;
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == DVAR_CHANGED)
+            version = out.actions[i].change.version;
+    }
+    return version;
+}
+
+/* All that node 9 can be told from now on, whatever it says: does it hear of @version? */
+static bool hears(uint64_t version)
+{
+    for (int i = 0; i < 10; i++) {
+        now_ms += 250;
+        step((struct dvar_event){.type = DVAR_TICK});
+        const uint8_t *push = sent(9, WIRE_PUSH);
+        if (push == NULL) {
+            watch(1, 0);
+            push = sent(9, WIRE_PUSH);
+        }
+        if (push != NULL && (push[-WIRE_HEAD_BYTES + 1] & WIRE_VOID) == 0 &&
+            get_le64(push + 8) == version)
+            return true;
+    }
+    return false;
+}
+
+static void a_new_watch_hears_of_a_write_when_it_is_done(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    op_at("s/a", add);
+    acknowledge();
+    op_at("s/a", add);
+    uint64_t under_way = get_le64(sent(3, WIRE_INV));
+    step((struct dvar_event){
+        .type = DVAR_WATCH, .id = 77, .name = "s/", .name_len = 2, .prefix = true});
+    assert_int_equal(told(), 0);
+    now_ms += 500;
+    step((struct dvar_event){.type = DVAR_TICK});
+    acknowledge();
+    assert_int_equal(told(), under_way);
+    end();
+}
+
+static void a_write_that_its_home_gave_up_is_not_told_instead_of_one_before(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    op_at("s/a", add);
+    watch(1, 0);
+    now_ms += 500;
+    step((struct dvar_event){.type = DVAR_TICK});
+    uint64_t first = get_le64(sent(3, WIRE_INV));
+    acknowledge();
+    assert_non_null(sent(9, WIRE_PUSH)); /* which it does not acknowledge */
+    assert_int_equal(get_le64(sent(9, WIRE_PUSH) + 8), first);
+    op_at("s/a", add);
+    uint64_t second = get_le64(sent(3, WIRE_INV));
+    assert_true(second > first);
+    choose_another_home();
+    assert_false(hears(second));
+    end();
+}
+
+static void a_write_that_its_home_gave_up_is_not_told_as_what_exists(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    op_at("s/a", add);
+    uint64_t version = get_le64(sent(3, WIRE_INV));
+    watch(1, 0);
+    assert_null(sent(9, WIRE_PUSH)); /* not yet */
+    choose_another_home();
+    assert_false(hears(version));
+    become_home_again(); /* then it is done, and exists */
+    assert_true(hears(version));
+    end();
+}
+
+static void what_moved_to_another_home_is_not_told_as_gone(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    watch(1, 0);
+    op_at("s/a", add);
+    assert_non_null(sent(9, WIRE_PUSH));
+    place(2, 3, 1);
+    assert_false(hears(0));
+    end();
+}
+
 /* ---- at a replica ---- */
 
 static const struct dvar_action *persisting(void)
@@ -547,6 +675,10 @@ int main(void)
         cmocka_unit_test(sessions_beyond_the_limit_are_not_granted),
         cmocka_unit_test(changes_beyond_the_limit_are_only_counted),
         cmocka_unit_test(what_exists_is_told_once_to_each_new_watch),
+        cmocka_unit_test(a_new_watch_hears_of_a_write_when_it_is_done),
+        cmocka_unit_test(a_write_that_its_home_gave_up_is_not_told_instead_of_one_before),
+        cmocka_unit_test(a_write_that_its_home_gave_up_is_not_told_as_what_exists),
+        cmocka_unit_test(what_moved_to_another_home_is_not_told_as_gone),
         cmocka_unit_test(next_home_does_not_tell_again_what_exists),
         cmocka_unit_test(operations_beyond_the_limit_are_busy),
         cmocka_unit_test(a_copy_on_disk_is_acknowledged_as_often_as_it_is_asked_for),
