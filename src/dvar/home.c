@@ -240,7 +240,8 @@ static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint
             action->slot = var->slot;
         slot->durable_asked_ms = core->now_ms;
     }
-    enqueue(core, var, op, true); /* until SLOT_DECIDED */
+    enqueue(core, var, op, true); /* until SLOT_DECIDED; asked again, as it may be forgotten */
+    slot->waiting = true;
     return true;
 }
 

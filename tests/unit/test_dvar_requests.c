@@ -417,6 +417,51 @@ static void next_home_does_not_tell_again_what_exists(void **state)
     end();
 }
 
+/* ---- the first durable variable of a slot ---- */
+
+static bool asks_for_durable(void)
+{
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == DVAR_SLOT_DURABLE)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t asks_for_disk(void)
+{
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == DVAR_PERSIST)
+            return out.actions[i].token;
+    }
+    return 0;
+}
+
+/* A leader that was asked may lead no more. */
+static void a_durable_slot_is_asked_for_until_it_is_decided(void **state)
+{
+    struct value_op durable = set_to("v");
+    (void)state;
+    durable.policy = VALUE_DURABLE;
+    begin(1, 1);
+    assert_int_equal(op_at("s/a", durable).code, 1);
+    assert_true(asks_for_durable());
+    for (int again = 0; again < 3; again++) {
+        uint64_t end_ms = now_ms + 5000;
+        do {
+            assert_true(dvar_deadline_ms(core) < end_ms);
+            now_ms = dvar_deadline_ms(core);
+            step((struct dvar_event){.type = DVAR_TICK});
+        } while (!asks_for_durable());
+    }
+    step((struct dvar_event){.type = DVAR_SLOT_DECIDED,
+                             .slot = placement_slot_of("s/a", strlen("s/a"))});
+    assert_true(asks_for_disk() != 0);
+    step((struct dvar_event){.type = DVAR_PERSISTED, .token = asks_for_disk()});
+    assert_int_equal(op_at("s/a", get).code, 0);
+    end();
+}
+
 /* ---- what may never be done is told to nobody ---- */
 
 /* Node 3 has what it was sent last. */
@@ -675,6 +720,7 @@ int main(void)
         cmocka_unit_test(sessions_beyond_the_limit_are_not_granted),
         cmocka_unit_test(changes_beyond_the_limit_are_only_counted),
         cmocka_unit_test(what_exists_is_told_once_to_each_new_watch),
+        cmocka_unit_test(a_durable_slot_is_asked_for_until_it_is_decided),
         cmocka_unit_test(a_new_watch_hears_of_a_write_when_it_is_done),
         cmocka_unit_test(a_write_that_its_home_gave_up_is_not_told_instead_of_one_before),
         cmocka_unit_test(a_write_that_its_home_gave_up_is_not_told_as_what_exists),
