@@ -89,7 +89,11 @@ static void exchange_answer(struct control_request *request,
         return;
     request->client = NULL;
     x->control = NULL;
-    if (ok)
+    if (ok && strcmp(x->route->verb, "nodes") == 0) {
+        json_t *doc = json_loadb((const char *)json->data, json->len, 0, NULL);
+        http_members_mark(&x->server->members, doc);
+        http_answer_json(x, 200, doc, NULL);
+    } else if (ok)
         http_answer(x, &body, NULL);
     else
         exchange_failed(x, request->code, json);

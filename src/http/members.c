@@ -173,3 +173,19 @@ const char *http_members_url(const struct http_members *members, const struct ki
     const struct http_member *member = find(members, id);
     return member != NULL ? member->url : "";
 }
+
+void http_members_mark(const struct http_members *members, json_t *doc)
+{
+    struct kith_node_id self = kith_node_self(members->server->service.node), id;
+    json_t *each;
+    size_t i;
+
+    json_array_foreach(json_object_get(doc, "nodes"), i, each)
+    {
+        const char *text = json_string_value(json_object_get(each, "id")), *url = "";
+        if (text != NULL && kith_node_id_parse(text, &id) == 0)
+            url = kith_node_id_equal(&id, &self) ? node_web(members->server->service.node)
+                                                 : http_members_url(members, &id);
+        (void)json_object_set_new(each, "web", url[0] != '\0' ? json_string(url) : json_null());
+    }
+}

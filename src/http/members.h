@@ -5,6 +5,7 @@
 #ifndef HTTP_MEMBERS_H
 #define HTTP_MEMBERS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,5 +41,7 @@ void http_members_close(struct http_members *members, uv_close_cb closed);
 bool http_members_has(const struct http_members *members, const char *origin);
 /* The address of @id; "" if unknown. */
 const char *http_members_url(const struct http_members *members, const struct kith_node_id *id);
+/* Puts "web" into each node of @doc, what the verb nodes answered: its address, null if unknown. */
+void http_members_mark(const struct http_members *members, json_t *doc);
 
 #endif

@@ -50,6 +50,8 @@ static void ask_over(void *user, json_t *result, int code, const char *text)
     struct feed *feed = user;
 
     feed->asking = false;
+    if (result != NULL && strcmp(feed->topic->verb, "nodes") == 0)
+        http_members_mark(&feed->server->members, result);
     if (feed->dead)
         stream_feed_free(feed);
     else if (result != NULL)
