@@ -86,6 +86,23 @@ async function freshHandover() {
   }
 }
 
+/**
+ * Asks the node whether the session still holds; false, and everybody hears of it, if it says that it is over. A node
+ * that does not answer has not said so.
+ */
+export async function stillLoggedIn() {
+  try {
+    const info = await api("/v1/session");
+    if (info.logged_in || !session.info?.logged_in) return true;
+    session.info = { ...info, expired: true };
+    handover = "";
+    changed();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Logs in by {link}, {user, password, remember}; register: true makes the user first. */
 export async function login(how, register = false) {
   await api(register ? "/v1/register" : "/v1/login", { method: "POST", json: how });

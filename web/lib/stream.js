@@ -1,6 +1,6 @@
 // One WebSocket for all live tables. Documents are kept here and patched by the deltas; a page gets the
 // whole document and what changed in it. Nothing is sent to a page that nobody sees.
-import { goElsewhere, session } from "./session.js";
+import { goElsewhere, session, stillLoggedIn } from "./session.js";
 
 const STALE_MS = 12000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
@@ -85,6 +85,9 @@ function connect() {
 
 async function again() {
   become(retries < 2 ? "stale" : "lost");
+  // A browser does not say why a WebSocket was refused: the session may be over, and then nothing is tried elsewhere.
+  if (retries > 0 && !await stillLoggedIn()) return;
+  if (!wanted) return;
   // After two tries in vain the node is taken for dead; every second try is at the others.
   if (retries >= 2 && retries % 2 === 0) {
     const name = await goElsewhere();

@@ -33,7 +33,7 @@ export function errorState(error, again) {
 }
 
 export function commandLine(command) {
-  return h("div.command", null, h("code", null, command), copyButton(() => command, "Copy the command"));
+  return h("div.command", null, h("code", { tabIndex: 0 }, command), copyButton(() => command, "Copy the command"));
 }
 
 export function copyButton(get, label) {

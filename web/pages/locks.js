@@ -1,6 +1,6 @@
 // Who holds which lock, who waits, and whether they wait for each other.
 import { fill, h, svg, text } from "../lib/dom.js";
-import { big, left, number, running, shell, span } from "../lib/format.js";
+import { big, count, left, number, running, shell, span } from "../lib/format.js";
 import { link } from "../lib/route.js";
 import { api } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
@@ -40,9 +40,9 @@ function list() {
     if (!doc) return;
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(all);
-    const quiet = doc.silent_nodes ?? [];
-    silent.hidden = quiet.length === 0;
-    text(silent, `Not heard from: ${quiet.join(", ")}. What only they know is missing here.`);
+    const quiet = doc.silent_nodes ?? 0;
+    silent.hidden = quiet === 0;
+    text(silent, `${count(quiet, "node")} did not answer: what only they know is missing here.`);
     const picture = waitsFor(all);
     fill(graph, picture && card(picture.cycle ? "Who waits for whom: a cycle, nobody in it can go on" : "Who waits for whom", h("div.graph", { tabIndex: 0, role: "region", ariaLabel: "Who waits for whom" }, picture.element), picture.cycle && commandLine(`kith lock break ${shell(picture.cycle)}`)));
   });
@@ -69,7 +69,7 @@ function one(name) {
     }
     const line = (party, i) => h("tr", null, h("td", null, party.holds ? (party.shared ? "holds, shared" : "holds") : `waits, ${i + 1}.`), h("td.wide", null, who(party)), h("td.num", null, span(running({ ...party, $at: row.$at }, "age_ms"))),
       h("td.num", null, party.holds ? span(left({ ...party, $at: row.$at }, "lease_left_ms")) : "–"), h("td.num", null, big(party.fence)));
-    fill(body, h("section.table", null, h("div.table-frame", null, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num", null, "Lease left"), h("th.num", null, "Fence"))),
+    fill(body, h("section.table", null, h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `Who holds ${name} and who waits` }, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num", null, "Lease left"), h("th.num", null, "Fence"))),
       h("tbody", null, holders(row).map(line), waiters(row).map(line))))));
   }
   async function breakIt() {
