@@ -1,4 +1,5 @@
 // The frame around the pages: who is logged in, where one is, whether what is shown is fresh.
+import { load as loadCharts } from "./lib/chart.js";
 import { fill, h, icon, text } from "./lib/dom.js";
 import { ago } from "./lib/format.js";
 import { here } from "./lib/route.js";
@@ -62,9 +63,15 @@ function enter() {
     fill(document.body, frame.element);
     start();
     watchMembers();
-    show();
+    show().then(() => (window.requestIdleCallback ?? setTimeout)(fetchRest));
   }
   frame.who();
+}
+
+// All the other pages too: when the node dies nothing more can be had from it, and the page lives on at another.
+function fetchRest() {
+  for (const name of Object.values(PAGES)) import(`./pages/${name}.js`).catch(() => {});
+  loadCharts().catch(() => {});
 }
 
 let members = null;

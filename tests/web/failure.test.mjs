@@ -83,7 +83,7 @@ test("the page of a node that is killed goes on at another", async () => {
   assert.equal(await page.evaluate(() => location.origin), origin);
 });
 
-test("a page that goes on at another node shows and writes variables there", { skip: "open: the page of a variable stays without its value for more than 30 s after the hand-over" }, async () => {
+test("a page that goes on at another node shows and writes variables there", async () => {
   nodes.at(2, "var", "set", "after", "the fall");
   await go(page, "variables/after");
   await page.waitForFunction(() => document.querySelector("pre.reply")?.textContent === "the fall");

@@ -2,7 +2,8 @@
 import { h } from "./dom.js";
 
 let loading = null;
-function load() {
+/** Fetches the program that draws, once. */
+export function load() {
   loading ??= new Promise((resolve, reject) => {
     document.head.append(h("link", { rel: "stylesheet", href: "/vendor/uplot/uPlot.min.css" }));
     document.head.append(h("script", { src: "/vendor/uplot/uPlot.iife.min.js", onload: resolve, onerror: () => reject(new Error("The graph's program could not be loaded.")) }));
