@@ -173,9 +173,10 @@ void oracle_view_placement(struct oracle_view *oracle,
                            const struct placement *placement)
 {
     size_t index = sim_node_index(hs->hm.node);
-    /* Most are told of what is the newest already. */
+    /* Most are told of what is the newest already: the same bytes have the same hash. */
     bool newest = placement->epoch == oracle->newest.epoch &&
-                  memcmp(placement, &oracle->newest, sizeof(*placement)) == 0;
+                  memcmp((const uint8_t *)placement, (const uint8_t *)&oracle->newest,
+                         sizeof(*placement)) == 0;
     uint64_t hash = newest ? oracle->newest_hash : placement_hash(placement);
     uint64_t known = (uint64_t)(uintptr_t)map64_find(&oracle->records, placement->epoch);
 

@@ -565,7 +565,7 @@ int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct
 /* ---- watch.c ---- */
 void watch_add(struct dvar_core *core, const struct dvar_event *event);
 void watch_remove(struct dvar_core *core, uint64_t id);
-void watch_changed(struct dvar_core *core, struct var *var, const struct write *write);
+void watch_changed(struct dvar_core *core, struct var *var, const struct write *done);
 void watch_deinit(struct dvar_core *core);
 void watch_serving(struct dvar_core *core, uint32_t slot);
 void watch_lost(struct dvar_core *core, uint32_t slot);

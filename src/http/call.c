@@ -9,6 +9,7 @@ static void put_outcome(const struct kith_result *result, char *out, size_t out_
     static const struct kith_node_id nobody;
     bool asked = !kith_node_id_equal(&result->node, &nobody);
     char id[KITH_NODE_ID_DIGITS + 1];
+    uint64_t elapsed_us = result->elapsed_ns / 1000;
     bool failed = result->outcome != KITH_OUTCOME_OK && result->outcome != KITH_OUTCOME_APP_ERROR;
 
     snprintf(out, out_bytes,
@@ -16,9 +17,8 @@ static void put_outcome(const struct kith_result *result, char *out, size_t out_
              kith_outcome_text(result->outcome), result->code, asked ? "X-Kith-Node: " : "",
              asked ? kith_node_id_text(&result->node, id) : "",
              asked ? "\r\nX-Kith-Node-Name: " : "", asked ? result->node_name : "",
-             asked ? "\r\n" : "", (double)(result->elapsed_ns / 1000) / 1000,
-             failed ? "X-Kith-Error: " : "", failed ? kith_error_name(result->code) : "",
-             failed ? "\r\n" : "");
+             asked ? "\r\n" : "", (double)elapsed_us / 1000, failed ? "X-Kith-Error: " : "",
+             failed ? kith_error_name(result->code) : "", failed ? "\r\n" : "");
 }
 
 static int status_of(const struct kith_result *result)

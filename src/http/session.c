@@ -8,6 +8,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/text.h"
 
 static_assert(((32 * 4) + 2) / 3 == SESSION_TOKEN_CHARS, "32 bytes in base64 without padding");
 
@@ -230,8 +231,7 @@ bool http_handover_read(const struct http_sessions *sessions,
     uint8_t mac[MAC_BYTES], want[MAC_BYTES];
     size_t text_len, mac_len;
     const char *point = strchr(token, '.');
-    int role = 0, user_at = 0;
-    unsigned long long until;
+    uint64_t role, until;
 
     if (point == NULL ||
         sodium_base642bin((uint8_t *)text, sizeof(text) - 1, token, (size_t)(point - token), NULL,
@@ -245,13 +245,17 @@ bool http_handover_read(const struct http_sessions *sessions,
     if (sodium_memcmp(mac, want, sizeof(mac)) != 0)
         return false;
     text[text_len] = '\0'; /* from here on it is ours */
-    if (sscanf(text, "%d %llu %n", &role, &until, &user_at) < 2 || user_at == 0)
+    char *until_text = strchr(text, ' ');
+    char *user = until_text != NULL ? strchr(until_text + 1, ' ') : NULL;
+    if (user == NULL)
         return false;
-    if (role < HTTP_VIEWER || role > HTTP_ADMIN || until <= unix_ms ||
-        until > unix_ms + 2 * (unsigned long long)HTTP_HANDOVER_MS ||
-        strlen(text + user_at) > USER_NAME_BYTES_MAX)
+    *until_text++ = '\0';
+    *user++ = '\0';
+    if (text_parse_u64(text, HTTP_VIEWER, HTTP_ADMIN, &role) != 0 ||
+        text_parse_u64(until_text, unix_ms + 1, unix_ms + 2 * HTTP_HANDOVER_MS, &until) != 0 ||
+        strlen(user) > USER_NAME_BYTES_MAX)
         return false;
-    snprintf(user_out, USER_NAME_BYTES_MAX + 1, "%s", text + user_at);
+    snprintf(user_out, USER_NAME_BYTES_MAX + 1, "%s", user);
     *role_out = (enum http_role)role;
     return true;
 }
