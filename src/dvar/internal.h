@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/alloc.h"
+#include "core/arena.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/heap.h"
@@ -312,11 +313,6 @@ struct kept { /* blocks that an action points into */
     struct block **at;
     size_t n, cap;
 };
-struct arena_chunk {
-    struct arena_chunk *next;
-    size_t len, cap;
-    _Alignas(16) uint8_t bytes[];
-};
 
 #define BLOCK_CLASSES 8 /* 64 to 8,192 bytes */
 
@@ -372,7 +368,7 @@ struct dvar_core {
     size_t actions_n, actions_cap;
     struct dvar_put *puts;
     size_t puts_n, puts_cap;
-    struct arena_chunk *arena;
+    struct arena arena;
     struct kept kept;
     struct node *via; /* the message being handled came through it */
     struct dvar_cell *closing;

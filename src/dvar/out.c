@@ -25,21 +25,10 @@ struct dvar_action *dvar_action_add(struct dvar_core *core, enum dvar_action_typ
 
 void *dvar_arena_alloc(struct dvar_core *core, size_t size)
 {
-    size = (size + 15) / 16 * 16;
-    struct arena_chunk *chunk = core->arena;
-    if (chunk == NULL || chunk->cap - chunk->len < size) {
-        size_t cap = size > 16384 ? size : 16384;
-        chunk = core_malloc(sizeof(*chunk) + cap);
-        if (chunk == NULL) {
-            core->short_of_memory = true;
-            return NULL;
-        }
-        *chunk = (struct arena_chunk){.next = core->arena, .cap = cap};
-        core->arena = chunk;
-    }
-    void *at = chunk->bytes + chunk->len;
-    chunk->len += size;
-    return at;
+    void *memory = arena_alloc(&core->arena, size);
+    if (memory == NULL)
+        core->short_of_memory = true;
+    return memory;
 }
 
 const uint8_t *arena_copy(struct dvar_core *core, const void *data, size_t len)
@@ -214,13 +203,7 @@ void out_begin(struct dvar_core *core)
 {
     core->actions_n = 0;
     core->puts_n = 0;
-    while (core->arena != NULL && core->arena->next != NULL) {
-        struct arena_chunk *chunk = core->arena;
-        core->arena = chunk->next;
-        core_free(chunk);
-    }
-    if (core->arena != NULL)
-        core->arena->len = 0;
+    arena_reset(&core->arena);
     while (core->kept.n > 0)
         dvar_block_unref(core, core->kept.at[--core->kept.n]);
     while (!list_empty(&core->outs)) {
@@ -264,7 +247,7 @@ void out_end(struct dvar_core *core, struct dvar_output *out)
 void out_deinit(struct dvar_core *core)
 {
     out_begin(core);
-    core_free(core->arena);
+    arena_deinit(&core->arena);
     core_free(core->actions);
     core_free(core->puts);
     core_free(core->kept.at);

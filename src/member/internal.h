@@ -15,6 +15,7 @@
 #define MEMBER_INTERNAL_H
 
 #include "core/alloc.h"
+#include "core/arena.h"
 #include "core/heap.h"
 #include "core/list.h"
 #include "core/map.h"
@@ -163,13 +164,6 @@ struct packet {
     unsigned messages;
 };
 
-struct arena_chunk {
-    struct arena_chunk *next;
-    size_t cap;
-    size_t len;
-    uint8_t data[];
-};
-
 /* A group of nodes that have one name. */
 struct name_group {
     struct mnode *first;
@@ -250,7 +244,7 @@ struct member_core {
     /* output */
     struct member_action *actions;
     size_t actions_n, actions_cap;
-    struct arena_chunk *arena;
+    struct arena arena;
 };
 
 /* ---- params.c ---- */

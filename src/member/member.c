@@ -11,42 +11,13 @@
 #include "core/mutant.h"
 #include "member/internal.h"
 
-#define ARENA_CHUNK_BYTES 4096
-
 /* ---- output ---- */
-
-static void arena_reset(struct member_core *core)
-{
-    /* One chunk stays for the next step; the rest was a push-pull's. */
-    struct arena_chunk *chunk = core->arena;
-    while (chunk != NULL && chunk->next != NULL) {
-        struct arena_chunk *next = chunk->next;
-        core_free(chunk);
-        chunk = next;
-    }
-    core->arena = chunk;
-    if (chunk != NULL)
-        chunk->len = 0;
-}
 
 void *core_arena(struct member_core *core, size_t len)
 {
-    len = (len + 15) & ~(size_t)15;
-    struct arena_chunk *chunk = core->arena;
-    if (chunk == NULL || chunk->cap - chunk->len < len) {
-        size_t cap = len > ARENA_CHUNK_BYTES ? len : ARENA_CHUNK_BYTES;
-        chunk = core_malloc(sizeof(*chunk) + cap);
-        if (chunk == NULL) {
-            core->error = KITH_E_MEMORY;
-            return NULL;
-        }
-        chunk->cap = cap;
-        chunk->len = 0;
-        chunk->next = core->arena;
-        core->arena = chunk;
-    }
-    void *memory = chunk->data + chunk->len;
-    chunk->len += len;
+    void *memory = arena_alloc(&core->arena, len);
+    if (memory == NULL)
+        core->error = KITH_E_MEMORY;
     return memory;
 }
 
@@ -396,7 +367,7 @@ int member_step(struct member_core *core,
                 const struct member_event *event,
                 struct member_output *out)
 {
-    arena_reset(core);
+    arena_reset(&core->arena);
     table_bury(core);
     core->actions_n = 0;
     core->error = 0;
@@ -485,11 +456,7 @@ void member_free(struct member_core *core)
         tomb_remove(core, container_of(link, struct tomb, link));
     for (size_t i = 0; i < core->seeds_n; i++)
         core_free(core->seeds[i]);
-    while (core->arena != NULL) {
-        struct arena_chunk *next = core->arena->next;
-        core_free(core->arena);
-        core->arena = next;
-    }
+    arena_deinit(&core->arena);
     mapid_deinit(&core->by_id);
     mapid_deinit(&core->tombs);
     maptext_deinit(&core->by_name);

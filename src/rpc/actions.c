@@ -1,6 +1,5 @@
 #include "rpc/actions.h"
 
-#include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,61 +7,7 @@
 #include "core/alloc.h"
 #include "net/frame.h"
 
-/* ---- arena ---- */
-
-#define ARENA_CHUNK_BYTES 4096
-
-struct arena_chunk {
-    struct arena_chunk *next;
-    size_t used;
-    size_t size;
-    alignas(max_align_t) unsigned char data[];
-};
-
-void *arena_alloc(struct arena *arena, size_t size)
-{
-    size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
-    struct arena_chunk *chunk = arena->chunks;
-    if (chunk == NULL || chunk->size - chunk->used < size) {
-        size_t bytes = size > ARENA_CHUNK_BYTES ? size : ARENA_CHUNK_BYTES;
-        chunk = core_malloc(sizeof(*chunk) + bytes);
-        if (chunk == NULL)
-            return NULL;
-        *chunk = (struct arena_chunk){.next = arena->chunks, .size = bytes};
-        arena->chunks = chunk;
-    }
-    void *memory = chunk->data + chunk->used;
-    chunk->used += size;
-    return memory;
-}
-
-static void free_chunks(struct arena_chunk *chunk)
-{
-    while (chunk != NULL) {
-        struct arena_chunk *next = chunk->next;
-        core_free(chunk);
-        chunk = next;
-    }
-}
-
-/* Keeps one chunk of the ordinary size. */
-void arena_reset_chunks(struct arena *arena)
-{
-    struct arena_chunk *first = arena->chunks;
-    free_chunks(first->next);
-    first->next = NULL;
-    first->used = 0;
-    if (first->size > ARENA_CHUNK_BYTES) {
-        core_free(first);
-        arena->chunks = NULL;
-    }
-}
-
-void arena_deinit(struct arena *arena)
-{
-    free_chunks(arena->chunks);
-    arena->chunks = NULL;
-}
+/* ---- memory of a step ---- */
 
 const char *arena_text(struct rpc_core *core, const char *format, ...)
 {

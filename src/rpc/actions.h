@@ -25,15 +25,6 @@ bool action_send_control(
 /* Sets the body: @block (one more reference is taken) or else borrowed bytes. */
 void action_body(struct rpc_action *action, const void *data, size_t len, struct block *block);
 
-/* Memory until the next step; NULL if short. Aligned for anything. */
-void *arena_alloc(struct arena *arena, size_t size);
-void arena_reset_chunks(struct arena *arena);
-static inline void arena_reset(struct arena *arena)
-{
-    if (arena->chunks != NULL)
-        arena_reset_chunks(arena);
-}
-void arena_deinit(struct arena *arena);
 /* A formatted text until the next step; a static one if memory is short. */
 const char *arena_text(struct rpc_core *core, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdalign.h>
 
+#include "core/arena.h"
 #include "core/list.h"
 #include "core/map.h"
 #include "core/rng.h"
@@ -295,11 +296,6 @@ struct rpc_export {
 };
 
 /* ---- actions and texts of one step ---- */
-
-struct arena_chunk;
-struct arena {
-    struct arena_chunk *chunks; /* newest first */
-};
 
 /* A name that was withdrawn, for those who have an older version of our registry. */
 struct removed_name {

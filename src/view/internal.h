@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "core/alloc.h"
+#include "core/arena.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/lease.h"
@@ -108,12 +109,6 @@ struct vheld {
     uint8_t data[];
 };
 
-struct vchunk {
-    struct vchunk *next;
-    size_t len, cap;
-    uint8_t data[];
-};
-
 struct vsubscriber {
     struct kith_node_id node;
     uint64_t at_ms; /* 0: free */
@@ -132,7 +127,7 @@ struct view_core {
     /* Output. */
     struct view_action *actions;
     size_t actions_n, actions_cap;
-    struct vchunk *arena;
+    struct arena arena;
     struct vheld *held_first, **held_last;
     size_t held_n;
     struct view_put *puts; /* of this step; data in the arena */
@@ -231,7 +226,6 @@ struct view_core {
 };
 
 /* output.c */
-void view_arena_reset(struct view_core *core);
 void view_flush_puts(struct view_core *core);
 /* What waited for the disk goes out; what we said to ourselves is heard. */
 void view_release_held(struct view_core *core);

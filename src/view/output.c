@@ -6,41 +6,13 @@
  */
 #include "view/internal.h"
 
-#define ARENA_CHUNK_BYTES 16384
-
 /* ---- output ---- */
-
-void view_arena_reset(struct view_core *core)
-{
-    struct vchunk *chunk = core->arena;
-    while (chunk != NULL && chunk->next != NULL) {
-        struct vchunk *next = chunk->next;
-        core_free(chunk);
-        chunk = next;
-    }
-    core->arena = chunk;
-    if (chunk != NULL)
-        chunk->len = 0;
-}
 
 void *view_arena(struct view_core *core, size_t len)
 {
-    len = (len + 15) & ~(size_t)15;
-    struct vchunk *chunk = core->arena;
-    if (chunk == NULL || chunk->cap - chunk->len < len) {
-        size_t cap = len > ARENA_CHUNK_BYTES ? len : ARENA_CHUNK_BYTES;
-        chunk = core_malloc(sizeof(*chunk) + cap);
-        if (chunk == NULL) {
-            core->error = KITH_E_MEMORY;
-            return NULL;
-        }
-        chunk->cap = cap;
-        chunk->len = 0;
-        chunk->next = core->arena;
-        core->arena = chunk;
-    }
-    void *memory = chunk->data + chunk->len;
-    chunk->len += len;
+    void *memory = arena_alloc(&core->arena, len);
+    if (memory == NULL)
+        core->error = KITH_E_MEMORY;
     return memory;
 }
 

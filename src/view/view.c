@@ -66,11 +66,7 @@ void view_free(struct view_core *core)
         core_free(core->held_first);
         core->held_first = next;
     }
-    while (core->arena != NULL) {
-        struct vchunk *next = core->arena->next;
-        core_free(core->arena);
-        core->arena = next;
-    }
+    arena_deinit(&core->arena);
     core_free(core->puts);
     core_free(core->actions);
     core_free(core);
@@ -280,7 +276,7 @@ static void run(struct view_core *core)
 
 int view_step(struct view_core *core, const struct view_event *event, struct view_output *out)
 {
-    view_arena_reset(core);
+    arena_reset(&core->arena);
     core->actions_n = 0;
     core->error = 0;
     uint64_t due_ms = view_deadline_ms(core);

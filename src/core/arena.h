@@ -1,0 +1,28 @@
+/*
+ * Memory that lives until the next step of a core: what an action points into. Taken piece by
+ * piece, given back all at once. A zeroed arena is empty.
+ */
+#ifndef CORE_ARENA_H
+#define CORE_ARENA_H
+
+#include <stddef.h>
+
+struct arena_chunk;
+struct arena {
+    struct arena_chunk *chunks; /* newest first */
+};
+
+/* @size bytes (0 is fine), aligned for anything; NULL if memory is short. */
+void *arena_alloc(struct arena *arena, size_t size);
+
+/* All of it may be used again. One chunk of the ordinary size stays for the next step. */
+void arena_reset_chunks(struct arena *arena);
+static inline void arena_reset(struct arena *arena)
+{
+    if (arena->chunks != NULL)
+        arena_reset_chunks(arena);
+}
+
+void arena_deinit(struct arena *arena);
+
+#endif
