@@ -722,9 +722,17 @@ def test_a_client_that_never_reads_costs_little(web, node):
         s.sendall(bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
         sockets.append(s)
     before = node.kith("info", "--json").json["rss_bytes"]
-    for i in range(40):
-        web.ask("PUT", "/v1/vars/big", str(i % 10) * 60000)
-        time.sleep(0.05)
+
+    async def write_while_one_reads():
+        """Who reads is told at most twice a second: each fifth time stands for several updates to all."""
+        async with Stream(web) as reader:
+            await reader.subscribe(1, "var", name="big")
+            for i in range(40):
+                await asyncio.to_thread(web.ask, "PUT", "/v1/vars/big", str(i % 10) * 60000)
+                if i % 5 == 4:
+                    told = len(reader.messages)
+                    await reader.until(lambda: len(reader.messages) > told, "the write is told")
+    asyncio.run(write_while_one_reads())
     grown = node.kith("info", "--json").json["rss_bytes"] - before
     assert grown < 12 << 20, grown  # 20 of them, 60 KB each in hand, not 40 times that
     assert web.ask("GET", "/healthz").data == b"ok\n"
