@@ -371,6 +371,7 @@ static void say_what_to_try(struct dev *dev)
 
     cli_say(dev->cli, "try:  kith nodes%s%s", flag, dir);
     cli_say(dev->cli, "      kith call sys.uptime --all%s%s", flag, dir);
+    cli_say(dev->cli, "      kith web%s%s", flag, dir);
     if (module_beside("mandelbrot"))
         cli_say(dev->cli, "      %s%s%skith mandel render --out mandelbrot.png --size 2048x2048",
                 given != NULL ? "KITH_SOCKET=" : "", dir, given != NULL ? "/1 " : "");
