@@ -189,6 +189,21 @@ struct writing {
     bool create;
 };
 
+/* NULL: @done has been told. */
+static struct writing *writing_new(struct http_users *users, http_written_cb done, void *arg)
+{
+    struct writing *writing = core_calloc(1, sizeof(*writing));
+
+    if (writing == NULL) {
+        done(arg, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return NULL;
+    }
+    writing->users = users;
+    writing->done = done;
+    writing->arg = arg;
+    return writing;
+}
+
 static void writing_end(struct writing *writing, int code, const char *text)
 {
     writing->done(writing->arg, code, text);
@@ -379,14 +394,9 @@ void http_user_write(struct http_users *users,
         done(arg, KITH_E_LIMIT, "there are as many users as there may be; remove some");
         return;
     }
-    writing = core_calloc(1, sizeof(*writing));
-    if (writing == NULL) {
-        done(arg, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+    writing = writing_new(users, done, arg);
+    if (writing == NULL)
         return;
-    }
-    writing->users = users;
-    writing->done = done;
-    writing->arg = arg;
     writing->create = change->create;
     if (known != NULL)
         writing->user = *known;
@@ -425,14 +435,9 @@ void http_user_remove(struct http_users *users, const char *name, http_written_c
         done(arg, KITH_E_NOT_FOUND, "there is no such user; kith user ls lists them");
         return;
     }
-    struct writing *writing = core_calloc(1, sizeof(*writing));
-    if (writing == NULL) {
-        done(arg, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+    struct writing *writing = writing_new(users, done, arg);
+    if (writing == NULL)
         return;
-    }
-    writing->users = users;
-    writing->done = done;
-    writing->arg = arg;
     snprintf(variable, sizeof(variable), HTTP_USERS_PREFIX "%s", name);
     int r = kith_var_do_async(users->server->service.node, variable, &op, &options, on_removed,
                               writing);
