@@ -79,10 +79,7 @@ static void send_request(struct dvar_core *core, struct op *op, struct node *hom
     uint8_t flags = op->sent_to != NULL ? WIRE_RESENT : 0;
     if (op->fetching) {
         session_want(core, home);
-        if (op->session != home->session_id || op->sent_to != home) {
-            op->session = home->session_id;
-            op->floor = 0;
-        }
+        op->session = home->session_id; /* the floor stays: it may come back to a former home */
         flags |= WIRE_FETCH;
     }
     const struct var *var = op->var;
