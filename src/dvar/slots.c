@@ -194,13 +194,23 @@ static uint64_t share_wait_ms(const struct dvar_core *core, const struct slot *s
     return lease_lessor_until_ms(slot->died_ms, core->config.session_ms);
 }
 
+/*
+ * Has the home before neither let go nor ended, for all that is known here? The view may know of
+ * its death already, and waits for nobody then: so nothing is said before it is known here, too.
+ */
+static bool home_holds(const struct dvar_core *core, const struct slot *slot)
+{
+    return slot->active.n > 0 && (slot->sync->released & 1) == 0 && must_release(core, slot, 0) &&
+           !MUTANT(DVAR_NO_RELEASE) && !MUTANT(DVAR_NO_SHARE_WAIT);
+}
+
 void sync_ready(struct dvar_core *core, uint32_t slot_no)
 {
     struct slot *slot = &core->slots[slot_no];
     struct sync *sync = slot->sync;
     uint64_t wait_ms = share_wait_ms(core, slot);
     sync->ready_ms = core->now_ms < wait_ms ? wait_ms - READY_MS : core->now_ms;
-    if (core->now_ms < wait_ms)
+    if (core->now_ms < wait_ms || home_holds(core, slot))
         return; /* slots_tick() comes back then */
     uint32_t *released = dvar_arena_alloc(core, REPLICAS * sizeof(*released));
     struct dvar_action *action = released != NULL ? dvar_action_add(core, DVAR_SLOT_READY) : NULL;
@@ -392,7 +402,9 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no, bool same_keep
     if (slot->chosen.self == 0 && slot->chosen.se == slot->joined_se && slot->sync == NULL &&
         slot->active.se != slot->chosen.se)
         sync_start(core, slot_no);
-    if (slot->sync != NULL)
+    if (slot->sync != NULL && slot->sync->done && !same_keepers)
+        sync_ready(core, slot_no); /* who held it may be over */
+    else if (slot->sync != NULL)
         sync_step(core, slot_no);
 }
 

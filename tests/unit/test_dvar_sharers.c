@@ -290,6 +290,42 @@ static void without_a_copy_that_knows_a_dead_home_is_waited_for(void **state)
     end();
 }
 
+/* The view may have heard of its end before the next home has, and take that one's word. */
+static void a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known(void **state)
+{
+    (void)state;
+    begin();
+    get(EDGE);
+    get(EDGE);
+    cut[HOME] = true;
+    for (int i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 2, .replicas = {2, 3}, .replicas_n = 2};
+    decide();
+    pass(1000);
+    assert_int_equal(ready[COPY], 0);
+    uint64_t dead_ms = now_ms;
+    placement.keepers[HOME].state = KEEPER_DIED;
+    decide();
+    while (ready[COPY] != 2) {
+        pass(5);
+        assert_true(now_ms < dead_ms + 2 * SESSION_MS);
+    }
+    assert_true(now_ms >= lease_lessor_until_ms(dead_ms, SESSION_MS));
+    end();
+    begin();
+    cut[HOME] = true;
+    for (int i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 2, .replicas = {2, 3}, .replicas_n = 2};
+    decide();
+    pass(1000);
+    placement.keepers[HOME].state = KEEPER_ENDED;
+    decide(); /* and said at once then */
+    assert_int_equal(ready[COPY], 2);
+    end();
+}
+
 /* @home and one more are chosen, and active once it is ready. */
 static void move(uint64_t slot_epoch, uint32_t home, uint32_t copy)
 {
@@ -347,6 +383,7 @@ int main(void)
         cmocka_unit_test(a_dead_home_that_shared_nothing_is_not_waited_for),
         cmocka_unit_test(a_home_whose_lease_has_ended_is_not_waited_for),
         cmocka_unit_test(without_a_copy_that_knows_a_dead_home_is_waited_for),
+        cmocka_unit_test(a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known),
         cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
