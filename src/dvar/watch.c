@@ -109,27 +109,32 @@ static void told_up_to(struct dvar_core *core, uint32_t slot, uint64_t from, uin
         return;
     list_for_each_safe (it, &core->told) {
         struct told *told = container_of(it, struct told, link);
-        if (told->carry == 0 && told->version <= core->watch_since[told->slot])
+        /* Until what exists was told, it may come once more as that. */
+        if (told->carry == 0 && told->version <= core->watch_since[told->slot] &&
+            core->watch_told[told->slot] == core->watch_no)
             told_free(core, told);
     }
     core->told_swept_n = core->told_n;
 }
 
 /*
- * Tells it to watches newer than @after, but to none that has heard it: from the home before, or
- * from this one in another push.
+ * Tells it, but to no watch that has heard it: from the home before, or from this one in another
+ * push. @exists: for watches that were not told yet what exists. It may be a change, too, which the
+ * others have not heard of: then it is told to them at once, as it is told once only.
  */
 static void hear(struct dvar_core *core,
                  const struct var *var,
-                 uint32_t after,
+                 bool exists,
                  uint64_t version,
                  const uint8_t *value,
                  size_t len,
                  uint32_t missed)
 {
     struct told *told = told_of(core, var);
-    if (after == 0 && version <= core->watch_since[var->slot])
+    bool is_old = version <= core->watch_since[var->slot];
+    if (is_old && !exists)
         return;
+    uint32_t after = is_old ? core->watch_told[var->slot] : 0;
     if (told != NULL && version <= told->version && after < told->watch_no)
         after = told->watch_no;
     tell(core, var, after, version, value, len, missed + (told != NULL ? told->carry : 0));
@@ -160,7 +165,7 @@ void watch_tell_change(struct dvar_core *core, struct var *var, const struct wri
         return;
     struct block *block = var->block;
     block_keep(core, block);
-    hear(core, var, 0, block->version, block_value(block), block->len, done->folded);
+    hear(core, var, false, block->version, block_value(block), block->len, done->folded);
     told_up_to(core, var->slot, 0, watch_done_up_to(core, var->slot, done));
 }
 
@@ -176,8 +181,7 @@ void watch_tell_slot(struct dvar_core *core, uint32_t slot)
         if (!changed && (!watch_exists(var) || core->watch_told[slot] == core->watch_no))
             continue;
         block_keep(core, var->block);
-        hear(core, var, changed ? 0 : core->watch_told[slot], var->block->version,
-             block_value(var->block), var->block->len, 0);
+        hear(core, var, true, var->block->version, block_value(var->block), var->block->len, 0);
     }
     core->watch_told[slot] = core->watch_no;
     told_up_to(core, slot, 0, watch_done_up_to(core, slot, NULL));
@@ -316,7 +320,7 @@ int on_push(
     if (r->bad || slot >= PLACEMENT_SLOTS || name_len == 0 || name_len > KITH_NAME_BYTES_MAX ||
         value_decode(body, len, &value) != 0)
         return KITH_E_CORRUPT;
-    uint32_t after = (flags & WIRE_INITIAL) != 0 ? core->watch_told[slot] : 0;
+    bool exists = (flags & WIRE_INITIAL) != 0;
     if (stream > from->push_stream) {
         from->push_stream = stream;
         from->push_seen = 0;
@@ -326,11 +330,11 @@ int on_push(
         struct var *var = core->watches_n > 0 ? var_get(core, name, name_len, (int)slot) : NULL;
         bool nothing = (flags & WIRE_VOID) != 0;
         struct told *told = var != NULL && nothing ? told_of(core, var) : NULL;
-        if (told != NULL && (flags & WIRE_INITIAL) == 0)
+        if (told != NULL && !exists)
             told->carry += missed + 1;
         const uint8_t *copy = var != NULL && !nothing ? arena_copy(core, body, len) : NULL;
         if (copy != NULL)
-            hear(core, var, after, version, copy, len, missed);
+            hear(core, var, exists, version, copy, len, missed);
         if (var != NULL)
             var_settle(core, var);
         told_up_to(core, slot, since, mark);

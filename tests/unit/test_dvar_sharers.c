@@ -375,6 +375,63 @@ static void an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_ag
     end();
 }
 
+static void watch(int n)
+{
+    step(n, (struct dvar_event){.type = DVAR_WATCH, .id = 77, .name = "x", .name_len = 1});
+    deliver();
+}
+
+/* Even if how far the slot is (MARK) comes first, as it does. */
+static void what_exists_is_told_to_a_watch_of_another_node(void **state)
+{
+    (void)state;
+    begin();
+    watch(EDGE);
+    assert_int_equal(told_n, 1);
+    assert_true(told[EDGE] != 0);
+    pass(3000);
+    assert_int_equal(told_n, 1);
+    end();
+}
+
+static void put_message(struct message *m, uint8_t type, uint8_t flags, size_t len)
+{
+    uint8_t *p = m->data;
+    m->len = WIRE_HEAD_BYTES + len;
+    memset(p, 0, m->len);
+    p[0] = type;
+    p[1] = flags;
+    put_le16(p + 2, (uint16_t)placement_slot_of("x", 1));
+    put_le32(p + 4, (uint32_t)len);
+}
+
+/*
+ * The next home does not know yet that the watch was told what exists, and so tells it again, a
+ * change with it; then it tells the change.
+ */
+static void a_change_that_comes_as_what_exists_is_told_once(void **state)
+{
+    (void)state;
+    begin();
+    watch(EDGE);
+    pass(1500); /* it knows that it was told */
+    assert_int_equal(told_n, 1);
+    for (uint64_t no = 1; no <= 2; no++) {
+        struct message m = {.from = COPY, .to = EDGE};
+        put_message(&m, WIRE_PUSH, no == 1 ? WIRE_INITIAL : 0, WIRE_PUSH_BYTES + 1);
+        uint8_t *p = m.data + WIRE_HEAD_BYTES;
+        put_le64(p, no);
+        put_le64(p + 8, 2ull << DVAR_SEQ_BITS | 5);
+        put_le64(p + 16, 1);
+        put_le32(p + 44, 1);
+        p[WIRE_PUSH_BYTES] = 'x';
+        arrive(&m);
+        assert_int_equal(told_n, 2);
+    }
+    assert_true(told[EDGE] == (2ull << DVAR_SEQ_BITS | 5));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +442,8 @@ int main(void)
         cmocka_unit_test(without_a_copy_that_knows_a_dead_home_is_waited_for),
         cmocka_unit_test(a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known),
         cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again),
+        cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
+        cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,8 @@ static void no_write_is_lost_doubled_or_unseen_under_faults(void **state)
 static void seeds_that_failed_once_pass(void **state)
 {
     (void)state;
-    static const uint64_t seeds[] = {23, 24, 26, 34, 111, 183, 212, 317, 319, 858, 1808, 2420};
+    static const uint64_t seeds[] = {23,  24,  26,  34,   111,  183, 212,
+                                     317, 319, 858, 1808, 2199, 2420};
     for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         const char *problem = world_run(seeds[i], &world);
         if (problem != NULL)
