@@ -41,6 +41,7 @@ int dvar_new(struct dvar_core **core_out, const struct dvar_config *config)
     /* No answer to a former boot is taken for one to this. */
     core->next_no = config->self.boot_no << 32;
     core->session_no = config->self.boot_no << 32;
+    core->watch_no = ((uint32_t)config->self.boot_no & 0x7fff) << 16;
     core->next_token = 1;
     core->slow_at_ms = UINT64_MAX;
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {

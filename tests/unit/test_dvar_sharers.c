@@ -405,6 +405,18 @@ static void put_message(struct message *m, uint8_t type, uint8_t flags, size_t l
     put_le32(p + 4, (uint32_t)len);
 }
 
+/* The home told all that exists, and so the watching node told nobody of this one as a change. */
+static void mark(int to, uint64_t version, uint32_t no)
+{
+    struct message m = {.from = HOME, .to = to};
+    put_message(&m, WIRE_MARK, 0, 22);
+    put_le16(m.data + WIRE_HEAD_BYTES, (uint16_t)placement_slot_of("x", 1));
+    put_le64(m.data + WIRE_HEAD_BYTES + 2, version);
+    put_le64(m.data + WIRE_HEAD_BYTES + 10, version);
+    put_le32(m.data + WIRE_HEAD_BYTES + 18, no);
+    arrive(&m);
+}
+
 /*
  * The next home does not know yet that the watch was told what exists, and so tells it again, a
  * change with it; then it tells the change.
@@ -432,6 +444,24 @@ static void a_change_that_comes_as_what_exists_is_told_once(void **state)
     end();
 }
 
+/* What says that the watches of a former boot were told reaches the next one. */
+static void a_watch_is_not_told_by_what_its_former_boot_heard(void **state)
+{
+    (void)state;
+    begin();
+    boots[EDGE] = 2;
+    struct dvar_config config = {.self = boot_of(EDGE)};
+    dvar_free(cores[EDGE]);
+    assert_int_equal(dvar_new(&cores[EDGE], &config), 0);
+    step(EDGE, (struct dvar_event){.type = DVAR_START});
+    watch(EDGE); /* it knows of no home yet */
+    mark(EDGE, 1ull << DVAR_SEQ_BITS | 1, 1);
+    decide();
+    pass(1500);
+    assert_int_equal(told_n, 1);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +474,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again),
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
         cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
+        cmocka_unit_test(a_watch_is_not_told_by_what_its_former_boot_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
