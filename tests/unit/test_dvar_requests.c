@@ -6,6 +6,7 @@
 #include "dvar/dvar.h"
 #include "dvar/wire.h"
 #include "lib/test.h"
+#include "unit/left_out.h"
 
 static struct dvar_core *core;
 static struct placement placement;
@@ -338,6 +339,20 @@ static void sessions_beyond_the_limit_are_not_granted(void **state)
         receive(100 + n, WIRE_RENEW, NULL, 16);
         assert_true((sent(100 + n, WIRE_GRANT) != NULL) == (n < DVAR_SESSIONS_MAX));
     }
+    end();
+}
+
+static void a_session_ends_before_the_lease_of_its_home(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 500});
+    put_le64(frame + WIRE_HEAD_BYTES, 1);
+    put_le64(frame + WIRE_HEAD_BYTES + 8, 1);
+    receive(9, WIRE_RENEW, NULL, 16);
+    const uint8_t *grant = sent(9, WIRE_GRANT);
+    assert_non_null(grant);
+    assert_true(get_le64(grant + 16) > 0 && get_le64(grant + 16) <= 500);
     end();
 }
 
@@ -718,6 +733,7 @@ int main(void)
         cmocka_unit_test(requests_beyond_the_queue_are_busy),
         cmocka_unit_test(writes_beyond_those_under_way_are_busy),
         cmocka_unit_test(sessions_beyond_the_limit_are_not_granted),
+        cmocka_unit_test(a_session_ends_before_the_lease_of_its_home),
         cmocka_unit_test(changes_beyond_the_limit_are_only_counted),
         cmocka_unit_test(what_exists_is_told_once_to_each_new_watch),
         cmocka_unit_test(a_durable_slot_is_asked_for_until_it_is_decided),
@@ -730,5 +746,14 @@ int main(void)
         cmocka_unit_test(a_copy_on_disk_is_acknowledged_as_often_as_it_is_asked_for),
         cmocka_unit_test(an_answer_counts_from_the_home_asked_last),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+#ifdef KITH_MUTANTS
+    static const struct left_out rules[] = {
+        {MUTANT_DVAR_ANY_ANSWER, cmocka_unit_test(an_answer_counts_from_the_home_asked_last)},
+        {MUTANT_DVAR_NO_NESTED_LEASE,
+         cmocka_unit_test(a_session_ends_before_the_lease_of_its_home)},
+    };
+    failed += left_out_all(rules, sizeof(rules) / sizeof(rules[0]));
+#endif
+    return failed;
 }

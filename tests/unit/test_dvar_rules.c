@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "dvar/dvar.h"
 #include "lib/test.h"
+#include "unit/left_out.h"
 
 static struct dvar_core *core;
 static struct placement placement;
@@ -469,6 +470,22 @@ static void without_a_quorum_operations_end_at_once(void **state)
     dvar_free(core);
 }
 
+/* What a former boot of it kept is forgotten. */
+static void a_former_boot_is_not_this_one(void **state)
+{
+    (void)state;
+    struct dvar_config config = {.self = boot_of(1)};
+    begin(&config, 1);
+    dvar_free(core);
+    config.self.boot_no = 2;
+    assert_int_equal(dvar_new(&core, &config), 0);
+    step((struct dvar_event){.type = DVAR_START});
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 3000});
+    assert_int_equal(op("x", get).code, 1);
+    dvar_free(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
         cmocka_unit_test(a_watch_hears_of_each_change),
         cmocka_unit_test(a_watch_is_told_first_what_exists_and_nobody_else_again),
+        cmocka_unit_test(a_former_boot_is_not_this_one),
         cmocka_unit_test(what_was_lost_with_its_nodes_is_told),
         cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again),
         cmocka_unit_test(a_home_whose_membership_ended_stops_to_fill_its_slots),
@@ -490,5 +508,15 @@ int main(void)
         cmocka_unit_test(limits_refuse_with_their_error),
         cmocka_unit_test(without_a_quorum_operations_end_at_once),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+#ifdef KITH_MUTANTS
+    static const struct left_out rules[] = {
+        {MUTANT_DVAR_ANY_BOOT, cmocka_unit_test(a_former_boot_is_not_this_one)},
+        {MUTANT_DVAR_SILENT_LOSS, cmocka_unit_test(what_was_lost_with_its_nodes_is_told)},
+        {MUTANT_DVAR_ASK_AFTER_LOSS,
+         cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again)},
+    };
+    failed += left_out_all(rules, sizeof(rules) / sizeof(rules[0]));
+#endif
+    return failed;
 }
