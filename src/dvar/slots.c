@@ -200,8 +200,10 @@ static uint64_t share_wait_ms(const struct dvar_core *core, const struct slot *s
  */
 static bool home_holds(const struct dvar_core *core, const struct slot *slot)
 {
+    if (MUTANT(DVAR_NO_SHARE_WAIT))
+        return false;
     return slot->active.n > 0 && (slot->sync->released & 1) == 0 && must_release(core, slot, 0) &&
-           !MUTANT(DVAR_NO_RELEASE) && !MUTANT(DVAR_NO_SHARE_WAIT);
+           !MUTANT(DVAR_NO_RELEASE);
 }
 
 void sync_ready(struct dvar_core *core, uint32_t slot_no)
