@@ -55,9 +55,14 @@ def test_four_hosts_join_by_token_and_survive_a_cut_link(net, processes, short_d
 
     net.heal(3)
     agree(nodes, everyone, 120)
-    assert nodes[0].kith("call", "sys.echo", "hi", "--node", "h3").text == "hi"
-    reach = nodes[0].kith("reach", "--json").json
-    assert all(link["ok"] for link in reach["links"])
+    wait_for(lambda: nodes[0].kith("call", "sys.echo", "hi", "--node", "h3", check=None).text == "hi", 60,
+             "a call to h3 is answered")
+
+    def all_reached():
+        links = nodes[0].kith("reach", "--json").json["links"]
+        assert len(links) == 12 and all(link["ok"] for link in links), links
+        return True
+    wait_for(all_reached, 60, "everyone reaches everyone")
     for node in nodes:
         assert node.agent.stop() == 0
 
