@@ -1,7 +1,7 @@
 /*
  * An HTTP/1.1 and WebSocket server on a loop that exists already: what the rest of this room knows
- * of the web library, which only lws.c includes. Another library would take this file's place and
- * no more.
+ * of the web library, which only lws*.c include. Another library would take the place of these
+ * files and no more.
  *
  * Everything runs on the loop's thread. A request is whole (its body too) when it is told; it is
  * answered once, at once or later, or it ends by on_gone. What a request points to is borrowed

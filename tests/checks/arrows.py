@@ -50,8 +50,8 @@ def refusal(path, bracket, name):
             return f"{room} knows no {library}"
         if room == "net" and library == "uv" and not path.name.startswith("uv_"):
             return "in net only uv_* knows libuv"
-        if library == "libwebsockets" and path.name != "lws.c":
-            return "in http only lws.c knows libwebsockets"
+        if library == "libwebsockets" and not path.name.startswith("lws"):
+            return "in http only lws* knows libwebsockets"
         return None
     if top == "include":
         return "a public header includes public headers only"

@@ -121,3 +121,18 @@ def own_three(cluster):
     cluster.start(3)
     cluster.settle()
     return cluster.nodes
+
+
+@pytest.fixture
+def node(cluster):
+    """One node with pages."""
+    n = cluster.add().start("--web", "127.0.0.1:0")
+    kithtest.wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
+    return n
+
+
+@pytest.fixture
+def web(node):
+    """As the owner: a bearer token of the command."""
+    import webtest
+    return webtest.Web(node, token=node.kith("web", "--token").text.strip())

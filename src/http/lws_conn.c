@@ -1,0 +1,245 @@
+/* Connections of libwebsockets: their life, who is too slow, and how answers leave. */
+#include "http/lws.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "http/socket.h"
+
+/* ---- life of a connection ---- */
+
+void conn_clear(struct web_request *request)
+{
+    request->web->stats.body_bytes -= request->body_want;
+    request->body_want = 0;
+    core_free(request->path);
+    request->path = NULL;
+    buf_deinit(&request->body);
+    core_free(request->out);
+    request->out = NULL;
+    request->out_len = request->out_at = 0;
+    request->kept = NULL;
+    request->kept_len = request->kept_at = 0;
+    request->user = NULL;
+    request->closes = request->unknown_end = false;
+}
+
+int conn_new(struct web *web, struct lws *wsi)
+{
+    struct web_socket *conn = core_calloc(1, sizeof(*conn));
+
+    if (conn == NULL)
+        return -1;
+    conn->conn.web = web;
+    conn->conn.wsi = wsi;
+    list_append(&web->conns, &conn->conn.link);
+    lws_set_opaque_user_data(wsi, conn);
+    if (web->stats.connections++ == 0)
+        uv_timer_start(&web->tick, conn_on_tick, TICK_MS, TICK_MS);
+    return 0;
+}
+
+/* The handler hears of it once, whatever was under way. */
+void conn_gone(struct web_request *conn)
+{
+    enum conn_state state = conn->state;
+    void *user = conn->user;
+
+    conn->state = CONN_ENDS;
+    conn->inside = true; /* nothing is written any more */
+    if (state == CONN_ASKED || state == CONN_BODY)
+        conn->web->handler->on_gone(conn, conn->web->user);
+    if (state == CONN_SOCKET) {
+        conn->web->stats.sockets--;
+        conn->web->handler->on_closed(user, conn->web->user);
+    }
+    conn->user = NULL;
+}
+
+void conn_free(struct web_request *conn)
+{
+    struct web *web = conn->web;
+
+    conn_gone(conn);
+    conn_clear(conn);
+    buf_deinit(&conn->message);
+    list_remove(&conn->link);
+    if (--web->stats.connections == 0 && !web->closing)
+        uv_timer_stop(&web->tick);
+    core_free(container_of(conn, struct web_socket, conn));
+}
+
+/* Closes it soon. From outside the library's callbacks it has to be woken for that. */
+void conn_kill(struct web_request *conn)
+{
+    conn_gone(conn);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(conn->web->context);
+}
+
+/* ---- time and size ---- */
+
+uint64_t conn_bytes(const struct web_request *conn, uint32_t *quiet_ms_out)
+{
+    uint64_t bytes;
+    uint32_t quiet_ms;
+
+    (void)http_socket_received(lws_get_socket_fd(conn->wsi), &bytes, &quiet_ms);
+    if (quiet_ms_out != NULL)
+        *quiet_ms_out = quiet_ms;
+    return bytes;
+}
+
+static void conn_late(struct web_request *conn, bool with_answer)
+{
+    conn->web->stats.timeouts++;
+    if (with_answer && !conn->web->tls)
+        http_socket_say(lws_get_socket_fd(conn->wsi), "408 Request Timeout");
+    conn_kill(conn);
+}
+
+/*
+ * A request that waits for its answer for long: nothing more is read. The library would neither
+ * take what comes nor notice the end, and be called for it again and again; so we look for the end.
+ */
+static void conn_park(struct web_request *conn)
+{
+    if (http_socket_ended(lws_get_socket_fd(conn->wsi))) {
+        conn_kill(conn); /* nobody waits for the answer any more */
+    } else if (!conn->parked) {
+        conn->parked = true;
+        lws_rx_flow_control(conn->wsi, 0);
+    }
+}
+
+/* Once a second: who has sent part of a request and then nothing, or nothing at all for long. */
+void conn_on_tick(uv_timer_t *timer)
+{
+    struct web *web = timer->data;
+
+    list_for_each_safe (it, &web->conns) {
+        struct web_request *conn = container_of(it, struct web_request, link);
+        uint32_t quiet_ms = 0;
+        if (conn->state == CONN_ASKED)
+            conn_park(conn);
+        if (conn->state != CONN_WAITS && conn->state != CONN_BODY)
+            continue;
+        uint64_t bytes = conn_bytes(conn, &quiet_ms);
+        bool begun = conn->state == CONN_BODY || bytes > conn->bytes_before;
+        if (quiet_ms >= HTTP_QUIET_MS && begun)
+            conn_late(conn, true);
+        else if (quiet_ms >= HTTP_IDLE_MS)
+            conn_late(conn, false);
+        else if (begun && conn->state == CONN_WAITS && conn->bytes_seen != 0 &&
+                 uv_now(web->loop) - conn->bytes_seen >= HTTP_HEADER_MS)
+            conn_late(conn, true);
+        if (!begun)
+            conn->bytes_seen = 0;
+        else if (conn->bytes_seen == 0)
+            conn->bytes_seen = uv_now(web->loop);
+    }
+}
+
+/* ---- answers ---- */
+
+/* Writes what comes next. 0: more is to come; 1: all is written; -1: the connection is broken. */
+int conn_write(struct web_request *conn)
+{
+    if (conn->out_at < conn->out_len) {
+        size_t n = conn->out_len - conn->out_at;
+        if (n > WRITE_BYTES)
+            n = WRITE_BYTES;
+        /* In place: what lies before it has been written. */
+        if (lws_write(conn->wsi, conn->out + LWS_PRE + conn->out_at, n, LWS_WRITE_HTTP) < 0)
+            return -1;
+        conn->out_at += n;
+    } else if (conn->kept_at < conn->kept_len) {
+        size_t n = conn->kept_len - conn->kept_at;
+        if (n > WRITE_BYTES)
+            n = WRITE_BYTES;
+        uint8_t *copy = core_malloc(LWS_PRE + n);
+        if (copy == NULL)
+            return -1;
+        memcpy(copy + LWS_PRE, conn->kept + conn->kept_at, n);
+        int r = lws_write(conn->wsi, copy + LWS_PRE, n, LWS_WRITE_HTTP);
+        core_free(copy);
+        if (r < 0)
+            return -1;
+        conn->kept_at += n;
+    }
+    return conn->out_at == conn->out_len && conn->kept_at == conn->kept_len;
+}
+
+/* As a callback of the library returns: 0, or -1 to close. */
+int conn_answer(struct web_request *conn)
+{
+    int r = conn_write(conn);
+
+    if (r < 0)
+        return -1;
+    if (r == 0) {
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_HEADER_MS / 1000);
+        lws_callback_on_writable(conn->wsi);
+        return 0;
+    }
+    bool closes = conn->closes || conn->unknown_end;
+    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
+    conn->state = closes ? CONN_ENDS : CONN_WAITS;
+    conn_clear(conn);
+    return closes || lws_http_transaction_completed(conn->wsi) ? -1 : 0;
+}
+
+/*
+ * Outside a callback: at once as well, since a socket that has said nothing for a request can
+ * nearly always be written to (if not, the library keeps the rest). To wait for WRITEABLE would
+ * cost a turn of the loop and four system calls.
+ */
+static void answer_now(struct web_request *conn)
+{
+    conn->inside = true;
+    int r = conn_answer(conn);
+    conn->inside = false;
+    if (r == 0)
+        return;
+    conn->state = CONN_ENDS;
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(conn->web->context);
+}
+
+void web_answer(struct web_request *request, const struct web_answer *answer)
+{
+    const char *headers = answer->headers != NULL ? answer->headers : "";
+    bool bodiless = request->method == WEB_HEAD || answer->status == 304 || answer->status == 204;
+    size_t copied = bodiless || answer->body_kept ? 0 : answer->body_len;
+    size_t head_max = 160 + strlen(headers);
+
+    if (request->state == CONN_ENDS)
+        return;
+    request->out = core_malloc(LWS_PRE + head_max + copied);
+    request->state = CONN_ANSWERED;
+    request->closes = answer->close;
+    if (request->out == NULL) {
+        request->closes = true;
+    } else {
+        char *text = (char *)request->out + LWS_PRE;
+        int n = snprintf(text, head_max, "HTTP/1.1 %d %s\r\n%sContent-Length: %zu\r\n%s\r\n",
+                         answer->status, http_reason_of(answer->status), headers, answer->body_len,
+                         answer->close || request->unknown_end ? "Connection: close\r\n"
+                         : request->http_1_0                   ? "Connection: keep-alive\r\n"
+                                                               : "");
+        if (copied > 0)
+            memcpy(text + n, answer->body, copied);
+        request->out_len = (size_t)n + copied;
+        if (!bodiless && answer->body_kept) {
+            request->kept = answer->body;
+            request->kept_len = answer->body_len;
+        }
+    }
+    /* What is not to read does not write either, for the library. */
+    if (request->parked)
+        lws_rx_flow_control(request->wsi, 1);
+    request->parked = false;
+    if (!request->inside)
+        answer_now(request);
+}
