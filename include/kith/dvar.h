@@ -209,7 +209,8 @@ KITH_API void kith_var_close(struct kith_var *var);
  * Copies the value to @buffer (at most @buffer_bytes of it) and its length to *len_out;
  * @version_out may be NULL. While the copy here is valid this takes no lock, no system call and no
  * message; else it asks the variable's home and waits, at most 15 s (on the loop thread:
- * KITH_E_AGAIN instead, and the copy is fetched). Any thread.
+ * KITH_E_AGAIN instead, and the copy is fetched). Any thread. What @buffer holds after anything but
+ * 0 is not said: a value that changed meanwhile may have been written there.
  *
  * Returns 0; KITH_E_NOT_FOUND; KITH_E_TOO_LARGE (the length is given); KITH_E_NO_QUORUM;
  * KITH_E_TIMEOUT; KITH_E_AGAIN; KITH_E_STOPPED.

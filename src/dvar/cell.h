@@ -10,10 +10,14 @@
 #ifndef DVAR_CELL_H
 #define DVAR_CELL_H
 
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "dvar/value.h"
 
 /* Values up to this size need no memory beside the cell. */
 #define CELL_INLINE_BYTES 128
@@ -60,5 +64,76 @@ typedef uint64_t (*cell_clock)(void);
  */
 size_t cell_read(
     struct dvar_cell *cell, void *value_out, size_t cap, uint64_t *version_out, cell_clock clock);
+
+/* What cell_read_data() found. */
+struct cell_data {
+    uint8_t type; /* enum value_type; VALUE_NONE: absent */
+    size_t len;   /* of the data, 0 if absent */
+    uint64_t version;
+};
+
+/* Word by word: the core may be writing there, which the caller finds out. (In larger steps the
+ * compiler goes by the stack, and each load of 16 bytes there waits for two stores of 8.) */
+static inline void cell_copy_data(void *to, const _Atomic uint64_t *words, size_t len)
+{
+    uint8_t *out = (uint8_t *)to;
+    size_t at = 0;
+
+    for (; at + 8 <= len; at += 8, words++) {
+        uint64_t word = atomic_load_explicit(words, memory_order_relaxed);
+        memcpy(out + at, &word, 8);
+    }
+    if (at < len) {
+        uint64_t word = atomic_load_explicit(words, memory_order_relaxed);
+        memcpy(out + at, &word, len - at);
+    }
+}
+
+/*
+ * As cell_read(), but only the data goes to @data_out of @cap bytes, with no copy in between. False
+ * if nothing can be read here now; a length above @cap tells how much room it takes. In both cases
+ * @data_out may have been written to.
+ *
+ * It stands here so that the clock is no call through a pointer. Reading that waits for all loads
+ * before it, so what can be copied behind it is.
+ */
+static inline bool cell_read_data(struct dvar_cell *cell,
+                                  void *data_out,
+                                  size_t cap,
+                                  struct cell_data *found_out,
+                                  cell_clock clock)
+{
+    for (;;) {
+        uint32_t seq = atomic_load_explicit(&cell->seq, memory_order_acquire);
+        if ((seq & 1) != 0)
+            continue;
+        if (atomic_load_explicit(&cell->valid, memory_order_relaxed) == 0)
+            return false;
+        uint32_t len = atomic_load_explicit(&cell->len, memory_order_relaxed);
+        const _Atomic uint64_t *lease = atomic_load_explicit(&cell->lease, memory_order_relaxed);
+        const _Atomic uint64_t *words = atomic_load_explicit(&cell->words, memory_order_acquire);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&cell->seq, memory_order_relaxed) != seq)
+            continue; /* before @len and @lease are believed */
+        uint64_t until = atomic_load_explicit(lease, memory_order_acquire);
+        bool valid = clock() < until;
+        struct cell_data found = {.version =
+                                      atomic_load_explicit(&cell->version, memory_order_relaxed)};
+        if (valid && len != 0) {
+            uint64_t head = le64toh(atomic_load_explicit(&words[0], memory_order_relaxed));
+            found.type = (uint8_t)(head >> 8);
+            found.len = head >> 32;
+            if (found.len <= cap && found.len <= len - VALUE_HEAD_BYTES)
+                cell_copy_data(data_out, words + VALUE_HEAD_BYTES / 8, found.len);
+        }
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&cell->seq, memory_order_relaxed) != seq)
+            continue;
+        if (atomic_load_explicit(&cell->used, memory_order_relaxed) == 0)
+            atomic_store_explicit(&cell->used, 1, memory_order_relaxed);
+        *found_out = found;
+        return valid;
+    }
+}
 
 #endif

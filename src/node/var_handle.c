@@ -9,8 +9,7 @@
 #include "core/error.h"
 #include "node/internal.h"
 
-#define READ_TIMEOUT_MS  15000
-#define READ_STACK_BYTES 512
+#define READ_TIMEOUT_MS 15000
 
 struct kith_var {
     struct node_request request; /* of its end */
@@ -119,25 +118,6 @@ void kith_var_close(struct kith_var *var)
 
 /* ---- read ---- */
 
-static int give(const struct kith_var *var,
-                const uint8_t *bytes,
-                size_t len,
-                void *buffer,
-                size_t buffer_bytes,
-                size_t *len_out)
-{
-    struct value value = value_view(bytes, len);
-
-    *len_out = value.len;
-    if (value.type == VALUE_NONE)
-        return kith_fail_with(KITH_E_NOT_FOUND, "there is no variable %s", var->name);
-    if (value.len > buffer_bytes)
-        return kith_fail_with(KITH_E_TOO_LARGE, "%s has %u bytes, the buffer %zu", var->name,
-                              (unsigned)value.len, buffer_bytes);
-    memcpy(buffer, value.data, value.len);
-    return 0;
-}
-
 /* What the home says. The core then keeps a copy here, for the next time. */
 static int
 ask(struct kith_var *var, void *buffer, size_t buffer_bytes, size_t *len_out, uint64_t *version_out)
@@ -169,34 +149,19 @@ ask(struct kith_var *var, void *buffer, size_t buffer_bytes, size_t *len_out, ui
 int kith_var_read(
     struct kith_var *var, void *buffer, size_t buffer_bytes, size_t *len_out, uint64_t *version_out)
 {
-    uint8_t stack[READ_STACK_BYTES];
-    uint64_t version = 0;
-    size_t len = cell_read(var->cell, stack, sizeof(stack), &version, node_boot_ns);
+    struct cell_data found;
 
-    if (len == SIZE_MAX)
+    if (!cell_read_data(var->cell, buffer, buffer_bytes, &found, node_boot_ns))
         return ask(var, buffer, buffer_bytes, len_out, version_out);
-    if (len <= sizeof(stack)) {
-        if (version_out != NULL)
-            *version_out = version;
-        return give(var, stack, len, buffer, buffer_bytes, len_out);
-    }
-    /* It may grow while we make room. */
-    uint8_t *large = NULL;
-    size_t cap = 0;
-    while (len != SIZE_MAX && len > cap) {
-        cap = len;
-        core_free(large);
-        large = core_malloc(cap);
-        if (large == NULL)
-            return KITH_E_MEMORY;
-        len = cell_read(var->cell, large, cap, &version, node_boot_ns);
-    }
+    *len_out = found.len;
     if (version_out != NULL)
-        *version_out = version;
-    int r = len == SIZE_MAX ? ask(var, buffer, buffer_bytes, len_out, version_out)
-                            : give(var, large, len, buffer, buffer_bytes, len_out);
-    core_free(large);
-    return r;
+        *version_out = found.version;
+    if (found.type == VALUE_NONE)
+        return kith_fail_with(KITH_E_NOT_FOUND, "there is no variable %s", var->name);
+    if (found.len > buffer_bytes)
+        return kith_fail_with(KITH_E_TOO_LARGE, "%s has %zu bytes, the buffer %zu", var->name,
+                              found.len, buffer_bytes);
+    return 0;
 }
 
 bool node_var_peek(struct kith_var *var, struct buf *room, struct kith_value *value_out)
