@@ -430,14 +430,8 @@ void slots_placement(struct dvar_core *core, const struct placement *placement)
 
 void slots_lease(struct dvar_core *core, uint64_t until_ms)
 {
+    /* What it granted ends by itself: a lease that is given back before its end ends none of it. */
     bool gap = !lease_ok(core);
-    /* What was granted under the lease that ended has ended; the slots may have moved since. */
-    for (uint32_t i = 0; gap && i < core->nodes_n; i++)
-        share_end(core, core->nodes[i]);
-    if (gap) {
-        writes_sessions(core);
-        slot_drained(core);
-    }
     for (uint32_t i = 0; gap && i < PLACEMENT_SLOTS; i++) {
         struct slot *slot = &core->slots[i];
         if (slot->active.self <= 0)

@@ -291,6 +291,27 @@ static void without_a_copy_that_knows_a_dead_home_is_waited_for(void **state)
     end();
 }
 
+/* A leader that resigns gives its lease back before its end, and may have another one at once. */
+static void a_lease_given_back_ends_nothing_that_was_granted_under_it(void **state)
+{
+    (void)state;
+    begin();
+    get(EDGE);
+    get(EDGE);
+    assert_true(reads_alone(EDGE) && result.number == 1);
+    step(HOME, (struct dvar_event){.type = DVAR_LEASE, .until_ms = 0});
+    lease(HOME);
+    cut[EDGE] = true;
+    set(HOME, 2);
+    assert_false(done); /* it has not dropped it */
+    cut[EDGE] = false;
+    assert_true(reads_alone(EDGE) && result.number == 1);
+    pass(300);
+    get(EDGE);
+    assert_true(done && result.number == 2);
+    end();
+}
+
 /* The view may have heard of its end before the next home has, and take that one's word. */
 static void a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known(void **state)
 {
@@ -471,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_dead_home_that_shared_nothing_is_not_waited_for),
         cmocka_unit_test(a_home_whose_lease_has_ended_is_not_waited_for),
         cmocka_unit_test(without_a_copy_that_knows_a_dead_home_is_waited_for),
+        cmocka_unit_test(a_lease_given_back_ends_nothing_that_was_granted_under_it),
         cmocka_unit_test(a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known),
         cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again),
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
