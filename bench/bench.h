@@ -87,6 +87,7 @@ int bench_state_node(const char *arg); /* DIR:INDEX:SPIN_US */
 int bench_var(int argc, char **argv);
 int bench_lock(int argc, char **argv);
 int bench_history(int argc, char **argv);
+int bench_http(int argc, char **argv);
 
 /* GB/s of sealing records of 60 KiB with the default record cipher. */
 double bench_seal_bytes_per_s(void);

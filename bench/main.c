@@ -309,8 +309,11 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {
-        {"call", call_main}, {"var", bench_var}, {"lock", bench_lock}, {"history", bench_history}};
+    } commands[] = {{"call", call_main},
+                    {"var", bench_var},
+                    {"lock", bench_lock},
+                    {"history", bench_history},
+                    {"http", bench_http}};
 
     if (argc == 4 && strcmp(argv[1], "--role") == 0)
         return run_role(argv[2], argv[3]);
@@ -319,5 +322,5 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 2, argv + 2);
     }
-    return usage("say what to measure: ", "call, var, lock or history");
+    return usage("say what to measure: ", "call, var, lock, http or history");
 }

@@ -86,6 +86,7 @@ int cmd_bench_call(struct cli *cli);
 int cmd_bench_var(struct cli *cli);
 int cmd_bench_lock(struct cli *cli);
 int cmd_bench_history(struct cli *cli);
+int cmd_bench_http(struct cli *cli);
 int cmd_mandel(struct cli *cli);
 
 #endif

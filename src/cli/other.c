@@ -143,6 +143,11 @@ int cmd_bench_history(struct cli *cli)
     return become(cli, "kith-bench", "history");
 }
 
+int cmd_bench_http(struct cli *cli)
+{
+    return become(cli, "kith-bench", "http");
+}
+
 int cmd_mandel(struct cli *cli)
 {
     return become(cli, "kith-mandelbrot", NULL);

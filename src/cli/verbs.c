@@ -552,6 +552,14 @@ const struct verb verb_table[] = {
      NULL, PASSES,
      {{"kith bench lock", "a minute or two, a table"}, {"kith bench lock --json", "figures for programs"}},
      cmd_bench_lock},
+    {"bench http", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
+     "measure what open pages cost the node that serves them",
+     "Starts a dev cluster of --nodes N (50) in /tmp; --clients N (500) WebSockets follow nodes and resources at its "
+     "first node for --seconds S (20), are hidden for as long, and then --pages N (10) do all that an open overview "
+     "does. --json is for programs.",
+     NULL, PASSES,
+     {{"kith bench http", "about two minutes, a table"}, {"kith bench http --nodes 3 --clients 50", "less"}},
+     cmd_bench_http},
     {"bench history", NULL, "other", "--out FILE [OPTIONS...]", 0, ANY, {0}, VERB_PASS,
      "put load and faults on real nodes, and judge what clients saw",
      "Starts --nodes N agents of its own (3) and --clients C (6), and for --seconds S (30) kills, pauses and cuts nodes "

@@ -32,7 +32,7 @@ ARGUMENTS = {
 # Those that do without one.
 WITHOUT = {"dev", "dev ls", "dev stop", "dev kill", "dev start", "init", "agent", "join",
            "config show", "config check", "bench call", "bench var", "bench lock",
-           "bench history", "mandel", "completion bash", "help",
+           "bench history", "bench http", "mandel", "completion bash", "help",
            "version"}
 
 
