@@ -241,6 +241,11 @@
 #define HTTP_QUIET_MS  10000
 #define HTTP_HEADER_MS 30000
 #define HTTP_IDLE_MS   60000
+/* Who is refused while sending is read on for so long, so much, so many at once: else the answer
+ * would be lost with the reset of the connection. */
+#define HTTP_LINGER_MS        2000
+#define HTTP_LINGER_BYTES_MAX (4 * 1024 * 1024)
+#define HTTP_LINGERS_MAX      64
 /* A WebSocket is asked for a sign of life, and given up without one. */
 #define HTTP_SOCKET_PING_MS 25000
 #define HTTP_SOCKET_LOST_MS 40000

@@ -187,11 +187,30 @@ void http_refuse(struct web_request *web,
     buf_deinit(&buf);
 }
 
+size_t
+http_refusal_text(int status, int code, const char *message, char out[HTTP_REFUSAL_BYTES_MAX])
+{
+    struct buf buf = {0};
+    int n = put_error(&buf, code, message, NULL);
+
+    if (n == 0)
+        n = snprintf(out, HTTP_REFUSAL_BYTES_MAX,
+                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n" COMMON
+                     "%sContent-Length: %zu\r\nConnection: close\r\n\r\n%.*s",
+                     status, http_reason_of(status), status == 503 ? "Retry-After: 1\r\n" : "",
+                     buf.len, (int)buf.len, (const char *)buf.data);
+    buf_deinit(&buf);
+    return n > 0 && n < HTTP_REFUSAL_BYTES_MAX ? (size_t)n : 0;
+}
+
 void web_refuse(struct web_request *request, int status, int code, const char *message)
 {
     struct buf buf = {0};
     struct web_answer answer = {
-        .status = status, .headers = "Content-Type: application/json\r\n" COMMON, .close = true};
+        .status = status,
+        .headers = status == 503 ? "Content-Type: application/json\r\n" COMMON "Retry-After: 1\r\n"
+                                 : "Content-Type: application/json\r\n" COMMON,
+        .close = true};
 
     if (put_error(&buf, code, message, NULL) == 0) {
         answer.body = buf.data;

@@ -14,6 +14,7 @@
  */
 #include "http/lws.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -23,8 +24,9 @@
 /* Context and vhost take two turns to go; the library does not say when. */
 #define CLOSE_TURNS   8
 #define CLOSE_TURN_MS 1
-/* The largest header that the library can hold; above ours and below it: 431. */
-#define LIBRARY_HEADER_BYTES 65535
+/* The largest header that the library can hold, for each that is not whole: above our limit, and
+ * no more than can be told from a few long lines. */
+#define LIBRARY_HEADER_BYTES (2 * HTTP_HEADER_BYTES_MAX)
 #define SERVICE_BYTES        16384
 
 /* Idle WebSockets are pinged, and given up when they do not answer. */
@@ -35,8 +37,21 @@ static const lws_retry_bo_t validity = {.secs_since_valid_ping = HTTP_SOCKET_PIN
 
 static struct log *_Atomic library_log;
 
+/* The server of this thread's loop: what the library says of a header it says as it reads it. */
+static _Thread_local struct web *this_web;
+
+/* Its two sentences of a header that it cannot hold: one for bytes, one for lines. */
+static bool tells_of_header(const char *line)
+{
+    return strstr(line, "Ran out of header") != NULL || strstr(line, "hdr frags") != NULL;
+}
+
 static void on_library_line(int level, const char *line)
 {
+    if (tells_of_header(line) && this_web != NULL) {
+        conn_header_overflows(this_web);
+        return;
+    }
     http_library_line(library_log, level <= LLL_WARN, line);
 }
 
@@ -55,8 +70,14 @@ static int on_accept(struct web *web, int fd)
     if (web->stats.connections < web->connections_max)
         return 0;
     web->stats.refused_connections++;
-    if (!web->tls)
-        http_socket_say(fd, "503 Service Unavailable");
+    if (!web->tls) {
+        char message[96], text[HTTP_REFUSAL_BYTES_MAX];
+        snprintf(message, sizeof(message),
+                 "%u connections are open, the limit of this node; close some pages",
+                 web->connections_max);
+        http_socket_say(fd, text, http_refusal_text(503, KITH_E_LIMIT, message, text));
+        http_linger(&web->lingers, fd);
+    }
     return 1;
 }
 
@@ -125,6 +146,10 @@ on_library(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *
         conn_free(conn);
         return 0;
     }
+    /* It is being closed: what still comes of it is nobody's. */
+    if (conn->state == CONN_ENDS && reason != LWS_CALLBACK_CLOSED_HTTP &&
+        reason != LWS_CALLBACK_CLOSED)
+        return -1;
     conn->inside = true;
     conn->web->header_at = 0;
     int r = on_event(conn, reason, in, len);
@@ -222,6 +247,8 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
                                                .tx_packet_size = 4 * WRITE_BYTES};
     web->connections_max = http_connections_max();
     list_init(&web->conns);
+    http_lingers_init(&web->lingers, loop);
+    this_web = web;
     int r = open_context(web, options);
     if (r != 0)
         r = cannot_listen(options, r,
@@ -232,7 +259,7 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
     uv_timer_init(loop, &web->close_timer);
     web->tick.data = web;
     web->close_timer.data = web;
-    web->handles_n = 2;
+    web->handles_n = 3; /* with those that linger */
     if (r != 0) {
         web_close(web, NULL, NULL);
         return r;
@@ -251,16 +278,23 @@ void web_stats(const struct web *web, struct web_stats *stats_out)
     *stats_out = web->stats;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void closed_one(void *arg)
 {
-    struct web *web = handle->data;
+    struct web *web = arg;
 
     if (--web->handles_n > 0)
         return;
     if (web->closed != NULL)
         web->closed(web->closed_arg);
+    if (this_web == web)
+        this_web = NULL;
     core_free(web->scratch);
     core_free(web);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    closed_one(handle->data);
 }
 
 static void on_close_turn(uv_timer_t *timer)
@@ -273,6 +307,7 @@ static void on_close_turn(uv_timer_t *timer)
         lws_context_destroy(web->context);
     uv_close((uv_handle_t *)&web->close_timer, on_handle_closed);
     uv_close((uv_handle_t *)&web->tick, on_handle_closed);
+    http_lingers_end(&web->lingers, closed_one, web);
 }
 
 void web_close(struct web *web, void (*closed)(void *arg), void *arg)

@@ -11,8 +11,10 @@
 #include "core/bytes.h"
 #include "core/limits.h"
 #include "core/list.h"
+#include "http/linger.h"
 #include "http/web.h"
 
+#define HTTP_HEADER_TOO_LARGE "the header is above 8 KiB, the limit; send fewer or shorter lines"
 /* Written at once; more comes when there is room. */
 #define WRITE_BYTES 65536
 #define TICK_MS     1000
@@ -74,6 +76,7 @@ struct web {
     size_t header_at;
     uint8_t *scratch; /* messages of WebSockets are made here */
     size_t scratch_bytes;
+    struct http_lingers lingers;
     uv_timer_t tick;
     uv_timer_t close_timer;
     unsigned close_turns, handles_n;
@@ -91,6 +94,10 @@ void conn_gone(struct web_request *conn);
 void conn_free(struct web_request *conn);
 /* Closes it soon, from outside the library's callbacks. */
 void conn_kill(struct web_request *conn);
+/* Answers what is no whole request, past the library. The connection is to be closed. */
+void conn_say(struct web_request *conn, int status, int code, const char *message);
+/* What the library has read of a header that is not whole yet is more than one may be: says so. */
+void conn_header_overflows(struct web *web);
 /* What belonged to its last request. */
 void conn_clear(struct web_request *conn);
 /* Bytes received in all, and ms since the last of them (may be NULL). */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/error.h"
 #include "http/socket.h"
 
 /* ---- life of a connection ---- */
@@ -91,11 +92,45 @@ uint64_t conn_bytes(const struct web_request *conn, uint32_t *quiet_ms_out)
     return bytes;
 }
 
+void conn_say(struct web_request *conn, int status, int code, const char *message)
+{
+    char text[LWS_PRE + HTTP_REFUSAL_BYTES_MAX];
+    size_t len = http_refusal_text(status, code, message, text + LWS_PRE);
+    int fd = lws_get_socket_fd(conn->wsi);
+
+    if (!conn->web->tls)
+        http_socket_say(fd, text + LWS_PRE, len);
+    else if (SSL_is_init_finished(lws_get_ssl(conn->wsi)))
+        (void)lws_write(conn->wsi, (unsigned char *)text + LWS_PRE, len, LWS_WRITE_HTTP);
+    http_linger(&conn->web->lingers, fd);
+}
+
+/* It has read more than a header may be, and still waits for the end of it. */
+static bool header_overflows(struct web_request *conn)
+{
+    if (conn->state != CONN_WAITS)
+        return false;
+    uint64_t unread = http_socket_unread(lws_get_socket_fd(conn->wsi));
+    if (conn_bytes(conn, NULL) <= conn->bytes_before + unread + HTTP_HEADER_BYTES_MAX)
+        return false;
+    conn->state = CONN_ENDS;
+    conn_say(conn, 431, KITH_E_TOO_LARGE, HTTP_HEADER_TOO_LARGE);
+    return true;
+}
+
+/* The library closes without a word when it cannot hold a header, and does not say which. */
+void conn_header_overflows(struct web *web)
+{
+    list_for_each (it, &web->conns) {
+        (void)header_overflows(container_of(it, struct web_request, link));
+    }
+}
+
 static void conn_late(struct web_request *conn, bool with_answer)
 {
     conn->web->stats.timeouts++;
-    if (with_answer && !conn->web->tls)
-        http_socket_say(lws_get_socket_fd(conn->wsi), "408 Request Timeout");
+    if (with_answer)
+        conn_say(conn, 408, KITH_E_TIMEOUT, "a request began, and then no more of it came in time");
     conn_kill(conn);
 }
 
@@ -127,7 +162,9 @@ void conn_on_tick(uv_timer_t *timer)
             continue;
         uint64_t bytes = conn_bytes(conn, &quiet_ms);
         bool begun = conn->state == CONN_BODY || bytes > conn->bytes_before;
-        if (quiet_ms >= HTTP_QUIET_MS && begun)
+        if (begun && header_overflows(conn))
+            conn_kill(conn);
+        else if (quiet_ms >= HTTP_QUIET_MS && begun)
             conn_late(conn, true);
         else if (quiet_ms >= HTTP_IDLE_MS)
             conn_late(conn, false);
@@ -186,6 +223,8 @@ int conn_answer(struct web_request *conn)
     bool closes = conn->closes || conn->unknown_end;
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
     conn->state = closes ? CONN_ENDS : CONN_WAITS;
+    if (conn->closes) /* refused: perhaps while it still sends */
+        http_linger(&conn->web->lingers, lws_get_socket_fd(conn->wsi));
     conn_clear(conn);
     return closes || lws_http_transaction_completed(conn->wsi) ? -1 : 0;
 }

@@ -206,8 +206,7 @@ bool conn_header_fit(struct web_request *conn, int64_t length)
     struct web *web = conn->web;
 
     if (header_too_large(conn, length)) {
-        web_refuse(conn, 431, KITH_E_TOO_LARGE,
-                   "the header is above 8 KiB; send fewer or shorter header lines");
+        web_refuse(conn, 431, KITH_E_TOO_LARGE, HTTP_HEADER_TOO_LARGE);
     } else if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
         web_refuse(conn, 411, KITH_E_UNSUPPORTED,
                    "a body in chunks is not taken; send Content-Length");

@@ -11,9 +11,10 @@
 int http_socket_received(int fd, uint64_t *bytes_out, uint32_t *quiet_ms_out);
 /* Has the other side ended it? */
 bool http_socket_ended(int fd);
-/* What is no whole request gets its answer past the library, which would say nothing. @status as
- * "408 Request Timeout". */
-void http_socket_say(int fd, const char *status);
+/* Bytes that have come and that nobody has read yet. */
+size_t http_socket_unread(int fd);
+/* What is no whole request gets its answer past the library, which would say nothing. */
+void http_socket_say(int fd, const char *text, size_t len);
 /* At most HTTP_CONNECTIONS_MAX and half of the descriptors: the other half is the peers'. */
 unsigned http_connections_max(void);
 

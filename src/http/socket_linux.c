@@ -2,8 +2,8 @@
 
 #include <linux/tcp.h> /* the C library's does not count bytes */
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define TCP_STATE_ESTABLISHED 1 /* the kernel's number, in no header for programs */
@@ -31,10 +31,13 @@ bool http_socket_ended(int fd)
     return info.tcpi_state != TCP_STATE_ESTABLISHED;
 }
 
-void http_socket_say(int fd, const char *status)
+size_t http_socket_unread(int fd)
 {
-    char text[160];
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
-    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+void http_socket_say(int fd, const char *text, size_t len)
+{
+    (void)!send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -116,8 +116,12 @@ struct web_answer {
 };
 void web_answer(struct web_request *request, const struct web_answer *answer);
 
-/* answer.c: "Not Found", and an error that also closes the connection. */
+/* answer.c: "Not Found", an error that also closes the connection, and the same as its bytes (how
+ * many; 0: memory is short) where there is no request to answer. */
+#define HTTP_REFUSAL_BYTES_MAX 1024
 const char *http_reason_of(int status);
+size_t
+http_refusal_text(int status, int code, const char *message, char out[HTTP_REFUSAL_BYTES_MAX]);
 void web_refuse(struct web_request *request, int status, int code, const char *message);
 
 /* ---- WebSockets ---- */
