@@ -69,6 +69,9 @@ static void on_hold_over(uv_timer_t *timer)
     lock_release(timer->data);
 }
 
+/* Those asked for together may be granted together. */
+static const char too_many[] = "this session holds 64 mutexes, its limit; release some";
+
 static void granted(struct http_lock *lock, const struct buf *json)
 {
     struct http_exchange *x = lock->x;
@@ -83,6 +86,13 @@ static void granted(struct http_lock *lock, const struct buf *json)
         lock->x = NULL;
         lock_release(lock);
         http_fail(x, 401, KITH_E_PERMISSION, "the session ended while it waited", NULL);
+        return;
+    }
+    if (lock->session->locks_n >= HTTP_SESSION_LOCKS_MAX) {
+        lock->x = NULL;
+        lock->session = NULL;
+        lock_release(lock);
+        http_fail(x, 0, KITH_E_LIMIT, too_many, NULL);
         return;
     }
     list_append(&lock->session->locks, &lock->link);
@@ -164,8 +174,8 @@ static json_t *acquire_args(struct http_exchange *x)
 void http_post_lock(struct http_exchange *x)
 {
     if (x->session == NULL || x->session->locks_n >= HTTP_SESSION_LOCKS_MAX) {
-        http_fail(x, 0, KITH_E_LIMIT, "this session holds 64 mutexes, its limit; release some",
-                  NULL);
+        http_fail(x, 0, x->session == NULL ? KITH_E_PERMISSION : KITH_E_LIMIT,
+                  x->session == NULL ? "the session is over" : too_many, NULL);
         return;
     }
     json_t *args = acquire_args(x);

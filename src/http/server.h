@@ -71,6 +71,11 @@ uint64_t http_unix_ms(void);
 /* Something of it has ended; the last one frees it once it stops. */
 void http_server_closed_one(struct http_server *server);
 struct http_server *http_server_of(struct kith_node *node); /* or NULL */
+/* It listens beyond its machine, where a link or a token of the command alone lets nobody in. */
+bool http_users_missing(const struct http_server *server);
+#define HTTP_USERS_MISSING                                                                         \
+    "beyond its own machine this node serves pages to users only, and there are none"
+#define HTTP_USERS_MISSING_HINT "add the first one there: kith user add NAME --role admin"
 
 /* ---- answers (answer.c): each ends the exchange, which is gone afterwards ---- */
 

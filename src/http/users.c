@@ -17,6 +17,7 @@
 #define PWHASH_OPS   2
 #define PWHASH_BYTES (19u * 1024 * 1024)
 #define COPY_FILE    "users"
+#define COPY_MS      500 /* at most so often */
 
 static_assert(HTTP_USER_HASH_BYTES == crypto_pwhash_STRBYTES, "a hash fits");
 
@@ -113,6 +114,7 @@ static void copy_write(struct http_users *users)
     char path[4300];
 
     users->dirty = false;
+    users->copied_ms = http_now_ms();
     list_for_each (it, &users->all) {
         const struct http_user *user = container_of(it, struct http_user, link);
         (void)json_object_set_new(doc, user->name, user_doc(user));
@@ -126,6 +128,23 @@ static void copy_write(struct http_users *users)
         log_warn(node_log(users->server->service.node), "http", "the copy of the users is not kept",
                  "path", users->path, "error", strerror(errno), NULL);
     json_decref(doc);
+}
+
+static void on_copy_timer(uv_timer_t *timer)
+{
+    struct http_users *users = timer->data;
+    if (users->dirty)
+        copy_write(users);
+}
+
+/* At once, and of many changes together only now and then: the copy is written as a whole. */
+static void copy_soon(struct http_users *users)
+{
+    users->dirty = true;
+    if (http_now_ms() - users->copied_ms >= COPY_MS)
+        copy_write(users);
+    else if (!uv_is_active((uv_handle_t *)&users->copy_timer))
+        uv_timer_start(&users->copy_timer, on_copy_timer, COPY_MS, 0);
 }
 
 static void copy_read(struct http_users *users)
@@ -160,7 +179,7 @@ static void on_change(struct kith_node *node, const struct kith_var_change *chan
             log_warn(node_log(node), "http", "a user's variable is damaged", "user", name, NULL);
         json_decref(doc);
     }
-    copy_write(users);
+    copy_soon(users);
 }
 
 void http_users_open(struct http_users *users, struct http_server *server)
@@ -171,6 +190,8 @@ void http_users_open(struct http_users *users, struct http_server *server)
     users->server = server;
     list_init(&users->all);
     list_init(&users->jobs);
+    uv_timer_init(node_loop(server->service.node), &users->copy_timer);
+    users->copy_timer.data = users;
     users->path = core_malloc(len);
     if (users->path != NULL) {
         snprintf(users->path, len, "%s/" COPY_FILE, dir);
@@ -445,15 +466,17 @@ void http_user_remove(struct http_users *users, const char *name, http_written_c
         writing_end(writing, r, kith_errmsg());
 }
 
-void http_users_close(struct http_users *users)
+void http_users_close(struct http_users *users, uv_close_cb closed)
 {
     struct list *link;
 
-    if (users->server == NULL)
-        return;
     if (users->watch_no > 0)
         kith_var_unwatch(users->server->service.node, users->watch_no);
     users->watch_no = 0;
+    if (users->dirty)
+        copy_write(users);
+    users->copy_timer.data = users->server;
+    uv_close((uv_handle_t *)&users->copy_timer, closed);
     /* Those that wait end; the one at work comes back by itself. */
     list_for_each_safe (it, &users->jobs) {
         struct job *job = container_of(it, struct job, link);

@@ -42,7 +42,9 @@ struct http_users {
     size_t n;
     int64_t watch_no;
     char *path; /* of the copy */
-    bool dirty;
+    bool dirty; /* the copy is to be written */
+    uint64_t copied_ms;
+    uv_timer_t copy_timer;
     struct list jobs; /* passwords to hash or check; the first is under way */
     size_t jobs_n;
     bool working;
@@ -50,7 +52,8 @@ struct http_users {
 };
 
 void http_users_open(struct http_users *users, struct http_server *server);
-void http_users_close(struct http_users *users); /* may run twice */
+/* @closed once, of a handle whose data is the server. */
+void http_users_close(struct http_users *users, uv_close_cb closed);
 struct http_user *http_user_find(const struct http_users *users, const char *name);
 /* 1 to 63 of a-z A-Z 0-9 - _ . @ */
 bool http_user_name_good(const char *name);

@@ -39,8 +39,18 @@ struct http_server *http_server_of(struct kith_node *node)
 
 /* ---- what the server hears ---- */
 
+bool http_users_missing(const struct http_server *server)
+{
+    return !server->loopback && server->users.n == 0;
+}
+
 static bool on_header(struct web_request *request, void *user)
 {
+    if (http_users_missing(user)) {
+        http_refuse(request, 403, KITH_E_PERMISSION, HTTP_USERS_MISSING, HTTP_USERS_MISSING_HINT,
+                    NULL);
+        return false;
+    }
     return http_guard(user, request) != NULL;
 }
 
@@ -199,7 +209,7 @@ static void server_stop(struct node_service *service)
     server->stopping = true;
     stream_stop(server->stream, on_handle_closed);
     http_asking_stop(server);
-    http_users_close(&server->users);
+    http_users_close(&server->users, on_handle_closed);
     if (server->web != NULL)
         web_close(server->web, on_web_closed, server);
     else
@@ -276,6 +286,8 @@ static int serve(struct http_server *server, bool chosen)
     set_url(server);
     node_set_web(node, server->url);
     log_info(node_log(node), "http", "pages are served", "at", server->url, NULL);
+    if (http_users_missing(server))
+        log_warn(node_log(node), "http", HTTP_USERS_MISSING, "hint", HTTP_USERS_MISSING_HINT, NULL);
     return 0;
 }
 
@@ -320,7 +332,7 @@ static int open_now(struct kith_node *node)
     uv_timer_init(node_loop(node), &server->tick);
     server->tick.data = server;
     uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
-    server->handles_n = 3; /* with those of members and stream */
+    server->handles_n = 4; /* with those of members, stream and users */
     node_service_add(node, &server->service);
     http_members_open(&server->members, server);
     server->stream = stream_new(server);

@@ -20,6 +20,17 @@ static struct http_server *server_of(struct control_request *request)
     return server;
 }
 
+/* The same where somebody is to be let in. */
+static struct http_server *open_server_of(struct control_request *request)
+{
+    struct http_server *server = server_of(request);
+
+    if (server == NULL || !http_users_missing(server))
+        return server;
+    control_fail(request, KITH_E_PERMISSION, HTTP_USERS_MISSING "; " HTTP_USERS_MISSING_HINT);
+    return NULL;
+}
+
 /* ---- web.info, web.link, web.token ---- */
 
 static void web_info(struct control_request *request)
@@ -42,7 +53,7 @@ static void web_info(struct control_request *request)
 
 static void web_link(struct control_request *request)
 {
-    struct http_server *server = server_of(request);
+    struct http_server *server = open_server_of(request);
     char token[SESSION_TOKEN_CHARS + 1], url[HTTP_URL_BYTES_MAX + SESSION_TOKEN_CHARS + 16];
     struct control_reply reply;
 
@@ -63,7 +74,7 @@ static void web_link(struct control_request *request)
 
 static void web_token(struct control_request *request)
 {
-    struct http_server *server = server_of(request);
+    struct http_server *server = open_server_of(request);
     const char *role = control_text(request, "role");
     uint64_t expires_ms = control_u64(request, "expires_ms", HTTP_TOKEN_MS);
     struct session_options options = {.user = "",

@@ -667,10 +667,25 @@ def test_other_addresses_are_served_with_tls(cluster):
     assert shown, n.agent.log
     assert (n.dir / "web-key.pem").stat().st_mode & 0o077 == 0
     context = ssl.create_default_context(cafile=str(n.dir / "web-cert.pem"))
-    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20 * SLOW)
+    def ask(path, token=None):
+        connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20 * SLOW)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    # And to users only: while there are none, to nobody.
+    for path in ("/", "/healthz", "/v1/nodes", "/v1/session"):
+        status, body = ask(path)
+        assert status == 403 and "kith user add" in json.loads(body)["hint"], (path, body)
+    for command in (["web"], ["web", "--token"]):
+        assert "kith user add" in n.kith(*command, check=5).error
+    assert "kith user add" in n.agent.log
+    wait_for(lambda: n.kith("view", "--json").json.get("keepers"), 30, "the node has a view")
+    n.kith("user", "add", "ana", "--role", "admin", input=b"correct horse\n")
+    wait_for(lambda: n.kith("user", "ls", "--json").json["users"], what="the user is known")
+    assert ask("/healthz")[0] == 200
     token = n.kith("web", "--token").text.strip()
-    connection.request("GET", "/v1/nodes", headers={"Authorization": f"Bearer {token}"})
-    assert connection.getresponse().status == 200
+    assert ask("/v1/nodes", token)[0] == 200
     digest = __import__("hashlib").sha256(
         ssl.PEM_cert_to_DER_cert((n.dir / "web-cert.pem").read_text())).hexdigest().upper()
     assert shown[1].replace(":", "") == digest
@@ -681,6 +696,8 @@ def test_other_addresses_are_served_with_tls(cluster):
             assert not s.recv(1000).startswith(b"HTTP/1.1 200")
         except ConnectionResetError:
             pass
+    n.kith("user", "rm", "ana")
+    wait_for(lambda: ask("/v1/nodes", token)[0] == 403, what="nobody is let in any more")
 
 
 # ---- examples ----
