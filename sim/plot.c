@@ -5,10 +5,11 @@
 #include "queue.h"
 #include "view/internal.h"
 
-#define NEVER_MS   10000000
-#define GROW_MS    4000
-#define FORM_MS    5000
-#define BETWEEN_MS 12000 /* until the cluster is whole again */
+#define NEVER_MS     10000000
+#define HOLDER_SEEDS 8 /* of one size */
+#define GROW_MS      4000
+#define FORM_MS      5000
+#define BETWEEN_MS   12000 /* until the cluster is whole again */
 
 /* ---- roles ---- */
 
@@ -160,6 +161,29 @@ static uint64_t old_disk(struct plot *plot)
     }
 }
 
+static uint64_t only_disk(struct plot *plot)
+{
+    struct disk *disk = &plot->sw->hs.disks[plot->copied];
+
+    switch (plot->step) {
+    case 1: /* so that it is seen in a later boot */
+        restart(plot, plot->copied);
+        return 8000 + draw(plot, 4000);
+    case 2:
+        sim_power_off(plot->sw->world, plot->copied);
+        return 6000 + draw(plot, 6000);
+    case 3:
+        if (disk_restore(disk)) {
+            plot->sw->hs.disk_suspect[plot->copied] = true;
+            plot->sw->set_back[plot->copied] = true;
+        }
+        sim_start(plot->sw->world, plot->copied);
+        return 15000;
+    default:
+        return plot->step < 100 ? NEVER_MS : 0;
+    }
+}
+
 static uint64_t joint(struct plot *plot)
 {
     if (plot->step > 1)
@@ -245,6 +269,8 @@ static uint64_t act(struct plot *plot)
         return old_disk(plot);
     case PLOT_JOINT:
         return joint(plot);
+    case PLOT_ONLY_DISK:
+        return only_disk(plot);
     case PLOT_HOLDER:
         return holder(plot);
     default:
@@ -314,10 +340,31 @@ void plot_start(struct plot *plot)
         again_in(plot, 1 + draw(plot, 3000));
 }
 
+/* All are keepers, and one votes: its disk is copied. */
+static void form_copied(struct plot *plot)
+{
+    for (size_t i = 0; i < keepers_n(plot); i++)
+        sim_start(plot->sw->world, i);
+    for (unsigned t = 0; t < FORM_MS / 100; t++) {
+        size_t at = leader(plot);
+        struct hs *hs = at != SIZE_MAX ? hs_at(plot->sw->world, at) : NULL;
+
+        if (hs != NULL && hs->view->decided.voters_n == 1 &&
+            hs->view->decided.placement.keepers_n == keepers_n(plot)) {
+            plot->copied = at;
+            disk_snapshot(&plot->sw->hs.disks[at]);
+            return;
+        }
+        sw_run_for(plot->sw, 100);
+    }
+}
+
 void plot_form(struct plot *plot)
 {
     struct sim_world *world = plot->sw->world;
 
+    if (plot->kind == PLOT_ONLY_DISK)
+        form_copied(plot);
     if (plot->kind != PLOT_MINT)
         return;
     sim_set_faults(world, &(struct sim_faults){.loss = 0.3});
@@ -334,8 +381,8 @@ void plot_form(struct plot *plot)
 void plot_options(enum plot_kind kind, uint64_t seed, struct state_options *options)
 {
     static const size_t sizes[PLOTS_N] = {
-        [PLOT_MINT] = 5,       [PLOT_SITOUT] = 3,   [PLOT_NESTING] = 4,
-        [PLOT_ONLY_VOTER] = 3, [PLOT_OLD_DISK] = 3, [PLOT_JOINT] = 7,
+        [PLOT_MINT] = 5,     [PLOT_SITOUT] = 3, [PLOT_NESTING] = 4,   [PLOT_ONLY_VOTER] = 3,
+        [PLOT_OLD_DISK] = 3, [PLOT_JOINT] = 7,  [PLOT_ONLY_DISK] = 3,
     };
 
     if (kind == PLOT_NONE)
@@ -343,8 +390,8 @@ void plot_options(enum plot_kind kind, uint64_t seed, struct state_options *opti
     options->classes &= CHAOS_CLOCK | CHAOS_DUPLICATE | CHAOS_BUSY;
     options->clock_extremes = true;
     if (kind == PLOT_HOLDER) {
-        options->keepers_n = 2 + seed / PLOTS_N % 6;
-        options->edges_n = seed / PLOTS_N % 5;
+        options->keepers_n = 2 + seed / HOLDER_SEEDS % 6;
+        options->edges_n = seed / HOLDER_SEEDS % 5;
         return;
     }
     options->keepers_n = sizes[kind];
@@ -362,6 +409,8 @@ void plot_init(struct plot *plot, struct state_world *sw, enum plot_kind kind)
         sw->hs.expect = 1;
         sw->hs.view.settle_ms = NEVER_MS;
     }
+    if (kind == PLOT_ONLY_DISK)
+        sw->hs.expect = 1;
     if (kind == PLOT_JOINT) {
         sw->hs.expect = 1;
         sw->hs.view.grow_ms = GROW_MS;

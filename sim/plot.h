@@ -16,6 +16,7 @@ enum plot_kind {
     PLOT_ONLY_VOTER, /* the only voter restarts and excludes whom it granted a lease */
     PLOT_OLD_DISK,   /* a voter comes back with a disk from before what it voted for */
     PLOT_JOINT,      /* the old voters elect another, the new ones acknowledge the leader */
+    PLOT_ONLY_DISK,  /* a disk comes back from when its node was the only voter */
     PLOT_HOLDER,     /* who holds a mutex is cut off, or its home, at a moment of recovery */
     PLOTS_N,
 };
@@ -25,6 +26,7 @@ struct plot {
     enum plot_kind kind;
     unsigned step;
     size_t leader, a, b;
+    size_t copied; /* whose disk was, while it was the only voter */
     bool watching; /* for the moment that the plot wants */
 };
 

@@ -60,7 +60,7 @@ struct vpeer {
     uint64_t heard_ms;  /* any message of this boot; 0: none */
     uint64_t said_ms;   /* any message to it; a beat goes to whom nothing else did */
     /* Of its HELLO of this boot. */
-    bool hello;
+    bool hello, answered; /* answered: one of ours, too */
     uint8_t disk_id[PLACEMENT_DISK_BYTES];
     uint64_t hello_epoch;
     bool hello_viewless;
@@ -159,6 +159,7 @@ struct view_core {
     struct view_ballot lease_ballot; /* whom no_promise_until_ms is for */
     uint64_t lease_boot;             /* ... in this boot */
     bool sitout;                     /* ... as an earlier boot of ours may have promised */
+    uint64_t answer_until_ms;        /* the only voter waits for a keeper's answer; 0: not */
     /* Leases that a former leader granted may run until then, though its own is over. */
     uint64_t early_until_ms;
     struct kith_node_id minter; /* committed to: --expect */
@@ -265,9 +266,14 @@ struct vpeer *view_peer_get(struct view_core *core,
                             const struct boot_id *boot); /* NULL: older, full */
 void peer_of_record(struct view_core *core);
 void peer_hello_send(struct view_core *core, const struct kith_node_id *to, bool asked);
+bool peer_asks(const struct view_core *core, const struct vpeer *peer);
 void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view_msg *msg);
 void peer_on_refuse(struct view_core *core, const struct view_msg *msg);
 void peer_run(struct view_core *core);
+/* Does the record name another node as a keeper, and has one answered since our boot that knows
+ * nothing newer? */
+bool peer_keeper_named(const struct view_core *core);
+bool peer_keeper_answered(const struct view_core *core);
 int peer_recall(struct view_core *core, const struct view_event *event);
 /* May what this node says as a voter of @record count? */
 bool peer_votes(const struct view_core *core,
@@ -300,6 +306,8 @@ void voter_on_resign(struct view_core *core, const struct boot_id *from, const s
 void voter_start(struct view_core *core);
 void voter_run(struct view_core *core);
 void voter_led(struct view_core *core);
+/* The only voter since its boot, whose disk may be an old copy: nobody has answered yet. */
+bool voter_unanswered(const struct view_core *core);
 /* Does it hold a leader's lease, other than its own, so that it cannot promise anybody? */
 bool voter_holds(const struct view_core *core);
 void voter_forget_accepted(struct view_core *core);

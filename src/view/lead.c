@@ -174,6 +174,10 @@ static void candidate_start(struct view_core *core)
     lead_expect_leader(core);
     if (core->disk_full || core->left)
         return;
+    if (voter_unanswered(core)) {
+        core->candidate_at_ms = core->answer_until_ms;
+        return;
+    }
     if (voter_holds(core)) {
         /* Nor will the others, who hold it for about as long. */
         lead_expect_in_turn(core, core->no_promise_until_ms);
@@ -533,7 +537,7 @@ enum view_role view_role(const struct view_core *core)
         return VIEW_LEADER;
     if (!core->config.eligible || !voter_self(core, &core->decided))
         return VIEW_EDGE;
-    if (core->sitout)
+    if (core->sitout || voter_unanswered(core))
         return VIEW_SITOUT;
     return core->role;
 }

@@ -232,5 +232,6 @@ int mint_force(struct view_core *core)
     core->early_until_ms = core->inherit_until_ms;
     core->no_promise_until_ms = 0; /* of the former generation */
     core->sitout = false;
+    core->answer_until_ms = 0;
     return learn_own(core, record) ? 0 : KITH_E_INVALID;
 }

@@ -76,6 +76,7 @@ static void new_boot(struct vpeer *peer, uint64_t boot_no)
     peer->full = false;
     peer->leaving = false;
     peer->hello = false;
+    peer->answered = false;
     peer->heard_ms = 0;
     peer->said_ms = 0;
     peer->hello_sent_ms = 0;
@@ -138,8 +139,16 @@ void peer_hello_send(struct view_core *core, const struct kith_node_id *to, bool
     struct vpeer *peer = peer_find(core, to);
     if (peer != NULL)
         peer->hello_sent_ms = core->now_ms;
+    if (asked)
+        hello_within(core, FETCH_MS);
     /* That this disk was used in this boot is on it before anybody relies on it. */
     view_send_durable(core, to);
+}
+
+/* Is its HELLO awaited, or an answer to ours? */
+bool peer_asks(const struct view_core *core, const struct vpeer *peer)
+{
+    return !peer->hello || (voter_unanswered(core) && !peer->answered);
 }
 
 static void put_witness(struct view_core *core, struct vpeer *peer)
@@ -194,15 +203,16 @@ void peer_on_hello(struct view_core *core, struct vpeer *peer, const struct view
     peer->hello_viewless = memcmp(m->chain, none, sizeof(none)) == 0;
     peer->hello_expect = m->expect;
     peer->hello_attempt = m->number;
-    if (m->flags & VFLAG_ASKED)
-        peer_hello_send(core, &peer->boot.node, false);
+    peer->answered = peer->answered || (!(m->flags & VFLAG_ASKED) && peer->hello_sent_ms != 0);
     bool same_disk = memcmp(peer->witness_disk, m->disk_id, PLACEMENT_DISK_BYTES) == 0;
     bool older =
         same_disk && peer->witness_boot > m->boot && peer->witness_boot < peer->boot.boot_no;
     if (older && !MUTANT(VIEW_ROLLED_BACK_VOTER)) {
-        refuse(core, peer);
+        refuse(core, peer); /* no answer, so that it asks until it has heard of it */
         return;
     }
+    if (m->flags & VFLAG_ASKED)
+        peer_hello_send(core, &peer->boot.node, false);
     if (first) {
         peer->refused = false;
         core->resent_ms = 0; /* what was said before its vote counted */
@@ -239,11 +249,33 @@ void peer_run(struct view_core *core)
         if (peer->boot.boot_no == 0 || !peer->eligible || (!peer->up && !peer->linked))
             continue;
         bool waits = !view_has(core) && core->expect > 1;
-        if (!peer->hello || waits || peer->hello_sent_ms == 0) {
-            peer_hello_send(core, &peer->boot.node, !peer->hello);
+        bool asks = peer_asks(core, peer);
+        if (asks || waits || peer->hello_sent_ms == 0) {
+            peer_hello_send(core, &peer->boot.node, asks);
             hello_within(core, FETCH_MS);
         }
     }
+}
+
+bool peer_keeper_named(const struct view_core *core)
+{
+    const struct placement *p = &core->decided.placement;
+    for (uint32_t i = 0; i < p->keepers_n; i++) {
+        if (!view_is_self(core, &p->keepers[i].boot.node))
+            return true;
+    }
+    return false;
+}
+
+bool peer_keeper_answered(const struct view_core *core)
+{
+    for (size_t i = 0; i < core->peers_n; i++) {
+        const struct vpeer *peer = &core->peers[i];
+        if (peer->boot.boot_no != 0 && peer->answered && !peer->hello_viewless &&
+            peer->hello_epoch <= core->decided.placement.epoch && in_record(core, &peer->boot.node))
+            return true;
+    }
+    return false;
 }
 
 int voter_place(const struct view_record *record, const struct kith_node_id *node)

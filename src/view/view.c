@@ -124,7 +124,7 @@ static void on_link(struct view_core *core, const struct view_event *event, bool
         return;
     peer->linked = up;
     if (up && core->config.eligible)
-        peer_hello_send(core, &event->from.node, !peer->hello);
+        peer_hello_send(core, &event->from.node, peer_asks(core, peer));
     if (up && !core->config.eligible)
         core->fetch_at_ms = core->now_ms;
 }

@@ -7,6 +7,11 @@
  * a voter behaves as if it had just acknowledged whom it last promised. It sits out for all others,
  * votes for that leader at once, and one that never promised anything has nothing to wait for.
  *
+ * What an old copy of the disk says is less than was promised, and the only voter asks nobody. So
+ * after its boot it leads once a keeper of its record has answered that it knows of nothing newer
+ * (whoever has seen the disk in a later boot refuses it, peers.c), or after as long as a lease that
+ * it does not know of may run; alone in its record it has nobody to wait for.
+ *
  * A leader that is certainly dead (a newer boot of its node, or its good-bye) needs no waiting
  * either. What it granted to keepers may still run; whoever is promised next is told so, and holds
  * every keeper for leased as long.
@@ -79,6 +84,11 @@ bool voter_holds(const struct view_core *core)
                          &(struct view_ballot){.node = core->config.self.node});
 }
 
+bool voter_unanswered(const struct view_core *core)
+{
+    return core->now_ms < core->answer_until_ms && only_voter(core);
+}
+
 /* START with a view. */
 void voter_start(struct view_core *core)
 {
@@ -86,8 +96,11 @@ void voter_start(struct view_core *core)
     bool self = view_is_self(core, &core->promised.node);
 
     lead_expect_leader(core);
-    if (only_voter(core))
+    if (only_voter(core)) {
         core->candidate_at_ms = core->now_ms;
+        if (peer_keeper_named(core) && !MUTANT(VIEW_ONLY_VOTER_TRUSTS_DISK))
+            core->answer_until_ms = until_ms;
+    }
     if (core->promised.round == 0)
         return;
     /* Which leases a former boot granted as a leader is forgotten (hole 39). */
@@ -120,6 +133,10 @@ void voter_led(struct view_core *core)
 /* Is the leader whose lease was acknowledged certainly dead? */
 void voter_run(struct view_core *core)
 {
+    if (voter_unanswered(core) && peer_keeper_answered(core)) {
+        core->answer_until_ms = 0;
+        core->candidate_at_ms = core->now_ms;
+    }
     if (core->now_ms >= core->no_promise_until_ms) {
         core->sitout = false;
         return;

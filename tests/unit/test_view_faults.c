@@ -175,6 +175,34 @@ bool vw_fault_old_disk(uint64_t seed, char *why_out)
     return over(w, why_out);
 }
 
+/* A copy of its disk from when the node was the only voter; others have voted since. */
+bool vw_fault_only_disk(uint64_t seed, char *why_out)
+{
+    struct vw *w = vw_new(3, seed);
+    for (size_t i = 0; i < 3; i++) {
+        w->nodes[i].config.settle_ms = 8000; /* long enough alone for a copy */
+        vw_boot(w, i);
+    }
+    (void)vw_bootstrap(w, 0, 1);
+    (void)vw_until(w, vw_well, NULL, 30000);
+    vw_run(w, rng_below(&w->rng, 1000));
+    if (w->nodes[0].core->decided.voters_n != 1)
+        return over(w, why_out);
+    vw_snapshot(w, 0);
+    vw_run(w, 20000);
+    vw_crash(w, 0); /* its disk is seen in a later boot, so that the copy is known for one */
+    vw_boot(w, 0);
+    vw_run(w, 10000 + rng_below(&w->rng, 5000));
+    vw_crash(w, 0);
+    vw_run(w, 6000 + rng_below(&w->rng, 6000));
+    if (vw_leader(w) > 0) {
+        vw_restore(w, 0, false);
+        vw_boot(w, 0);
+        vw_run(w, 15000);
+    }
+    return over(w, why_out);
+}
+
 /* Hole 38: the old voters elect another while the leader is acknowledged by the new ones. */
 bool vw_fault_joint(uint64_t seed, char *why_out)
 {

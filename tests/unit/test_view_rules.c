@@ -330,6 +330,75 @@ static void old_copy_of_a_disk_loses_its_vote(void **state)
     }
 }
 
+/* Two keepers beside node 0, which is the only voter for some seconds; then all three vote. */
+static struct vw *copied_while_only_voter(void)
+{
+    struct vw *w = vw_new(3, test_seed());
+    for (size_t i = 0; i < 3; i++) {
+        w->nodes[i].config.settle_ms = 8000;
+        vw_boot(w, i);
+    }
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    assert_int_equal(record(w, 0)->voters_n, 1);
+    assert_int_equal(record(w, 0)->placement.keepers_n, 3);
+    vw_snapshot(w, 0);
+    assert_true(vw_until(w, three_voters, NULL, 40000));
+    vw_crash(w, 0); /* the others see its disk in a later boot */
+    vw_boot(w, 0);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    return w;
+}
+
+static void old_copy_of_the_only_voter_hears_before_it_leads(void **state)
+{
+    (void)state;
+    struct vw *w = copied_while_only_voter();
+    vw_crash(w, 0);
+    vw_run(w, 8000);
+    assert_true(vw_leader(w) > 0);
+    vw_restore(w, 0, false);
+    vw_boot(w, 0);
+    for (unsigned t = 0; t < 1000; t++) {
+        vw_run(w, 2);
+        assert_int_not_equal(view_role(w->nodes[0].core), VIEW_LEADER);
+        assert_int_equal(w->nodes[0].core->stats.grants, 0);
+    }
+    assert_true(w->nodes[0].core->stale);
+    assert_true(vw_until(w, three_voters, NULL, 60000));
+    done(w);
+}
+
+/* A keeper that answers is all that the only voter waits for, and none has to. */
+static void only_voter_that_restarts_waits_for_an_answer(void **state)
+{
+    (void)state;
+    struct vw *w = world(2);
+    assert_int_equal(vw_bootstrap(w, 0, 1), 0);
+    assert_true(vw_until(w, vw_well, NULL, 30000));
+    vw_crash(w, 0);
+    vw_boot(w, 0);
+    for (unsigned t = 0; t < 40 && vw_leader(w) != 0; t++)
+        vw_run(w, 10);
+    assert_int_equal(vw_leader(w), 0); /* links open within 220 ms */
+    /* Nobody answers: as long as a lease that it does not know of may run. */
+    vw_crash(w, 1);
+    vw_crash(w, 0);
+    vw_boot(w, 0);
+    vw_run(w, 4400);
+    assert_int_equal(view_role(w->nodes[0].core), VIEW_SITOUT);
+    assert_true(vw_leader(w) < 0);
+    vw_run(w, 1000);
+    assert_int_equal(vw_leader(w), 0);
+    /* Ordered by its operator it waits for nobody. */
+    vw_crash(w, 0);
+    vw_boot(w, 0);
+    assert_int_equal(vw_event(w, 0, &(struct view_event){.type = VIEW_FORCE}), 0);
+    vw_run(w, 100);
+    assert_int_equal(vw_leader(w), 0);
+    done(w);
+}
+
 static void leaving_moves_vote_and_slots_first(void **state)
 {
     for (int leads = 0; leads < 2; leads++) {
@@ -651,6 +720,8 @@ int main(void)
         cmocka_unit_test(whole_cluster_restarts_with_its_disks),
         cmocka_unit_test(one_disk_is_enough_after_half_a_minute),
         cmocka_unit_test(old_copy_of_a_disk_loses_its_vote),
+        cmocka_unit_test(old_copy_of_the_only_voter_hears_before_it_leads),
+        cmocka_unit_test(only_voter_that_restarts_waits_for_an_answer),
         cmocka_unit_test(leaving_moves_vote_and_slots_first),
         cmocka_unit_test(the_voter_of_two_may_leave),
         cmocka_unit_test(other_chain_is_refused),
