@@ -145,10 +145,11 @@ void peer_hello_send(struct view_core *core, const struct kith_node_id *to, bool
     view_send_durable(core, to);
 }
 
-/* Is its HELLO awaited, or an answer to ours? */
+/* Is its HELLO awaited, or an answer to ours? Whose disk is refused is asked until it has another:
+ * the REFUSE may have been lost, and a HELLO that asks for nothing would be the answer it wants. */
 bool peer_asks(const struct view_core *core, const struct vpeer *peer)
 {
-    return !peer->hello || (voter_unanswered(core) && !peer->answered);
+    return !peer->hello || peer->refused || (voter_unanswered(core) && !peer->answered);
 }
 
 static void put_witness(struct view_core *core, struct vpeer *peer)

@@ -330,30 +330,30 @@ static void old_copy_of_a_disk_loses_its_vote(void **state)
     }
 }
 
-/* Two keepers beside node 0, which is the only voter for some seconds; then all three vote. */
-static struct vw *copied_while_only_voter(void)
+/* @n keepers, of which node 0 is the only voter for some seconds; its disk is copied, and it is
+ * down. */
+static struct vw *copied_while_only_voter(size_t n)
 {
-    struct vw *w = vw_new(3, test_seed());
-    for (size_t i = 0; i < 3; i++) {
+    struct vw *w = vw_new(n, test_seed());
+    for (size_t i = 0; i < n; i++) {
         w->nodes[i].config.settle_ms = 8000;
         vw_boot(w, i);
     }
     assert_int_equal(vw_bootstrap(w, 0, 1), 0);
     assert_true(vw_until(w, vw_well, NULL, 30000));
     assert_int_equal(record(w, 0)->voters_n, 1);
-    assert_int_equal(record(w, 0)->placement.keepers_n, 3);
+    assert_int_equal(record(w, 0)->placement.keepers_n, n);
     vw_snapshot(w, 0);
-    assert_true(vw_until(w, three_voters, NULL, 40000));
-    vw_crash(w, 0); /* the others see its disk in a later boot */
-    vw_boot(w, 0);
-    assert_true(vw_until(w, vw_well, NULL, 30000));
+    vw_crash(w, 0);
     return w;
 }
 
 static void old_copy_of_the_only_voter_hears_before_it_leads(void **state)
 {
     (void)state;
-    struct vw *w = copied_while_only_voter();
+    struct vw *w = copied_while_only_voter(3);
+    vw_boot(w, 0); /* the others see its disk in a later boot */
+    assert_true(vw_until(w, three_voters, NULL, 60000));
     vw_crash(w, 0);
     vw_run(w, 8000);
     assert_true(vw_leader(w) > 0);
@@ -365,6 +365,60 @@ static void old_copy_of_the_only_voter_hears_before_it_leads(void **state)
         assert_int_equal(w->nodes[0].core->stats.grants, 0);
     }
     assert_true(w->nodes[0].core->stale);
+    assert_true(vw_until(w, three_voters, NULL, 60000));
+    done(w);
+}
+
+static void link_up(struct vw *w, size_t at, size_t to)
+{
+    struct view_event event = {.type = VIEW_LINK_UP, .from = w->nodes[to].config.self};
+    assert_int_equal(vw_event(w, at, &event), 0);
+}
+
+static bool saw_node_0_and_nothing_since(struct vw *w, void *arg)
+{
+    const struct vpeer *peer = peer_look(w->nodes[1].core, &w->nodes[0].config.self.node);
+    (void)arg;
+    return peer != NULL && peer->witness_boot == w->nodes[0].config.self.boot_no &&
+           peer->witness_token <= w->nodes[1].core->persisted;
+}
+
+/* Node 1 has seen the disk of node 0 in a later boot, and nothing of what was decided since. It
+ * refuses the copy, which does not hear of it; then another link opens, and it says HELLO. */
+static void refusal_that_is_lost_is_no_answer(void **state)
+{
+    (void)state;
+    struct vw *w = copied_while_only_voter(4);
+    vw_cut(w, 0, 2, true);
+    vw_cut(w, 0, 3, true);
+    vw_boot(w, 0);
+    assert_true(vw_until(w, saw_node_0_and_nothing_since, NULL, 1000));
+    vw_crash(w, 1);
+    vw_heal(w);
+    assert_true(vw_until(w, three_voters, NULL, 60000));
+    vw_crash(w, 0);
+    vw_run(w, 8000);
+    assert_true(vw_leader(w) > 1);
+    vw_cut(w, 0, 2, true);
+    vw_cut(w, 0, 3, true);
+    vw_cut(w, 1, 2, true);
+    vw_cut(w, 1, 3, true);
+    w->cut[1][0] = true;
+    vw_restore(w, 0, false);
+    vw_boot(w, 0);
+    vw_boot(w, 1);
+    link_up(w, 0, 1);
+    vw_run(w, 500);
+    assert_int_not_equal(w->nodes[1].core->stats.refused_voters, 0);
+    assert_false(w->nodes[0].core->stale);
+    w->cut[1][0] = false;
+    link_up(w, 1, 0);
+    for (unsigned t = 0; t < 1000 && !w->nodes[0].core->stale; t++) {
+        vw_run(w, 2);
+        assert_int_not_equal(view_role(w->nodes[0].core), VIEW_LEADER);
+    }
+    assert_true(w->nodes[0].core->stale);
+    vw_heal(w);
     assert_true(vw_until(w, three_voters, NULL, 60000));
     done(w);
 }
@@ -721,6 +775,7 @@ int main(void)
         cmocka_unit_test(one_disk_is_enough_after_half_a_minute),
         cmocka_unit_test(old_copy_of_a_disk_loses_its_vote),
         cmocka_unit_test(old_copy_of_the_only_voter_hears_before_it_leads),
+        cmocka_unit_test(refusal_that_is_lost_is_no_answer),
         cmocka_unit_test(only_voter_that_restarts_waits_for_an_answer),
         cmocka_unit_test(leaving_moves_vote_and_slots_first),
         cmocka_unit_test(the_voter_of_two_may_leave),
