@@ -43,9 +43,10 @@ struct sim_side {
     uint32_t gen; /* the opening it was told of; frames of others are void */
     bool up;      /* it has been told that it is open */
     bool wants;   /* it waits for the opening under way ... */
-    bool dials;   /* ... and asked for it by address */
+    bool dials;   /* it asked for one by address ... */
     bool broken;  /* a segment was lost for good: nothing it sends arrives until it is down */
     bool stalled; /* it has sent what cannot arrive: a LINK_STALLED is on its way */
+    uint32_t dialled_gen; /* ... which was that of the other's then */
     uint64_t stalled_at_ns;
     uint32_t failures_n; /* openings in a row */
     uint64_t next_ns;    /* no opening before, unless it is asked for */
@@ -62,6 +63,7 @@ struct sim_link {
     uint8_t net_class;
     uint8_t opener; /* side; of the opening under way */
     bool opening;
+    bool dialled; /* the opening under way is by address */
     uint32_t gen; /* of the last opening */
     uint64_t opened_at_ns;
     uint64_t used_at_ns;
@@ -174,7 +176,10 @@ void stream_node_gone(struct sim_world *world, struct sim_node *node, bool told)
 void stream_healed(struct sim_world *world);
 void stream_deinit(struct sim_world *world);
 
-/* world.c: keeps @event for later if @node is paused (true), in order. */
+/* world.c */
+/* Keeps @event for later if @node is paused (true), in order. */
 bool world_hold(struct sim_world *world, struct sim_node *node, struct sim_event *event);
+/* The @gen-th address of @node, SIM_ADDRESS_BYTES of it. */
+void world_address(const struct sim_node *node, uint32_t gen, char *out);
 
 #endif

@@ -140,6 +140,17 @@ static bool path_cut(const struct sim_world *world, const struct sim_link *link)
 
 /* ---- opening ---- */
 
+static void dial_fails(struct sim_node *node, const char *address, uint64_t after_ns)
+{
+    struct sim_world *world = node->world;
+    struct sim_event *event = queue_event(&world->queue, SIM_EV_DIAL_FAILED, strlen(address) + 1);
+
+    memcpy(event->data, address, strlen(address) + 1);
+    event->to = node->index;
+    event->from_boot = node->boot_no;
+    world_push(world, event, world->now_ns + after_ns);
+}
+
 /* Side @s opens it, at @at or later. */
 static void link_open(struct sim_world *world, struct sim_link *link, unsigned s, uint64_t at)
 {
@@ -151,10 +162,12 @@ static void link_open(struct sim_world *world, struct sim_link *link, unsigned s
     link->gen++;
     link->opening = true;
     link->opener = (uint8_t)s;
+    link->dialled = link->side[s].dials;
     link->opened_at_ns = at;
     link_list(world, link);
     if (path_cut(world, link) || target->machine_off ||
-        (!link->side[s].dials && !network_finds(world, node_of(world, link, s), target))) {
+        (link->dialled ? link->side[s].dialled_gen != target->address_gen
+                       : !network_finds(world, node_of(world, link, s), target))) {
         push_event(world, link, SIM_EV_LINK_FAILED, s, link->gen, deadline);
         return;
     }
@@ -172,6 +185,18 @@ static void link_open(struct sim_world *world, struct sim_link *link, unsigned s
         push_event(world, link, SIM_EV_LINK_FAILED, s, link->gen, deadline);
     else
         push_event(world, link, SIM_EV_HANDSHAKE, 1 - s, link->gen, at);
+}
+
+/*
+ * Another opening is over. The channel's openings do not wait for each other, and what is dialled
+ * is told how it ended: so @s goes on with its own, if it asked for one meanwhile.
+ */
+static void link_open_too(struct sim_world *world, struct sim_link *link, unsigned s)
+{
+    const struct sim_side *side = &link->side[s];
+
+    if ((side->wants || side->dials) && !side->up && !link->opening && node_of(world, link, s)->up)
+        link_open(world, link, s, world->now_ns);
 }
 
 /* Sends what has waited on side @s. */
@@ -237,6 +262,12 @@ static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
     struct sim_node *node = node_of(world, link, s);
     struct sim_node *peer = node_of(world, link, 1 - s);
 
+    if (side->dials && side->dialled_gen != peer->address_gen) {
+        char address[SIM_ADDRESS_BYTES];
+
+        world_address(peer, side->dialled_gen, address);
+        dial_fails(node, address, 0);
+    }
     side->up = true;
     side->failures_n = 0;
     side->next_ns = 0;
@@ -388,8 +419,7 @@ static bool on_link_up(struct sim_world *world, struct sim_event *event)
     if (link->side[s].up)
         side_down(world, link, s, true);
     side_up(world, link, s);
-    if (link->side[1 - s].wants && !link->side[1 - s].up && !link->opening && peer->up)
-        link_open(world, link, 1 - s, world->now_ns);
+    link_open_too(world, link, 1 - s);
     return true;
 }
 
@@ -412,29 +442,33 @@ static bool on_link_failed(struct sim_world *world, struct sim_event *event)
     struct sim_node *peer = &world->nodes[event->from];
     unsigned s = side_of(link, node);
     struct sim_side *side = &link->side[s];
-    bool dials = side->dials;
+    bool dials = side->dials && link->dialled;
     bool wants = side->wants;
 
     if (!link->opening || link->gen != event->gen)
         return false;
     trace_link(world, event);
     link->opening = false;
-    side->dials = false;
+    side->dials = side->dials && !dials;
     side->wants = false;
     side_backs_off(world, side);
     if (!side->up)
         side_drop_waiting(world, side);
     link_list(world, link);
     node->bytes_sent += 3 * 60; /* SYNs */
-    if (link->side[1 - s].wants && !link->side[1 - s].up && peer->up)
-        link_open(world, link, 1 - s, world->now_ns);
+    link_open_too(world, link, 1 - s);
+    link_open_too(world, link, s);
     if (world->log != NULL)
         sim_note(world, "no link %u to %u, class %u", node->index, peer->index, link->net_class);
     world->events_n++;
     world->touched = node;
     world->running = node;
-    if (dials && world->host->dial_failed != NULL)
-        world->host->dial_failed(node->state, peer->address);
+    if (dials && world->host->dial_failed != NULL) {
+        char address[SIM_ADDRESS_BYTES];
+
+        world_address(peer, side->dialled_gen, address);
+        world->host->dial_failed(node->state, address);
+    }
     if (wants && world->host->unreachable != NULL)
         world->host->unreachable(node->state, &peer->id, link->net_class);
     world->running = NULL;
@@ -596,8 +630,7 @@ static void side_gone(struct sim_world *world, struct sim_link *link, unsigned s
     if (link->opening && link->opener == s) { /* nobody is left to finish it */
         link->opening = false;
         link->gen++;
-        if (other->wants && !other->up)
-            link_open(world, link, 1 - s, world->now_ns);
+        link_open_too(world, link, 1 - s);
     } else if (link->opening) {
         uint64_t deadline = link->opened_at_ns + SIM_HANDSHAKE_DEADLINE_NS;
 
@@ -736,17 +769,6 @@ void sim_connect(struct sim_node *node, const struct kith_node_id *to, uint8_t n
         link_open(world, link, s, world->now_ns);
 }
 
-static void dial_fails(struct sim_node *node, const char *address, uint64_t after_ns)
-{
-    struct sim_world *world = node->world;
-    struct sim_event *event = queue_event(&world->queue, SIM_EV_DIAL_FAILED, strlen(address) + 1);
-
-    memcpy(event->data, address, strlen(address) + 1);
-    event->to = node->index;
-    event->from_boot = node->boot_no;
-    world_push(world, event, world->now_ns + after_ns);
-}
-
 void sim_dial(struct sim_node *node, const char *address)
 {
     struct sim_world *world = node->world;
@@ -776,6 +798,7 @@ void sim_dial(struct sim_node *node, const char *address)
         return;
     }
     link->side[s].dials = true;
+    link->side[s].dialled_gen = target->address_gen;
     if (!link->opening)
         link_open(world, link, s, world->now_ns);
 }

@@ -142,6 +142,14 @@ void sim_step_wall(struct sim_world *world, size_t index, int64_t by_ms)
 
 /* ---- making and ending ---- */
 
+void world_address(const struct sim_node *node, uint32_t gen, char *out)
+{
+    if (gen == 0)
+        snprintf(out, SIM_ADDRESS_BYTES, "sim:%u", node->index + 1);
+    else
+        snprintf(out, SIM_ADDRESS_BYTES, "sim%u:%u", gen, node->index + 1);
+}
+
 static void node_init(struct sim_world *world, size_t index, const struct sim_faults *faults)
 {
     struct sim_node *node = &world->nodes[index];
@@ -164,7 +172,7 @@ static void node_init(struct sim_world *world, size_t index, const struct sim_fa
     for (size_t i = 0; i < 4; i++)
         node->id.bytes[KITH_NODE_ID_BYTES - 4 + i] = (uint8_t)(index >> (24 - 8 * i));
     list_init(&node->links);
-    snprintf(node->address, sizeof(node->address), "sim:%u", node->index + 1);
+    world_address(node, 0, node->address);
 }
 
 struct sim_world *sim_new(const struct sim_config *config)
@@ -288,7 +296,7 @@ void sim_readdress(struct sim_world *world, size_t index)
 
     assert(!node->up);
     node->address_gen++;
-    snprintf(node->address, sizeof(node->address), "sim%u:%u", node->address_gen, node->index + 1);
+    world_address(node, node->address_gen, node->address);
 }
 
 void sim_pause(struct sim_world *world, size_t index, uint64_t for_ms)

@@ -212,6 +212,17 @@ static void a_call_that_waits_for_its_next_try_ends_with_its_node(void **state)
     holds((struct run){.scenario = "rpc-faults", .seed = 568, .seeds_n = 1, .time_ms = 60000});
 }
 
+/*
+ * A node that came back elsewhere dialled its seed while that one tried it where it had been; the
+ * world forgot the dial, twice in a row, and the node never heard of a view.
+ */
+static void a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "view-faults", .seed = 2378, .seeds_n = 1});
+    holds((struct run){.scenario = "view-faults", .seed = 2832, .seeds_n = 1});
+}
+
 /* ---- determinism ---- */
 
 static void the_same_seed_gives_the_same_run(void **state)
@@ -260,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_map_with_few_items_left_does_not_spin),
         cmocka_unit_test(a_refused_copy_does_not_deny_that_the_first_ran),
         cmocka_unit_test(a_call_that_waits_for_its_next_try_ends_with_its_node),
+        cmocka_unit_test(a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
 

@@ -526,6 +526,62 @@ static void dials_end_in_a_link_or_say_which_address_failed(void **state)
     sim_free(world);
 }
 
+/* Who moved is dialled in vain where it was, and dials all the same: openings are independent. */
+static void a_dial_is_not_lost_in_the_other_sides_opening(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(20, 2, (struct sim_faults){0}, NULL);
+    struct kith_node_id moved = sim_node_id(sim_node_at(world, 1));
+
+    sim_know_address(sim_node_at(world, 0), &moved, "sim:2");
+    sim_crash(world, 1);
+    sim_readdress(world, 1);
+    sim_start(world, 1);
+    sim_connect(sim_node_at(world, 0), &moved, 0); /* by its id: where it was */
+    assert_true(sim_run(world, 100, NULL));
+    sim_dial(sim_node_at(world, 1), "sim:1");
+    assert_true(sim_run(world, 5000, NULL));
+    assert_int_equal(seen_at(world, 1)->ups_n, 1);
+    assert_int_equal(seen_at(world, 0)->ups_n, 1);
+    assert_int_equal(seen_at(world, 0)->unreachable_n, 1);
+    sim_free(world);
+}
+
+static void a_dial_is_not_lost_in_an_own_opening_that_is_not_by_address(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(21, 2, (struct sim_faults){0}, NULL);
+    struct kith_node_id moved = sim_node_id(sim_node_at(world, 1));
+
+    sim_know_address(sim_node_at(world, 0), &moved, "sim:2");
+    sim_crash(world, 1);
+    sim_readdress(world, 1);
+    sim_start(world, 1);
+    sim_connect(sim_node_at(world, 0), &moved, 0);
+    sim_dial(sim_node_at(world, 0), "sim1:2");
+    assert_true(sim_run(world, 5000, NULL));
+    assert_int_equal(seen_at(world, 0)->ups_n, 1);
+    assert_int_equal(seen_at(world, 0)->dial_failed_n, 0);
+    sim_free(world);
+}
+
+static void a_dial_names_the_address_that_was_dialled(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(22, 2, (struct sim_faults){0}, NULL);
+
+    sim_cut(world, 0, 1, true);
+    sim_dial(sim_node_at(world, 0), "sim:2");
+    assert_true(sim_run(world, 100, NULL));
+    sim_power_off(world, 1);
+    sim_readdress(world, 1);
+    sim_start(world, 1);
+    assert_true(sim_run(world, 5000, NULL));
+    assert_int_equal(seen_at(world, 0)->dial_failed_n, 1);
+    assert_string_equal(seen_at(world, 0)->text, "sim:2");
+    sim_free(world);
+}
+
 static void idle_links_close_above_the_bound(void **state)
 {
     (void)state;
@@ -628,6 +684,9 @@ int main(void)
         cmocka_unit_test(a_pause_loses_nothing_but_time),
         cmocka_unit_test(timers_follow_the_nodes_own_clock),
         cmocka_unit_test(dials_end_in_a_link_or_say_which_address_failed),
+        cmocka_unit_test(a_dial_is_not_lost_in_the_other_sides_opening),
+        cmocka_unit_test(a_dial_is_not_lost_in_an_own_opening_that_is_not_by_address),
+        cmocka_unit_test(a_dial_names_the_address_that_was_dialled),
         cmocka_unit_test(idle_links_close_above_the_bound),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
         cmocka_unit_test(a_violation_stops_the_run),
