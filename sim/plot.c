@@ -6,8 +6,8 @@
 #include "view/internal.h"
 
 #define NEVER_MS     10000000
-#define HOLDER_SEEDS 8 /* of one size */
-#define GROW_MS      4000
+#define HOLDER_SEEDS 8     /* of one size */
+#define GROW_MS      15000 /* after the plot begins */
 #define FORM_MS      5000
 #define BETWEEN_MS   12000 /* until the cluster is whole again */
 
