@@ -410,10 +410,26 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no, bool same_keep
         sync_step(core, slot_no);
 }
 
+/*
+ * Boots that @placement proves. Before any slot of it is read: what waited for a session of a boot
+ * that is over is done then, and what waited behind that begins, under the epoch that is still
+ * ours.
+ */
+static void boots_of(struct dvar_core *core, const struct placement *placement)
+{
+    for (uint32_t i = 0; i < placement->keepers_n; i++) {
+        const struct placement_keeper *keeper = &placement->keepers[i];
+        struct node *node = mapid_find(&core->by_id, &keeper->boot.node);
+        if (node != NULL && !placement_keeper_over(keeper))
+            node_boot(core, node, keeper->boot.boot_no);
+    }
+}
+
 void slots_placement(struct dvar_core *core, const struct placement *placement)
 {
     if (core->have_placement && placement->epoch <= core->epoch)
         return;
+    boots_of(core, placement);
     bool same_keepers = core->have_placement && has_same_keepers(&core->placement, placement);
     core->placement = *placement;
     core->epoch = placement->epoch;

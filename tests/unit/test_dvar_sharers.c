@@ -404,6 +404,38 @@ static void watch(int n)
 }
 
 /* Even if how far the slot is (MARK) comes first, as it does. */
+/*
+ * A placement that proves a new boot ends the session that a write waits for, and moves the slot.
+ * What waits behind that write is not done here under the epoch of the next home.
+ */
+static void a_write_that_ends_as_its_slot_moves_begins_none_in_the_next_epoch(void **state)
+{
+    (void)state;
+    struct dvar_info info;
+    begin();
+    get(OTHER);
+    get(OTHER);
+    assert_true(reads_alone(OTHER));
+    cut[OTHER] = true;
+    set(HOME, 2);
+    assert_false(done);
+    set(HOME, 3); /* waits behind it */
+    assert_false(done);
+    boots[OTHER]++;
+    placement.keepers[OTHER].member_id = EDGE + 1;
+    placement.keepers[OTHER].boot = boot_of(OTHER);
+    placement.slots[placement_slot_of("x", 1)].active =
+        (struct placement_config){.slot_epoch = 2, .replicas = {EDGE + 1, 1, 2}, .replicas_n = 3};
+    decide();
+    assert_true(done && result.code == 0); /* the first: all copies have it */
+    for (int n = HOME; n <= COPY; n++) {
+        /* The next home did not commit it again in this case. */
+        dvar_info(cores[n], "x", 1, now_ms, &info);
+        assert_int_equal(info.version, 0);
+    }
+    end();
+}
+
 static void what_exists_is_told_to_a_watch_of_another_node(void **state)
 {
     (void)state;
@@ -495,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_lease_given_back_ends_nothing_that_was_granted_under_it),
         cmocka_unit_test(a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known),
         cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again),
+        cmocka_unit_test(a_write_that_ends_as_its_slot_moves_begins_none_in_the_next_epoch),
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
         cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
         cmocka_unit_test(a_watch_is_not_told_by_what_its_former_boot_heard),
