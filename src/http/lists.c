@@ -225,8 +225,12 @@ static int by_name(const void *a, const void *b)
                   json_string_value(json_object_get(*(json_t *const *)b, "name")));
 }
 
-/* The values of @object, by their names, to the end of @array. */
-static void append_sorted(json_t *array, json_t *object)
+/*
+ * The locks of @object that somebody holds or waits for, by their names, to the end of @array. A
+ * node keeps a place at one that it used for a minute, in which it would have it at once; nobody
+ * has it then, least of all who was broken off.
+ */
+static void append_used(json_t *array, json_t *object)
 {
     size_t n = json_object_size(object), i = 0;
     json_t **all = core_calloc(n > 0 ? n : 1, sizeof(*all)), *value;
@@ -236,8 +240,10 @@ static void append_sorted(json_t *array, json_t *object)
         return;
     json_object_foreach(object, key, value)
     {
-        all[i++] = value;
+        if (json_array_size(json_object_get(value, "parties")) > 0)
+            all[i++] = value;
     }
+    n = i;
     qsort(all, n, sizeof(*all), by_name);
     for (i = 0; i < n; i++)
         (void)json_array_append(array, all[i]);
@@ -246,7 +252,7 @@ static void append_sorted(json_t *array, json_t *object)
 
 static void locks_over(struct asking_locks *asking)
 {
-    append_sorted(json_object_get(asking->doc, "locks"), asking->by_name);
+    append_used(json_object_get(asking->doc, "locks"), asking->by_name);
     (void)json_object_set_new(asking->doc, "silent_nodes",
                               json_integer((json_int_t)asking->silent_n));
     asking->done(asking->user, asking->doc, 0, NULL);

@@ -420,6 +420,9 @@ def test_mutexes_belong_to_their_session(web, node):
     third = Web(node, token=node.kith("web", "--token").text.strip())
     third.json("POST", "/v1/locks/build/one?timeout_ms=20000")
     web.json("POST", "/v1/locks/build/one/break")
+    # n keeps its place at it for a minute; nobody holds it, and the list says so
+    assert web.json("GET", "/v1/locks/build/one")["parties"] == []
+    assert web.json("GET", "/v1/locks")["locks"] == []
     wait_for(lambda: third.ask("DELETE", "/v1/locks/build/one", status=None).status == 404,
              what="it is lost")
 

@@ -215,7 +215,7 @@ test("a lock is shown with its holder, and broken", async () => {
   calm();
 });
 
-test("a broken lock leaves the list at once", { skip: "open: the list shows it for up to a minute" }, async () => {
+test("a broken lock leaves the list at once", async () => {
   await hold("fragile");
   await go(page, "locks/fragile");
   await page.getByRole("button", { name: "Break" }).click();
