@@ -280,6 +280,7 @@
 #define HTTP_USERS_MAX             1000
 #define HTTP_VARS_KEPT             256  /* copies of variables that are read over HTTP */
 #define HTTP_POLICY_BYTES_MAX      8192 /* of members' addresses in the policy of the pages */
+#define HTTP_ORIGINS_FORMER_MAX    256  /* addresses that were members': their pages live on */
 #define HTTP_METRIC_PEERS_MAX      256  /* with a figure of their own */
 #define HTTP_METRIC_FUNCTIONS_MAX  100
 

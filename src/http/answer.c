@@ -173,7 +173,7 @@ void http_refuse(struct web_request *web,
                  const char *hint,
                  const char *headers)
 {
-    char text[512];
+    char text[768];
     struct buf buf = {0};
     struct web_answer answer = {.status = status, .headers = text};
 

@@ -34,16 +34,42 @@ static const struct http_asset *asset_find(const char *path)
     return NULL;
 }
 
+/*
+ * The host of @url, "http://host:port", at every port, once: a policy holds for as long as the page
+ * is open, and a node that begins anew may listen at another port, or not yet be known of.
+ */
+static void put_host(struct buf *out, size_t from, const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t scheme_len = (size_t)(host - url);
+    size_t len = end != NULL ? (size_t)(end + 1 - host) : strcspn(host, ":/");
+    char item[2 * HTTP_URL_BYTES_MAX];
+
+    if (len > 255)
+        return;
+    snprintf(item, sizeof(item), " %.*s%.*s:* ws%.*s%.*s:*", (int)scheme_len, url, (int)len, host,
+             (int)(scheme_len - strlen("http")), url + strlen("http"), (int)len, host);
+    if (buf_append(out, "", 1) != 0)
+        return;
+    out->len--; /* only so that it ends */
+    if (strstr((const char *)out->data + from, item) == NULL)
+        (void)buf_append(out, item, strlen(item));
+}
+
 /* A node by its http address is one by its ws address as well. */
 static void put_origins(struct buf *out, struct http_server *server, const char *host)
 {
     const char *s = server->tls ? "s" : "";
+    size_t from = out->len;
+    char own[HTTP_URL_BYTES_MAX];
 
-    (void)buf_printf(out, " ws%s://%s", s, host);
+    snprintf(own, sizeof(own), "http%s://%s", s, host);
+    put_host(out, from, own);
     list_for_each (it, &server->members.all) {
         const char *url = container_of(it, struct http_member, link)->url;
-        if (url[0] != '\0' && out->len < HTTP_POLICY_BYTES_MAX)
-            (void)buf_printf(out, " %s ws%s", url, url + strlen("http"));
+        if (url[0] != '\0' && out->len < from + HTTP_POLICY_BYTES_MAX)
+            put_host(out, from, url);
     }
 }
 

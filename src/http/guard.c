@@ -191,6 +191,27 @@ static void put_allow(unsigned methods, char *out, size_t out_bytes)
     snprintf(out + at, out_bytes - at, "\r\n");
 }
 
+/* The page of another member may read why: else it would take the node for dead. */
+static void refuse(struct http_server *server,
+                   struct web_request *web,
+                   int status,
+                   int code,
+                   const char *message,
+                   const char *hint,
+                   const char *headers)
+{
+    const char *origin = web_header(web, WEB_ORIGIN);
+    char all[512];
+
+    if (origin == NULL || origin_of(server, origin, web_header(web, WEB_HOST)) != ORIGIN_MEMBER) {
+        http_refuse(web, status, code, message, hint, headers);
+        return;
+    }
+    snprintf(all, sizeof(all), "Access-Control-Allow-Origin: %.255s\r\nVary: Origin\r\n%s", origin,
+             headers != NULL ? headers : "");
+    http_refuse(web, status, code, message, hint, all);
+}
+
 /* A page of another member asks whether it may ask. */
 static void answer_preflight(struct web_request *web, const char *origin)
 {
@@ -206,17 +227,17 @@ static void answer_preflight(struct web_request *web, const char *origin)
     web_answer(web, &answer);
 }
 
-static void refuse_route(struct web_request *web, unsigned methods)
+static void refuse_route(struct http_server *server, struct web_request *web, unsigned methods)
 {
     char allow[96];
 
     if (methods == 0) {
-        http_refuse(web, 404, KITH_E_NOT_FOUND, "there is no such route",
-                    "docs/protocols/http.md lists the routes", NULL);
+        refuse(server, web, 404, KITH_E_NOT_FOUND, "there is no such route",
+               "docs/protocols/http.md lists the routes", NULL);
         return;
     }
     put_allow(methods, allow, sizeof(allow));
-    http_refuse(web, 405, KITH_E_UNSUPPORTED, "this route has other methods", NULL, allow);
+    refuse(server, web, 405, KITH_E_UNSUPPORTED, "this route has other methods", NULL, allow);
 }
 
 /* Session, X-Kith and role. NULL: refused. *@session_out may be NULL on an open route. */
@@ -232,36 +253,37 @@ static bool may(struct http_server *server,
 
     *session_out = session;
     if (route->method != WEB_GET && !bearer && web_header(web, WEB_X_KITH) == NULL) {
-        http_refuse(web, 403, KITH_E_PERMISSION,
-                    "what changes something needs the header X-Kith: 1, or a bearer token",
-                    "curl -H 'X-Kith: 1' ..., or -H \"Authorization: Bearer $(kith web --token)\"",
-                    NULL);
+        refuse(server, web, 403, KITH_E_PERMISSION,
+               "what changes something needs the header X-Kith: 1, or a bearer token",
+               "curl -H 'X-Kith: 1' ..., or -H \"Authorization: Bearer $(kith web --token)\"",
+               NULL);
         return false;
     }
     if (route->role == HTTP_NOBODY)
         return true;
     if (session == NULL) {
-        http_refuse(web, 401, KITH_E_PERMISSION,
-                    "nobody is logged in: the session is over, or there was none",
-                    "kith web prints a link to log in, kith web --token a bearer token",
-                    "WWW-Authenticate: Bearer\r\n");
+        refuse(server, web, 401, KITH_E_PERMISSION,
+               "nobody is logged in: the session is over, or there was none",
+               "kith web prints a link to log in, kith web --token a bearer token",
+               "WWW-Authenticate: Bearer\r\n");
         return false;
     }
     if (session->role < route->role) {
         snprintf(message, sizeof(message), "this needs the role %s, %s%s is %s",
                  http_role_text(route->role), session->user[0] != '\0' ? "user " : "this session",
                  session->user, http_role_text(session->role));
-        http_refuse(web, 403, KITH_E_PERMISSION, message, "ask an admin (kith user)", NULL);
+        refuse(server, web, 403, KITH_E_PERMISSION, message, "ask an admin (kith user)", NULL);
         return false;
     }
     return true;
 }
 
-static bool body_fits(struct web_request *web, const struct http_route *route)
+static bool
+body_fits(struct http_server *server, struct web_request *web, const struct http_route *route)
 {
     if ((route->flags & HTTP_ROUTE_JSON) == 0 || web_body_want(web) <= HTTP_JSON_BYTES_MAX)
         return true;
-    http_refuse(web, 413, KITH_E_TOO_LARGE, "a JSON body is at most 64 KiB", NULL, NULL);
+    refuse(server, web, 413, KITH_E_TOO_LARGE, "a JSON body is at most 64 KiB", NULL, NULL);
     return false;
 }
 
@@ -319,10 +341,10 @@ struct http_exchange *http_guard(struct http_server *server, struct web_request 
     const struct http_route *route = http_route_find(http_routes, http_routes_n, web_method(web),
                                                      web_path(web), &name, &name_len, &methods);
     if (route == NULL) {
-        refuse_route(web, methods);
+        refuse_route(server, web, methods);
         return NULL;
     }
-    if (!may(server, web, route, from == ORIGIN_OWN, &session) || !body_fits(web, route))
+    if (!may(server, web, route, from == ORIGIN_OWN, &session) || !body_fits(server, web, route))
         return NULL;
     struct http_exchange *x = exchange_new(server, web, route, session);
     if (x != NULL && name != NULL)

@@ -6,11 +6,22 @@
 #include "http/server.h"
 #include "member/member.h"
 
-#define LOOK_MS    1000  /* after something happened; many nodes join at once */
-#define RETRY_MS   15000 /* a node that gave no answer */
-#define ASKING_MAX 8
+#define LOOK_MS      1000  /* after something happened; many nodes join at once */
+#define RETRY_MS     15000 /* a node that gave no answer */
+#define WAIT_MS      1000  /* a node that has no address yet; twice as long each time, up to */
+#define WAIT_MOST_MS 900000
+#define ASKING_MAX   8
 
 static void on_timer(uv_timer_t *timer);
+
+/* Of several reasons to look the first counts. UINT64_MAX: there is none. */
+static void look_in(struct http_members *members, uint64_t delay_ms)
+{
+    if (delay_ms == UINT64_MAX || (uv_is_active((uv_handle_t *)&members->timer) &&
+                                   uv_timer_get_due_in(&members->timer) <= delay_ms))
+        return;
+    uv_timer_start(&members->timer, on_timer, delay_ms, 0);
+}
 
 static struct http_member *find(const struct http_members *members, const struct kith_node_id *id)
 {
@@ -27,6 +38,28 @@ struct asked {
     struct kith_node_id id;
 };
 
+/*
+ * Who has no address may be about to open it, or never will: it is asked again ever less often.
+ * Who began anew while it was asked is asked anew.
+ */
+static void answered(struct http_member *member, bool good, uint64_t now_ms)
+{
+    member->asked = false;
+    if (member->again) {
+        member->again = false;
+        member->retry_ms = now_ms;
+    } else if (!good) {
+        member->retry_ms = now_ms + RETRY_MS;
+    } else if (member->url[0] == '\0') {
+        member->wait_ms = member->wait_ms == 0                  ? WAIT_MS
+                          : member->wait_ms >= WAIT_MOST_MS / 2 ? WAIT_MOST_MS
+                                                                : 2 * member->wait_ms;
+        member->retry_ms = now_ms + member->wait_ms;
+    } else {
+        member->retry_ms = UINT64_MAX;
+    }
+}
+
 static void on_asked(void *user, json_t *result, int code, const char *text)
 {
     struct asked *asked = user;
@@ -36,16 +69,20 @@ static void on_asked(void *user, json_t *result, int code, const char *text)
 
     (void)code;
     (void)text;
+    if (url == NULL || !http_origin_fits(url))
+        url = "";
     members->asking_n--;
     if (member != NULL) {
-        snprintf(member->url, sizeof(member->url), "%s", url != NULL ? url : "");
-        member->retry_ms = result != NULL ? UINT64_MAX : http_now_ms() + RETRY_MS;
-        member->asked = false;
+        if (result != NULL && strcasecmp(member->url, url) != 0) {
+            http_origins_keep(&members->former, member->url);
+            snprintf(member->url, sizeof(member->url), "%s", url);
+        }
+        answered(member, result != NULL, http_now_ms());
     }
     core_free(asked);
     /* Not here: we may have been called by look() itself. */
     if (!members->server->stopping)
-        uv_timer_start(&members->timer, on_timer, 1, 0);
+        look_in(members, 1);
 }
 
 static void ask(struct http_members *members, struct http_member *member)
@@ -78,7 +115,8 @@ static void note(struct http_members *members, const struct kith_node_info *info
     member->seen = true;
     if (member->boot_no != info->boot_no) {
         member->boot_no = info->boot_no;
-        member->retry_ms = 0;
+        member->retry_ms = member->wait_ms = 0;
+        member->again = member->asked;
     }
 }
 
@@ -94,13 +132,16 @@ static void look(struct http_members *members)
         return;
     for (size_t i = 0; i < list->nodes_n; i++) {
         const struct kith_node_info *info = &list->nodes[i];
-        if (info->status == KITH_STATUS_ALIVE && !kith_node_id_equal(&info->id, &self))
+        /* Most who are suspect are not dead; if we die now, pages go on at them. */
+        if ((info->status == KITH_STATUS_ALIVE || info->status == KITH_STATUS_SUSPECT) &&
+            !kith_node_id_equal(&info->id, &self))
             note(members, info);
     }
     kith_node_list_free(list);
     list_for_each_safe (it, &members->all) {
         struct http_member *member = container_of(it, struct http_member, link);
         if (!member->seen && !member->asked) {
+            http_origins_keep(&members->former, member->url);
             list_remove(it);
             members->n--;
             core_free(member);
@@ -109,15 +150,14 @@ static void look(struct http_members *members)
         member->seen = false;
         if (member->asked)
             continue;
-        if (now_ms >= member->retry_ms && members->asking_n < ASKING_MAX) {
+        if (now_ms < member->retry_ms) {
+            next_ms = member->retry_ms < next_ms ? member->retry_ms : next_ms;
+        } else if (members->asking_n < ASKING_MAX) { /* else the next answer looks again */
             member->retry_ms = UINT64_MAX;
             ask(members, member);
-        } else if (member->retry_ms < next_ms) {
-            next_ms = member->retry_ms;
         }
     }
-    if (next_ms != UINT64_MAX)
-        uv_timer_start(&members->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 1, 0);
+    look_in(members, next_ms != UINT64_MAX ? next_ms - now_ms : UINT64_MAX);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -131,18 +171,19 @@ static void on_event(struct node_event_watch *watch, const struct node_event_rec
 
     (void)record;
     if (!uv_is_closing((uv_handle_t *)&members->timer))
-        uv_timer_start(&members->timer, on_timer, LOOK_MS, 0);
+        look_in(members, LOOK_MS);
 }
 
 void http_members_open(struct http_members *members, struct http_server *server)
 {
     members->server = server;
     list_init(&members->all);
+    http_origins_init(&members->former);
     uv_timer_init(node_loop(server->service.node), &members->timer);
     members->timer.data = members;
     members->watch.cb = on_event;
     node_event_watch_add(server->service.node, &members->watch);
-    uv_timer_start(&members->timer, on_timer, LOOK_MS, 0);
+    look_in(members, LOOK_MS);
 }
 
 void http_members_close(struct http_members *members, uv_close_cb closed)
@@ -154,6 +195,7 @@ void http_members_close(struct http_members *members, uv_close_cb closed)
         list_remove(link);
         core_free(container_of(link, struct http_member, link));
     }
+    http_origins_deinit(&members->former);
     members->timer.data = members->server;
     uv_close((uv_handle_t *)&members->timer, closed);
 }
@@ -165,7 +207,7 @@ bool http_members_has(const struct http_members *members, const char *origin)
         if (member->url[0] != '\0' && strcasecmp(member->url, origin) == 0)
             return true;
     }
-    return false;
+    return http_origins_has(&members->former, origin);
 }
 
 const char *http_members_url(const struct http_members *members, const struct kith_node_id *id)

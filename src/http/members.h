@@ -12,13 +12,15 @@
 #include <uv.h>
 
 #include "core/list.h"
+#include "http/origins.h"
 #include "node/node.h"
 
 struct http_server;
 
 struct http_members {
     struct http_server *server;
-    struct list all; /* struct http_member */
+    struct list all;            /* struct http_member */
+    struct http_origins former; /* addresses that were members' */
     size_t n;
     unsigned asking_n;
     uv_timer_t timer; /* of the next look round */
@@ -30,14 +32,19 @@ struct http_member {
     struct kith_node_id id;
     uint64_t boot_no;
     uint64_t retry_ms;
+    uint64_t wait_ms; /* the last time, for an address that it had not */
     bool asked, seen;
-    char url[160]; /* "": not known, or it has none */
+    bool again;                          /* it began anew while it was asked */
+    char url[HTTP_ORIGIN_BYTES_MAX + 1]; /* "": not known, or it has none */
 };
 
 /* Begins to look; its timer counts among the server's handles. */
 void http_members_open(struct http_members *members, struct http_server *server);
 void http_members_close(struct http_members *members, uv_close_cb closed);
-/* Is @origin the web address of a member? */
+/*
+ * Is @origin the web address of a member, or was it one while this node ran? It is asked about
+ * just when the node that a page came from has died; the newest HTTP_ORIGINS_FORMER_MAX are kept.
+ */
 bool http_members_has(const struct http_members *members, const char *origin);
 /* The address of @id; "" if unknown. */
 const char *http_members_url(const struct http_members *members, const struct kith_node_id *id);
