@@ -67,6 +67,7 @@ export function explorer() {
     else fill(trouble, errorState({ message: "Drawing calls a function, and that needs the role operator.", hint: "An admin gives it with: kith user add NAME --role operator" }));
   }
 
+  // No node is named: each tile goes to the one with less to do of two at random, so all who are free get about as many.
   async function pull(mine) {
     while (mine === generation && !closed) {
       const tile = queue.shift();
@@ -123,6 +124,7 @@ export function explorer() {
   function say() {
     const left = queue.length + running;
     const took = (performance.now() - began) / 1000;
+    if (!left) drawWorkers(); // they add up to what the sum says
     text(sum, left ? `${number(total - left)} of ${number(total)} tiles` : `${number(total)} tiles in ${took.toFixed(2)} s, ${number(total / took, 1)} a second${redrawn ? `; ${redrawn} drawn again elsewhere` : ""}`);
   }
 
