@@ -80,7 +80,8 @@ function watchMembers() {
   members?.close();
   members = subscribe("nodes", {}, ({ doc, rows }) => {
     if (!doc) return;
-    session.members = new Map(rows.filter((row) => row.id !== doc.self).map((row) => [row.id, row]));
+    // An address is not told while its node is not there; when it is back it may be the only one left.
+    session.members = new Map(rows.filter((row) => row.id !== doc.self).map((row) => [row.id, { ...row, web: row.web ?? session.members.get(row.id)?.web }]));
     const bad = rows.filter((row) => row.status === "failed" || row.status === "suspect").length;
     frame?.tally(rows.filter((row) => row.status === "alive").length, bad);
     frame?.cluster(doc.cluster, rows.find((row) => row.id === doc.self)?.name);

@@ -2,6 +2,8 @@
 // fetched beforehand (handover) is exchanged there for a bearer token.
 
 const HANDOVER_EVERY_MS = 4 * 60 * 1000;
+const HANDOVER_HIDDEN_MS = 60 * 60 * 1000; // after that a page that nobody sees lets its session grow old
+const PATIENCE_MS = 3000; // with a node that may be dead
 
 export const session = {
   base: "", // origin of the node talked to; "" is the one the page came from
@@ -12,6 +14,7 @@ export const session = {
 
 let handover = "";
 let timer = 0;
+let hiddenSince = 0;
 const listeners = new Set();
 
 /** Runs @listener whenever who we are, or where, has changed. */
@@ -68,8 +71,8 @@ export async function api(path, { method = "GET", json, body, headers = {}, sign
   return answer;
 }
 
-export async function loadSession() {
-  session.info = await api("/v1/session");
+export async function loadSession(signal) {
+  session.info = await api("/v1/session", { signal });
   handover = session.info.handover ?? "";
   clearInterval(timer);
   timer = setInterval(freshHandover, HANDOVER_EVERY_MS);
@@ -77,8 +80,9 @@ export async function loadSession() {
   return session.info;
 }
 
+// A page that nobody sees keeps a fresh one too, for a while: else its token would be too old when it is looked at again.
 async function freshHandover() {
-  if (document.hidden || !session.info?.logged_in) return;
+  if (!session.info?.logged_in || (document.hidden && performance.now() - hiddenSince > HANDOVER_HIDDEN_MS)) return;
   try {
     handover = (await api("/v1/session")).handover ?? handover;
   } catch {
@@ -86,13 +90,18 @@ async function freshHandover() {
   }
 }
 
+document.addEventListener("visibilitychange", () => {
+  hiddenSince = performance.now();
+  if (!document.hidden) freshHandover();
+});
+
 /**
  * Asks the node whether the session still holds; false, and everybody hears of it, if it says that it is over. A node
  * that does not answer has not said so.
  */
 export async function stillLoggedIn() {
   try {
-    const info = await api("/v1/session");
+    const info = await api("/v1/session", { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (info.logged_in || !session.info?.logged_in) return true;
     session.info = { ...info, expired: true };
     handover = "";
@@ -121,27 +130,31 @@ export async function logout() {
 }
 
 /**
- * Goes on at another member, with the roles it had: tries each address that was heard of. Returns the name of the node it
- * found, or "" if none would have it.
+ * Goes on at another member, with the roles it had: tries each address that was heard of, of those that were alive
+ * first. Returns the name of the node it found, or "" if none would have it; then it is where it was.
  */
 export async function goElsewhere() {
   if (!handover) return "";
-  for (const [, member] of session.members) {
-    if (!member.web || member.web === (session.base || location.origin)) continue;
+  const here = session.base || location.origin;
+  const others = [...session.members.values()].filter((member) => member.web && member.web !== here);
+  others.sort((a, b) => (b.status === "alive") - (a.status === "alive"));
+  const { base, bearer } = session;
+  for (const member of others) {
     try {
       const response = await fetch(`${member.web}/v1/login`, {
         method: "POST", credentials: "omit", cache: "no-store",
         headers: { "Content-Type": "application/json", "X-Kith": "1" },
         body: JSON.stringify({ handover, bearer: true }),
-        signal: AbortSignal.timeout(3000),
+        signal: AbortSignal.timeout(PATIENCE_MS),
       });
       if (!response.ok) continue;
       session.bearer = (await response.json()).token;
       session.base = member.web === location.origin ? "" : member.web;
-      await loadSession();
+      await loadSession(AbortSignal.timeout(PATIENCE_MS));
       return member.name;
     } catch {
-      /* the next one */
+      session.base = base;
+      session.bearer = bearer;
     }
   }
   return "";

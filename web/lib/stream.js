@@ -53,6 +53,7 @@ function connect() {
   if (!wanted) return;
   const base = (session.base || location.origin).replace(/^http/, "ws");
   become(connection.state === "off" ? "connecting" : connection.state === "live" ? "stale" : connection.state);
+  socket?.close(); // one to the node from before
   const mine = new WebSocket(`${base}/v1/stream`, session.bearer ? ["kith", `bearer.${session.bearer}`] : ["kith"]);
   socket = mine;
   const patience = setTimeout(() => mine.close(), 5000);
@@ -87,7 +88,7 @@ async function again() {
   become(retries < 2 ? "stale" : "lost");
   // A browser does not say why a WebSocket was refused: the session may be over, and then nothing is tried elsewhere.
   if (retries > 0 && !await stillLoggedIn()) return;
-  if (!wanted) return;
+  if (!wanted || socket) return; // meanwhile the page came back to sight, and has begun anew
   // After two tries in vain the node is taken for dead; every second try is at the others.
   if (retries >= 2 && retries % 2 === 0) {
     const name = await goElsewhere();
@@ -96,6 +97,7 @@ async function again() {
       retries = 0;
       return connect();
     }
+    if (!wanted || socket) return;
   }
   timer = setTimeout(connect, RETRY_MS[Math.min(retries++, RETRY_MS.length - 1)]);
 }
