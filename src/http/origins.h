@@ -20,12 +20,12 @@ struct http_origins {
 void http_origins_init(struct http_origins *origins);
 void http_origins_deinit(struct http_origins *origins);
 /*
- * Keeps @origin as the newest; "" is none. The oldest beyond HTTP_ORIGINS_FORMER_MAX goes. Without
+ * Keeps @text as the newest; "" is none. The oldest beyond HTTP_ORIGINS_FORMER_MAX goes. Without
  * memory it is not kept: its pages have to be loaded anew elsewhere.
  */
-void http_origins_keep(struct http_origins *origins, const char *origin);
+void http_origins_keep(struct http_origins *origins, const char *text);
 /* Whether it is kept; case does not matter. */
-bool http_origins_has(const struct http_origins *origins, const char *origin);
+bool http_origins_has(const struct http_origins *origins, const char *text);
 /* "http://HOST:PORT" or with https, of at most HTTP_ORIGIN_BYTES_MAX, and nothing behind it. */
 bool http_origin_fits(const char *text);
 

@@ -15,6 +15,7 @@ export const session = {
 let handover = "";
 let timer = 0;
 let hiddenSince = 0;
+const underWay = new Set(); // AbortControllers of requests to the node
 const listeners = new Set();
 
 /** Runs @listener whenever who we are, or where, has changed. */
@@ -48,16 +49,7 @@ export async function api(path, { method = "GET", json, body, headers = {}, sign
     all["Content-Type"] = "application/json";
     body = JSON.stringify(json);
   }
-  let response;
-  try {
-    response = await fetch(session.base + path, {
-      method, headers: all, body, signal, cache: "no-store",
-      credentials: session.base ? "omit" : "same-origin",
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, null, "The node does not answer. It may have stopped, or the network between is down.");
-  }
+  const response = await fetchHere(path, { method, headers: all, body, signal });
   if (raw) return response;
   const type = response.headers.get("Content-Type") ?? "";
   const answer = type.includes("json") ? await response.json().catch(() => null) : null;
@@ -69,6 +61,23 @@ export async function api(path, { method = "GET", json, body, headers = {}, sign
     throw new ApiError(response.status, answer, `The node answered ${response.status}.`);
   }
   return answer;
+}
+
+// To where we are now. When we leave there it is no longer waited for, as a node that hangs never answers.
+async function fetchHere(path, { signal, ...options }) {
+  const controller = new AbortController();
+  const abort = () => controller.abort(signal.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort);
+  underWay.add(controller);
+  try {
+    return await fetch(session.base + path, { ...options, signal: controller.signal, cache: "no-store", credentials: session.base ? "omit" : "same-origin" });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, null, "The node does not answer. It may have stopped, or the network between is down.");
+  } finally {
+    underWay.delete(controller);
+  }
 }
 
 export async function loadSession(signal) {
@@ -148,9 +157,12 @@ export async function goElsewhere() {
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
       if (!response.ok) continue;
-      session.bearer = (await response.json()).token;
+      const { token } = await response.json();
+      const waiting = [...underWay];
+      session.bearer = token;
       session.base = member.web === location.origin ? "" : member.web;
       await loadSession(AbortSignal.timeout(PATIENCE_MS));
+      for (const controller of waiting) controller.abort();
       return member.name;
     } catch {
       session.base = base;

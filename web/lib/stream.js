@@ -56,9 +56,10 @@ function connect() {
   socket?.close(); // one to the node from before
   const mine = new WebSocket(`${base}/v1/stream`, session.bearer ? ["kith", `bearer.${session.bearer}`] : ["kith"]);
   socket = mine;
-  const patience = setTimeout(() => mine.close(), 5000);
+  const patience = setTimeout(() => gone(mine), 5000);
   mine.onopen = () => {
     clearTimeout(patience);
+    if (socket !== mine) return;
     retries = 0;
     touch();
     become("live", connection.note);
@@ -66,6 +67,7 @@ function connect() {
     for (const subscription of subscriptions.values()) subscription.ask();
   };
   mine.onmessage = (event) => {
+    if (socket !== mine) return;
     touch();
     become("live");
     let message;
@@ -78,10 +80,16 @@ function connect() {
   };
   mine.onclose = () => {
     clearTimeout(patience);
-    if (socket !== mine || !wanted) return;
-    socket = null;
-    again();
+    gone(mine);
   };
+}
+
+// Nothing more is awaited of it: a node that hangs lets a socket be closing for minutes.
+function gone(mine) {
+  if (socket !== mine || !wanted) return;
+  socket = null;
+  mine.close();
+  again();
 }
 
 async function again() {
@@ -119,10 +127,9 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(() => {
   if (!wanted || document.hidden || connection.state !== "live") return;
-  if (performance.now() - heard > STALE_MS) {
-    become("stale");
-    socket?.close();
-  }
+  if (performance.now() - heard <= STALE_MS) return;
+  retries = 1; // that was one try in vain
+  gone(socket);
 }, 1000);
 
 class Subscription {
