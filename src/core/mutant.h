@@ -60,6 +60,8 @@
     XX(DVAR_ANY_ANSWER, "dvar-any-answer", "an answer of a home counts that was asked before")     \
     XX(DVAR_NO_NESTED_LEASE, "dvar-no-nested-lease", "sessions outlive the lease of their home")   \
     XX(DVAR_NO_SHARE_WAIT, "dvar-no-share-wait", "what a dead home let others cache is forgotten") \
+    XX(DVAR_CHOSEN_FORGETS, "dvar-chosen-forgets",                                                 \
+       "a chosen copy that starts again forgets what it has on disk")                              \
     XX(DVAR_ASK_AFTER_LOSS, "dvar-ask-after-loss",                                                 \
        "a write is asked for again after its record is lost")                                      \
     XX(DVAR_OLD_EPOCH_READ, "dvar-old-epoch-read", "a copy of an older epoch is read")             \

@@ -115,18 +115,24 @@ static void drop_older(struct dvar_core *core, struct slot *slot, uint64_t se)
     }
 }
 
-/* A former boot or membership of this node was in the active configuration: what it had still
- * counts. */
-static bool disk_counts(const struct dvar_core *core, const struct slot *slot)
+/* Is a former boot or membership of this node in it? */
+static bool was_in(const struct dvar_core *core, const struct config *config)
 {
-    for (uint32_t i = 0; i < slot->active.n; i++) {
+    for (uint32_t i = 0; i < config->n; i++) {
         const struct placement_keeper *keeper =
-            placement_keeper_find(&core->placement, slot->active.members[i]);
+            placement_keeper_find(&core->placement, config->members[i]);
         if (keeper != NULL &&
             memcmp(&keeper->boot.node, &core->config.self.node, sizeof(keeper->boot.node)) == 0)
             return true;
     }
     return false;
+}
+
+/* What is chosen may become active before who decides knows of our restart. */
+static bool disk_counts(const struct dvar_core *core, const struct slot *slot)
+{
+    return was_in(core, &slot->active) ||
+           (was_in(core, &slot->chosen) && !MUTANT(DVAR_CHOSEN_FORGETS));
 }
 
 /* @before: the epoch that was active. */

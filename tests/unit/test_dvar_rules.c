@@ -308,6 +308,63 @@ static void a_durable_write_waits_for_the_decision_and_the_disk(void **state)
     dvar_free(core);
 }
 
+static uint64_t version_of(const char *name)
+{
+    struct dvar_info info;
+    dvar_info(core, name, strlen(name), now_ms, &info);
+    return info.version;
+}
+
+/* What was chosen becomes active before the leader knows that one of them has started again. */
+static void what_a_chosen_copy_has_on_disk_counts_after_its_restart(void **state)
+{
+    (void)state;
+    begin(&(struct dvar_config){0}, 1);
+    struct value_op create = {.kind = VALUE_OP_CREATE, .type = VALUE_I64, .policy = VALUE_DURABLE};
+    op("d", create);
+    step((struct dvar_event){.type = DVAR_SLOT_DECIDED, .slot = the(DVAR_SLOT_DURABLE)->slot});
+    const struct dvar_put *put = &the(DVAR_PERSIST)->puts[0];
+    uint8_t key[DVAR_KEY_BYTES_MAX], value[256];
+    size_t key_len = put->key_len, len = put->len;
+    memcpy(key, put->key, key_len);
+    memcpy(value, put->data, len);
+    dvar_free(core);
+
+    struct dvar_config config = {.self = {.node = boot_of(1).node, .boot_no = 2}};
+    assert_int_equal(dvar_new(&core, &config), 0);
+    step((struct dvar_event){
+        .type = DVAR_RECALL, .key = key, .key_len = key_len, .data = value, .len = len});
+    step((struct dvar_event){.type = DVAR_START});
+    placement.keepers_n = 2;
+    placement.keepers[1] = (struct placement_keeper){.member_id = 2, .boot = boot_of(2)};
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 1, .replicas = {2}, .replicas_n = 1};
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 2, .replicas = {2, 1}, .replicas_n = 2};
+    }
+    placement.epoch = 2;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_null(found(DVAR_PERSIST));
+    assert_int_not_equal(version_of("d"), 0);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        placement.slots[i].active = placement.slots[i].chosen;
+        placement.slots[i].chosen = (struct placement_config){0};
+    }
+    placement.epoch = 3;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_null(found(DVAR_PERSIST));
+    assert_int_not_equal(version_of("d"), 0);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) /* it is in none any more */
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 3, .replicas = {2}, .replicas_n = 1};
+    placement.epoch = 4;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    assert_int_equal(the(DVAR_PERSIST)->puts[0].len, 0);
+    assert_int_equal(version_of("d"), 0);
+    dvar_free(core);
+}
+
 static void a_watch_hears_of_each_change(void **state)
 {
     (void)state;
@@ -498,6 +555,7 @@ int main(void)
         cmocka_unit_test(a_write_waits_for_copies_until_its_deadline),
         cmocka_unit_test(a_write_that_waited_is_done_when_there_are_copies),
         cmocka_unit_test(a_durable_write_waits_for_the_decision_and_the_disk),
+        cmocka_unit_test(what_a_chosen_copy_has_on_disk_counts_after_its_restart),
         cmocka_unit_test(a_watch_hears_of_each_change),
         cmocka_unit_test(a_watch_is_told_first_what_exists_and_nobody_else_again),
         cmocka_unit_test(a_former_boot_is_not_this_one),
@@ -513,6 +571,8 @@ int main(void)
     static const struct left_out rules[] = {
         {MUTANT_DVAR_ANY_BOOT, cmocka_unit_test(a_former_boot_is_not_this_one)},
         {MUTANT_DVAR_SILENT_LOSS, cmocka_unit_test(what_was_lost_with_its_nodes_is_told)},
+        {MUTANT_DVAR_CHOSEN_FORGETS,
+         cmocka_unit_test(what_a_chosen_copy_has_on_disk_counts_after_its_restart)},
         {MUTANT_DVAR_ASK_AFTER_LOSS,
          cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again)},
     };
