@@ -98,6 +98,7 @@ struct sim_node {
     uint64_t bytes_sent;
     struct list links;
     uint32_t links_open_n;
+    uint32_t backing_off_n; /* sides of links that have a next_ns */
 };
 
 struct sim_world {
@@ -171,6 +172,7 @@ void network_deliver(struct sim_world *world, struct sim_node *node, struct sim_
 /* Handles a link's event; takes @event over. True if it counts: a host may have been called. */
 bool stream_event(struct sim_world *world, struct sim_event *event);
 /* @node stopped; @told: its kernel resets its streams. */
+void stream_heard(struct sim_world *world, struct sim_node *node, const struct sim_node *peer);
 void stream_node_gone(struct sim_world *world, struct sim_node *node, bool told);
 /* Cuts were removed: what was stalled goes on. */
 void stream_healed(struct sim_world *world);

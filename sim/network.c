@@ -146,6 +146,8 @@ void sim_heard_from(struct sim_node *node, const struct kith_node_id *to)
     if (world->addresses != NULL && target != NULL)
         world->addresses[(size_t)node->index * world->nodes_n + target->index] =
             (uint8_t)(target->address_gen + 1);
+    if (target != NULL && node->backing_off_n > 0)
+        stream_heard(world, node, target);
 }
 
 /* ---- cuts ---- */

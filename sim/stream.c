@@ -256,6 +256,13 @@ static void link_close(struct sim_world *world, struct sim_link *link, unsigned 
     push_event(world, link, SIM_EV_LINK_CLOSED, s, side->gen, world->now_ns);
 }
 
+static void side_is_well(struct sim_world *world, struct sim_side *side)
+{
+    world->nodes[side->node].backing_off_n -= side->next_ns != 0;
+    side->failures_n = 0;
+    side->next_ns = 0;
+}
+
 static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
 {
     struct sim_side *side = &link->side[s];
@@ -269,8 +276,7 @@ static void side_up(struct sim_world *world, struct sim_link *link, unsigned s)
         dial_fails(node, address, 0);
     }
     side->up = true;
-    side->failures_n = 0;
-    side->next_ns = 0;
+    side_is_well(world, side);
     side->gen = link->gen;
     side->broken = false;
     side->stalled = false;
@@ -432,7 +438,22 @@ static void side_backs_off(struct sim_world *world, struct sim_side *side)
         base *= 2;
     base = base < SIM_BACKOFF_MAX_NS ? base : SIM_BACKOFF_MAX_NS;
     side->failures_n++;
+    world->nodes[side->node].backing_off_n += side->next_ns == 0;
     side->next_ns = world->now_ns + base / 2 + rng_below(&world->rng_network, base / 2 + 1);
+}
+
+/* As the channel: whom a datagram came from is there. */
+void stream_heard(struct sim_world *world, struct sim_node *node, const struct sim_node *peer)
+{
+    uint64_t soon = world->now_ns + SIM_BACKOFF_WAIT_NS;
+
+    for (uint8_t c = 0; node->backing_off_n > 0 && c < SIM_CLASSES_N; c++) {
+        struct sim_link *link = link_find(world, node->index, peer->index, c);
+        struct sim_side *side = link != NULL ? &link->side[side_of(link, node)] : NULL;
+
+        if (side != NULL && side->next_ns > soon)
+            side->next_ns = soon;
+    }
 }
 
 static bool on_link_failed(struct sim_world *world, struct sim_event *event)
@@ -624,8 +645,7 @@ static void side_gone(struct sim_world *world, struct sim_link *link, unsigned s
     }
     side->wants = false;
     side->dials = false;
-    side->failures_n = 0;
-    side->next_ns = 0;
+    side_is_well(world, side);
     side_drop_waiting(world, side);
     if (link->opening && link->opener == s) { /* nobody is left to finish it */
         link->opening = false;
