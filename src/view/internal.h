@@ -26,6 +26,7 @@
 #define RESEND_MS         300
 #define PROPOSE_MS        100 /* at most 10 records a second */
 #define CALM_MS           500 /* the leader looks for something to do, if nothing happened */
+#define SLOT_REST_MS      500 /* what waited for a slot is done before it is moved for good order */
 #define CANDIDATE_MIN_MS  1500
 #define CANDIDATE_MAX_MS  3000
 #define BACKOFF_MAX_MS    10000
@@ -194,7 +195,8 @@ struct view_core {
     struct vgrant grants[PLACEMENT_MEMBERS_MAX];
     struct vreport reports[VIEW_REPORTS_MAX];
     struct vready ready[PLACEMENT_SLOTS];
-    uint64_t slot_dead_ms[PLACEMENT_SLOTS]; /* since when no replica is left; 0: some is */
+    uint64_t slot_dead_ms[PLACEMENT_SLOTS];   /* since when no replica is left; 0: some is */
+    uint64_t slot_active_ms[PLACEMENT_SLOTS]; /* when this leader activated it; 0: it did not */
     uint64_t durable_asked;
     struct view_record want; /* its voters get HB before they are proposed */
     bool want_on;

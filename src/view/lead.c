@@ -264,6 +264,7 @@ static void won(struct view_core *core)
     memset(core->reports, 0, sizeof(core->reports));
     memset(core->ready, 0, sizeof(core->ready));
     memset(core->slot_dead_ms, 0, sizeof(core->slot_dead_ms));
+    memset(core->slot_active_ms, 0, sizeof(core->slot_active_ms));
     for (size_t i = 0; i < core->peers_n; i++) {
         core->peers[i].hb_t = 0;
         core->peers[i].asked_ms = 0;

@@ -324,6 +324,14 @@ static void balance(struct tally *t, struct placement_slot *slot)
     }
 }
 
+/* A slot that moves serves no writes. One that has just begun to serve does what has waited for it
+ * first, unless the next failure would stop it again. */
+static bool rests(const struct view_core *core, const struct placement_slot *slot, uint32_t at)
+{
+    return slot->active.replicas_n > 1 && core->slot_active_ms[at] != 0 &&
+           core->now_ms - core->slot_active_ms[at] < SLOT_REST_MS;
+}
+
 void plan_slots(struct view_core *core, struct view_record *next)
 {
     struct tally t = {.core = core, .p = &next->placement};
@@ -337,8 +345,10 @@ void plan_slots(struct view_core *core, struct view_record *next)
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         struct placement_slot *slot = &t.p->slots[i];
         if (slot->chosen.slot_epoch != 0 && all_active(t.p, &slot->chosen) &&
-            may_activate(core, t.p, i))
+            may_activate(core, t.p, i)) {
             activate(slot);
+            core->slot_active_ms[i] = core->now_ms;
+        }
     }
     count(&t);
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
@@ -349,7 +359,7 @@ void plan_slots(struct view_core *core, struct view_record *next)
     }
     for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
         struct placement_slot *slot = &t.p->slots[i];
-        if (slot->chosen.slot_epoch != 0 || !all_active(t.p, &slot->active))
+        if (slot->chosen.slot_epoch != 0 || !all_active(t.p, &slot->active) || rests(core, slot, i))
             continue;
         if (!fill(&t, slot, wait) && slot->chosen.slot_epoch == 0)
             balance(&t, slot);

@@ -259,6 +259,43 @@ static void restarted_keeper_is_another_member_at_once(void **state)
     done(w);
 }
 
+/* Slots that fall short of a copy serve what waited for them before they move again. */
+static void slot_that_begins_to_serve_is_left_in_peace_for_a_while(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3);
+    size_t leader = (size_t)vw_leader(w);
+    uint64_t active_ms[PLACEMENT_SLOTS] = {0};
+    uint64_t epoch[PLACEMENT_SLOTS];
+    uint32_t moved_again_n = 0;
+    const struct placement *p = view_placement(w->nodes[leader].core);
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++)
+        epoch[s] = p->slots[s].active.slot_epoch;
+    size_t victim = (leader + 1) % 3;
+    vw_crash(w, victim);
+    vw_boot(w, victim);
+    for (uint64_t t = 1; t <= 10000; t += 10) {
+        vw_run(w, 10);
+        p = view_placement(w->nodes[leader].core);
+        for (size_t s = 0; s < PLACEMENT_SLOTS; s++) {
+            const struct placement_slot *slot = &p->slots[s];
+            if (slot->active.slot_epoch != epoch[s]) {
+                epoch[s] = slot->active.slot_epoch;
+                active_ms[s] = t;
+                assert_int_equal(slot->chosen.slot_epoch, 0);
+            }
+            if (slot->chosen.slot_epoch == 0 || active_ms[s] == 0)
+                continue;
+            assert_true(t - active_ms[s] >= SLOT_REST_MS - 2 * PROPOSE_MS);
+            active_ms[s] = 0;
+            moved_again_n++;
+        }
+    }
+    assert_true(moved_again_n > 0); /* the third copies */
+    assert_true(vw_until(w, vw_well, NULL, 20000));
+    done(w);
+}
+
 static void minority_says_that_it_has_no_quorum(void **state)
 {
     (void)state;
@@ -453,6 +490,13 @@ static void only_voter_that_restarts_waits_for_an_answer(void **state)
     done(w);
 }
 
+/* The one behind @arg (an index) has heard that it is no keeper any more. */
+static bool is_known_to_be_gone(struct vw *w, void *arg)
+{
+    size_t leaver = *(size_t *)arg;
+    return !is_active(w, (leaver + 1) % w->nodes_n, leaver);
+}
+
 static void leaving_moves_vote_and_slots_first(void **state)
 {
     for (int leads = 0; leads < 2; leads++) {
@@ -464,7 +508,7 @@ static void leaving_moves_vote_and_slots_first(void **state)
             vw_run(w, 10);
         assert_true(w->nodes[leaver].left);
         size_t other = (leaver + 1) % 4;
-        assert_false(is_active(w, other, leaver));
+        assert_true(vw_until(w, is_known_to_be_gone, &leaver, 500));
         assert_true(voter_place(record(w, other), &w->nodes[leaver].config.self.node) < 0);
         vw_crash(w, leaver);
         assert_true(longest_gap_ms(w, 3000) <= 900);
@@ -770,6 +814,7 @@ int main(void)
         cmocka_unit_test(leader_that_dies_is_replaced),
         cmocka_unit_test(keeper_that_dies_costs_its_lease),
         cmocka_unit_test(restarted_keeper_is_another_member_at_once),
+        cmocka_unit_test(slot_that_begins_to_serve_is_left_in_peace_for_a_while),
         cmocka_unit_test(minority_says_that_it_has_no_quorum),
         cmocka_unit_test(whole_cluster_restarts_with_its_disks),
         cmocka_unit_test(one_disk_is_enough_after_half_a_minute),
