@@ -341,11 +341,10 @@ static void cache(struct dvar_core *core,
         return;
     if (var->state == VAR_CACHED)
         cache_drop(core, var);
-    if (!var_store(core, var, version, NULL, 0, value, len))
+    if (!var_store_cached(core, var, version, value, len))
         return;
     var->ts = ts;
     var->state = VAR_CACHED;
-    var->session = from->session_id;
     var->node_at = from->at;
     list_append(&from->cached, &var->link);
     from->cached_n++;

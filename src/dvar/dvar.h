@@ -222,6 +222,15 @@ void dvar_each_home(struct dvar_core *core,
                     void (*each)(void *arg, const struct dvar_change *variable),
                     void *arg);
 
+/* What is cached here and takes how much: all of it with names and its share of the table, @bytes,
+ * and of that the values (head and data). What reads by handle need (cell.h) is not counted. Looks
+ * at all that is cached. */
+struct dvar_cache_memory {
+    uint64_t bytes, value_bytes;
+    uint32_t variables;
+};
+void dvar_cache_memory(const struct dvar_core *core, struct dvar_cache_memory *out);
+
 /* Asserts the invariants. */
 void dvar_check(const struct dvar_core *core);
 

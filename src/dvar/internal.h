@@ -72,7 +72,7 @@ enum var_state {
     VAR_NONE,    /* no value is here */
     VAR_INVALID, /* a copy that may not be read */
     VAR_VALID,
-    VAR_CACHED, /* under a session; in node->cached */
+    VAR_CACHED, /* under the session with its home; in node->cached */
 };
 
 struct sharer {
@@ -95,7 +95,6 @@ struct var {
     struct op *fetch;      /* the read whose answer may be cached */
     struct dvar_cell *cell;
     uint64_t ts;
-    uint64_t session;    /* cached under it */
     uint64_t disk_token; /* of the last batch that has it */
     uint32_t hash;
     uint32_t pins;
@@ -420,6 +419,8 @@ bool var_store(struct dvar_core *core,
                uint32_t records_n,
                const uint8_t *value,
                size_t len);
+bool var_store_cached(
+    struct dvar_core *core, struct var *var, uint64_t version, const uint8_t *value, size_t len);
 void vars_deinit(struct dvar_core *core);
 
 /* ---- nodes ---- */

@@ -15,12 +15,8 @@ static int block_class(size_t bytes)
     return at < BLOCK_CLASSES ? at : -1;
 }
 
-struct block *dvar_block_new(struct dvar_core *core, size_t bytes)
+static struct block *block_new(struct dvar_core *core, size_t cap)
 {
-    int at = block_class(bytes);
-    size_t cap = at >= 0 ? (size_t)BLOCK_FIRST_BYTES << at : bytes;
-    if (bytes < cap * 3 / 4)
-        cap = (bytes + 23) / 8 * 8; /* what is stored and left alone does not take twice */
     struct block *block = core_malloc(sizeof(*block) + cap);
     if (block == NULL) {
         core->short_of_memory = true;
@@ -28,8 +24,18 @@ struct block *dvar_block_new(struct dvar_core *core, size_t bytes)
     }
     block->cap = (uint32_t)cap;
     block->refs = 1;
+    block->len = 0;
     block->answers = 0;
     return block;
+}
+
+struct block *dvar_block_new(struct dvar_core *core, size_t bytes)
+{
+    int at = block_class(bytes);
+    size_t cap = at >= 0 ? (size_t)BLOCK_FIRST_BYTES << at : bytes;
+    if (bytes < cap * 3 / 4)
+        cap = (bytes + 23) / 8 * 8; /* what is stored and left alone does not take twice */
+    return block_new(core, cap);
 }
 
 void dvar_block_unref(struct dvar_core *core, struct block *block)
@@ -195,7 +201,7 @@ bool var_readable(const struct dvar_core *core, const struct var *var)
 {
     if (var->state == VAR_CACHED) {
         const struct node *home = core->nodes[var->node_at];
-        return home->session_id == var->session && session_live(core, home);
+        return session_live(core, home); /* with a session all that is cached under it ends */
     }
     const struct slot *slot = &core->slots[var->slot];
     if (var->state != VAR_VALID || !lease_ok(core))
@@ -251,6 +257,30 @@ bool var_store(struct dvar_core *core,
         copy_small(block->bytes + records_len, value, len);
     core->stats.value_bytes += len;
     return true;
+}
+
+/* What is cached is dropped, never changed: it needs no room to grow. */
+bool var_store_cached(
+    struct dvar_core *core, struct var *var, uint64_t version, const uint8_t *value, size_t len)
+{
+    assert(var->block == NULL);
+    var->block = block_new(core, len);
+    return var->block != NULL && var_store(core, var, version, NULL, 0, value, len);
+}
+
+void dvar_cache_memory(const struct dvar_core *core, struct dvar_cache_memory *out)
+{
+    *out = (struct dvar_cache_memory){0};
+    for (uint32_t i = 0; i < core->nodes_n; i++) {
+        list_for_each (it, &core->nodes[i]->cached) {
+            const struct var *var = container_of(it, struct var, link);
+            out->variables++;
+            out->value_bytes += var->block->len;
+            out->bytes += sizeof(*var) + var->name_len + sizeof(*var->block) + var->block->cap;
+        }
+    }
+    if (core->vars_n > 0)
+        out->bytes += core->buckets_n * sizeof(struct var *) * out->variables / core->vars_n;
 }
 
 void vars_deinit(struct dvar_core *core)
