@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PYTHON = /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench sim sim-state soak fuzz screenshots format lint install clean
+.PHONY: help deps build test demo bench sim sim-state sim-figures soak fuzz screenshots format lint install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,10 @@ sim: build ## the simulated world, seed after seed until stopped
 
 sim-state: ## more seeds of shared state, added to docs/protocols/verification.md
 	@$(PYTHON) tools/sim-total --fast --seeds $${SEEDS:-1000}
+
+sim-figures: build ## how long writes wait when nodes go; what a thousand edges cost
+	$(BUILD)/kith-sim --scenario state-failover --seed 1 --seeds $${SEEDS:-200}
+	$(BUILD)/kith-sim --scenario state-edges --seed 1 --seeds 3
 
 soak: build ## ten million damaged datagrams and 100,000 connections against a live node
 	KITH_GARBAGE_DATAGRAMS=10000000 KITH_GARBAGE_CONNECTIONS=100000 \

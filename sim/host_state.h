@@ -49,6 +49,7 @@ struct hs_world {
     bool member_off;    /* no membership: nodes are told at once who is up and who is not */
     bool variables_off; /* a stand-in fills slots */
     bool mutexes_off;
+    bool measured;                 /* dvar_spent_ns is wanted */
     const char *const *cell_names; /* variables that every node has a cell of */
     size_t cells_n;
     struct state_ops *ops; /* the scenario's clients */
@@ -126,6 +127,7 @@ struct hs {
     /* What each core said after its last step: it says the same until the next. */
     uint64_t view_at_ms, dvar_at_ms, avail_at_ms, mutex_at_ms; /* its deadline */
     uint64_t leader_until_ms;
+    uint64_t dvar_spent_ns;     /* processor time of the steps of its variables; of keepers only */
     struct pump_queue todo;     /* of struct hs_todo */
     struct placement placement; /* the newest */
     uint64_t lease_until_ms;

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "host_state_internal.h"
 #include "kith/error.h"
@@ -193,15 +194,28 @@ static void dvar_says(struct hs *hs, const struct dvar_action *action)
     }
 }
 
+/* What the world spends is real, and steers nothing. */
+static uint64_t spent_ns(const struct hs *hs)
+{
+    struct timespec now;
+
+    if (hs->disk == NULL || !hs->hw->measured)
+        return 0;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int hs_dvar_step(struct hs *hs, struct dvar_event *event)
 {
     struct dvar_output out = {0};
+    uint64_t begun_ns = spent_ns(hs);
     int r;
 
     event->now_ms = hs_now_ms(hs);
     event->wall_ms = sim_wall_ms(hs->hm.node);
     hs->dvar_stepped = true;
     r = dvar_step(hs->dvar, event, &out);
+    hs->dvar_spent_ns += spent_ns(hs) - begun_ns;
     hs->dvar_at_ms = dvar_deadline_ms(hs->dvar);
     if (r == KITH_E_CORRUPT)
         sim_violation(hs_world_of(hs), "node %zu: dvar_step of event %d: %s",

@@ -264,8 +264,7 @@ static void put_series(struct json *json, const struct scn *scn, const struct sc
     json_kv_f64(json, "mean", scn_stat(scn, series->name, SCN_MEAN));
     json_kv_f64(json, "min", scn_stat(scn, series->name, SCN_MIN));
     json_kv_f64(json, "max", scn_stat(scn, series->name, SCN_MAX));
-    json_kv_f64(json, "p99",
-                series->n > 0 ? series->values[(series->n - 1) * 99 / 100] : (double)NAN);
+    json_kv_f64(json, "p99", scn_stat(scn, series->name, SCN_P99));
     json_object_end(json);
 }
 

@@ -111,6 +111,8 @@ double scn_stat(const struct scn *scn, const char *name, enum scn_stat stat)
         return series->values[0];
     case SCN_MEAN:
         return series->sum / (double)series->n;
+    case SCN_P99:
+        return series->values[(series->n * 99 + 99) / 100 - 1];
     case SCN_SUM:
         break;
     }
@@ -139,7 +141,7 @@ void scn_target_value(struct scn *scn, const char *name, double value, bool at_l
 
 void scn_target(struct scn *scn, const char *name, enum scn_stat stat, bool at_least, double target)
 {
-    static const char *const suffix[] = {"_median", "_max", "_min", "_mean", ""};
+    static const char *const suffix[] = {"_median", "_max", "_min", "_mean", "_p99", ""};
     char text[96];
 
     snprintf(text, sizeof(text), "%s%s", name, suffix[stat]);

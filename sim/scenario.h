@@ -39,6 +39,7 @@ enum scn_stat {
     SCN_MAX,
     SCN_MIN,
     SCN_MEAN,
+    SCN_P99, /* the smallest that 99 of 100 are not above */
     SCN_SUM,
 };
 
@@ -101,6 +102,7 @@ extern const struct scenario scenario_member_crash, scenario_member_idle, scenar
     scenario_member_lossy, scenario_member_oneway, scenario_member_partition, scenario_member_churn,
     scenario_member_powercut, scenario_member_small, scenario_member_massacre,
     scenario_member_sealed, scenario_rpc_faults, scenario_map_faults, scenario_swarm,
-    scenario_view_faults, scenario_mutex_faults, scenario_dvar_faults, scenario_state_swarm;
+    scenario_view_faults, scenario_mutex_faults, scenario_dvar_faults, scenario_state_swarm,
+    scenario_state_failover, scenario_state_edges;
 
 #endif

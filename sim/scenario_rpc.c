@@ -129,5 +129,7 @@ const struct scenario *const scenarios[] = {
     &scenario_mutex_faults,
     &scenario_dvar_faults,
     &scenario_state_swarm,
+    &scenario_state_failover,
+    &scenario_state_edges,
     NULL,
 };

@@ -345,10 +345,25 @@ static bool is_strong(struct state_world *sw, char *out, size_t out_bytes)
     return quorum.failures_tolerated >= 1;
 }
 
-bool sw_form(struct state_world *sw)
+bool sw_is_whole_within(struct state_world *sw, uint64_t limit_ms)
 {
     char text[256] = "";
 
+    for (uint64_t waited = 0;
+         oracle_view_waits(&sw->view, text, sizeof(text)) || !is_strong(sw, text, sizeof(text));
+         waited += 50) {
+        if (waited >= limit_ms) {
+            scn_fail(sw->scn, "no cluster after %" PRIu64 " ms: %s", limit_ms, text);
+            return false;
+        }
+        if (!sw_run_for(sw, 50))
+            return false;
+    }
+    return true;
+}
+
+bool sw_form(struct state_world *sw)
+{
     if (sw->plot != NULL)
         plot_form(sw->plot);
     for (size_t i = 0; i < sim_nodes_n(sw->world); i++) {
@@ -357,16 +372,8 @@ bool sw_form(struct state_world *sw)
         if (!sw_run_for(sw, rng_below(sim_rng(sw->world), 300)))
             return false;
     }
-    for (uint64_t waited = 0;
-         oracle_view_waits(&sw->view, text, sizeof(text)) || !is_strong(sw, text, sizeof(text));
-         waited += 50) {
-        if (waited >= FORM_MS_MAX) {
-            scn_fail(sw->scn, "no cluster after 120 s: %s", text);
-            return false;
-        }
-        if (!sw_run_for(sw, 50))
-            return false;
-    }
+    if (!sw_is_whole_within(sw, FORM_MS_MAX))
+        return false;
     scn_sample(sw->scn, "formed_after_ms", "ms", (double)sim_world_ms(sw->world));
     return true;
 }

@@ -45,6 +45,9 @@ void sw_init(struct state_world *sw,
 void sw_deinit(struct state_world *sw);
 /* A quiet cluster that bears the failures its size allows (faults are off until sw_start()). */
 bool sw_form(struct state_world *sw);
+/* Every slot has a home with a lease, and the cluster bears the failures its size allows, within
+ * @limit_ms; or the seed has failed. */
+bool sw_is_whole_within(struct state_world *sw, uint64_t limit_ms);
 void sw_start(struct state_world *sw);
 void sw_stop(struct state_world *sw); /* faults off, every node up */
 bool sw_run_for(struct state_world *sw, uint64_t ms);

@@ -159,6 +159,19 @@ static void mutexes_have_one_holder_and_growing_fences(void **state)
 
 /* ---- calls and maps ---- */
 
+static void writes_go_on_in_time_after_each_kind_of_death(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "state-failover", .seed = 1, .seeds_n = 10});
+}
+
+/* With 1,000 of them, the default: make sim-figures. */
+static void what_hundreds_of_edges_cache_is_written_in_time(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "state-edges", .nodes_n = 403, .seed = 1, .seeds_n = 1});
+}
+
 static void calls_keep_their_promises_under_faults(void **state)
 {
     (void)state;
@@ -234,6 +247,8 @@ static void the_same_seed_gives_the_same_run(void **state)
         {.scenario = "rpc-faults", .seed = 3, .seeds_n = 1, .time_ms = 20000},
         {.scenario = "map-faults", .seed = 3, .seeds_n = 1, .time_ms = 20000},
         {.scenario = "swarm", .seed = 3, .seeds_n = 3, .time_ms = 20000},
+        {.scenario = "state-failover", .seed = 3, .seeds_n = 1},
+        {.scenario = "state-edges", .nodes_n = 23, .seed = 3, .seeds_n = 1},
     };
     bool ok;
 
@@ -264,6 +279,8 @@ int main(void)
         cmocka_unit_test(real_keys_and_sealed_datagrams_work_the_same),
         cmocka_unit_test(views_are_one_and_leases_do_not_overlap),
         cmocka_unit_test(mutexes_have_one_holder_and_growing_fences),
+        cmocka_unit_test(writes_go_on_in_time_after_each_kind_of_death),
+        cmocka_unit_test(what_hundreds_of_edges_cache_is_written_in_time),
         cmocka_unit_test(calls_keep_their_promises_under_faults),
         cmocka_unit_test(maps_hand_out_every_item_once_under_faults),
         cmocka_unit_test(the_swarm_finds_nothing),
