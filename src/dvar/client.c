@@ -200,8 +200,12 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
     if (core->stats.ops_pending >= DVAR_OPS_MAX ||
         core->stats.held_bytes > core->config.held_bytes_max) {
         core->stats.busy++;
-        op_done(core, event->id, KITH_E_BUSY,
-                "too many operations are under way on this node; wait for some of them to end");
+        kith_fail_with(
+            KITH_E_BUSY,
+            "%.*s: too many operations are under way on this node (%u); wait for some of "
+            "them to end",
+            (int)event->name_len, event->name, core->stats.ops_pending);
+        op_done(core, event->id, KITH_E_BUSY, kith_errmsg());
         return;
     }
     if (var == NULL)
@@ -211,10 +215,8 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
     if (var != NULL && value_op_encode(event->op, &core->scratch) == 0)
         op = op_new(core, core->scratch.len);
     if (op == NULL) {
-        bool full = core->vars_n >= core->config.variables_max;
-        op_done(core, event->id, full ? KITH_E_LIMIT : KITH_E_MEMORY,
-                full ? "this node holds as many variables as it may; delete some"
-                     : "memory is short on this node; free some");
+        int code = var_refused(core, event->name, event->name_len);
+        op_done(core, event->id, code, kith_errmsg());
         if (var != NULL)
             var_settle(core, var);
         return;

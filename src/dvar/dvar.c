@@ -350,15 +350,15 @@ static void on_open(struct dvar_core *core, const struct dvar_event *event)
         else
             var_settle(core, var), var = NULL;
     }
-    struct dvar_action *action = dvar_action_add(core, var != NULL ? DVAR_OPENED : DVAR_DONE);
+    if (var == NULL) {
+        int code = var_refused(core, event->name, event->name_len);
+        op_done(core, event->id, code, kith_errmsg());
+        return;
+    }
+    struct dvar_action *action = dvar_action_add(core, DVAR_OPENED);
     if (action == NULL)
         return;
     action->id = event->id;
-    if (var == NULL) {
-        action->result.code = KITH_E_LIMIT;
-        action->result.text = "this node holds as many variables as it may; delete some";
-        return;
-    }
     var->cell->opens++;
     action->cell = var->cell;
     if (var->block != NULL)

@@ -399,6 +399,8 @@ void vals_flush(struct dvar_core *core, struct node *to);
 struct var *var_find(const struct dvar_core *core, const char *name, size_t len);
 /* NULL: the table is full or memory is short. */
 struct var *var_get(struct dvar_core *core, const char *name, size_t len, int slot);
+/* Why it gave none: the code, the sentence in kith_errmsg(). */
+int var_refused(const struct dvar_core *core, const char *name, size_t len);
 void var_unpin(struct dvar_core *core, struct var *var);
 /* Frees it if nothing needs it. */
 void var_settle(struct dvar_core *core, struct var *var);

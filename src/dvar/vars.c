@@ -113,6 +113,16 @@ struct var *var_get(struct dvar_core *core, const char *name, size_t len, int sl
     return var;
 }
 
+int var_refused(const struct dvar_core *core, const char *name, size_t len)
+{
+    if (core->vars_n >= core->config.variables_max)
+        return kith_fail_with(KITH_E_LIMIT,
+                              "%.*s: this node holds %u variables, its limit; delete some",
+                              (int)len, name, core->config.variables_max);
+    return kith_fail_with(KITH_E_MEMORY, "%.*s: memory is short on this node; free some", (int)len,
+                          name);
+}
+
 static void var_free(struct dvar_core *core, struct var *var)
 {
     struct var **at = &core->buckets[bucket_of(core, var->hash)];

@@ -193,13 +193,15 @@ void watch_add(struct dvar_core *core, const struct dvar_event *event)
                 core->watch_bytes + event->name_len + PATTERN_BYTES <= PATTERNS_BYTES_MAX;
     struct watch *watch = room ? core_malloc(sizeof(*watch) + event->name_len) : NULL;
     if (watch == NULL) {
-        struct dvar_action *action = dvar_action_add(core, DVAR_DONE);
-        if (action == NULL)
-            return;
-        action->id = event->id;
-        action->result.code = room ? KITH_E_MEMORY : KITH_E_LIMIT;
-        action->result.text = room ? "memory is short on this node; free some"
-                                   : "this node watches as many names as it may; end some watches";
+        int code = room ? kith_fail_with(KITH_E_MEMORY,
+                                         "watch of %.*s: memory is short on this node; free some",
+                                         (int)event->name_len, event->name)
+                        : kith_fail_with(KITH_E_LIMIT,
+                                         "watch of %.*s: this node has %u watches, %zu bytes of "
+                                         "names, and may have %u, %u bytes; end some",
+                                         (int)event->name_len, event->name, core->watches_n,
+                                         core->watch_bytes, DVAR_WATCHES_MAX, PATTERNS_BYTES_MAX);
+        op_done(core, event->id, code, kith_errmsg());
         return;
     }
     *watch = (struct watch){.id = event->id,

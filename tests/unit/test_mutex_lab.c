@@ -27,7 +27,7 @@ static void answer_record(struct lab *lab, uint32_t i, const struct mutex_action
     while (r < lab->records_n && strcmp(lab->records[r].name, a->name) != 0)
         r++;
     if (r == lab->records_n) {
-        assert_true(r < 16);
+        assert_true(r < sizeof(lab->records) / sizeof(lab->records[0]));
         (void)snprintf(lab->records[lab->records_n++].name, 300, "%s", a->name);
     }
     struct mutex_event event = {.type = MUTEX_RECORD, .u.record.ask = a->ask};
@@ -56,6 +56,7 @@ static void note_info(struct lab *lab, const struct mutex_action *a)
 {
     lab->info_code = a->code;
     lab->info_n = a->info->list_n;
+    lab->info_waiters = a->info->waiters_n;
     lab->info_holders = 0;
     lab->info_text[0] = '\0';
     for (uint32_t k = 0; k < a->info->list_n; k++) {

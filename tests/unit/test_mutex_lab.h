@@ -13,7 +13,7 @@
 #include "mutex/wire.h"
 
 #define NODES_MAX 6
-#define WAITERS   64
+#define WAITERS   80
 #define QUEUE_MAX 4096
 
 struct got {
@@ -42,14 +42,14 @@ struct lab {
         uint64_t version, last;
         uint8_t data[8192];
         size_t len;
-    } records[16];
+    } records[48];
     uint32_t records_n;
     uint32_t messages_n, records_asked_n;
     bool cut[NODES_MAX]; /* hears and says nothing */
     int record_code;     /* not 0: all that comes of records */
     int broken;
     char info_text[1024];
-    uint32_t info_n, info_holders;
+    uint32_t info_n, info_holders, info_waiters;
     int info_code;
     struct mutex_config config;
 };
