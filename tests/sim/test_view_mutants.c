@@ -41,7 +41,7 @@ static void caught(enum mutant mutant, bool (*run)(uint64_t, char *), uint64_t s
 GATE(VIEW_NO_ACTIVATION_RECORD, any, 20)
 GATE(VIEW_SAME_MEMBER_AFTER_RESTART, any, 20)
 GATE(VIEW_NO_LEASE_WAIT, any, 100)
-GATE(VIEW_FORGET_PROMISE, any, 300)
+GATE(VIEW_FORGET_PROMISE, vw_fault_forget, 50)
 GATE(VIEW_NO_RELEASE, any, 50)
 GATE(VIEW_NO_PROMISE_HOLD, any, 100)
 GATE(VIEW_LEASE_FROM_REPLY, any, 300)

@@ -221,6 +221,37 @@ bool vw_fault_only_disk(uint64_t seed, char *why_out)
     return over(w, why_out);
 }
 
+/* A voter that voted restarts before it hears what was decided, and votes with those who know
+ * nothing of it. */
+bool vw_fault_forget(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(3, seed);
+    size_t leader = (size_t)vw_leader(w) % 3;
+    size_t b = (leader + 1) % 3;
+    size_t c = (leader + 2) % 3;
+    bool voted = false;
+    w->sync_us = 20000;
+    vw_cut(w, c, leader, true);
+    vw_cut(w, c, b, true);
+    for (unsigned t = 0; t < 10000 && !voted && !w->broken; t++) {
+        const struct view_core *of = w->nodes[b].core;
+        uint64_t decided = w->nodes[leader].core->decided.placement.epoch;
+        voted = of->decided.placement.epoch < decided && of->accepted_epoch == decided;
+        if (!voted)
+            vw_run(w, 1);
+    }
+    if (voted) {
+        vw_crash(w, b);
+        vw_cut(w, leader, b, true);
+        vw_cut(w, c, b, false);
+        vw_boot(w, b);
+        vw_run(w, 15000 + rng_below(&w->rng, 10000));
+        vw_heal(w);
+        vw_run(w, 10000);
+    }
+    return over(w, why_out);
+}
+
 /* Hole 38: the old voters elect another while the leader is acknowledged by the new ones. */
 bool vw_fault_joint(uint64_t seed, char *why_out)
 {

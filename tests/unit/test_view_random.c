@@ -28,8 +28,8 @@ static void random_histories_keep_every_promise(void **state)
 static void aimed_histories_keep_every_promise(void **state)
 {
     bool (*const faults[])(uint64_t, char *) = {
-        vw_fault_mint,    vw_fault_sitout,     vw_fault_early,    vw_fault_member,
-        vw_fault_nesting, vw_fault_only_voter, vw_fault_old_disk, vw_fault_joint};
+        vw_fault_mint,       vw_fault_sitout,   vw_fault_early,  vw_fault_member, vw_fault_nesting,
+        vw_fault_only_voter, vw_fault_old_disk, vw_fault_forget, vw_fault_joint};
     uint64_t n = number("KITH_VIEW_AIMED", 10);
     char why[256];
     (void)state;
