@@ -158,6 +158,7 @@ enum {
     WRITES,
     ADDS,
     DURABLE,
+    SYNCS,
     DURABLES,
     WATCH,
     WATCH_HOME,
@@ -175,6 +176,7 @@ static struct bench_series var_series[VAR_N] = {
     [ADDS] = {"64 fetch-adds outstanding, one counter", "adds/s", .target = 400000,
               .of_value = true},
     [DURABLE] = {"durable write p50 against fsync", "us", .target = 1.5, .at_most = true},
+    [SYNCS] = {"durable bound: three plain syncs at once", "us"},
     [DURABLES] = {"64 durable writers against one", "writes/s", .target = 20},
     [WATCH] = {"write to watcher p50, home elsewhere", "us", .target = 1.3, .at_most = true},
     [WATCH_HOME] = {"write to watcher p50, writer is home", "us", .target = 1.3, .at_most = true},
@@ -270,10 +272,11 @@ static void round_of_vars(const struct options *options)
         if (wanted(only, ADDS, ADDS, ADDS))
             note(ADDS, ASK(&nodes[0], "adds %u 64 %u", v.counter, ms).rate, plain.rate);
     }
-    if (wanted(only, DURABLE, DURABLES, DURABLE)) {
+    if (wanted(only, DURABLE, DURABLES, SYNCS)) {
         plain = ASK(&nodes[0], "fsync %u", ms);
         one = ASK(&nodes[0], "set d %u %u", v.durable, ms);
         note(DURABLE, one.p50, plain.p50);
+        note(SYNCS, bench_syncs_us(v.trio.dir, v.trio.n, ms), plain.p50);
         note(DURABLES, ASK(&nodes[0], "sets d 64 %u", ms).rate, one.rate);
     }
     if (wanted(only, WATCH, WATCH_HOME, WATCH)) {
