@@ -306,6 +306,12 @@
 #define STORE_FILE_STEP_MAX    (64 * 1024 * 1024)
 /* A million variables of 64 KiB; what the address space of every 64-bit system holds. */
 #define STORE_FILE_BYTES_MAX (64ull * 1024 * 1024 * 1024)
+/* The log: what LMDB takes in at once; a thousand syncs of one writer, written in some ten ms. */
+#define STORE_LOG_BYTES (4 * 1024 * 1024)
+/* Larger groups go to LMDB at once: written twice they would cost more than a sync. */
+#define STORE_LOG_GROUP_BYTES_MAX (1024 * 1024)
+/* LMDB takes in what the log has when nothing came for so long. */
+#define STORE_LOG_IDLE_MS 1000
 /* Kept aside for essential entries on a full disk: days of votes. */
 #define STORE_RESERVE_BYTES (16 * 1024 * 1024)
 /* How often a full disk is looked at again. */

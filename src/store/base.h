@@ -1,5 +1,6 @@
 /*
- * The file below the store: one LMDB environment, used by one thread at a time.
+ * What is below the store: the folder, and in it one LMDB environment, used by one thread at a
+ * time.
  *
  * LMDB never writes above its map. So the map is always as large as the file, whose blocks are all
  * allocated: where there is no room LMDB says so (MDB_MAP_FULL) before it has written anything, and
@@ -11,7 +12,9 @@
 #include "store/batch.h"
 #include "store/store.h"
 
-#define STORE_SCHEMA 1
+/* Of a store without a log, and of one with it, which the former must not be opened as. */
+#define STORE_SCHEMA_PLAIN 1
+#define STORE_SCHEMA       2
 
 /* Expected, positive: no room in the file; nothing was written. */
 #define BASE_NO_ROOM 1
@@ -21,6 +24,9 @@ struct base; /* in base_lmdb.c */
 /* A batch on its way, with all it carries behind it. */
 struct job {
     struct job *next;
+    struct job *next_done;
+    bool logged; /* durable in the log alone: kept until LMDB has it */
+    bool told;   /* its token was taken */
     uint64_t token;
     size_t bytes; /* of keys and values */
     bool essential;
@@ -57,6 +63,22 @@ static inline struct job *job_list_pop(struct job_list *list)
     return job;
 }
 
+/* How far LMDB has taken in the log, kept with it; and what the log is known by. */
+#define LOG_KEY_BYTES 32
+struct base_mark {
+    uint64_t seq;       /* the last group that LMDB has */
+    uint64_t log_bytes; /* 0: no log was made yet */
+    uint8_t key[LOG_KEY_BYTES];
+};
+
+/* What entries may ask of LMDB's file, added up. */
+struct base_need {
+    uint64_t puts_n;
+    uint64_t bytes; /* of those that fit a page with others */
+    uint64_t pages; /* of the others: pages of their own */
+};
+void base_need_add(struct base_need *need, const struct base *base, const struct job *jobs);
+
 /*
  * Opens PATH/data.mdb, of @bytes_start bytes if it is new. Reads schema and disk id, or makes them.
  * Errors as of store_open().
@@ -68,8 +90,18 @@ int base_open(struct base **base_out,
               uint8_t disk_id_out[STORE_DISK_ID_BYTES]);
 void base_close(struct base *base);
 
-/* One transaction of all @jobs, durable when it returns 0. BASE_NO_ROOM; KITH_E_* are fatal. */
-int base_apply(struct base *base, const struct job *jobs);
+/*
+ * One transaction of all @jobs, and of @mark unless it is NULL; durable when it returns 0.
+ * BASE_NO_ROOM; KITH_E_* are fatal.
+ */
+int base_apply(struct base *base, const struct job *jobs, const struct base_mark *mark);
+
+/* The mark as it was when the store was opened, or as it was last applied. */
+const struct base_mark *base_mark(const struct base *base);
+
+/* Is there so much behind the highest page that after @need no more than @percent of the file can
+ * be in use? Cheap. */
+bool base_has_room(const struct base *base, const struct base_need *need, unsigned percent);
 
 int base_recall(struct base *base,
                 uint8_t first,
@@ -89,6 +121,9 @@ uint64_t base_used_bytes(const struct base *base); /* highest page ever used */
 
 /* Allocates the blocks of @fd from @from to @to. 0, BASE_NO_ROOM, KITH_E_IO. (files_posix.c) */
 int file_allocate(int fd, const char *path, uint64_t from, uint64_t to);
+
+/* KITH_E_IO with the sentence that ends a process: nobody knows what is on the disk now. */
+int store_disk_failed(const char *path, const char *doing, int code);
 
 /* ---- the folder (files_posix.c) ---- */
 

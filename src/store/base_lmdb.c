@@ -34,9 +34,12 @@ struct base {
     uint64_t page_bytes;
     uint64_t file_bytes;
     uint64_t bytes_max;
+    MDB_stat stat; /* as of the last commit */
+    struct base_mark mark;
 };
 
 static const char key_schema[] = {STORE_KEY_STORE, '/', 's', 'c', 'h', 'e', 'm', 'a'};
+static const char key_log[] = {STORE_KEY_STORE, '/', 'l', 'o', 'g'};
 static const char key_disk[] = {STORE_KEY_STORE, '/', 'd', 'i', 's', 'k', '_', 'i', 'd'};
 
 /* ---- what failed ---- */
@@ -70,11 +73,9 @@ static int failed(const struct base *base, const char *doing, int code)
         return kith_fail_with(KITH_E_PERMISSION, "store %s: %s: %s", base->path, doing,
                               mdb_strerror(code));
     default:
-        return kith_fail_with(KITH_E_IO,
-                              "store %s: the disk failed while %s: %s. What it holds now is not "
-                              "certain, so this process ends; look at the disk (dmesg), then start "
-                              "again",
-                              base->path, doing, mdb_strerror(code));
+        if (code > 0)
+            return store_disk_failed(base->path, doing, code);
+        return kith_fail_with(KITH_E_IO, "store %s: %s: %s", base->path, doing, mdb_strerror(code));
     }
 }
 
@@ -139,7 +140,44 @@ static int put(MDB_txn *txn, MDB_dbi dbi, const struct store_put *put)
     return 0;
 }
 
-int base_apply(struct base *base, const struct job *jobs)
+/* ---- the mark of the log ---- */
+
+#define MARK_BYTES (8 + 8 + LOG_KEY_BYTES)
+
+static int put_mark(MDB_txn *txn, MDB_dbi dbi, const struct base_mark *mark)
+{
+    uint8_t value[MARK_BYTES], schema[4];
+    const struct store_put puts[] = {
+        {.key = {key_log, sizeof key_log}, .value = {value, sizeof value}},
+        {.key = {key_schema, sizeof key_schema}, .value = {schema, sizeof schema}},
+    };
+    int r;
+
+    put_le64(value, mark->seq);
+    put_le64(value + 8, mark->log_bytes);
+    memcpy(value + 16, mark->key, LOG_KEY_BYTES);
+    put_le32(schema, STORE_SCHEMA);
+    r = put(txn, dbi, &puts[0]);
+    return r != 0 ? r : put(txn, dbi, &puts[1]);
+}
+
+static void read_mark(struct base_mark *mark, struct kith_bytes value)
+{
+    const uint8_t *bytes = value.data;
+
+    mark->seq = get_le64(bytes);
+    mark->log_bytes = get_le64(bytes + 8);
+    memcpy(mark->key, bytes + 16, LOG_KEY_BYTES);
+}
+
+const struct base_mark *base_mark(const struct base *base)
+{
+    return &base->mark;
+}
+
+/* ---- transactions ---- */
+
+int base_apply(struct base *base, const struct job *jobs, const struct base_mark *mark)
 {
     MDB_txn *txn;
     int r = mdb_txn_begin(base->env, NULL, 0, &txn);
@@ -150,12 +188,19 @@ int base_apply(struct base *base, const struct job *jobs)
         for (size_t i = 0; r == 0 && i < job->puts_n; i++)
             r = put(txn, base->dbi, &job->puts[i]);
     }
+    if (r == 0 && mark != NULL)
+        r = put_mark(txn, base->dbi, mark);
     if (r == 0)
         r = mdb_txn_commit(txn); /* ends the transaction, whatever happens */
     else
         mdb_txn_abort(txn);
     if (r == MDB_MAP_FULL)
         return BASE_NO_ROOM;
+    if (r != 0)
+        return failed(base, "writing", r);
+    if (mark != NULL)
+        base->mark = *mark;
+    r = mdb_env_stat(base->env, &base->stat);
     return r == 0 ? 0 : failed(base, "writing", r);
 }
 
@@ -269,6 +314,50 @@ uint64_t base_used_bytes(const struct base *base)
     return used_pages(base) * base->page_bytes;
 }
 
+/* In a page: length and flags of a node, its place in the index, our checksum. */
+#define NODE_BYTES  (8 + 2 + CHECK_BYTES)
+#define PAGE_HEADER 16
+
+void base_need_add(struct base_need *need, const struct base *base, const struct job *jobs)
+{
+    for (const struct job *job = jobs; job != NULL; job = job->next) {
+        need->puts_n += job->puts_n;
+        for (size_t i = 0; i < job->puts_n; i++) {
+            uint64_t bytes = job->puts[i].key.len + job->puts[i].value.len + NODE_BYTES;
+
+            if (bytes >= (base->page_bytes - PAGE_HEADER) / 2) { /* LMDB puts the value elsewhere */
+                need->pages += (bytes + PAGE_HEADER) / base->page_bytes + 1;
+                bytes = job->puts[i].key.len + NODE_BYTES;
+            }
+            need->bytes += bytes;
+        }
+    }
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/*
+ * From above: each entry copies a path of pages, with a neighbour each when some are merged, but no
+ * page is copied twice; it splits at most one leaf, and a split leaves room for more than a quarter
+ * of a page; splits go up by one branch for each leaf, at most. Then LMDB's own list of free pages.
+ * Free pages are not counted: what LMDB finds there it does not take from the end.
+ */
+bool base_has_room(const struct base *base, const struct base_need *need, unsigned percent)
+{
+    const MDB_stat *stat = &base->stat;
+    uint64_t puts_n = need->puts_n + 2; /* the mark and the schema */
+    uint64_t tree = stat->ms_branch_pages + stat->ms_leaf_pages;
+    uint64_t copied = least(puts_n * 2 * (stat->ms_depth + 1), tree);
+    uint64_t split = least(puts_n, stat->ms_leaf_pages + 4 * need->bytes / base->page_bytes + 1);
+    uint64_t list = 8 + base->file_bytes / base->page_bytes / 256;
+    uint64_t pages = copied + 2 * split + stat->ms_depth + 2 + need->pages + list;
+
+    return (used_pages(base) + pages) * base->page_bytes <= base->file_bytes / 100 * percent;
+}
+
 static int grow_to(struct base *base, uint64_t bytes)
 {
     mdb_filehandle_t fd;
@@ -331,15 +420,18 @@ static int get(MDB_txn *txn, MDB_dbi dbi, const char *name, size_t len, struct s
     return r;
 }
 
-static int check_schema(const struct base *base, const struct store_entry *schema)
+static int
+check_schema(const struct base *base, const struct store_entry *schema, bool *has_mark_out)
 {
     uint32_t version;
 
     if (schema->corrupt || schema->value.len != 4)
         return damaged(base, "no valid schema version");
     version = get_le32(schema->value.data);
-    if (version == STORE_SCHEMA)
+    if (version >= STORE_SCHEMA_PLAIN && version <= STORE_SCHEMA) {
+        *has_mark_out = version >= STORE_SCHEMA;
         return 0;
+    }
     return kith_fail_with(KITH_E_UNSUPPORTED,
                           "store %s: written by a newer kith (schema %u; this one reads %u): start "
                           "that version, or move it away (mv %s %s.newer) to come back as a fresh "
@@ -357,15 +449,39 @@ static int make_meta(struct base *base, MDB_txn *txn, uint8_t disk_id_out[STORE_
     };
     int r;
 
-    put_le32(version, STORE_SCHEMA);
+    put_le32(version, STORE_SCHEMA_PLAIN);
     randombytes_buf(disk_id_out, STORE_DISK_ID_BYTES);
     r = put(txn, base->dbi, &puts[0]);
     return r != 0 ? r : put(txn, base->dbi, &puts[1]);
 }
 
-static int read_meta(struct base *base, uint8_t disk_id_out[STORE_DISK_ID_BYTES])
+/* What an old store says of itself. */
+static int check_meta(struct base *base, MDB_txn *txn, uint8_t disk_id_out[STORE_DISK_ID_BYTES])
 {
     struct store_entry entry;
+    bool has_mark = false;
+    int r = get(txn, base->dbi, key_schema, sizeof key_schema, &entry);
+
+    if (r != 0)
+        return r == MDB_NOTFOUND ? damaged(base, "no schema version") : failed(base, "opening", r);
+    r = check_schema(base, &entry, &has_mark);
+    if (r != 0)
+        return r;
+    if (get(txn, base->dbi, key_disk, sizeof key_disk, &entry) != 0 || entry.corrupt ||
+        entry.value.len != STORE_DISK_ID_BYTES)
+        return damaged(base, "no valid disk id");
+    memcpy(disk_id_out, entry.value.data, STORE_DISK_ID_BYTES);
+    if (!has_mark)
+        return 0;
+    if (get(txn, base->dbi, key_log, sizeof key_log, &entry) != 0 || entry.corrupt ||
+        entry.value.len != MARK_BYTES)
+        return damaged(base, "no valid mark of the log");
+    read_mark(&base->mark, entry.value);
+    return 0;
+}
+
+static int read_meta(struct base *base, uint8_t disk_id_out[STORE_DISK_ID_BYTES])
+{
     MDB_txn *txn;
     MDB_stat stat;
     int r = mdb_txn_begin(base->env, NULL, 0, &txn);
@@ -375,31 +491,22 @@ static int read_meta(struct base *base, uint8_t disk_id_out[STORE_DISK_ID_BYTES]
     r = mdb_dbi_open(txn, NULL, 0, &base->dbi);
     if (r == 0)
         r = mdb_stat(txn, base->dbi, &stat);
-    if (r == 0 && stat.ms_entries == 0) {
+    if (r == 0 && stat.ms_entries == 0)
         r = make_meta(base, txn, disk_id_out);
-        if (r == 0)
-            r = mdb_txn_commit(txn);
-        else
+    else if (r == 0) {
+        r = check_meta(base, txn, disk_id_out);
+        if (r != 0) {
             mdb_txn_abort(txn);
-        return r == 0 ? 0 : failed(base, "beginning", r);
+            return r;
+        }
     }
     if (r == 0)
-        r = get(txn, base->dbi, key_schema, sizeof key_schema, &entry);
-    if (r == 0) {
-        r = check_schema(base, &entry);
-        if (r == 0 && get(txn, base->dbi, key_disk, sizeof key_disk, &entry) == 0 &&
-            !entry.corrupt && entry.value.len == STORE_DISK_ID_BYTES)
-            memcpy(disk_id_out, entry.value.data, STORE_DISK_ID_BYTES);
-        else if (r == 0)
-            r = damaged(base, "no valid disk id");
-    } else {
-        r = r == MDB_NOTFOUND ? damaged(base, "no schema version") : failed(base, "opening", r);
-    }
-    if (r == 0)
-        r = mdb_txn_commit(txn); /* nothing to write; keeps the handle of the database */
+        r = mdb_txn_commit(txn); /* of an old store nothing; keeps the handle of the database */
     else
         mdb_txn_abort(txn);
-    return r;
+    if (r == 0)
+        r = mdb_env_stat(base->env, &base->stat);
+    return r == 0 ? 0 : failed(base, "opening", r);
 }
 
 /* The file at its full size, with all its blocks; and not shorter than what LMDB believes to be

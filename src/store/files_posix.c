@@ -30,6 +30,15 @@ static int io_failed(const char *what, const char *path)
     return kith_fail_with(code, "store: cannot %s %s: %s", what, path, strerror(errno));
 }
 
+int store_disk_failed(const char *path, const char *doing, int code)
+{
+    return kith_fail_with(KITH_E_IO,
+                          "store %s: the disk failed while %s: %s. What it holds now is not "
+                          "certain, so this process ends; look at the disk (dmesg), then start "
+                          "again",
+                          path, doing, strerror(code));
+}
+
 static int sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -65,7 +74,7 @@ static int check_private(const char *path, const char *mode)
 
 static int check_all_private(const struct folder *folder)
 {
-    static const char *const names[] = {"data.mdb", "reserve", "lock"};
+    static const char *const names[] = {"data.mdb", "log", "reserve", "lock"};
     char path[PATH_MAX];
     int r = check_private(folder->path, "0700");
 

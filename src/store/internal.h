@@ -8,6 +8,7 @@
 
 #include "core/limits.h"
 #include "store/base.h"
+#include "store/log.h"
 
 #define STORE_WHY_BYTES 512
 
@@ -18,7 +19,13 @@ struct store {
     struct base *base;    /* likewise */
     pthread_t thread;
 
-    /* The writer's alone: batches that wait for room, oldest first. */
+    struct log log; /* likewise; empty while the store is full */
+
+    /* The writer's alone: batches that are durable in the log and that LMDB does not have yet. */
+    struct job_list logged;
+    struct base_need logged_need;
+    uint64_t grow_at_ns; /* not before it is room for the log made again */
+    /* Batches that wait for room, oldest first. */
     struct job_list parked;
     size_t parked_essential_n;
     uint64_t retry_at_ns;
@@ -37,8 +44,8 @@ struct store {
     bool full;
     bool put_called;
     char full_why[STORE_WHY_BYTES];
-    struct job_list done;
-    uint64_t waiting_n; /* in the queue, parked, or being written */
+    struct job *done, *done_last; /* by next_done */
+    uint64_t waiting_n;           /* in the queue, parked, or being written */
     uint64_t waiting_bytes;
     struct store_stats stats;
     uint32_t commit_us[STORE_COMMITS_KEPT]; /* a ring */
@@ -46,6 +53,13 @@ struct store {
 
 /* The thread; @arg is the store. */
 void *writer_main(void *arg);
+/*
+ * Makes a log if there is none. Without room there is none, and LMDB takes each group by itself; 0
+ * too then. KITH_E_* are fatal.
+ */
+int writer_make_log(struct store *store);
+/* LMDB takes in what @jobs has of a log that was found; see log_open(). */
+int writer_replay(struct store *store, struct job_list *jobs);
 /* Takes the sentence of this thread as the reason. */
 void writer_become_full(struct store *store);
 

@@ -57,14 +57,46 @@ static void free_jobs(struct job_list *jobs)
         core_free(job);
 }
 
+/* Done batches, but for those that the log still needs. */
+static void free_done(struct job *done)
+{
+    while (done != NULL) {
+        struct job *next = done->next_done;
+
+        if (!done->logged)
+            core_free(done);
+        done = next;
+    }
+}
+
 static void release(struct store *store)
 {
     free_jobs(&store->queue);
     free_jobs(&store->parked);
-    free_jobs(&store->done);
+    free_done(store->done);
+    free_jobs(&store->logged);
+    log_deinit(&store->log);
     base_close(store->base);
     folder_close(&store->folder);
     core_free(store);
+}
+
+/* The log as it was left; what only it has goes to LMDB, before anybody reads. */
+static int open_log(struct store *store)
+{
+    const struct base_mark *mark = base_mark(store->base);
+    struct job_list left;
+    int r;
+
+    job_list_init(&left);
+    if (mark->log_bytes == 0)
+        return 0;
+    r = log_open(&store->log, store->folder.path, mark, &left);
+    store->stats.replayed = store->log.seq - mark->seq;
+    if (r == 0)
+        r = writer_replay(store, &left);
+    free_jobs(&left);
+    return r;
 }
 
 static int open_parts(struct store *store, const char *dir)
@@ -78,12 +110,18 @@ static int open_parts(struct store *store, const char *dir)
         r = folder_sync(&store->folder);
     if (r != 0)
         return r;
+    r = open_log(store);
+    if (r != 0)
+        return r;
     r = folder_fill_reserve(&store->folder, store->options.reserve_bytes);
     if (r == BASE_NO_ROOM)
         writer_become_full(store);
+    else if (r == 0)
+        r = writer_make_log(store);
     store->stats.file_bytes = base_file_bytes(store->base);
     store->stats.used_bytes = base_used_bytes(store->base);
     store->stats.reserve_bytes = store->folder.reserve_bytes;
+    store->stats.log_bytes = store->log.fd >= 0 ? store->log.bytes : 0;
     return r < 0 ? r : start_writer(store);
 }
 
@@ -100,11 +138,13 @@ int store_open(const char *dir, const struct store_options *options, struct stor
     set->file_bytes_start = or_default(set->file_bytes_start, STORE_FILE_BYTES_START);
     set->file_bytes_max = or_default(set->file_bytes_max, STORE_FILE_BYTES_MAX);
     set->reserve_bytes = or_default(set->reserve_bytes, STORE_RESERVE_BYTES);
+    set->log_bytes = or_default(set->log_bytes, STORE_LOG_BYTES);
     set->retry_ms = (uint32_t)or_default(set->retry_ms, STORE_RETRY_MS);
     store->folder = (struct folder){.lock_fd = -1, .reserve_fd = -1};
     job_list_init(&store->queue);
     job_list_init(&store->parked);
-    job_list_init(&store->done);
+    job_list_init(&store->logged);
+    log_init(&store->log);
     r = open_parts(store, dir);
     if (r != 0) {
         release(store);
@@ -256,9 +296,12 @@ size_t store_completed(struct store *store, uint64_t *tokens_out, size_t max)
 
     job_list_init(&taken);
     pthread_mutex_lock(&store->mutex);
-    while (n < max && (job = job_list_pop(&store->done)) != NULL) {
+    while (n < max && (job = store->done) != NULL) {
+        store->done = job->next_done;
         tokens_out[n++] = job->token;
-        job_list_push(&taken, job);
+        job->told = true;
+        if (!job->logged) /* else the writer frees it */
+            job_list_push(&taken, job);
     }
     pthread_mutex_unlock(&store->mutex);
     free_jobs(&taken);

@@ -1,10 +1,12 @@
 /*
- * The durable memory of a node: entries of key and value under DIR/store, in LMDB.
+ * The durable memory of a node: entries of key and value under DIR/store, in LMDB, with a log in
+ * front of it.
  *
- * One thread of the store, the writer, owns every write transaction. Batches that wait while it
- * commits are committed together by its next turn (group commit), so that many writers share the
- * disk's syncs; an idle store commits at once. Every commit is synced before its batches count as
- * done. What is read back is checked against a checksum.
+ * One thread of the store, the writer, does all the writing. Batches that wait while it syncs are
+ * written together by its next turn (group commit), so that many writers share the disk's syncs; an
+ * idle store writes at once. A group is one record of the log and one sync, and LMDB takes in many
+ * groups in one transaction later; opening makes up for what it did not get. Every group is synced
+ * before its batches count as done. What is read back is checked against a checksum.
  *
  * A store never reports that a batch failed: it becomes durable, or waits while the disk is full,
  * or the process ends (an fsync that failed is never tried again, protocols 5.9).
@@ -38,6 +40,7 @@ struct store_options {
     uint64_t file_bytes_start; /* room made at first */
     uint64_t file_bytes_max;   /* the file does not grow above */
     uint64_t reserve_bytes;    /* of the reserve for a full disk */
+    uint64_t log_bytes;        /* of the log when it is made; one that is there stays as it is */
     uint32_t retry_ms;         /* how often a full disk is looked at again */
 };
 
@@ -47,8 +50,9 @@ struct store_options {
  * from the beginning: look at store_full().
  *
  * 0; KITH_E_IN_USE (names the process); KITH_E_PERMISSION (others may use it; the sentence has the
- * chmod); KITH_E_UNSUPPORTED (a newer schema); KITH_E_CORRUPT (must be moved away; the sentence
- * says how); KITH_E_INVALID, KITH_E_IO, KITH_E_MEMORY, KITH_E_LIMIT (no thread).
+ * chmod); KITH_E_UNSUPPORTED (a newer schema); KITH_E_CORRUPT (LMDB's file or the log; must be
+ * moved away, the sentence says how); KITH_E_INVALID, KITH_E_IO, KITH_E_MEMORY, KITH_E_LIMIT (no
+ * thread).
  */
 int store_open(const char *dir, const struct store_options *options, struct store **store_out);
 
@@ -87,7 +91,10 @@ size_t store_completed(struct store *store, uint64_t *tokens_out, size_t max);
 bool store_full(struct store *store, char *why_out, size_t why_bytes);
 
 struct store_stats {
-    uint64_t commits;
+    uint64_t commits;     /* groups that became durable */
+    uint64_t logged;      /* of them, those that went to the log; LMDB took the others at once */
+    uint64_t taken_in;    /* times that LMDB took in what the log had */
+    uint64_t replayed;    /* groups that only the log had when the store was opened */
     uint64_t batches;     /* durable ones; batches / commits is the size of a group */
     uint64_t entry_bytes; /* of their keys and values */
     uint64_t waiting_n;   /* batches that wait now, those for a full disk included */
@@ -95,6 +102,7 @@ struct store_stats {
     uint64_t file_bytes;    /* of the data file, all of it allocated */
     uint64_t used_bytes;    /* of it, those in use or free for the next entries */
     uint64_t reserve_bytes; /* left in the reserve */
+    uint64_t log_bytes;     /* 0: there was no room for one */
     double commit_p50_us;   /* of the last STORE_COMMITS_KEPT commits, with their syncs */
     double commit_p99_us;
 };

@@ -1,12 +1,19 @@
 /*
- * The writer: takes what waits, commits it as one transaction, says that it is done.
+ * The writer: takes what waits, makes it durable as one group, says that it is done.
  *
- * Group commit needs no clock: while one commit is on its way to the disk the next group gathers.
- * One thing is added. Writers that wait for their batch before they make the next come back one by
- * one after a commit, and the first of them alone would make the others wait for a second sync. So
- * after a group of several the writer gives the others a moment, a part of a commit's own time and
- * at most STORE_GATHER_MAX_NS, until as many batches are there again. A store that was idle, or has
- * one writer, never waits.
+ * A group goes to the log, which is one write and one sync. When the log is full, or nothing came
+ * for a while, LMDB takes in all that it has, in one transaction, with the number of the last
+ * group; then the log begins again. A group may go to the log only if LMDB surely has the room to
+ * take it in: what was acknowledged must never depend on a disk that has become full. Where that is
+ * not sure, and for large groups, LMDB takes the group at once, after what the log has. So while
+ * the store is full the log is empty, and all the rest here is about LMDB's file alone.
+ *
+ * Group commit needs no clock: while one group is on its way to the disk the next one gathers. One
+ * thing is added. Writers that wait for their batch before they make the next come back one by one
+ * after a sync, and the first of them alone would make the others wait for a second one. So after a
+ * group of several the writer gives the others a moment, a part of a sync's own time and at most
+ * GATHER_MAX_NS, until as many batches are there again. A store that was idle, or has one writer,
+ * never waits.
  *
  * When the file is nearly full and cannot grow, or LMDB finds no page, the store is *full*: only
  * essential batches and removals are written, the former with help of the reserve; the others are
@@ -20,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/alloc.h"
 #include "core/error.h"
 #include "store/internal.h"
 
@@ -82,7 +90,8 @@ static size_t take_group(struct job_list *from, struct job_list *to)
     return n;
 }
 
-static void group_done(struct store *store, struct job_list *group, uint64_t took_ns)
+/* Their tokens may be taken; with @logged the writer keeps them until LMDB has them. */
+static void group_done(struct store *store, struct job_list *group, bool logged, uint64_t took_ns)
 {
     struct store_stats *stats = &store->stats;
     struct job *job;
@@ -91,12 +100,21 @@ static void group_done(struct store *store, struct job_list *group, uint64_t too
     pthread_mutex_lock(&store->mutex);
     store->commit_us[stats->commits % STORE_COMMITS_KEPT] = (uint32_t)(took_ns / 1000);
     stats->commits++;
+    stats->logged += logged;
     while ((job = job_list_pop(group)) != NULL) {
         stats->batches++;
         stats->entry_bytes += job->bytes;
         store->waiting_n--;
         store->waiting_bytes -= job->bytes;
-        job_list_push(&store->done, job);
+        job->logged = logged;
+        job->next_done = NULL;
+        if (store->done == NULL)
+            store->done = job;
+        else
+            store->done_last->next_done = job;
+        store->done_last = job;
+        if (logged)
+            job_list_push(&store->logged, job);
         n++;
     }
     pthread_mutex_unlock(&store->mutex);
@@ -226,6 +244,7 @@ static void note_sizes(struct store *store)
     store->stats.file_bytes = base_file_bytes(store->base);
     store->stats.used_bytes = base_used_bytes(store->base);
     store->stats.reserve_bytes = store->folder.reserve_bytes;
+    store->stats.log_bytes = store->log.fd >= 0 ? store->log.bytes : 0;
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -250,14 +269,147 @@ static void look_ahead(struct store *store)
     note_sizes(store);
 }
 
-static void commit(struct store *store, struct job_list *group)
+/* ---- the log ---- */
+
+int writer_make_log(struct store *store)
+{
+    struct base_mark mark;
+    int r;
+
+    if (store->log.fd >= 0)
+        return 0;
+    r = log_make(&store->log, store->folder.path, store->options.log_bytes, &mark);
+    if (r == 0)
+        r = folder_sync(&store->folder);
+    if (r == 0)
+        r = base_apply(store->base, NULL, &mark);
+    if (r == BASE_NO_ROOM) /* not after a failure: the mark may be on the disk */
+        log_unmake(&store->log);
+    return r < 0 ? r : 0;
+}
+
+/*
+ * LMDB takes @jobs and the mark, of which it surely had the room when they were logged. If it says
+ * otherwise, the reserve is for this too; if even that is not enough the log still has them.
+ */
+static int take_in(struct store *store, const struct job_list *jobs)
+{
+    struct base_mark mark = log_mark(&store->log);
+    int r = base_apply(store->base, jobs->first, &mark);
+
+    while (r == BASE_NO_ROOM) {
+        r = base_grow(store->base, 0, 0);
+        if (r == BASE_NO_ROOM)
+            r = draw(store);
+        if (r == BASE_NO_ROOM)
+            return kith_fail_with(KITH_E_IO,
+                                  "store %s: no room to take in the log; nothing is lost: make "
+                                  "room on the disk, then start again",
+                                  store->folder.path);
+        if (r == 0)
+            r = base_apply(store->base, jobs->first, &mark);
+    }
+    return r;
+}
+
+int writer_replay(struct store *store, struct job_list *jobs)
+{
+    return jobs->first != NULL ? take_in(store, jobs) : 0;
+}
+
+/* LMDB takes in what the log has, which then begins again. False: the store is dead. */
+static bool settle(struct store *store)
+{
+    struct job *job;
+    int r;
+
+    if (store->logged.first == NULL)
+        return true;
+    r = take_in(store, &store->logged);
+    if (r != 0) {
+        die(store, r);
+        return false;
+    }
+    log_rewind(&store->log);
+    store->logged_need = (struct base_need){.puts_n = 0};
+    pthread_mutex_lock(&store->mutex);
+    store->stats.taken_in++;
+    while ((job = job_list_pop(&store->logged)) != NULL) {
+        job->logged = false;
+        if (job->told)
+            core_free(job);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    look_ahead(store);
+    return !store->dead;
+}
+
+/* A larger file, so that the log can be of use; for that the disk is not searched to its end. */
+static int grow_for_log(struct store *store)
+{
+    uint64_t step = base_file_bytes(store->base), now = now_ns();
+    int r;
+
+    if (now < store->grow_at_ns)
+        return BASE_NO_ROOM;
+    r = base_grow(store->base, step < STORE_FILE_STEP_MAX ? step : STORE_FILE_STEP_MAX, 0);
+    if (r == BASE_NO_ROOM)
+        store->grow_at_ns = now + (uint64_t)store->options.retry_ms * NS_A_MS;
+    note_sizes(store);
+    return r;
+}
+
+/* Before @need can be logged. 1: look again; 0: it cannot be; KITH_E_* are fatal. */
+static int make_way(struct store *store, bool log_has_way, const struct base_need *need)
+{
+    int r = BASE_NO_ROOM;
+
+    if (log_has_way && !base_has_room(store->base, need, TIGHT_PERCENT))
+        r = grow_for_log(store);
+    if (r != BASE_NO_ROOM)
+        return r < 0 ? r : 1;
+    if (store->logged.first == NULL)
+        return 0;
+    return settle(store) ? 1 : KITH_E_STOPPED;
+}
+
+/* May @group go to the log? 1: yes, and it is counted; 0: no; KITH_E_* are fatal. */
+static int log_takes(struct store *store, const struct job_list *group)
+{
+    struct base_need own = {.puts_n = 0};
+    uint64_t bytes = 0;
+    int r = 1;
+
+    for (const struct job *job = group->first; job != NULL; job = job->next)
+        bytes += job->bytes;
+    base_need_add(&own, store->base, group->first);
+    while (r == 1 && !store->full && store->log.fd >= 0 && bytes <= STORE_LOG_GROUP_BYTES_MAX) {
+        struct base_need need = store->logged_need;
+
+        need.puts_n += own.puts_n;
+        need.bytes += own.bytes;
+        need.pages += own.pages;
+        bool way =
+            need.puts_n <= STORE_GROUP_PUTS_MAX && log_has_room(&store->log, own.puts_n, bytes);
+        if (way && base_has_room(store->base, &need, TIGHT_PERCENT)) {
+            store->logged_need = need;
+            return 1;
+        }
+        r = make_way(store, way, &need);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* ---- both ---- */
+
+static void commit_to_lmdb(struct store *store, struct job_list *group)
 {
     while (group->first != NULL) {
         uint64_t began = now_ns();
-        int r = base_apply(store->base, group->first);
+        int r = base_apply(store->base, group->first, NULL);
 
         if (r == 0) {
-            group_done(store, group, now_ns() - began);
+            group_done(store, group, false, now_ns() - began);
             look_ahead(store);
             return;
         }
@@ -265,10 +417,34 @@ static void commit(struct store *store, struct job_list *group)
             r = make_room(store, group);
         if (r < 0) {
             die(store, r);
-            (void)park_some(store, group, ALL); /* never done; freed at the close */
             return;
         }
     }
+}
+
+static void commit(struct store *store, struct job_list *group)
+{
+    uint64_t began = now_ns();
+    int r;
+
+    if (group->first == NULL)
+        return;
+    r = log_takes(store, group);
+    if (r == 1) {
+        r = log_append(&store->log, group->first);
+        if (r == 0) {
+            group_done(store, group, true, now_ns() - began);
+            return;
+        }
+    }
+    if (r < 0 && !store->dead)
+        die(store, r);
+    if (!store->dead && settle(store)) {
+        if (store->full)
+            (void)park_some(store, group, NOT_PASSING);
+        commit_to_lmdb(store, group);
+    }
+    (void)park_some(store, group, ALL); /* of a dead store: never done; freed at the close */
 }
 
 /* Takes the oldest parked ones as a group, until all are written or the disk is full again. */
@@ -305,6 +481,8 @@ static void recover(struct store *store)
     }
     if (r == 0)
         r = folder_fill_reserve(&store->folder, store->options.reserve_bytes);
+    if (r == 0 && !tight)
+        r = writer_make_log(store);
     note_sizes(store);
     if (r < 0) {
         die(store, r);
@@ -361,7 +539,13 @@ static void gather(struct store *store)
 /* Waits for work. False: it is over. With the mutex. */
 static bool wait_for_work(struct store *store)
 {
-    sleep_writer(store, 1, store->full && !store->dead ? store->retry_at_ns : 0);
+    uint64_t until = 0;
+
+    if (store->full && !store->dead)
+        until = store->retry_at_ns;
+    else if (store->logged.first != NULL && !store->dead)
+        until = store->last_end_ns + (uint64_t)STORE_LOG_IDLE_MS * NS_A_MS;
+    sleep_writer(store, 1, until);
     if (store->queued_n == 0)
         return !store->closing;
     gather(store);
@@ -372,12 +556,15 @@ void *writer_main(void *arg)
 {
     struct store *store = arg;
     struct job_list group;
+    bool dead;
 
     pthread_mutex_lock(&store->mutex);
     while (wait_for_work(store)) {
         job_list_init(&group);
         store->queued_n -= take_group(&store->queue, &group);
-        bool dead = store->dead, full = store->full;
+        bool full = store->full;
+
+        dead = store->dead;
         pthread_mutex_unlock(&store->mutex);
         if (full && !dead && now_ns() >= store->retry_at_ns)
             recover(store);
@@ -385,9 +572,14 @@ void *writer_main(void *arg)
             (void)park_some(store, &group, ALL);
         else if (store->full)
             (void)park_some(store, &group, NOT_PASSING);
+        if (group.first == NULL && !store->dead && !full)
+            (void)settle(store); /* nothing came for a while */
         commit(store, &group);
         pthread_mutex_lock(&store->mutex);
     }
+    dead = store->dead;
     pthread_mutex_unlock(&store->mutex);
+    if (!dead)
+        (void)settle(store);
     return NULL;
 }

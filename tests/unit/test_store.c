@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -164,6 +165,119 @@ static void batches_that_wait_for_a_commit_share_the_next_one_in_order(void **st
     assert_int_equal(after.waiting_bytes, 0);
     assert_true(after.commit_p50_us > 0 && after.commit_p50_us <= after.commit_p99_us);
     store_close(store);
+}
+
+/* ---- the log ---- */
+
+static bool taken_in(void *user)
+{
+    struct store_stats stats;
+
+    store_stats(user, &stats);
+    return stats.taken_in > 0;
+}
+
+static void group_goes_to_the_log_and_to_lmdb_when_nothing_comes(void **state)
+{
+    struct store *store = open_store(NULL);
+    struct store_stats stats;
+
+    (void)state;
+    assert_int_equal(put_one(store, "d", "x", 1), 0);
+    wait_token(store, 1);
+    store_stats(store, &stats);
+    assert_int_equal(stats.log_bytes, STORE_LOG_BYTES);
+    assert_int_equal(stats.commits, 1);
+    assert_int_equal(stats.logged, 1);
+    assert_true(wait_until(taken_in, store));
+    assert_int_equal(put_one(store, "d", "y", 2), 0);
+    wait_token(store, 2);
+    store_close(store); /* what the log has then goes to LMDB as well */
+    store = open_store(NULL);
+    store_stats(store, &stats);
+    assert_int_equal(stats.replayed, 0);
+    assert_string_equal(recall(store, 'd').text, "d=y ");
+    store_close(store);
+}
+
+/* Values that do not fit the log, between others that do: the order of each key holds. */
+static void log_that_is_full_begins_again_and_large_groups_pass_it_in_order(void **state)
+{
+    struct store_options options = {.log_bytes = 4 * 4096};
+    struct store *store = open_store(&options);
+    struct store_stats stats;
+
+    (void)state;
+    for (uint64_t i = 0; i < 61; i++) {
+        size_t bytes = i % 7 == 3 ? 4 * 4096 : 1 + i;
+
+        assert_int_equal(put_bytes(store, "dsame", bytes, (int)('a' + i % 26), i), 0);
+        wait_token(store, i);
+    }
+    store_stats(store, &stats);
+    assert_int_equal(stats.log_bytes, 4 * 4096);
+    assert_int_equal(stats.commits, 61);
+    assert_int_equal(stats.logged, 61 - 9);
+    assert_true(stats.taken_in >= 60 / 7);
+    store_close(store);
+    store = open_store(&options);
+    struct recalled all = recall(store, 'd');
+    assert_int_equal(all.n, 1);
+    assert_int_equal(strlen(all.text), strlen("dsame= ") + 61);
+    assert_int_equal(all.text[6], 'a' + 60 % 26);
+    store_close(store);
+}
+
+/* A process that is killed between two turns leaves both the log and LMDB: again and again. */
+static void killed_store_has_what_only_its_log_had(void **state)
+{
+    uint64_t replayed = 0;
+
+    (void)state;
+    for (uint64_t round = 1; round <= 3; round++) {
+        struct store *store;
+        struct store_stats stats;
+        char expected[64] = "";
+        int status;
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            char key[8] = {'d', (char)('0' + round), '\0'};
+
+            if (store_open(root, NULL, &store) != 0 || put_one(store, key, "x", 1) != 0)
+                _exit(1);
+            uint64_t token;
+            while (store_completed(store, &token, 1) == 0)
+                (void)usleep(100);
+            (void)kill(getpid(), SIGKILL);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+        store = open_store(NULL);
+        store_stats(store, &stats);
+        replayed += stats.replayed; /* on a slow machine LMDB may have got it in time */
+        for (uint64_t i = 1; i <= round; i++)
+            (void)snprintf(expected + strlen(expected), sizeof expected - strlen(expected),
+                           "d%llu=x ", (unsigned long long)i);
+        assert_string_equal(recall(store, 'd').text, expected);
+        store_close(store);
+    }
+    assert_true(replayed > 0);
+}
+
+static void log_that_is_gone_is_refused_with_what_to_do(void **state)
+{
+    struct store *store = open_store(NULL);
+
+    (void)state;
+    assert_int_equal(put_one(store, "d", "x", 1), 0);
+    store_close(store);
+    assert_int_equal(unlink(in_root("store/log")), 0);
+    assert_int_equal(store_open(root, NULL, &store), KITH_E_CORRUPT);
+    assert_non_null(strstr(kith_errmsg(), "log is damaged (the file is not there"));
+    assert_non_null(strstr(kith_errmsg(), "fresh member"));
 }
 
 static void group_ends_at_its_bound_of_entries(void **state)
@@ -348,21 +462,21 @@ static void second_opening_is_refused_and_names_the_process(void **state)
 
 static void others_may_not_read_it(void **state)
 {
-    static const char *const names[] = {"store/data.mdb", "store/reserve", "store"};
+    static const char *const names[] = {"store/data.mdb", "store/log", "store/reserve", "store"};
     struct store *store = open_store(NULL);
     struct stat st;
 
     (void)state;
     store_close(store);
-    for (size_t i = 0; i < 3; i++) {
-        mode_t own = i < 2 ? 0600 : 0700;
+    for (size_t i = 0; i < 4; i++) {
+        mode_t own = i < 3 ? 0600 : 0700;
         const char *path = in_root(names[i]);
 
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_mode & 07777, own);
         assert_int_equal(chmod(path, own | 0040), 0);
         assert_int_equal(store_open(root, NULL, &store), KITH_E_PERMISSION);
-        assert_non_null(strstr(kith_errmsg(), i < 2 ? "chmod 0600" : "chmod 0700"));
+        assert_non_null(strstr(kith_errmsg(), i < 3 ? "chmod 0600" : "chmod 0700"));
         assert_int_equal(chmod(path, own), 0);
     }
     store = open_store(NULL);
@@ -387,6 +501,10 @@ int main(void)
         T(batch_is_one_and_its_last_entry_of_a_key_counts),
         T(another_disk_has_another_id),
         T(batches_that_wait_for_a_commit_share_the_next_one_in_order),
+        T(group_goes_to_the_log_and_to_lmdb_when_nothing_comes),
+        T(log_that_is_full_begins_again_and_large_groups_pass_it_in_order),
+        T(killed_store_has_what_only_its_log_had),
+        T(log_that_is_gone_is_refused_with_what_to_do),
         T(group_ends_at_its_bound_of_entries),
         T(threads_put_at_once_and_each_sees_its_own_order),
         T(entry_at_the_limits_is_taken_and_above_refused),

@@ -94,7 +94,8 @@ static void check(struct found *found, struct store *store)
 /* ---- the writer ---- */
 
 static const struct store_options small = {.file_bytes_start = 64 * 1024,
-                                           .reserve_bytes = 64 * 1024};
+                                           .reserve_bytes = 64 * 1024,
+                                           .log_bytes = 512 * 1024}; /* some turns of it */
 
 static int write_for_ever(const char *path)
 {
@@ -189,6 +190,7 @@ static void end_at_random(bool power_cut)
 {
     struct rng rng = test_rng();
     struct found found;
+    uint64_t replayed = 0;
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         int from;
@@ -197,12 +199,16 @@ static void end_at_random(bool power_cut)
         uint64_t reported =
             end_after(child, from, 1 + rng_below(&rng, 120), power_cut ? SIGUSR2 : SIGKILL);
         struct store *store = open_store(&small);
+        struct store_stats stats;
 
+        store_stats(store, &stats);
+        replayed += stats.replayed;
         check(&found, store);
         assert_true(found.last >= reported);
         assert_true(found.last <= reported + 2 * OUTSTANDING);
         store_close(store);
     }
+    assert_true(replayed > 0); /* else the log was never put to the test */
 }
 
 static void killed_process_keeps_what_it_reported_and_nothing_torn(void **state)

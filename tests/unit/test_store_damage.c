@@ -71,8 +71,10 @@ static void sync_that_fails_ends_the_node_and_is_never_tried_again(void **state)
     assert_int_equal(store_completed(store, &token, 1), 0);
     store_close(store);
     assert_int_equal(atomic_load(&syncs_failed), 1);
+    /* What was not acknowledged may be there, as a whole; what was must be. */
     store = open_store(NULL);
-    assert_string_equal(recall(store, 'd').text, "d1=kept ");
+    struct recalled all = recall(store, 'd');
+    assert_true(strcmp(all.text, "d1=kept ") == 0 || strcmp(all.text, "d1=kept d2=lost ") == 0);
     store_close(store);
 }
 
@@ -230,16 +232,16 @@ static void forge(const char *key, const void *stored, size_t len)
 
 static void newer_schema_is_refused_and_left_alone(void **state)
 {
-    /* BLAKE2b-128 of "\x08\x00" "s/schema" and the value 2, cut to 8 bytes: what schema 2 has. */
-    static const uint8_t two[] = {0xbb, 0x98, 0x55, 0xc9, 0x0b, 0xa1, 0x00, 0x0e, 2, 0, 0, 0};
+    /* BLAKE2b-128 of "\x08\x00" "s/schema" and the value 3, cut to 8 bytes: what schema 3 has. */
+    static const uint8_t three[] = {0xe1, 0xf4, 0xb5, 0x6c, 0x68, 0xcb, 0xbc, 0x99, 3, 0, 0, 0};
     struct store *store = open_store(NULL);
 
     (void)state;
     assert_int_equal(put_one(store, "d", "x", 1), 0);
     store_close(store);
-    forge("s/schema", two, sizeof two);
+    forge("s/schema", three, sizeof three);
     assert_int_equal(store_open(root, NULL, &store), KITH_E_UNSUPPORTED);
-    assert_non_null(strstr(kith_errmsg(), "newer kith (schema 2; this one reads 1)"));
+    assert_non_null(strstr(kith_errmsg(), "newer kith (schema 3; this one reads 2)"));
     assert_int_equal(store_open(root, NULL, &store), KITH_E_UNSUPPORTED);
     forge("s/schema", "\0\0\0\0\0\0\0\0\1\0\0\0", 12);
     refused_as_damaged();
@@ -377,8 +379,10 @@ static void removal_never_passes_a_waiting_batch_of_its_key(void **state)
 
 static void full_disk_is_said_and_healed(void **state)
 {
-    struct store_options options = {
-        .file_bytes_start = 64 * 1024, .reserve_bytes = 1024 * 1024, .retry_ms = 5};
+    struct store_options options = {.file_bytes_start = 64 * 1024,
+                                    .reserve_bytes = 1024 * 1024,
+                                    .log_bytes = 256 * 1024,
+                                    .retry_ms = 5};
     struct token_wait wait = {.seen = 0};
     struct store *store;
     struct store_stats stats;
