@@ -16,6 +16,12 @@ static void add_text(json_t *object, const char *key, const char *text)
         (void)json_object_set_new(object, key, json_string(text));
 }
 
+static void add_flag(json_t *object, const char *key, bool value)
+{
+    if (object != NULL && value)
+        (void)json_object_set_new(object, key, json_true());
+}
+
 /* The options that operations share, as far as this verb has them, as arguments of the request. */
 static json_t *request_args(const struct cli *cli)
 {
@@ -30,14 +36,10 @@ static json_t *request_args(const struct cli *cli)
             if (strcmp(opt->name, shared[j]) == 0)
                 add_text(request, shared[j], args_text(&cli->args, shared[j]));
         }
+        if (strcmp(opt->name, "last") == 0)
+            add_flag(request, "last", args_flag(&cli->args, "last"));
     }
     return request;
-}
-
-static void add_flag(json_t *object, const char *key, bool value)
-{
-    if (object != NULL && value)
-        (void)json_object_set_new(object, key, json_true());
 }
 
 static void add_element(const struct cli *cli, json_t *object)

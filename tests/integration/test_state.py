@@ -86,6 +86,19 @@ def test_eight_shells_count_to_eight_times_as_much(three, processes):
     assert sorted(told) == list(range(1, 8 * each + 1))
 
 
+def test_what_is_said_to_be_the_last_is(three):
+    done = three[1].kith("lock", "run", "last", "--", "sh", "-c",
+                         f"k={BUILD}/kith; g='--mutex last --fence '$KITH_FENCE; "
+                         "$k var incr section $g && $k var incr section $g --last; "
+                         "$k var incr section $g; echo refused $?")
+    assert done.text == "1\n2\nrefused 7\n", f"{done}"
+    after = three[2].kith("lock", "run", "last", "--", "sh", "-c",
+                          f"{BUILD}/kith var incr section --mutex last --fence $KITH_FENCE")
+    assert after.text == "3\n"
+    alone = three[0].kith("var", "incr", "section", "--last", check=None)
+    assert alone.code == 2 and "mutex and fence" in alone.error, f"{alone}"
+
+
 def test_watch_shows_changes_of_a_prefix(three, processes):
     watching = processes.start([BUILD / "kith", "var", "watch", "sensor/*"],
                                        env={"KITH_SOCKET": str(three[1].socket)})
