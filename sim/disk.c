@@ -248,6 +248,26 @@ void disk_stall(struct disk *disk, uint64_t for_ms)
     disk->stalled_until_ns = sim_world_ns(disk->world) + for_ms * 1000000;
 }
 
+void disk_stall_ends(struct disk *disk)
+{
+    uint64_t now_ns = sim_world_ns(disk->world);
+    bool stalled = disk->stalled_until_ns > now_ns;
+
+    disk->stalled_until_ns = 0;
+    if (!stalled)
+        return;
+    disk->busy_until_ns = now_ns;
+    for (struct disk_batch *batch = disk->first; batch != NULL; batch = batch->next) {
+        if (batch->at_ns <= now_ns)
+            continue;
+        batch->at_ns = now_ns + sync_ns(disk);
+        if (batch->at_ns < disk->busy_until_ns)
+            batch->at_ns = disk->busy_until_ns;
+        disk->busy_until_ns = batch->at_ns;
+        sim_wake_ns(sim_node_at(disk->world, disk->index), batch->at_ns);
+    }
+}
+
 bool disk_rot(struct disk *disk)
 {
     size_t at;

@@ -65,6 +65,8 @@ void disk_crash(struct disk *disk);
 
 /* Nothing becomes safe for so long. */
 void disk_stall(struct disk *disk, uint64_t for_ms);
+/* It ends now, also for what waits. */
+void disk_stall_ends(struct disk *disk);
 /* One entry goes bad, by chance. False: there is none. */
 bool disk_rot(struct disk *disk);
 void disk_snapshot(struct disk *disk);

@@ -396,7 +396,7 @@ void sw_stop(struct state_world *sw)
     chaos_stop(&sw->chaos);
     for (size_t i = 0; i < sim_nodes_n(sw->world); i++) {
         hs_disk_full(sw->world, i, false);
-        sw->hs.disks[i].stalled_until_ns = 0;
+        disk_stall_ends(&sw->hs.disks[i]);
         if (hs_at(sw->world, i) != NULL && hs_at(sw->world, i)->leaves)
             sim_crash(sw->world, i); /* it would only be gone later */
         if (!sim_node_up(sim_node_at(sw->world, i)))

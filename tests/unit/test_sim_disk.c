@@ -137,6 +137,25 @@ static void a_stalled_disk_makes_nothing_safe(void **state)
     end();
 }
 
+/* When all faults end, what waits on the disk waits no longer. */
+static void a_stall_that_ends_early_ends_for_what_waits_too(void **state)
+{
+    (void)state;
+    begin(5);
+    disk_stall(&disk, 30000);
+    put(1);
+    put(2);
+    assert_true(sim_run(world, 1000, NULL));
+    assert_int_equal(told_n, 0);
+    disk_stall_ends(&disk);
+    put(3);
+    assert_true(sim_run(world, 2000, NULL));
+    assert_int_equal(told_n, 3);
+    assert_true(sim_run(world, 40000, NULL));
+    assert_int_equal(told_n, 3);
+    end();
+}
+
 static void a_paused_node_hears_of_it_when_it_goes_on(void **state)
 {
     (void)state;
@@ -183,6 +202,7 @@ int main(void)
         cmocka_unit_test(batches_become_safe_in_order),
         cmocka_unit_test(a_crash_loses_only_the_end_of_what_was_under_way),
         cmocka_unit_test(a_stalled_disk_makes_nothing_safe),
+        cmocka_unit_test(a_stall_that_ends_early_ends_for_what_waits_too),
         cmocka_unit_test(a_paused_node_hears_of_it_when_it_goes_on),
         cmocka_unit_test(rot_snapshots_and_new_disks_are_what_they_say),
     };
