@@ -36,17 +36,17 @@ static const struct http_asset *asset_find(const char *path)
 
 /*
  * The host of @url, "http://host:port", at every port, once: a policy holds for as long as the page
- * is open, and a node that begins anew may listen at another port, or not yet be known of.
+ * is open, and a node that begins anew may listen at another port, or not yet be known of. A policy
+ * cannot name an IPv6 address: browsers say so in the console, and ignore it.
  */
 static void put_host(struct buf *out, size_t from, const char *url)
 {
     const char *host = strstr(url, "://") + 3;
-    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
     size_t scheme_len = (size_t)(host - url);
-    size_t len = end != NULL ? (size_t)(end + 1 - host) : strcspn(host, ":/");
+    size_t len = strcspn(host, ":/");
     char item[2 * HTTP_URL_BYTES_MAX];
 
-    if (len > 255)
+    if (host[0] == '[' || len > 255)
         return;
     snprintf(item, sizeof(item), " %.*s%.*s:* ws%.*s%.*s:*", (int)scheme_len, url, (int)len, host,
              (int)(scheme_len - strlen("http")), url + strlen("http"), (int)len, host);

@@ -308,6 +308,19 @@ def test_the_page_of_a_dead_member_goes_on_at_another(cluster):
     at_b.ask("GET", "/v1/session", headers={"Origin": "http://127.0.0.1:1"}, status=403)
 
 
+
+def test_a_policy_names_no_ipv6_address(cluster):
+    """Browsers complain of one, and ignore it."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 on loopback: {error}")
+    n = cluster.add().start("--web", "[::1]:0")
+    policy = Web(n).ask("GET", "/").getheader("Content-Security-Policy")
+    assert policy.split("connect-src ")[1].split(";")[0].split() == ["'self'"]
+
+
 def test_a_page_of_a_configured_origin_asks_with_a_token(cluster):
     n = cluster.add().start("--web", "127.0.0.1:0", "--set", "web.origin=http://localhost:8000")
     web = Web(n, token=n.kith("web", "--token").text.strip())

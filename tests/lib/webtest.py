@@ -23,7 +23,7 @@ class Web:
         self.port = int(self.host.rsplit(":", 1)[1])
 
     def connect(self, timeout=20):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOW)
+        return http.client.HTTPConnection(urllib.parse.urlsplit(self.url).hostname, self.port, timeout=timeout * SLOW)
 
     def headers(self, headers=None):
         own = {}
