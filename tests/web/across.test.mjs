@@ -74,16 +74,24 @@ test("a page goes on at a member on another host when its node hangs, and when t
   await go(page, "self");
   await page.waitForFunction((name) => document.querySelector("main h1")?.textContent.includes(name), `dev-${at}`);
 
-  // the second time it brings a bearer token that was itself handed over
+  // the second time it brings a token from where it was handed over to, and nobody looks at it
   await go(page, "nodes");
   await page.waitForFunction(() => document.querySelectorAll("main tbody .badge.alive").length === 3, null, { timeout: 60000 });
   await page.waitForFunction(async () => {
     const { session } = await import("/lib/session.js");
     return [...session.members.values()].filter((member) => member.web).length === 2;
   }, null, { timeout: 60000 });
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
   nodes.kith("dev", "kill", String(at), "--quiet");
   await page.waitForFunction((name) => /live, now at dev-[123]$/.test(document.querySelector(".link-state")?.textContent ?? "") && !document.querySelector(".link-state").textContent.endsWith(name), `dev-${at}`, { timeout: MOVED });
   const next = Number((await told(page)).at(-1));
+  await page.evaluate(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
   nodes.at(next, "var", "set", "here", "too");
   await go(page, "variables/here");
   await page.waitForFunction(() => document.querySelector("pre.reply")?.textContent === "too");
@@ -92,7 +100,7 @@ test("a page goes on at a member on another host when its node hangs, and when t
 
 const outward = Object.values(networkInterfaces()).flat().find((one) => one.family === "IPv4" && !one.internal)?.address;
 
-test("by TLS a user goes on at another node as the same user, until that one is removed", { skip: outward ? false : "this machine has no address but loopback" }, async () => {
+test("by TLS a user goes on at another node as the same user, until that one is removed, and another logs in there", { skip: outward ? false : "this machine has no address but loopback" }, async () => {
   nodes = cluster(3, "--set", `web.listen=${outward}:0`);
   for (const [user, role] of [["ana", "admin"], ["ben", "operator"]])
     execFileSync(`${process.env.KITH_BUILD ?? "build"}/kith`, ["user", "add", user, "--role", role, "--dev", "1", "--dir", nodes.dir], { input: "correct horse battery\n" });
@@ -100,11 +108,14 @@ test("by TLS a user goes on at another node as the same user, until that one is 
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ignoreHTTPSErrors: true });
   const page = await context.newPage();
   page.setDefaultTimeout(30000);
+  const enter = async (user) => {
+    await page.fill("input[name=user]", user);
+    await page.fill("input[name=password]", "correct horse battery");
+    await page.locator("button[type=submit]").click();
+    await page.waitForSelector(".link-state.live");
+  };
   await page.goto(nodes.web(1));
-  await page.fill("input[name=user]", "ben");
-  await page.fill("input[name=password]", "correct horse battery");
-  await page.locator("button[type=submit]").click();
-  await page.waitForSelector(".link-state.live");
+  await enter("ben");
   const shows = (value) => page.waitForFunction((wanted) => document.querySelector("pre.reply")?.textContent === wanted, value);
   await knowing(page);
   assert.match(await page.textContent(".who .name"), /ben · operator/);
@@ -127,5 +138,11 @@ test("by TLS a user goes on at another node as the same user, until that one is 
 
   nodes.at(at, "user", "rm", "ben");
   await page.waitForFunction(() => document.querySelector(".door .problem")?.textContent.includes("Your session is over."));
+  await enter("ana");
+  assert.match(await page.textContent(".who .name"), /ana · admin/);
+  await go(page, "users");
+  await page.waitForFunction(() => document.querySelector("main tbody")?.textContent.includes("ana"));
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.waitForSelector(".door h1");
   await context.close();
 });

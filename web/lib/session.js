@@ -2,7 +2,6 @@
 // fetched beforehand (handover) is exchanged there for a bearer token.
 
 const HANDOVER_EVERY_MS = 4 * 60 * 1000;
-const HANDOVER_HIDDEN_MS = 60 * 60 * 1000; // after that a page that nobody sees lets its session grow old
 const PATIENCE_MS = 3000; // with a node that may be dead
 
 export const session = {
@@ -14,7 +13,6 @@ export const session = {
 
 let handover = "";
 let timer = 0;
-let hiddenSince = 0;
 const underWay = new Set(); // AbortControllers of requests to the node
 const listeners = new Set();
 
@@ -89,9 +87,9 @@ export async function loadSession(signal) {
   return session.info;
 }
 
-// A page that nobody sees keeps a fresh one too, for a while: else its token would be too old when it is looked at again.
+// A page that nobody sees keeps a fresh one too: else its token would be too old when it is looked at again.
 async function freshHandover() {
-  if (!session.info?.logged_in || (document.hidden && performance.now() - hiddenSince > HANDOVER_HIDDEN_MS)) return;
+  if (!session.info?.logged_in) return;
   try {
     handover = (await api("/v1/session")).handover ?? handover;
   } catch {
@@ -100,8 +98,7 @@ async function freshHandover() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  hiddenSince = performance.now();
-  if (!document.hidden) freshHandover();
+  if (!document.hidden) freshHandover(); // browsers put pages to sleep
 });
 
 /**
@@ -123,19 +120,20 @@ export async function stillLoggedIn() {
 
 /** Logs in by {link}, {user, password, remember}; register: true makes the user first. */
 export async function login(how, register = false) {
-  await api(register ? "/v1/register" : "/v1/login", { method: "POST", json: how });
+  const bearer = session.base !== ""; // no cookie is kept for another node than the one the page came from
+  const answer = await api(register ? "/v1/register" : "/v1/login", { method: "POST", json: { ...how, bearer } });
+  if (bearer) session.bearer = answer.token;
   return loadSession();
 }
 
+/** Logs out here, and where the page came from if that node answers again. Throws if this one does not. */
 export async function logout() {
-  try {
-    await api("/v1/logout", { method: "POST" });
-  } finally {
-    session.base = "";
-    session.bearer = "";
-    handover = "";
-    await loadSession().catch(() => changed());
-  }
+  await api("/v1/logout", { method: "POST" });
+  if (session.base) fetch("/v1/logout", { method: "POST", headers: { "X-Kith": "1" }, signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => {});
+  session.bearer = "";
+  handover = "";
+  session.info = { ...session.info, logged_in: false };
+  await loadSession().catch(changed);
 }
 
 /**

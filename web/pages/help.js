@@ -1,6 +1,6 @@
 // How to do things: by key, by command, by program.
 import { h } from "../lib/dom.js";
-import { session, api, may } from "../lib/session.js";
+import { api, login, may, session } from "../lib/session.js";
 import { card, commandLine, dialog, failed, field, note, pageHead } from "../lib/ui.js";
 
 const KEYS = [["g 1 … g 0", "go to the pages, in the order of the list beside"], ["/", "filter the table"], ["t", "light or dark"], ["?", "this page"], ["Esc", "close a dialog"]];
@@ -35,8 +35,8 @@ async function first() {
     fields: [field("User", h("input", { name: "user", required: true, maxLength: 64, autocomplete: "username" })), field("Password", h("input", { name: "password", type: "password", required: true, minLength: 8, autocomplete: "new-password" }))] });
   if (!answer) return;
   try {
-    await api("/v1/register", { method: "POST", json: answer });
-    location.reload();
+    await login(answer, true);
+    if (!session.base) location.reload(); // at another node there may be nothing to load any more
   } catch (error) {
     failed(error);
   }
