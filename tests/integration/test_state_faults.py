@@ -1,12 +1,13 @@
 """Variables and mutexes while nodes are killed, paused and come back: what was promised holds."""
 import json
 import os
+import shutil
 import threading
 import time
 
 import pytest
 
-from kithtest import BUILD, FULL, SLOW, ControlError, in_threads, wait_for
+from kithtest import BUILD, FULL, SLOW, ControlError, Node, in_threads, wait_for
 
 # Minutes under a sanitizer, where the cores have worlds of their own.
 pytestmark = pytest.mark.plain
@@ -62,6 +63,29 @@ def test_a_minority_says_so_at_once(own_three):
     a.kith("call", "sys.uptime")
     b.start()
     wait_for(lambda: a.kith("var", "get", "x", check=None).code in (0, 4), 40)
+
+
+def test_a_copied_data_directory_harms_nobody_else(own_three, cluster):
+    """Two processes with one identity: each says so in its log, the other two nodes go on."""
+    a, b, c = own_three
+    for node in own_three:
+        node.kith("var", "incr", "n")
+    folder = c.dir.parent / "t"
+    shutil.copytree(c.dir, folder, ignore=shutil.ignore_patterns("kith.sock", "*.lock", "lock.mdb"))
+    twin = Node(cluster, "twin", folder).start()
+    alarm = "peers have seen a later start of this node"
+    acknowledged, unknown, began = 3, 0, time.monotonic()
+    while time.monotonic() - began < 6 or not (alarm in c.agent.log and alarm in twin.agent.log):
+        assert time.monotonic() - began < 60 * SLOW, c.agent.log + twin.agent.log
+        for node in (a, b):
+            done = node.kith("var", "incr", "n", "--timeout", "10s", check=None)
+            acknowledged += done.code == 0
+            unknown += done.code not in (0, 9)
+    assert acknowledged > 3
+    twin.kill()
+    wait_for(lambda: c.kith("var", "get", "n", check=None).code == 0, 60, "the one that is left")
+    count = int(c.kith("var", "get", "n").text)
+    assert acknowledged <= count <= acknowledged + unknown
 
 
 # ---- locks ----
