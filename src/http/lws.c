@@ -151,9 +151,12 @@ on_library(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *
         reason != LWS_CALLBACK_CLOSED)
         return -1;
     conn->inside = true;
+    conn->done = false;
     conn->web->header_at = 0;
     int r = on_event(conn, reason, in, len);
     conn->inside = conn->state == CONN_ENDS;
+    if (r == 0 && conn->done)
+        conn_go_on(conn);
     return r;
 }
 
@@ -247,6 +250,7 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
                                                .tx_packet_size = 4 * WRITE_BYTES};
     web->connections_max = http_connections_max();
     list_init(&web->conns);
+    list_init(&web->again);
     http_lingers_init(&web->lingers, loop);
     this_web = web;
     int r = open_context(web, options);
@@ -256,10 +260,12 @@ int web_open(uv_loop_t *loop, const struct web_options *options, struct web **we
     else if (open_vhost(web, options) != 0)
         r = cannot_listen(options, KITH_E_IN_USE, "the library says that it is taken");
     uv_timer_init(loop, &web->tick);
+    uv_check_init(loop, &web->check);
+    web->check.data = web;
     uv_timer_init(loop, &web->close_timer);
     web->tick.data = web;
     web->close_timer.data = web;
-    web->handles_n = 3; /* with those that linger */
+    web->handles_n = 4; /* with those that linger */
     if (r != 0) {
         web_close(web, NULL, NULL);
         return r;
@@ -307,6 +313,7 @@ static void on_close_turn(uv_timer_t *timer)
         lws_context_destroy(web->context);
     uv_close((uv_handle_t *)&web->close_timer, on_handle_closed);
     uv_close((uv_handle_t *)&web->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&web->check, on_handle_closed);
     http_lingers_end(&web->lingers, closed_one, web);
 }
 

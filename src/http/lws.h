@@ -39,6 +39,8 @@ struct web_request {
     bool closes;       /* close once the answer is written */
     bool socket_ready; /* opened */
     bool parked;       /* nothing is read */
+    bool done;         /* the answer has left, the next request may come */
+    struct list again; /* web.again: it may take the next request at once */
     /* What of the stream belonged to earlier requests, to know the size of a header. */
     uint64_t bytes_before;
     uint64_t bytes_seen; /* at the last tick */
@@ -77,6 +79,8 @@ struct web {
     uint8_t *scratch; /* messages of WebSockets are made here */
     size_t scratch_bytes;
     struct http_lingers lingers;
+    struct list again;
+    uv_check_t check;
     uv_timer_t tick;
     uv_timer_t close_timer;
     unsigned close_turns, handles_n;
@@ -103,6 +107,9 @@ void conn_clear(struct web_request *conn);
 /* Bytes received in all, and ms since the last of them (may be NULL). */
 uint64_t conn_bytes(const struct web_request *conn, uint32_t *quiet_ms_out);
 void conn_on_tick(uv_timer_t *timer);
+/* A callback of the library for it has returned, within which it was answered. */
+void conn_go_on(struct web_request *conn);
+void conn_on_check(uv_check_t *check);
 /* Writes what comes next. 0: more is to come; 1: all is written; -1: the connection is broken. */
 int conn_write(struct web_request *conn);
 /* The same as a callback of the library returns: 0, or -1 to close. */

@@ -66,6 +66,8 @@ void conn_free(struct web_request *conn)
     conn_clear(conn);
     buf_deinit(&conn->message);
     list_remove(&conn->link);
+    if (list_linked(&conn->again))
+        list_remove(&conn->again);
     if (--web->stats.connections == 0 && !web->closing)
         uv_timer_stop(&web->tick);
     core_free(container_of(conn, struct web_socket, conn));
@@ -208,6 +210,41 @@ int conn_write(struct web_request *conn)
     return conn->out_at == conn->out_len && conn->kept_at == conn->kept_len;
 }
 
+/*
+ * After an answer the library holds a connection until it can be written to, and asks the loop for
+ * that: two changes of what it waits for, each of which costs libuv two or three epoll_ctl(), and a
+ * turn. All of it was written, so we say that it is writable as soon as the library has returned,
+ * and the loop waits for one thing only. Only from within a callback of the library: it then looks
+ * for what else of this connection it has read (lws_uv_idle).
+ */
+void conn_go_on(struct web_request *conn)
+{
+    struct web *web = conn->web;
+
+    if (list_linked(&conn->again) || lws_partial_buffered(conn->wsi))
+        return;
+    if (list_empty(&web->again))
+        uv_check_start(&web->check, conn_on_check);
+    list_append(&web->again, &conn->again);
+}
+
+void conn_on_check(uv_check_t *check)
+{
+    struct web *web = check->data;
+    struct list *link;
+
+    while ((link = list_first(&web->again)) != NULL) {
+        struct web_request *conn = container_of(link, struct web_request, again);
+        list_remove(link);
+        struct lws_pollfd writable = {.fd = lws_get_socket_fd(conn->wsi),
+                                      .events = LWS_POLLIN | LWS_POLLOUT,
+                                      .revents = LWS_POLLOUT};
+        if (conn->state == CONN_WAITS)
+            (void)lws_service_fd(web->context, &writable);
+    }
+    uv_check_stop(check);
+}
+
 /* As a callback of the library returns: 0, or -1 to close. */
 int conn_answer(struct web_request *conn)
 {
@@ -221,12 +258,12 @@ int conn_answer(struct web_request *conn)
         return 0;
     }
     bool closes = conn->closes || conn->unknown_end;
-    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
     conn->state = closes ? CONN_ENDS : CONN_WAITS;
     if (conn->closes) /* refused: perhaps while it still sends */
         http_linger(&conn->web->lingers, lws_get_socket_fd(conn->wsi));
     conn_clear(conn);
-    return closes || lws_http_transaction_completed(conn->wsi) ? -1 : 0;
+    conn->done = !closes && lws_http_transaction_completed(conn->wsi) == 0;
+    return conn->done ? 0 : -1;
 }
 
 /*

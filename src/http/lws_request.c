@@ -230,6 +230,7 @@ static int ask(struct web_request *conn)
     conn->web->handler->on_request(conn, conn->web->user);
     if (conn->state == CONN_ANSWERED)
         return conn_answer(conn);
+    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* for as long as the answer takes */
     return 0;
 }
 
@@ -264,7 +265,6 @@ int conn_on_http(struct web_request *conn, const char *path, size_t path_len)
             }
             return 0;
         }
-        lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
         return ask(conn);
     }
     return conn->state == CONN_ANSWERED ? conn_answer(conn) : 0;
