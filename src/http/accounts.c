@@ -77,10 +77,11 @@ static void write_change(struct http_exchange *x)
 }
 
 /* The old password of who changes the own one. */
-static void on_old_checked(void *arg, int code)
+static void on_old_checked(void *arg, int code, const char *hash)
 {
     struct http_exchange *x = arg;
 
+    (void)hash;
     if (x->server == NULL || x->web == NULL)
         http_exchange_free(x);
     else if (code == KITH_E_PERMISSION)
@@ -111,7 +112,8 @@ void http_put_user(struct http_exchange *x)
     } else {
         x->gone = still_there;
         if (x->role != HTTP_ADMIN)
-            http_password_check(&server->users, user, old, on_old_checked, x);
+            http_password_check(&server->users.passwords, user != NULL ? user->hash : NULL, old,
+                                on_old_checked, x);
         else
             write_change(x);
     }

@@ -1,6 +1,6 @@
 /*
  * Logging in and out: by a link of the command, by user and password, or by what another member
- * says. Passwords are checked on the pool; meanwhile the client may go, and the exchange stays.
+ * says. Passwords are checked elsewhere; meanwhile the client may go, and the exchange stays.
  */
 #include <string.h>
 
@@ -119,13 +119,14 @@ static bool must_wait(struct http_exchange *x, const char *user)
 
 static void still_there(struct http_exchange *x)
 {
-    (void)x; /* what is under way on the pool comes back to the exchange */
+    (void)x; /* what is under way there comes back to the exchange */
 }
 
-static void on_checked(void *arg, int code)
+static void on_checked(void *arg, int code, const char *hash)
 {
     struct http_exchange *x = arg;
 
+    (void)hash;
     if (x->server == NULL || x->web == NULL) {
         http_exchange_free(x);
         return;
@@ -178,7 +179,8 @@ void http_post_login(struct http_exchange *x)
         log_in_handed_over(x, handover);
     } else if (user != NULL && password != NULL) {
         x->gone = still_there;
-        http_password_check(&server->users, http_user_find(&server->users, user), password,
+        const struct http_user *known = http_user_find(&server->users, user);
+        http_password_check(&server->users.passwords, known != NULL ? known->hash : NULL, password,
                             on_checked, x);
     } else {
         http_fail(x, 0, KITH_E_INVALID,

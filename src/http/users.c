@@ -13,13 +13,8 @@
 #include "http/server.h"
 #include "node/config.h"
 
-/* 19 MiB and two passes: what OWASP asks of Argon2id, some 20 ms. */
-#define PWHASH_OPS   2
-#define PWHASH_BYTES (19u * 1024 * 1024)
-#define COPY_FILE    "users"
-#define COPY_MS      500 /* at most so often */
-
-static_assert(HTTP_USER_HASH_BYTES == crypto_pwhash_STRBYTES, "a hash fits");
+#define COPY_FILE "users"
+#define COPY_MS   500 /* at most so often */
 
 /* ---- the table ---- */
 
@@ -189,7 +184,7 @@ void http_users_open(struct http_users *users, struct http_server *server)
 
     users->server = server;
     list_init(&users->all);
-    list_init(&users->jobs);
+    http_passwords_init(&users->passwords, node_loop(server->service.node));
     uv_timer_init(node_loop(server->service.node), &users->copy_timer);
     users->copy_timer.data = users;
     users->path = core_malloc(len);
@@ -267,117 +262,18 @@ static void write_now(struct writing *writing)
     free(text);
 }
 
-/* ---- passwords: one at a time, on the pool ---- */
-
-struct job {
-    struct list link;
-    uv_work_t work;
-    struct http_users *users;
-    char password[HTTP_PASSWORD_BYTES_MAX + 1];
-    char hash[HTTP_USER_HASH_BYTES];
-    bool makes, known;
-    int code;
-    http_checked_cb done; /* of a check */
-    void *arg;
-    struct writing *writing; /* of one that is made */
-};
-
-static void jobs_go_on(struct http_users *users);
-
-static void work(uv_work_t *work)
+static void on_hash(void *arg, int code, const char *hash)
 {
-    struct job *job = container_of(work, struct job, work);
-    size_t len = strlen(job->password);
+    struct writing *writing = arg;
 
-    if (job->makes)
-        job->code = crypto_pwhash_str_alg(job->hash, job->password, len, PWHASH_OPS, PWHASH_BYTES,
-                                          crypto_pwhash_ALG_ARGON2ID13) == 0
-                        ? 0
-                        : KITH_E_MEMORY;
-    else
-        job->code = crypto_pwhash_str_verify(job->hash, job->password, len) == 0 && job->known
-                        ? 0
-                        : KITH_E_PERMISSION;
-}
-
-static void on_worked(uv_work_t *request, int status)
-{
-    struct job *job = container_of(request, struct job, work);
-    struct http_users *users = job->users;
-
-    list_remove(&job->link);
-    users->jobs_n--;
-    users->working = false;
-    if (status != 0)
-        job->code = KITH_E_STOPPED;
-    if (job->writing == NULL) {
-        job->done(job->arg, job->code);
-    } else if (job->code != 0) {
-        writing_end(job->writing, job->code, kith_strerror(job->code));
-    } else {
-        memcpy(job->writing->user.hash, job->hash, sizeof(job->hash));
-        write_now(job->writing);
-    }
-    sodium_memzero(job, sizeof(*job));
-    core_free(job);
-    if (users->server->stopping)
-        http_server_closed_one(users->server);
-    else
-        jobs_go_on(users);
-}
-
-static void jobs_go_on(struct http_users *users)
-{
-    struct list *first = list_first(&users->jobs);
-
-    if (users->working || first == NULL)
-        return;
-    struct job *job = container_of(first, struct job, link);
-    users->working = true;
-    if (uv_queue_work(node_loop(users->server->service.node), &job->work, work, on_worked) != 0)
-        on_worked(&job->work, UV_ENOMEM);
-}
-
-/* NULL: too many wait, or memory is short; *code_out says which. */
-static struct job *job_new(struct http_users *users, const char *password, int *code_out)
-{
-    struct job *job = NULL;
-
-    *code_out = users->jobs_n > HTTP_PASSWORDS_WAITING_MAX ? KITH_E_BUSY
-                : strlen(password) > HTTP_PASSWORD_BYTES_MAX
-                    ? KITH_E_TOO_LARGE
-                    : ((job = core_calloc(1, sizeof(*job))) == NULL ? KITH_E_MEMORY : 0);
-    if (job == NULL)
-        return NULL;
-    job->users = users;
-    snprintf(job->password, sizeof(job->password), "%s", password);
-    list_append(&users->jobs, &job->link);
-    users->jobs_n++;
-    return job;
-}
-
-void http_password_check(struct http_users *users,
-                         const struct http_user *user,
-                         const char *password,
-                         http_checked_cb done,
-                         void *arg)
-{
-    /* Of no password, with the same cost: whether there is such a user is not to be told by time.
-     */
-    static const char nobody[] = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
-                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    int code;
-    struct job *job = job_new(users, password, &code);
-
-    if (job == NULL) {
-        done(arg, code);
+    if (code != 0) {
+        writing_end(writing, code,
+                    code == KITH_E_BUSY ? "too many passwords are being made or checked; try again"
+                                        : kith_strerror(code));
         return;
     }
-    job->known = user != NULL;
-    snprintf(job->hash, sizeof(job->hash), "%s", user != NULL ? user->hash : nobody);
-    job->done = done;
-    job->arg = arg;
-    jobs_go_on(users);
+    snprintf(writing->user.hash, sizeof(writing->user.hash), "%s", hash);
+    write_now(writing);
 }
 
 static const char *change_wrong(const struct http_user_change *change)
@@ -399,7 +295,6 @@ void http_user_write(struct http_users *users,
     const struct http_user *known = http_user_find(users, change->name);
     const char *wrong = change_wrong(change);
     struct writing *writing;
-    int code = 0;
 
     if (wrong != NULL || (known != NULL) == change->create) {
         done(arg,
@@ -427,16 +322,10 @@ void http_user_write(struct http_users *users,
     writing->user.changed_ms = http_unix_ms();
     if (change->create)
         writing->user.created_ms = writing->user.changed_ms;
-    struct job *job = change->password != NULL ? job_new(users, change->password, &code) : NULL;
-    if (change->password == NULL) {
+    if (change->password == NULL)
         write_now(writing);
-    } else if (job == NULL) {
-        writing_end(writing, code, kith_strerror(code));
-    } else {
-        job->makes = true;
-        job->writing = writing;
-        jobs_go_on(users);
-    }
+    else
+        http_password_make(&users->passwords, change->password, on_hash, writing);
 }
 
 static void on_removed(struct kith_node *node, const struct kith_value *value, void *arg)
@@ -477,20 +366,7 @@ void http_users_close(struct http_users *users, uv_close_cb closed)
         copy_write(users);
     users->copy_timer.data = users->server;
     uv_close((uv_handle_t *)&users->copy_timer, closed);
-    /* Those that wait end; the one at work comes back by itself. */
-    list_for_each_safe (it, &users->jobs) {
-        struct job *job = container_of(it, struct job, link);
-        if (users->working && it == list_first(&users->jobs))
-            continue;
-        list_remove(it);
-        users->jobs_n--;
-        if (job->writing != NULL)
-            writing_end(job->writing, KITH_E_STOPPED, kith_strerror(KITH_E_STOPPED));
-        else
-            job->done(job->arg, KITH_E_STOPPED);
-        sodium_memzero(job, sizeof(*job));
-        core_free(job);
-    }
+    http_passwords_close(&users->passwords, closed, users->server);
     while ((link = list_first(&users->all)) != NULL)
         forget(users, container_of(link, struct http_user, link)->name);
     core_free(users->path);

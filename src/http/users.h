@@ -1,8 +1,7 @@
 /*
  * The users of a cluster: durable shared variables "kith/user/NAME", which every node follows. To
  * read them needs no majority: what was last seen is kept here, and in the data directory for the
- * time after a start. Passwords are Argon2id hashes, made and checked on libuv's pool, one at a
- * time. Loop thread only.
+ * time after a start. Loop thread only.
  */
 #ifndef HTTP_USERS_H
 #define HTTP_USERS_H
@@ -12,14 +11,14 @@
 #include <uv.h>
 
 #include "core/list.h"
+#include "http/passwords.h"
 #include "http/route.h"
 #include "http/session.h"
 
 struct http_server;
 
-#define HTTP_USERS_PREFIX    "kith/user/"
-#define HTTP_USER_HASH_BYTES 128 /* crypto_pwhash_STRBYTES */
-#define HTTP_PASSWORD_MIN    8
+#define HTTP_USERS_PREFIX "kith/user/"
+#define HTTP_PASSWORD_MIN 8
 
 struct http_user {
     struct list link; /* by name */
@@ -45,27 +44,17 @@ struct http_users {
     bool dirty; /* the copy is to be written */
     uint64_t copied_ms;
     uv_timer_t copy_timer;
-    struct list jobs; /* passwords to hash or check; the first is under way */
-    size_t jobs_n;
-    bool working;
+    struct http_passwords passwords;
     struct http_fail fails[HTTP_FAILS_KEPT];
 };
 
 void http_users_open(struct http_users *users, struct http_server *server);
-/* @closed once, of a handle whose data is the server. */
+/* @closed twice, of handles whose data is the server. */
 void http_users_close(struct http_users *users, uv_close_cb closed);
 struct http_user *http_user_find(const struct http_users *users, const char *name);
 /* 1 to 63 of a-z A-Z 0-9 - _ . @ */
 bool http_user_name_good(const char *name);
 
-/* @done once, later: 0; KITH_E_PERMISSION (not this password); KITH_E_BUSY (too many wait);
- * KITH_E_MEMORY. @user is the one found, or NULL: then it takes as long, and is refused. */
-typedef void (*http_checked_cb)(void *arg, int code);
-void http_password_check(struct http_users *users,
-                         const struct http_user *user,
-                         const char *password,
-                         http_checked_cb done,
-                         void *arg);
 /*
  * Writes a user: @password NULL keeps the hash there is, @role HTTP_NOBODY the role. @create: there
  * must be none, else there must be one. @done once, later: 0; KITH_E_EXISTS, KITH_E_NOT_FOUND, or

@@ -173,7 +173,7 @@ static void on_tick(uv_timer_t *timer)
 
 void http_server_closed_one(struct http_server *server)
 {
-    if (!server->stopping || server->handles_n > 0 || !server->web_closed || server->users.working)
+    if (!server->stopping || server->handles_n > 0 || !server->web_closed)
         return;
     /* What cannot be taken back answers to nobody. */
     list_for_each_safe (it, &server->exchanges) {
@@ -332,7 +332,7 @@ static int open_now(struct kith_node *node)
     uv_timer_init(node_loop(node), &server->tick);
     server->tick.data = server;
     uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
-    server->handles_n = 4; /* with those of members, stream and users */
+    server->handles_n = 5; /* with those of members, stream and users (two) */
     node_service_add(node, &server->service);
     http_members_open(&server->members, server);
     server->stream = stream_new(server);

@@ -143,7 +143,28 @@ class Lab:
         with repeated(lambda ends: self.web.raw(data), 0.02):
             yield "1 MiB each"
 
-    ATTACKS = ("slow_loris", "many_connections", "sockets_that_never_read", "large_headers")
+    @contextlib.contextmanager
+    def log_ins(self):
+        """A dozen at once, again and again, all with the right password: each costs its hash."""
+        if "ana" not in [u["name"] for u in self.victim.kith("user", "ls", "--json").json["users"]]:
+            self.victim.kith("user", "add", "ana", "--role", "viewer", input=b"correct horse\n")
+            wait_for(lambda: self.victim.kith("user", "ls", "--json").json["users"], what="the user is known")
+        body = json.dumps({"user": "ana", "password": "correct horse"})
+        data = (f"POST /v1/login HTTP/1.1\r\nHost: {self.web.host}\r\nX-Kith: 1\r\nConnection: close\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+
+        def burst(ends):
+            with contextlib.ExitStack() as opened:
+                sockets = [opened.enter_context(socket.create_connection(("127.0.0.1", self.web.port), 60 * SLOW))
+                           for _ in range(12)]
+                for s in sockets:
+                    s.sendall(data)
+                for s in sockets:
+                    s.recv(65536)
+        with repeated(burst, 0):
+            yield "12 at once"
+
+    ATTACKS = ("slow_loris", "many_connections", "sockets_that_never_read", "large_headers", "log_ins")
 
     # ---- what is left ----
 
