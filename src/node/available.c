@@ -103,6 +103,12 @@ static struct kith_value value_of(struct kith_node *node, const struct avail_val
                                .time_unix_ms = from->time_ms,
                                .text = ""};
 
+    /* What was made without a value, and never written, is nothing of its type. */
+    if (value.len == 0) {
+        struct kith_bytes none = value_data_default(from->type);
+        value.data = none.len > 0 ? none.data : value.data;
+        value.len = none.len;
+    }
     if (from->merge == AVAIL_KEEP_BOTH) /* its data are all values that stand, usually one */
         value.type = KITH_TYPE_BYTES | KITH_TYPE_ARRAY;
     if (value.type == KITH_TYPE_I64 && value.len == 8)

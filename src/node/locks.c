@@ -581,8 +581,15 @@ void node_locks_deinit(struct kith_node *node)
 
     for (size_t at = 0; (value = map64_next(&node->state.locks, &at)) != NULL;)
         lock_free(value);
-    for (size_t at = 0; (value = map64_next(&node->state.lock_asks, &at)) != NULL;)
-        core_free(value);
+    /* Whoever asked what is under way still frees what it asked with. */
+    for (size_t at = 0; (value = map64_next(&node->state.lock_asks, &at)) != NULL;) {
+        struct node_lock_ask *ask = value;
+        if (ask->on_broken != NULL)
+            ask->on_broken(node, KITH_E_STOPPED, ask->user);
+        else
+            ask->on_info(node, KITH_E_STOPPED, NULL, ask->user);
+        core_free(ask);
+    }
     map64_deinit(&node->state.locks);
     map64_deinit(&node->state.lock_asks);
 }

@@ -95,6 +95,7 @@ struct node_state {
     uint32_t watches_n;
     uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
     struct map64 var_ops;                  /* struct node_var_op by id, operations and watches */
+    struct map64 var_unwatched; /* watches that have not begun, by number; value: anything */
     _Atomic uint64_t next_var_id;
     struct kith_var *opening;                  /* the handle that a step is to open */
     void (*view_left)(struct kith_node *node); /* waits for VIEW_LEFT */

@@ -36,6 +36,10 @@ static void written_value(const struct node_var_op *op,
                           struct kith_value *value,
                           uint8_t number[8])
 {
+    struct kith_bytes data = {.data = op->op.data, .len = op->op.data_len};
+
+    if (op->kind == KITH_VAR_CREATE && data.len == 0)
+        data = value_data_default(op->type);
     switch (op->kind) {
     case KITH_VAR_SET:
     case KITH_VAR_CREATE:
@@ -43,8 +47,8 @@ static void written_value(const struct node_var_op *op,
     case KITH_VAR_CAS_VALUE:
     case KITH_VAR_ONCE:
         value->type = (enum kith_type)op->type;
-        value->data = op->op.data;
-        value->len = op->op.data_len;
+        value->data = data.data;
+        value->len = data.len;
         break;
     case KITH_VAR_ADD:
         put_le64(number, result->number);
@@ -511,7 +515,8 @@ static void watch_run(struct kith_node *node, struct node_request *request)
                                .name_len = watch->name_len,
                                .prefix = watch->kind != 0};
 
-    if (node->ending || map64_set(&node->state.var_ops, watch->id, watch) != 0) {
+    bool unwatched = map64_remove(&node->state.var_unwatched, watch->id) != NULL;
+    if (node->ending || unwatched || map64_set(&node->state.var_ops, watch->id, watch) != 0) {
         core_free(watch);
         return;
     }
@@ -562,6 +567,7 @@ static void unwatch_run(struct kith_node *node, struct node_request *request)
     struct unwatch *unwatch = container_of(request, struct unwatch, request);
     struct node_var_op *watch = map64_remove(&node->state.var_ops, unwatch->id);
 
+    map64_remove(&node->state.var_unwatched, unwatch->id);
     if (watch != NULL)
         node->state.watches_n--;
     if (watch != NULL)
@@ -586,6 +592,8 @@ void kith_var_unwatch(struct kith_node *node, int64_t watch_no)
         struct node_var_op *watch = map64_find(&node->state.var_ops, unwatch->id);
         if (watch != NULL)
             watch->on_change = NULL;
+        else /* it still waits to begin; without memory for this, none is there for that either */
+            (void)map64_set(&node->state.var_unwatched, unwatch->id, node);
     }
     node_push(node, &unwatch->request);
     node_exit(node);
@@ -617,4 +625,5 @@ void node_vars_deinit(struct kith_node *node)
     for (size_t at = 0; (op = map64_next(&node->state.var_ops, &at)) != NULL;)
         core_free(op);
     map64_deinit(&node->state.var_ops);
+    map64_deinit(&node->state.var_unwatched);
 }

@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "lib/node_lab.h"
+#include "node/node.h"
 
 #define AGENTS  3
 #define THREADS 6 /* two of each agent */
@@ -239,6 +240,51 @@ static void callbacks_come_once_each_and_a_watch_sees_the_last(void **state)
     kith_var_unwatch(agents[2], no);
 }
 
+static void watch_and_let_go(struct kith_node *node, void *arg)
+{
+    int64_t no = kith_var_watch(node, "given/*", on_change, arg);
+
+    CHECK(no > 0);
+    kith_var_unwatch(node, no);
+}
+
+/* Whoever asked may free what the callback would need: a client that goes in the same turn. */
+static void a_watch_given_up_before_it_begins_tells_nothing(void **state)
+{
+    static struct told given, after;
+    const struct kith_var_options available = {.policy = KITH_POLICY_AVAILABLE};
+
+    (void)state;
+    assert_int_equal(kith_var_set(agents[0], "given/up", "x", 1, NULL, NULL), 0);
+    assert_int_equal(kith_var_set(agents[0], "given/too", "x", 1, &available, NULL), 0);
+    assert_int_equal(node_run(agents[0], watch_and_let_go, &given), 0);
+    int64_t no = kith_var_watch(agents[0], "given/*", on_change, &after);
+    assert_true(no > 0);
+    assert_true(lab_wait_count(&after.changes_n, 2)); /* by then it would have been told, too */
+    assert_int_equal(atomic_load(&given.changes_n), 0);
+    kith_var_unwatch(agents[0], no);
+}
+
+/* ---- what is made without a value ---- */
+
+static void made_without_a_value_is_nothing_of_its_type(void **state)
+{
+    const struct kith_var_op create = {.kind = KITH_VAR_CREATE};
+    enum kith_policy policies[] = {KITH_POLICY_VOLATILE, KITH_POLICY_AVAILABLE};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct kith_var_options options = {.type = KITH_TYPE_BOOL, .policy = policies[i]};
+        const char *name = i == 0 ? "made/volatile" : "made/available";
+        struct kith_value *value = NULL;
+
+        assert_int_equal(kith_var_do(agents[0], name, &create, &options, &value), 0);
+        assert_int_equal(value->len, 1);
+        assert_int_equal(*(const uint8_t *)value->data, 0);
+        kith_value_free(value);
+    }
+}
+
 /* ---- waits that are given up ---- */
 
 static _Atomic unsigned granted_n, ended_n;
@@ -294,6 +340,8 @@ int main(void)
         cmocka_unit_test(additions_of_all_threads_are_counted_and_no_read_goes_back),
         cmocka_unit_test(one_is_inside_and_what_it_guards_is_exact),
         cmocka_unit_test(callbacks_come_once_each_and_a_watch_sees_the_last),
+        cmocka_unit_test(a_watch_given_up_before_it_begins_tells_nothing),
+        cmocka_unit_test(made_without_a_value_is_nothing_of_its_type),
         cmocka_unit_test(each_wait_ends_once_and_nothing_stays_held),
     };
     return cmocka_run_group_tests(tests, start, stop);
