@@ -10,20 +10,20 @@
 
 /* ---- life of a connection ---- */
 
-void conn_clear(struct web_request *request)
+void conn_clear(struct web_request *conn)
 {
-    request->web->stats.body_bytes -= request->body_want;
-    request->body_want = 0;
-    core_free(request->path);
-    request->path = NULL;
-    buf_deinit(&request->body);
-    core_free(request->out);
-    request->out = NULL;
-    request->out_len = request->out_at = 0;
-    request->kept = NULL;
-    request->kept_len = request->kept_at = 0;
-    request->user = NULL;
-    request->closes = request->unknown_end = false;
+    conn->web->stats.body_bytes -= conn->body_want;
+    conn->body_want = 0;
+    core_free(conn->path);
+    conn->path = NULL;
+    buf_deinit(&conn->body);
+    core_free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_at = 0;
+    conn->kept = NULL;
+    conn->kept_len = conn->kept_at = 0;
+    conn->user = NULL;
+    conn->closes = conn->unknown_end = false;
 }
 
 int conn_new(struct web *web, struct lws *wsi)
