@@ -61,6 +61,14 @@ static void answer_new(struct http_exchange *x, const char *user, enum http_role
     http_answer_json(x, 200, doc, bearer ? NULL : cookie);
 }
 
+static const char *hash_of(void *arg, const char *name)
+{
+    struct http_server *server = arg;
+    const struct http_user *user = http_user_find(&server->users, name);
+
+    return user != NULL ? user->hash : NULL;
+}
+
 void http_get_session(struct http_exchange *x)
 {
     struct http_server *server = x->server;
@@ -76,8 +84,11 @@ void http_get_session(struct http_exchange *x)
         (void)json_object_set_new(doc, "tls", json_boolean(server->tls));
         if (session != NULL) {
             char token[HANDOVER_CHARS_MAX];
-            http_handover_make(&server->sessions, session, http_unix_ms(), token);
-            (void)json_object_set_new(doc, "handover", json_string(token));
+            const char *hash = session->user[0] != '\0' ? hash_of(server, session->user) : "";
+            if (hash != NULL) {
+                http_handover_make(&server->sessions, session, hash, http_unix_ms(), token);
+                (void)json_object_set_new(doc, "handover", json_string(token));
+            }
             (void)json_object_set_new(doc, "node",
                                       json_string(kith_node_name(server->service.node)));
             (void)json_object_set_new(doc, "cluster",
@@ -144,22 +155,22 @@ static void on_checked(void *arg, int code, const char *hash)
         answer_new(x, user->name, user->role);
 }
 
-/* A user who was removed, or may do less by now, gets no more by a token from before. */
+/* A user who was removed, has another password or may do less by now gets no more by a token. */
 static void log_in_handed_over(struct http_exchange *x, const char *token)
 {
     struct http_server *server = x->server;
     char name[USER_NAME_BYTES_MAX + 1];
     enum http_role role;
 
-    if (!http_handover_read(&server->sessions, token, http_unix_ms(), name, &role)) {
-        fail_login(x, NULL, "this token is no member's, or older than 10 minutes");
+    if (!http_handover_read(&server->sessions, token, http_unix_ms(), hash_of, server, name,
+                            &role)) {
+        fail_login(x, NULL,
+                   "this token is no member's, older than 10 minutes, or its user was removed or "
+                   "has another password by now");
         return;
     }
     const struct http_user *user = name[0] != '\0' ? http_user_find(&server->users, name) : NULL;
-    if (name[0] != '\0' && user == NULL)
-        fail_login(x, name, "the user of this token is not known here");
-    else
-        answer_new(x, name, user != NULL ? user->role : role);
+    answer_new(x, name, user != NULL ? user->role : role);
 }
 
 void http_post_login(struct http_exchange *x)

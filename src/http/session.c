@@ -200,9 +200,25 @@ bool http_link_take(struct http_sessions *sessions, const char *text, uint64_t n
 
 #define MAC_BYTES 32
 
+/* Over @text and, after a NUL, @hash. */
+static void mac_make(const struct http_sessions *sessions,
+                     const char *text,
+                     const char *hash,
+                     uint8_t out[MAC_BYTES])
+{
+    crypto_generichash_state state;
+
+    crypto_generichash_init(&state, sessions->handover_key, sizeof(sessions->handover_key),
+                            MAC_BYTES);
+    crypto_generichash_update(&state, (const uint8_t *)text, strlen(text) + 1);
+    crypto_generichash_update(&state, (const uint8_t *)hash, strlen(hash));
+    crypto_generichash_final(&state, out, MAC_BYTES);
+}
+
 /* "ROLE UNTIL USER", then its MAC over it, both in base64url with a point between. */
 void http_handover_make(const struct http_sessions *sessions,
                         const struct http_session *session,
+                        const char *hash,
                         uint64_t unix_ms,
                         char out[HANDOVER_CHARS_MAX])
 {
@@ -211,8 +227,7 @@ void http_handover_make(const struct http_sessions *sessions,
 
     snprintf(text, sizeof(text), "%d %llu %s", (int)session->role,
              (unsigned long long)unix_ms + HTTP_HANDOVER_MS, session->user);
-    crypto_generichash(mac, sizeof(mac), (const uint8_t *)text, strlen(text),
-                       sessions->handover_key, sizeof(sessions->handover_key));
+    mac_make(sessions, text, hash, mac);
     sodium_bin2base64(out, HANDOVER_CHARS_MAX, (const uint8_t *)text, strlen(text),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     size_t at = strlen(out);
@@ -224,13 +239,15 @@ void http_handover_make(const struct http_sessions *sessions,
 bool http_handover_read(const struct http_sessions *sessions,
                         const char *token,
                         uint64_t unix_ms,
+                        http_hash_of hash_of,
+                        void *arg,
                         char user_out[USER_NAME_BYTES_MAX + 1],
                         enum http_role *role_out)
 {
-    char text[128];
+    char text[128], whole[128];
     uint8_t mac[MAC_BYTES], want[MAC_BYTES];
     size_t text_len, mac_len;
-    const char *point = strchr(token, '.');
+    const char *point = strchr(token, '.'), *hash;
     uint64_t role, until;
 
     if (point == NULL ||
@@ -240,11 +257,9 @@ bool http_handover_read(const struct http_sessions *sessions,
                           sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
         mac_len != sizeof(mac))
         return false;
-    crypto_generichash(want, sizeof(want), (const uint8_t *)text, text_len, sessions->handover_key,
-                       sizeof(sessions->handover_key));
-    if (sodium_memcmp(mac, want, sizeof(mac)) != 0)
-        return false;
-    text[text_len] = '\0'; /* from here on it is ours */
+    text[text_len] = '\0';
+    memcpy(whole, text, text_len + 1);
+    /* Not believed yet, but whose password it depends on stands in it. */
     char *until_text = strchr(text, ' ');
     char *user = until_text != NULL ? strchr(until_text + 1, ' ') : NULL;
     if (user == NULL)
@@ -253,7 +268,11 @@ bool http_handover_read(const struct http_sessions *sessions,
     *user++ = '\0';
     if (text_parse_u64(text, HTTP_VIEWER, HTTP_ADMIN, &role) != 0 ||
         text_parse_u64(until_text, unix_ms + 1, unix_ms + 2 * HTTP_HANDOVER_MS, &until) != 0 ||
-        strlen(user) > USER_NAME_BYTES_MAX)
+        strlen(user) > USER_NAME_BYTES_MAX || strlen(whole) != text_len ||
+        (hash = user[0] != '\0' ? hash_of(arg, user) : "") == NULL)
+        return false;
+    mac_make(sessions, whole, hash, want);
+    if (sodium_memcmp(mac, want, sizeof(mac)) != 0)
         return false;
     snprintf(user_out, USER_NAME_BYTES_MAX + 1, "%s", user);
     *role_out = (enum http_role)role;

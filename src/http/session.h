@@ -77,19 +77,28 @@ int http_link_new(struct http_sessions *sessions, uint64_t now_ms, char *out);
 /* True once for each link. */
 bool http_link_take(struct http_sessions *sessions, const char *link, uint64_t now_ms);
 
+/* The hash of the password of @user; NULL: no such user is known. */
+typedef const char *(*http_hash_of)(void *arg, const char *user);
 /*
  * A token by which another member takes @session over, for HTTP_HANDOVER_MS: user, role and end,
- * under a key that all members have. @unix_ms is the wall clock.
+ * under a key that all members have. @hash: of the user's password, with which the token ends too;
+ * "" for a session without a user. @unix_ms is the wall clock.
  */
 #define HANDOVER_CHARS_MAX 256
 void http_handover_make(const struct http_sessions *sessions,
                         const struct http_session *session,
+                        const char *hash,
                         uint64_t unix_ms,
                         char out[HANDOVER_CHARS_MAX]);
-/* True if @token is one and not over; then whose it is. */
+/*
+ * True if @token is one, not over, and its user has the password of then; then whose it is.
+ * @hash_of is asked at most once, before it returns, and not for a session without a user.
+ */
 bool http_handover_read(const struct http_sessions *sessions,
                         const char *token,
                         uint64_t unix_ms,
+                        http_hash_of hash_of,
+                        void *arg,
                         char user_out[USER_NAME_BYTES_MAX + 1],
                         enum http_role *role_out);
 

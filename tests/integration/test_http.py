@@ -222,6 +222,13 @@ def test_a_token_for_another_member_gives_no_more_than_its_user_may_now(cluster)
              what="the role is known")
     answer = web.ask("POST", "/v1/login", {"handover": token, "bearer": True}, KEY)
     assert json.loads(answer.data)["role"] == "viewer"
+    changed = n.kith("user", "ls", "--json").json["users"][0]["changed"]
+    n.kith("user", "passwd", "ana", input=b"another horse\n")
+    wait_for(lambda: n.kith("user", "ls", "--json").json["users"][0]["changed"] != changed,
+             what="the password is known")
+    web.error("POST", "/v1/login", 401, body={"handover": token, "bearer": True}, headers=KEY)
+    token = log_in(n, user="ana", password="another horse").json("GET", "/v1/session")["handover"]
+    web.ask("POST", "/v1/login", {"handover": token, "bearer": True}, KEY)
     n.kith("user", "rm", "ana")
     wait_for(lambda: not n.kith("user", "ls", "--json").json["users"], what="she is gone")
     web.error("POST", "/v1/login", 401, body={"handover": token}, headers=KEY)

@@ -8,6 +8,9 @@
 
 #define UNIX_MS 1790000000000ull
 
+static char password[] = "$argon2id$of the password"; /* hashes */
+static char another[] = "$argon2id$of another";
+static char none[] = "";
 static unsigned ended_n;
 static char ended_user[USER_NAME_BYTES_MAX + 1];
 
@@ -154,6 +157,12 @@ static void at_the_limit_the_oldest_link_goes(void **state)
 
 /* ---- handing over ---- */
 
+static const char *hash_of(void *arg, const char *user)
+{
+    (void)user;
+    return arg;
+}
+
 static void a_member_takes_over_who_was_logged_in_as_long_as_the_token_is_fresh(void **state)
 {
     struct http_sessions here, there;
@@ -163,14 +172,18 @@ static void a_member_takes_over_who_was_logged_in_as_long_as_the_token_is_fresh(
     (void)state;
     begin(&here, "secret");
     begin(&there, "secret");
-    http_handover_make(&here, made(&here, "ben li", HTTP_OPERATOR, 0), UNIX_MS, token);
-    assert_true(http_handover_read(&there, token, UNIX_MS + HTTP_HANDOVER_MS - 1, user, &role));
+    http_handover_make(&here, made(&here, "ben li", HTTP_OPERATOR, 0), password, UNIX_MS, token);
+    assert_true(http_handover_read(&there, token, UNIX_MS + HTTP_HANDOVER_MS - 1, hash_of, password,
+                                   user, &role));
     assert_string_equal(user, "ben li");
     assert_int_equal(role, HTTP_OPERATOR);
-    assert_false(http_handover_read(&there, token, UNIX_MS + HTTP_HANDOVER_MS, user, &role));
+    assert_false(http_handover_read(&there, token, UNIX_MS + HTTP_HANDOVER_MS, hash_of, password,
+                                    user, &role));
     /* The clocks of two machines may differ by as much as it is good for, not by more. */
-    assert_true(http_handover_read(&there, token, UNIX_MS - HTTP_HANDOVER_MS, user, &role));
-    assert_false(http_handover_read(&there, token, UNIX_MS - HTTP_HANDOVER_MS - 1, user, &role));
+    assert_true(http_handover_read(&there, token, UNIX_MS - HTTP_HANDOVER_MS, hash_of, password,
+                                   user, &role));
+    assert_false(http_handover_read(&there, token, UNIX_MS - HTTP_HANDOVER_MS - 1, hash_of,
+                                    password, user, &role));
     http_sessions_deinit(&here);
     http_sessions_deinit(&there);
 }
@@ -185,8 +198,8 @@ static void the_longest_name_is_handed_over_whole(void **state)
     memset(name, 'n', USER_NAME_BYTES_MAX);
     name[USER_NAME_BYTES_MAX] = '\0';
     begin(&sessions, "secret");
-    http_handover_make(&sessions, made(&sessions, name, HTTP_VIEWER, 0), UNIX_MS, token);
-    assert_true(http_handover_read(&sessions, token, UNIX_MS, user, &role));
+    http_handover_make(&sessions, made(&sessions, name, HTTP_VIEWER, 0), password, UNIX_MS, token);
+    assert_true(http_handover_read(&sessions, token, UNIX_MS, hash_of, password, user, &role));
     assert_string_equal(user, name);
     http_sessions_deinit(&sessions);
 }
@@ -200,20 +213,41 @@ static void no_token_but_that_of_a_member_is_taken(void **state)
     (void)state;
     begin(&here, "secret");
     begin(&stranger, "another secret");
-    http_handover_make(&here, made(&here, "ben", HTTP_VIEWER, 0), UNIX_MS, token);
-    assert_true(http_handover_read(&here, token, UNIX_MS, user, &role));
-    assert_false(http_handover_read(&stranger, token, UNIX_MS, user, &role));
+    http_handover_make(&here, made(&here, "ben", HTTP_VIEWER, 0), password, UNIX_MS, token);
+    assert_true(http_handover_read(&here, token, UNIX_MS, hash_of, password, user, &role));
+    assert_false(http_handover_read(&stranger, token, UNIX_MS, hash_of, password, user, &role));
     for (size_t i = 0; i < strlen(token); i++) {
         memcpy(changed, token, sizeof(changed));
         changed[i] = changed[i] == 'A' ? 'B' : 'A';
-        assert_false(http_handover_read(&here, changed, UNIX_MS, user, &role));
+        assert_false(http_handover_read(&here, changed, UNIX_MS, hash_of, password, user, &role));
         changed[i] = '\0';
-        assert_false(http_handover_read(&here, changed, UNIX_MS, user, &role));
+        assert_false(http_handover_read(&here, changed, UNIX_MS, hash_of, password, user, &role));
     }
-    assert_false(http_handover_read(&here, "", UNIX_MS, user, &role));
-    assert_false(http_handover_read(&here, ".", UNIX_MS, user, &role));
+    assert_false(http_handover_read(&here, "", UNIX_MS, hash_of, password, user, &role));
+    assert_false(http_handover_read(&here, ".", UNIX_MS, hash_of, password, user, &role));
     http_sessions_deinit(&here);
     http_sessions_deinit(&stranger);
+}
+
+static void a_token_ends_with_the_password_or_the_user(void **state)
+{
+    struct http_sessions sessions;
+    char token[HANDOVER_CHARS_MAX], user[USER_NAME_BYTES_MAX + 1];
+    enum http_role role;
+
+    (void)state;
+    begin(&sessions, "secret");
+    http_handover_make(&sessions, made(&sessions, "ben", HTTP_VIEWER, 0), password, UNIX_MS, token);
+    assert_true(http_handover_read(&sessions, token, UNIX_MS, hash_of, password, user, &role));
+    assert_false(http_handover_read(&sessions, token, UNIX_MS, hash_of, another, user, &role));
+    assert_false(http_handover_read(&sessions, token, UNIX_MS, hash_of, none, user, &role));
+    assert_false(http_handover_read(&sessions, token, UNIX_MS, hash_of, NULL, user, &role));
+    /* Without a user there is no password, and nobody is asked for one. */
+    http_handover_make(&sessions, made(&sessions, "", HTTP_ADMIN, 0), "", UNIX_MS, token);
+    assert_true(http_handover_read(&sessions, token, UNIX_MS, NULL, NULL, user, &role));
+    assert_string_equal(user, "");
+    assert_int_equal(role, HTTP_ADMIN);
+    http_sessions_deinit(&sessions);
 }
 
 int main(void)
@@ -227,6 +261,7 @@ int main(void)
         cmocka_unit_test(at_the_limit_the_oldest_link_goes),
         cmocka_unit_test(a_member_takes_over_who_was_logged_in_as_long_as_the_token_is_fresh),
         cmocka_unit_test(the_longest_name_is_handed_over_whole),
+        cmocka_unit_test(a_token_ends_with_the_password_or_the_user),
         cmocka_unit_test(no_token_but_that_of_a_member_is_taken),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
