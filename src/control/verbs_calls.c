@@ -5,6 +5,8 @@
 #include "control/request.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/spread.h"
+#include "rpc/rpc.h"
 
 /* ---- functions ---- */
 
@@ -85,6 +87,30 @@ static void functions(struct control_request *request)
     }
     put_functions(request, list);
     kith_function_list_free(list);
+}
+
+/* How long the functions of this node took lately; those that never ran are not there. */
+static void functions_times(struct control_request *request)
+{
+    struct rpc_function fn;
+    struct control_reply reply;
+    size_t at = 0;
+
+    control_reply_begin(&reply, request);
+    json_key(&reply.json, "functions");
+    json_array_begin(&reply.json);
+    while (rpc_function_next(node_rpc(request->node), &at, &fn) && fn.times != NULL) {
+        if (fn.times->n == 0)
+            continue;
+        json_object_begin(&reply.json);
+        json_kv_text(&reply.json, "name", fn.name);
+        json_kv_u64(&reply.json, "measured", fn.times->n);
+        json_kv_f64(&reply.json, "p50_ms", control_ms(spread_percentile(fn.times, 50)));
+        json_kv_f64(&reply.json, "p99_ms", control_ms(spread_percentile(fn.times, 99)));
+        json_object_end(&reply.json);
+    }
+    json_array_end(&reply.json);
+    control_reply_end(&reply, false, NULL, 0);
 }
 
 /* ---- call ---- */
@@ -242,6 +268,7 @@ static void call(struct control_request *request)
 
 const struct control_verb control_verbs_calls[] = {
     {.name = "functions", .run = functions},
+    {.name = "functions.times", .run = functions_times, .forward = "node", .remote = true},
     {.name = "call", .run = call},
     {0},
 };

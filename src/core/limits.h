@@ -259,6 +259,7 @@
 #define HTTP_EVENTS_ROUND_MAX  200   /* new events an update */
 #define HTTP_VALUE_SHOWN_BYTES 256   /* of a variable in a list */
 #define HTTP_VALUE_BYTES_MAX   65536 /* of one that is followed alone */
+#define HTTP_RTT_NODES_MAX     64    /* 4,032 echoes in all; above, a command asks */
 #define HTTP_SESSIONS_MAX      1024
 #define HTTP_SESSION_LOCKS_MAX 64
 #define HTTP_LINKS_MAX         64

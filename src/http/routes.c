@@ -15,6 +15,8 @@ const struct http_route http_routes[] = {
     {WEB_GET, "/v1/resources", HTTP_VIEWER, 0, "resources", NULL, http_get_resources},
     {WEB_GET, "/v1/resources/history", HTTP_VIEWER, 0, "resources.history", NULL, NULL},
     {WEB_GET, "/v1/functions", HTTP_VIEWER, 0, "functions", NULL, NULL},
+    {WEB_GET, "/v1/times", HTTP_VIEWER, 0, NULL, NULL, http_get_times},
+    {WEB_GET, "/v1/rtt", HTTP_OPERATOR, 0, NULL, NULL, http_get_rtt},
     {WEB_POST, "/v1/call/*", HTTP_OPERATOR, 0, NULL, NULL, http_post_call},
     {WEB_GET, "/v1/vars", HTTP_VIEWER, 0, NULL, NULL, http_get_vars},
     {WEB_GET, "/v1/vars/*", HTTP_VIEWER, 0, NULL, NULL, http_get_var},

@@ -148,8 +148,10 @@ void http_get_ready(struct http_exchange *x);
 void http_get_metrics(struct http_exchange *x);
 void http_get_resources(struct http_exchange *x); /* lists.c */
 void http_get_vars(struct http_exchange *x);
-void http_get_locks(struct http_exchange *x);
 void http_get_events(struct http_exchange *x);
+void http_get_locks(struct http_exchange *x); /* everywhere.c */
+void http_get_times(struct http_exchange *x);
+void http_get_rtt(struct http_exchange *x);
 void http_post_call(struct http_exchange *x); /* call.c */
 void http_get_var(struct http_exchange *x);   /* vars.c */
 void http_put_var(struct http_exchange *x);
@@ -176,6 +178,10 @@ json_t *http_vars_doc(struct http_server *server, const char *prefix, size_t off
 json_t *http_events_doc(struct http_server *server, uint64_t after, uint64_t before, size_t limit);
 /* Every node's mutexes, joined by name. @done once, perhaps before this returns. */
 void http_locks_ask(struct http_server *server, http_asked_cb done, void *user);
+/* How long functions took lately, by every node. */
+void http_times_ask(struct http_server *server, http_asked_cb done, void *user);
+/* Echoes between all pairs of nodes. KITH_E_LIMIT if there are more than HTTP_RTT_NODES_MAX. */
+void http_rtt_ask(struct http_server *server, http_asked_cb done, void *user);
 /* Cuts @doc's array @key to @limit from @offset on; sets "total" and "offset". */
 void http_page(json_t *doc, const char *key, size_t offset, size_t limit);
 /* kith's own variables are nobody's business here. */

@@ -56,7 +56,7 @@ static void ask_events(struct feed *feed)
     feed_say(feed, doc);
 }
 
-static void on_locks(void *user, json_t *result, int code, const char *text)
+static void on_everywhere(void *user, json_t *result, int code, const char *text)
 {
     struct feed *feed = user;
 
@@ -66,8 +66,9 @@ static void on_locks(void *user, json_t *result, int code, const char *text)
     } else if (result == NULL) {
         feed_fail(feed, code, text);
     } else {
-        http_page(result, "locks", number_of(feed->args, "offset", 0, SIZE_MAX),
-                  number_of(feed->args, "limit", 100, HTTP_TOPIC_PAGE_MAX));
+        if (strcmp(feed->topic->name, "locks") == 0)
+            http_page(result, "locks", number_of(feed->args, "offset", 0, SIZE_MAX),
+                      number_of(feed->args, "limit", 100, HTTP_TOPIC_PAGE_MAX));
         feed_say(feed, json_incref(result));
     }
 }
@@ -75,7 +76,19 @@ static void on_locks(void *user, json_t *result, int code, const char *text)
 static void ask_locks(struct feed *feed)
 {
     feed->asking = true;
-    http_locks_ask(feed->server, on_locks, feed);
+    http_locks_ask(feed->server, on_everywhere, feed);
+}
+
+static void ask_times(struct feed *feed)
+{
+    feed->asking = true;
+    http_times_ask(feed->server, on_everywhere, feed);
+}
+
+static void ask_rtt(struct feed *feed)
+{
+    feed->asking = true;
+    http_rtt_ask(feed->server, on_everywhere, feed);
 }
 
 /* ---- variables ---- */
@@ -377,6 +390,16 @@ static const struct topic topics[] = {
      .ask = ask_locks,
      .shape = {.array = "locks", .key = "name"},
      .period_ms = 1000},
+    {.name = "times",
+     .args = args_none,
+     .ask = ask_times,
+     .shape = {.array = "functions", .key = "name"},
+     .period_ms = 2000},
+    {.name = "rtt",
+     .args = args_none,
+     .ask = ask_rtt,
+     .shape = {.array = "nodes", .key = "id", .ordered = true},
+     .period_ms = 10000},
     {.name = "events",
      .args = args_events,
      .ask = ask_events,

@@ -141,6 +141,7 @@ struct kith_node {
     _Atomic bool sleeping;      /* the loop is, or is about to be, in the kernel: wake it */
     _Atomic bool stopping;      /* no new requests from other threads */
     _Atomic uint32_t inside_n;  /* other threads that are asking something: see node_enter() */
+    uint32_t runs_n;            /* of inline functions: every so many is measured */
     bool ending;                /* calls, maps and waits end */
     bool finished;              /* the loop thread ends */
     struct log_limit end_limit; /* of the line that says what the end waits for */
@@ -229,6 +230,7 @@ struct kith_node {
 /* Replies up to this size are copied to let the callback of a call nest a step. */
 #define NODE_REPLY_COPIED_MAX 1024
 #define NODE_SAMPLE_MS        1000
+#define NODE_TIMED_EVERY      16u
 #define NODE_LAG_MS           500
 
 static inline uint64_t node_now_ns(void)

@@ -38,6 +38,7 @@ struct kith_ctx {
     struct kith_node_id caller;
     uint64_t deadline_ns;
     uint64_t started_ns; /* for the access log; 0: it is off */
+    uint64_t began_ns;   /* for the figures; 0: this run is not measured */
     bool partials;       /* partial results wait in the queue: DONE has to go behind them */
     bool is_item;        /* of a map */
     struct node_item item;
@@ -294,6 +295,8 @@ static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
     if (ctx->started_ns != 0)
         access_line(node, ctx);
+    if (ctx->began_ns != 0)
+        rpc_serve_took(ctx->serve, node_now_ns() - ctx->began_ns);
     struct rpc_event event; /* its largest kind is not cleared for each call */
     event.type = RPC_DONE;
     event.u.done.serve = ctx->serve;
@@ -415,6 +418,9 @@ void node_serve_run(struct kith_node *node, struct rpc_serve *serve, bool nest)
     ctx->outcome = KITH_OUTCOME_OK;
     if (log_level(&node->log.access) >= KITH_LOG_INFO)
         ctx->started_ns = node_now_ns();
+    /* Two clocks are much beside an inline function, and nothing beside the way to a worker. */
+    if ((ctx->flags & KITH_FN_INLINE) == 0 || node->runs_n++ % NODE_TIMED_EVERY == 0)
+        ctx->began_ns = node_now_ns();
     rpc_serve_set_user(serve, ctx);
     if ((ctx->flags & (KITH_FN_INLINE | KITH_FN_DEFERRED)) != 0) {
         run_on_loop(node, ctx, nest);

@@ -610,7 +610,9 @@ bool rpc_function_next(const struct rpc_core *core, size_t *at, struct rpc_funct
         list_for_each (link, &core->export_list) {
             if (i++ < index)
                 continue;
-            describe(core, &container_of(link, struct rpc_export, link)->entry, out);
+            const struct rpc_export *fn = container_of(link, struct rpc_export, link);
+            describe(core, &fn->entry, out);
+            out->times = &fn->times;
             (*at)++;
             return true;
         }

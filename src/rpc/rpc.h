@@ -242,6 +242,8 @@ const struct kith_export *rpc_export_desc(const struct rpc_export *fn);
 void *rpc_export_user(const struct rpc_export *fn);
 
 struct rpc_export *rpc_serve_export(const struct rpc_serve *serve);
+/* A run of its function took so long; for the figures only. Not after DONE. */
+void rpc_serve_took(struct rpc_serve *serve, uint64_t ns);
 struct kith_bytes rpc_serve_arg(const struct rpc_serve *serve); /* valid until DONE */
 uint64_t rpc_serve_deadline_ns(const struct rpc_serve *serve);  /* UINT64_MAX: none */
 /* False if it is no item of a map. The state is valid as long as the argument. */
@@ -263,6 +265,7 @@ const struct kith_node_id *rpc_peer_id(const struct rpc_peer *peer);
 
 /* ---- the registry ---- */
 
+struct spread;        /* core/spread.h */
 struct rpc_function { /* one entry, borrowed until the next step */
     const char *name;
     const char *version;
@@ -273,6 +276,7 @@ struct rpc_function { /* one entry, borrowed until the next step */
     uint32_t flags;
     struct kith_node_id node;
     uint64_t calls_n, errors_n;
+    const struct spread *times; /* of our own; NULL: of another node */
 };
 /* All entries of live nodes, ours included, in a stable order. `size_t at = 0; while
  * (rpc_function_next(..))`. */

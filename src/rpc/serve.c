@@ -514,6 +514,11 @@ struct rpc_export *rpc_serve_export(const struct rpc_serve *serve)
     return serve->exported;
 }
 
+void rpc_serve_took(struct rpc_serve *serve, uint64_t ns)
+{
+    spread_add(&serve->exported->times, ns);
+}
+
 struct kith_bytes rpc_serve_arg(const struct rpc_serve *serve)
 {
     struct rpc_item item;

@@ -19,6 +19,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "core/rng.h"
+#include "core/spread.h"
 #include "core/wheel.h"
 #include "kith/error.h"
 #include "rpc/pool.h"
@@ -288,7 +289,8 @@ struct rpc_export {
     uint32_t running;
     uint32_t queue_max;
     uint32_t samples;
-    uint64_t run_ns; /* moving average of a run */
+    uint64_t run_ns;     /* moving average of a run */
+    struct spread times; /* what the driver measured */
     bool withdrawn;
     uint64_t calls_told_n; /* of entry.calls_n, to the other nodes */
     struct watcher *watchers;

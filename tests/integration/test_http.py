@@ -454,6 +454,30 @@ def test_reads_see_the_newest_write_of_others(cluster):
         assert at_b.ask("GET", "/v1/vars/x").data == str(i).encode()
 
 
+def test_times_of_functions_come_from_the_node_that_ran_them(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+    names = {n["id"]: n["name"] for n in web.json("GET", "/v1/nodes")["nodes"]}
+    wait_for(lambda: len(next(f["nodes"] for f in web.json("GET", "/v1/functions")["functions"] if f["name"] == "sys.sleep")) == 2,
+             10, "both serve sys.sleep")
+    for _ in range(3):
+        web.ask("POST", f"/v1/call/sys.sleep?node={b.name}", "40ms")
+    times = {f["name"]: f["nodes"] for f in web.json("GET", "/v1/times")["functions"]}
+    [row] = times["sys.sleep"]
+    assert row["name"] == b.name == names[row["id"]] and row["measured"] == 3
+    assert 35 <= row["p50_ms"] <= row["p99_ms"]  # a tenth below what it slept; above there is no bound
+
+
+def test_round_trips_between_all_pairs(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+    nodes = web.json("GET", "/v1/rtt")["nodes"]
+    assert sorted(n["name"] for n in nodes) == sorted([a.name, b.name])
+    for i, node in enumerate(nodes):
+        assert node["rtt_ms"][i] is None
+        assert node["rtt_ms"][1 - i] > 0
+
+
 def test_mutexes_belong_to_their_session(web, node):
     other = Web(node, token=node.kith("web", "--token").text.strip())
     held = web.json("POST", "/v1/locks/build/one")
