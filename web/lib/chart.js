@@ -1,5 +1,5 @@
 // Graphs over time: uPlot with the colours of the page; loaded when the first one is drawn.
-import { h } from "./dom.js";
+import { h, text } from "./dom.js";
 
 let loading = null;
 /** Fetches the program that draws, once. */
@@ -24,15 +24,32 @@ const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--serie
 
 /**
  * A graph: series [{label, colour: "--series-1", fill, dash}], format(value), min, max (of the scale; may be absent), floor
- * (the scale reaches at least so far above min), binary (its steps are powers of two).
- * Returns {element, data([times in s, values, ...]), close}.
+ * (the scale reaches at least so far above min), binary (its steps are powers of two), stepped (a value holds until the next).
+ * Returns {element, readout, data([times in s, values, ...]), close}; the readout has the newest values, or those pointed at.
  */
-export function chart({ label, series, format, min = 0, max, floor = 1, binary = false, height = 150, sync }) {
+export function chart({ label, series, format, min = 0, max, floor = 1, binary = false, stepped = false, height = 150, sync }) {
   const element = h("div.chart", { role: "img", ariaLabel: label });
   element.style.height = `${height}px`;
   let plot = null;
   let data = null;
   let closed = false;
+  const when = h("span.when");
+  const values = series.map((one, i) => h("b", null, "–"));
+  const readout = h("div.readout", null, when, series.map((one, i) => {
+    const key = h("i", { ariaHidden: "true" });
+    key.style.background = `var(${one.colour ?? SERIES[i % SERIES.length]})`;
+    return h("span", null, series.length > 1 && [key, `${one.label} `], values[i]);
+  }));
+
+  function read() {
+    const at = plot?.cursor.idx ?? null;
+    const i = at ?? (data?.[0].length ?? 0) - 1;
+    text(when, at === null || !data ? "" : new Date(data[0][at] * 1000).toLocaleTimeString("en-GB"));
+    values.forEach((element, k) => {
+      const value = data?.[k + 1]?.[i];
+      text(element, value === null || value === undefined ? "–" : format(value));
+    });
+  }
 
   function make() {
     plot?.destroy();
@@ -41,7 +58,8 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
       width: Math.max(120, element.clientWidth),
       height,
       cursor: { sync: sync && { key: sync }, y: false, points: { size: 7 } },
-      legend: { show: true, live: true },
+      legend: { show: false },
+      hooks: { setCursor: [read] },
       padding: [8, 4, 0, 0],
       scales: { x: { time: true }, y: { range: (_, low, high) => (min === null ? [low - (high - low || 1) * 0.08, high + (high - low || 1) * 0.08] : [min, max ?? Math.max(high * 1.08, min + floor)]) } },
       axes: [
@@ -52,7 +70,7 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
       series: [
         { value: (_, s) => (s === null ? "" : new Date(s * 1000).toLocaleTimeString("en-GB")) },
         ...series.map((one, i) => ({
-          label: one.label, stroke: colour(one.colour ?? SERIES[i % SERIES.length]), width: one.width ?? 1.5, dash: one.dash, points: { show: false }, spanGaps: false,
+          label: one.label, stroke: colour(one.colour ?? SERIES[i % SERIES.length]), width: one.width ?? 1.5, dash: one.dash, ...(stepped && { paths: window.uPlot.paths.stepped({ align: 1 }) }), points: { show: false }, spanGaps: false,
           fill: one.fill ? `color-mix(in srgb, ${colour(one.colour ?? SERIES[i % SERIES.length])} 14%, transparent)` : undefined,
           value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
         })),
@@ -61,10 +79,7 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
   }
 
   function fit() {
-    if (plot && element.clientWidth > 0) plot.setSize({ width: element.clientWidth, height: height - legend() });
-  }
-  function legend() {
-    return element.querySelector(".u-legend")?.offsetHeight ?? 0;
+    if (plot && element.clientWidth > 0) plot.setSize({ width: element.clientWidth, height });
   }
   const seen = new ResizeObserver(fit);
   const themed = new MutationObserver(() => turned());
@@ -75,11 +90,12 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
   system.addEventListener("change", turned);
 
   return {
-    element,
-    async data(values) {
-      data = values;
+    element, readout,
+    async data(newest) {
+      data = newest;
+      read();
       if (plot) {
-        plot.setData(values);
+        plot.setData(newest);
         return;
       }
       await load();

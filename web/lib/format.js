@@ -33,7 +33,7 @@ export function big(value) {
 
 export function rtt(ms) {
   if (!known(ms)) return DASH;
-  return ms < 1 ? `${Math.round(ms * 1000)} µs` : ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+  return ms < 0.001 ? "< 1 µs" : ms < 1 ? `${Math.round(ms * 1000)} µs` : ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
 /** A span of time, one unit: 340 ms, 12 s, 4 min, 3 h, 2 d. */

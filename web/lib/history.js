@@ -24,7 +24,7 @@ export function histories(node) {
   const charts = [cpu, memory, network, load];
   const titles = ["CPU", "Memory", "Network", "Load"];
   const trouble = h("div", { class: "whole", hidden: true });
-  const element = [trouble, charts.map((one, i) => h("section.card", null, h("h2", null, titles[i]), one.element))];
+  const element = [trouble, charts.map((one, i) => h("section.card", null, h("div.card-head", null, h("h2", null, titles[i]), one.readout), one.element))];
   const choices = h("div.choices", { role: "group", ariaLabel: "Span of time" });
 
   function drawChoices() {

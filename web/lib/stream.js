@@ -6,7 +6,7 @@ const STALE_MS = 12000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 const KEYS = {
   nodes: ["nodes", "id"], resources: ["nodes", "id"], functions: ["functions", "name"],
-  vars: ["vars", "name"], locks: ["locks", "name"], events: ["events", "seq"],
+  vars: ["vars", "name"], locks: ["locks", "name"], events: ["events", "seq"], times: ["functions", "name"], rtt: ["nodes", "id"],
 };
 
 let socket = null;
@@ -137,7 +137,7 @@ class Subscription {
     this.id = next++;
     this.topic = topic;
     this.args = args;
-    this.listener = listener;
+    this.listeners = new Set([listener]);
     [this.array, this.key] = (!("node" in args) && KEYS[topic]) || [null, null];
     this.doc = null;
     this.rows = new Map();
@@ -149,7 +149,7 @@ class Subscription {
 
   take(message) {
     if (message.error) {
-      this.listener({ error: message.error, doc: this.doc, rows: this.list() });
+      this.tell({ error: message.error });
       return;
     }
     const at = performance.now();
@@ -178,7 +178,13 @@ class Subscription {
       const rows = this.rows;
       this.rows = new Map(message.order.filter((key) => rows.has(key)).map((key) => [key, rows.get(key)]));
     }
-    this.listener({ doc: this.doc, rows: this.list(), changed, full: Boolean(message.full), removed: message.removed ?? [] });
+    this.tell({ changed, full: Boolean(message.full), removed: message.removed ?? [] });
+  }
+
+  // Each has a list of its own, to be sorted as it likes.
+  tell(news, listeners = [...this.listeners]) {
+    for (const listener of listeners)
+      if (this.listeners.has(listener)) listener({ ...news, doc: this.doc, rows: this.list() });
   }
 
   list() {
@@ -200,16 +206,24 @@ function keepRunning(old, part, at) {
 }
 
 /**
- * Subscribes; @listener gets {doc, rows, changed: Set of keys, full, removed, error}. Returns {close, again(args)}: again
+ * Subscribes, or listens to a subscription that asks for the same: what is known is then told at once. @listener gets {doc, rows, changed: Set of keys, full, removed, error}. Returns {close, again(args)}: again
  * asks for another part of the same topic.
  */
 export function subscribe(topic, args, listener) {
-  const subscription = new Subscription(topic, args, listener);
-  subscriptions.set(subscription.id, subscription);
-  subscription.ask();
+  const turned = "offset" in args; // its part of the table changes
+  const same = !turned && [...subscriptions.values()].find((one) => one.topic === topic && JSON.stringify(one.args) === JSON.stringify(args));
+  const subscription = same || new Subscription(topic, args, listener);
+  if (same) {
+    same.listeners.add(listener);
+    if (same.doc) queueMicrotask(() => same.tell({ changed: new Set(), full: true, removed: [] }, [listener]));
+  } else {
+    subscriptions.set(subscription.id, subscription);
+    subscription.ask();
+  }
   return {
     close() {
-      if (subscriptions.delete(subscription.id)) send({ op: "unsubscribe", id: subscription.id });
+      subscription.listeners.delete(listener);
+      if (subscription.listeners.size === 0 && subscriptions.delete(subscription.id)) send({ op: "unsubscribe", id: subscription.id });
     },
     again(other) {
       subscription.args = other;

@@ -18,16 +18,19 @@ const FLASH_MS = 1200;
  *   empty     {title, command}: what is said when there is nothing at all
  *   sort      "name" or "-age": at first
  *   filters   [{key, title, values: [..], of(row)}]: a choice beside the filter box
- *   remote    {total(), page(offset, limit, filter)}: paging by the server; rows are then one page
+ *   bare      no toolbar: a few rows, part of another page; its state is not in the address
+ *   remote    {total(), page(offset, limit, filter)}: while total() is not null the server pages, by name; rows are then one page
  */
 export function table(options) {
   const { columns, key, noun } = options;
+  const asked = options.bare ? new URLSearchParams() : query();
   const state = {
-    sort: query().get("sort") ?? options.sort ?? columns[0].key,
-    filter: query().get("filter") ?? "",
-    page: Math.max(0, Number(query().get("page") ?? 1) - 1) || 0,
-    choice: Object.fromEntries((options.filters ?? []).map((f) => [f.key, query().get(f.key) ?? ""])),
+    sort: asked.get("sort") ?? options.sort ?? columns[0].key,
+    filter: asked.get("filter") ?? "",
+    page: Math.max(0, Number(asked.get("page") ?? 1) - 1) || 0,
+    choice: Object.fromEntries((options.filters ?? []).map((f) => [f.key, asked.get(f.key) ?? ""])),
   };
+  const remote = () => (options.remote && options.remote.total() !== null ? options.remote : null);
   const shown = new Map(); // key -> {tr, cells}
   let rows = [];
   let view = [];
@@ -39,7 +42,7 @@ export function table(options) {
       state.filter = box.value;
       state.page = 0;
       save();
-      if (options.remote) ask();
+      if (remote()) ask();
       else draw();
     },
   });
@@ -65,16 +68,17 @@ export function table(options) {
   const nothing = h("div", { hidden: true });
   const frame = h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `${noun}s` }, h("table", null, h("thead", null, head), body));
   const element = h("section.table", null,
-    h("div.toolbar", null, box, choices, options.tools, h("span.grow"), sum,
+    !options.bare && h("div.toolbar", null, box, choices, options.tools, h("span.grow"), sum,
       copyButton(() => JSON.stringify(clean(view), null, 2), "Copy as JSON")),
     frame, nothing, pager);
 
   for (const column of columns) {
     const th = h("th", { class: classes(column), scope: "col" });
-    if (column.sort === false || options.remote) th.append(column.title);
+    if (column.sort === false) th.append(column.title);
     else
       th.append(h("button", {
         onclick: () => {
+          if (remote()) return;
           state.sort = state.sort === column.key ? `-${column.key}` : column.key;
           save();
           draw();
@@ -89,21 +93,22 @@ export function table(options) {
   }
 
   function save() {
+    if (options.bare) return;
     setQuery({ sort: state.sort === (options.sort ?? columns[0].key) ? "" : state.sort, filter: state.filter, page: state.page ? state.page + 1 : "", ...state.choice });
   }
 
   function turn(by) {
     state.page += by;
     save();
-    if (options.remote) ask();
+    if (remote()) ask();
     else draw();
     frame.scrollTop = 0;
   }
 
-  let asked = 0;
+  let patience = 0;
   function ask() {
-    clearTimeout(asked);
-    asked = setTimeout(() => options.remote.page(state.page * PAGE, PAGE, state.filter), 120);
+    clearTimeout(patience);
+    patience = setTimeout(() => remote()?.page(state.page * PAGE, PAGE, state.filter), 120);
   }
 
   const plain = (column, row) => (column.sort ?? column.text)?.(row) ?? "";
@@ -112,7 +117,7 @@ export function table(options) {
   }
 
   function choose() {
-    if (options.remote) return rows;
+    if (remote()) return rows;
     const words = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
     const picked = rows.filter((row) => {
       for (const filter of options.filters ?? [])
@@ -130,17 +135,19 @@ export function table(options) {
   function draw(changed) {
     if (!loaded) return;
     view = choose();
-    const total = options.remote ? options.remote.total() : view.length;
+    const total = remote() ? remote().total() : view.length;
     const pages = Math.max(1, Math.ceil(total / PAGE));
     if (state.page >= pages) {
       state.page = pages - 1;
-      if (options.remote) return ask();
+      if (remote()) return ask();
     }
-    const page = options.remote ? view : view.slice(state.page * PAGE, (state.page + 1) * PAGE);
+    const page = remote() ? view : view.slice(state.page * PAGE, (state.page + 1) * PAGE);
     for (const column of columns) {
-      const mine = state.sort.replace(/^-/, "") === column.key && !options.remote;
+      const mine = state.sort.replace(/^-/, "") === column.key && !remote();
       if (mine) column.th.setAttribute("aria-sort", state.sort.startsWith("-") ? "descending" : "ascending");
       else column.th.removeAttribute("aria-sort");
+      const button = column.th.querySelector("button");
+      if (button) button.disabled = Boolean(remote());
     }
     const here = new Set(page.map(key));
     for (const [id, row] of shown)
@@ -162,7 +169,7 @@ export function table(options) {
     back.disabled = state.page === 0;
     forth.disabled = state.page + 1 >= pages;
     text(where, `${state.page + 1} of ${pages}`);
-    text(sum, options.summary ? options.summary(rows, view) : total === rows.length || options.remote ? count(total, noun) : `${total} of ${count(rows.length, noun)}`);
+    text(sum, options.summary ? options.summary(rows, view) : total === rows.length || remote() ? count(total, noun) : `${total} of ${count(rows.length, noun)}`);
   }
 
   function rowOf(row, changed) {
@@ -199,6 +206,10 @@ export function table(options) {
       loaded = true;
       draw(changed);
     },
+    /** The rows that the filter leaves, in their order. */
+    view: () => view,
+    /** What cells show besides their rows has changed. */
+    redraw: () => draw(),
     /** Ages run on: draws the cells that show time again. */
     tick() {
       if (!loaded) return;

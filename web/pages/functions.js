@@ -1,6 +1,6 @@
 // What can be called, and calling it.
 import { fill, h } from "../lib/dom.js";
-import { bytes, number, shell } from "../lib/format.js";
+import { bytes, number, rtt, shell } from "../lib/format.js";
 import { link, query, setQuery } from "../lib/route.js";
 import { api, ApiError } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
@@ -13,14 +13,26 @@ export function page(path) {
 
 const sum = (row, key) => (row.nodes ?? []).reduce((all, node) => all + (node[key] ?? 0), 0);
 
+/** Of all nodes together: the median that half of the measured runs are at or below, and the worst node's p99. */
+function took(nodes) {
+  const sorted = [...(nodes ?? [])].sort((a, b) => a.p50_ms - b.p50_ms);
+  const all = sorted.reduce((n, node) => n + node.measured, 0);
+  let seen = 0;
+  const middle = sorted.find((node) => (seen += node.measured) * 2 >= all);
+  return { p50: middle?.p50_ms, p99: sorted.length ? Math.max(...sorted.map((node) => node.p99_ms)) : undefined };
+}
+
 function list() {
+  let times = new Map();
   const rows = table({
     noun: "function", key: (row) => row.name, sort: "name", href: (row) => link("functions", row.name),
     columns: [
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("functions", row.name) }, row.name)) },
       { key: "nodes", title: "Nodes", num: true, sort: (row) => row.nodes?.length ?? 0, text: (row) => number(row.nodes?.length ?? 0) },
       { key: "calls", title: "Calls", num: true, sort: (row) => sum(row, "calls"), text: (row) => number(sum(row, "calls")) },
-      { key: "errors", title: "Errors", num: true, sort: (row) => sum(row, "errors"), text: (row) => number(sum(row, "errors")) },
+      { key: "errors", title: "Errors", num: true, minor: true, sort: (row) => sum(row, "errors"), text: (row) => number(sum(row, "errors")) },
+      { key: "p50", title: "p50", num: true, sort: (row) => took(times.get(row.name)).p50 ?? -1, text: (row) => rtt(took(times.get(row.name)).p50) },
+      { key: "p99", title: "p99", num: true, minor: true, sort: (row) => took(times.get(row.name)).p99 ?? -1, text: (row) => rtt(took(times.get(row.name)).p99) },
       { key: "version", title: "Version", minor: true, text: (row) => row.version || "–" },
       { key: "flags", title: "Kind", minor: true, text: (row) => (row.flags ?? []).join(", ") || "–" },
       { key: "description", title: "Description", wide: true, minor: true, text: (row) => row.description || "–" },
@@ -36,7 +48,18 @@ function list() {
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(all);
   });
-  return { element: [pageHead("Functions", { sub: "What nodes and programs offer to be called. Any node can call them; choose one to try it here." }), body], close: () => live.close() };
+  const timed = subscribe("times", {}, ({ doc, rows: all }) => {
+    if (!doc) return;
+    times = new Map(all.map((one) => [one.name, one.nodes]));
+    rows.redraw();
+  });
+  return {
+    element: [pageHead("Functions", { sub: "What nodes and programs offer to be called. Any node can call them; choose one to try it here. p50 and p99: how long its runs took lately." }), body],
+    close: () => {
+      live.close();
+      timed.close();
+    },
+  };
 }
 
 function one(name) {
@@ -49,6 +72,19 @@ function one(name) {
   const file = h("input", { type: "file", hidden: true, ariaLabel: "File with the argument" });
   const timeout = h("input", { type: "number", value: "10", min: "0.1", max: "600", step: "any" });
   const outcome = h("div");
+  let times = [];
+  const served = table({
+    noun: "server", key: (row) => row.id, sort: "name", href: (row) => link("nodes", row.name),
+    columns: [
+      { key: "name", title: "Served by", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("nodes", row.name) }, row.name)) },
+      { key: "calls", title: "Calls", num: true, sort: (row) => row.calls ?? -1, text: (row) => number(row.calls) },
+      { key: "errors", title: "Errors", num: true, minor: true, sort: (row) => row.errors ?? -1, text: (row) => number(row.errors) },
+      { key: "p50", title: "p50", num: true, sort: (row) => time(row)?.p50_ms ?? -1, text: (row) => rtt(time(row)?.p50_ms) },
+      { key: "p99", title: "p99", num: true, sort: (row) => time(row)?.p99_ms ?? -1, text: (row) => rtt(time(row)?.p99_ms) },
+    ],
+    flash: () => false, bare: true,
+  });
+  const time = (row) => times.find((one) => one.id === row.id);
   const command = h("div");
   let under = null;
 
@@ -105,7 +141,13 @@ function one(name) {
     const chosen = node.value;
     fill(node, h("option", { value: "" }, "any (the node chooses)"), fn.nodes.map((at) => h("option", { value: at.name, selected: at.name === chosen }, at.name)));
     fill(about, card(null, facts([["Description", fn.description || "–"], ["Version", fn.version || "–"], ["Signature", fn.signature ? h("code", null, fn.signature) : "–"], ["Kind", (fn.flags ?? []).join(", ") || "–"],
-      ["Served by", h("span", null, fn.nodes.map((at, i) => [i ? ", " : "", h("a", { href: link("nodes", at.name) }, at.name)]))], ["Calls, errors", `${number(sum(fn, "calls"))}, ${number(sum(fn, "errors"))}`]])));
+      ["Calls, errors", `${number(sum(fn, "calls"))}, ${number(sum(fn, "errors"))}`]])), served.element);
+    served.update(fn.nodes);
+  });
+  const timed = subscribe("times", {}, ({ doc, rows }) => {
+    if (!doc) return;
+    times = rows.find((row) => row.name === name)?.nodes ?? [];
+    served.redraw();
   });
   return {
     title: name,
@@ -115,6 +157,7 @@ function one(name) {
     close: () => {
       under?.abort();
       live.close();
+      timed.close();
     },
   };
 }
@@ -145,7 +188,7 @@ function reply(response, data, elapsed) {
   return card(null,
     h("div.outcome", { role: "status" }, h(`span.badge.${fine ? "ok" : "error"}`, null, h("span.shape", { ariaHidden: "true" }, fine ? "●" : "■"), outcome),
       response.headers.get("X-Kith-Node-Name") && h("span.quiet", null, `on ${response.headers.get("X-Kith-Node-Name")}`),
-      h("span.quiet", null, `${Number(response.headers.get("X-Kith-Elapsed-Ms") ?? elapsed).toFixed(2)} ms in the cluster, ${elapsed.toFixed(1)} ms to this page`),
+      h("span.quiet", null, `${rtt(Number(response.headers.get("X-Kith-Elapsed-Ms") ?? elapsed))} in the cluster, ${rtt(elapsed)} to this page`),
       h("span.quiet", null, `${bytes(data.length)}${readable ? pretty ? ", JSON" : "" : ", binary"}`)),
     error ? h("p", null, error.message, error.hint && h("span.quiet", null, ` ${error.hint}`)) : data.length ? h("pre.reply", { tabIndex: 0 }, shown.slice(0, 65536)) : h("p.quiet", null, "The reply is empty."));
 }

@@ -44,7 +44,7 @@ function list() {
     silent.hidden = quiet === 0;
     text(silent, `${count(quiet, "node")} did not answer: what only they know is missing here.`);
     const picture = waitsFor(all);
-    fill(graph, picture && card(picture.cycle ? "Who waits for whom: a cycle, nobody in it can go on" : "Who waits for whom", h("div.graph", { tabIndex: 0, role: "region", ariaLabel: "Who waits for whom" }, picture.element), picture.cycle && commandLine(`kith lock break ${shell(picture.cycle)}`)));
+    fill(graph, picture && card(picture.cycle ? "Who waits for whom: a cycle, nobody in it can go on" : "Who waits for whom", h("div.graph", { tabIndex: 0, role: "region", ariaLabel: "Who waits for whom" }, picture.element), picture.cycle && h("p", null, `${picture.said[0].toUpperCase()}${picture.said.slice(1)}. Breaking one of them ends it:`), picture.cycle && commandLine(`kith lock break ${shell(picture.cycle)}`)));
   });
   return {
     element: [pageHead("Locks", { sub: "Mutexes of the whole cluster. Each grant has a fence, a number that only grows: guarded writes with an old one are refused." }), silent, body, graph],
@@ -68,8 +68,8 @@ function one(name) {
       return;
     }
     const line = (party, i) => h("tr", null, h("td", null, party.holds ? (party.shared ? "holds, shared" : "holds") : `waits, ${i + 1}.`), h("td.wide", null, who(party)), h("td.num", null, span(running({ ...party, $at: row.$at }, "age_ms"))),
-      h("td.num", null, party.holds ? span(left({ ...party, $at: row.$at }, "lease_left_ms")) : "–"), h("td.num", null, big(party.fence)));
-    fill(body, h("section.table", null, h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `Who holds ${name} and who waits` }, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num", null, "Lease left"), h("th.num", null, "Fence"))),
+      h("td.num.minor", null, party.holds ? span(left({ ...party, $at: row.$at }, "lease_left_ms")) : "–"), h("td.num", null, big(party.fence)));
+    fill(body, h("section.table", null, h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `Who holds ${name} and who waits` }, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num.minor", null, "Lease left"), h("th.num", null, "Fence"))),
       h("tbody", null, holders(row).map(line), waiters(row).map(line))))));
   }
   async function breakIt() {
@@ -103,7 +103,7 @@ function waitsFor(rows) {
   const parties = new Map();
   for (const row of all) for (const party of row.parties ?? []) parties.set(id(party), party);
   const names = [...parties.keys()];
-  const cycle = findCycle(all, id);
+  const cycle = onCycle(all, id);
   const y = (i) => 30 + i * 46;
   const height = Math.max(names.length, all.length) * 46 + 20;
   const element = svg("svg", { viewBox: `0 0 760 ${height}`, width: 760, height, role: "img", "aria-label": "Waiting parties on the left, locks on the right" },
@@ -112,7 +112,7 @@ function waitsFor(rows) {
     for (const party of row.parties ?? []) {
       const i = names.indexOf(id(party));
       const inCycle = cycle.has(row.name) && cycle.has(id(party));
-      const d = party.holds ? `M500 ${y(j)} C 420 ${y(j)} 400 ${y(i)} 322 ${y(i)}` : `M320 ${y(i)} C 400 ${y(i)} 420 ${y(j)} 498 ${y(j)}`;
+      const d = party.holds ? `M500 ${y(j) + 6} C 420 ${y(j) + 6} 400 ${y(i) + 6} 322 ${y(i) + 6}` : `M320 ${y(i) - 6} C 400 ${y(i) - 6} 420 ${y(j) - 6} 498 ${y(j) - 6}`;
       element.append(svg("path", { d, class: `edge ${party.holds ? "" : "waits"} ${inCycle ? "cycle" : ""}`, "marker-end": "url(#tip)" }));
     }
   });
@@ -121,30 +121,23 @@ function waitsFor(rows) {
     element.append(svg("rect", { x: 10, y: y(i) - 18, width: 310, height: 36, rx: 8, class: `box ${cycle.has(name) ? "cycle" : ""}` }), svg("text", { x: 22, y: y(i) + 5 }, who(party).slice(0, 44)));
   });
   all.forEach((row, j) => element.append(svg("rect", { x: 500, y: y(j) - 18, width: 250, height: 36, rx: 18, class: `box ${cycle.has(row.name) ? "cycle" : ""}` }), svg("text", { x: 518, y: y(j) + 5 }, row.name.slice(0, 32))));
-  return { element, cycle: all.find((row) => cycle.has(row.name))?.name ?? "" };
+  const said = all.flatMap(waiters).find((party) => party.cycle)?.cycle ?? "";
+  return { element, said, cycle: all.find((row) => cycle.has(row.name))?.name ?? "" };
 }
 
-// Names of locks and parties that lie on a cycle: each waits for the next.
-function findCycle(locks, id) {
-  const next = new Map();
-  const edge = (from, to) => next.set(from, [...(next.get(from) ?? []), to]);
+// Names of locks and parties that lie on a cycle of waits. The nodes say which that are, since a command may wait
+// within another one that holds; the picture alone would not show it, and would see cycles where one node's sessions meet.
+function onCycle(locks, id) {
+  const found = new Set();
   for (const row of locks)
-    for (const party of row.parties ?? [])
-      if (party.holds) edge(row.name, id(party));
-      else edge(id(party), row.name);
-  for (const start of next.keys()) {
-    const path = [];
-    const seen = new Set();
-    const walk = (at) => {
-      if (at === start && path.length) return true;
-      if (seen.has(at)) return false;
-      seen.add(at);
-      path.push(at);
-      if ((next.get(at) ?? []).some(walk)) return true;
-      path.pop();
-      return false;
-    };
-    if (walk(start)) return new Set(path);
-  }
-  return new Set();
+    for (const party of waiters(row)) {
+      if (!party.cycle) continue;
+      found.add(id(party));
+      for (const other of locks)
+        if (party.cycle.includes(`'${other.name}'`)) {
+          found.add(other.name);
+          for (const holder of holders(other)) found.add(id(holder));
+        }
+    }
+  return found;
 }

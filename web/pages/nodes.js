@@ -6,6 +6,7 @@ import { api } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
 import { sparkline, table } from "../lib/table.js";
 import { badgeIn, dialog, failed, field, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+import { roundTrips } from "./rtt.js";
 import { nodePage } from "./node.js";
 
 const KEPT = 60; // points of a line in the table
@@ -62,7 +63,7 @@ function list() {
         minor: true, text: (row) => (row.memory_bytes ? `${bytes(row.memory_bytes - row.memory_available_bytes)} of ${bytes(row.memory_bytes)}` : "–") },
       { key: "load", title: "Load", num: true, minor: true, sort: (row) => row.load ?? -1, text: (row) => row.load?.toFixed(2) ?? "–" },
       { key: "rtt", title: "RTT", num: true, sort: (row) => row.rtt_ms ?? 1e9, text: (row) => (row.id === self ? "–" : rtt(row.rtt_ms)) },
-      { key: "address", title: "Address", text: (row) => row.address },
+      { key: "address", title: "Address", minor: true, text: (row) => row.address },
       { key: "zone", title: "Zone", minor: true, text: (row) => zone(row.address) || "–" },
       { key: "seen", title: "Since", num: true, minor: true, runs: true, sort: (row) => running(row, "status_age_ms") ?? 0, text: (row) => ago(running(row, "status_age_ms")) },
       { key: "version", title: "Version", minor: true, text: (row) => row.version ?? "–" },
@@ -76,12 +77,14 @@ function list() {
   const body = h("div", null, loadingState("nodes"));
   body.style.display = "contents";
   const sub = h("span");
+  const matrix = roundTrips();
   const live = subscribe("nodes", {}, ({ doc, rows: nodes, error }) => {
     if (error && !doc) return;
     self = doc.self;
     text(sub, `Every machine of ${doc.cluster}, as this node sees it.`);
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(nodes);
+    matrix.nodes(nodes.filter((node) => node.role === "node" && node.status !== "left").length);
   });
   const load = subscribe("resources", {}, ({ rows: nodes }) => {
     for (const node of nodes) {
@@ -91,11 +94,12 @@ function list() {
     }
   });
   return {
-    element: [pageHead("Nodes", { sub, actions: [roleButton("operator", "Connect to a node", connect, "primary")] }), body],
+    element: [pageHead("Nodes", { sub, actions: [roleButton("operator", "Connect to a node", connect, "primary")] }), body, matrix.element],
     tick: () => rows.tick(),
     close: () => {
       live.close();
       load.close();
+      matrix.close();
     },
   };
 }

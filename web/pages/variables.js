@@ -9,6 +9,7 @@ import { flash, table } from "../lib/table.js";
 import { card, commandLine, dialog, emptyState, errorState, facts, failed, field, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
 
 const POLICIES = ["volatile", "durable", "available"];
+const WHOLE = 200;
 const TYPES = ["text", "i64", "f64", "bool", "bytes"];
 
 export function page(path) {
@@ -16,31 +17,33 @@ export function page(path) {
 }
 
 function list() {
-  let total = 0;
+  let total = null; // while the server pages: how many there are
   let live = null;
   const versions = new Map(); // name -> the last one shown: only what really changed flashes
   const rows = table({
-    noun: "variable", key: (row) => row.name, href: (row) => link("variables", row.name), placeholder: "Names that begin with …",
+    noun: "variable", key: (row) => row.name, href: (row) => link("variables", row.name), placeholder: "Filter variables", sort: "name",
     columns: [
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("variables", row.name) }, row.name)) },
-      { key: "value", title: "Value", cell: (row, td) => {
+      { key: "value", title: "Value", sort: (row) => (row.type === "i64" || row.type === "f64" ? Number(row.value) : row.value ?? ""), cell: (row, td) => {
         td.classList.add("value");
         text(td, row.value === undefined ? "–" : row.truncated ? `${row.value}…` : row.value === "" && row.value_bytes > 0 ? `${bytes(row.value_bytes)} of bytes` : row.value);
       } },
-      { key: "type", title: "Type", text: (row) => row.type },
+      { key: "type", title: "Type", minor: true, text: (row) => row.type },
       { key: "policy", title: "Policy", minor: true, text: (row) => row.policy },
-      { key: "bytes", title: "Size", num: true, minor: true, text: (row) => bytes(row.value_bytes ?? row.bytes) },
+      { key: "bytes", title: "Size", num: true, minor: true, sort: (row) => row.value_bytes ?? row.bytes ?? 0, text: (row) => bytes(row.value_bytes ?? row.bytes) },
       { key: "version", title: "Version", num: true, minor: true, text: (row) => big(row.version) },
       { key: "writer", title: "Written by", minor: true, text: (row) => row.writer_name ?? "–" },
       { key: "home", title: "Home", minor: true, text: (row) => row.home ?? "–" },
-      { key: "age", title: "Changed", num: true, runs: true, text: (row) => ago(running(row, "age_ms")) },
+      { key: "age", title: "Changed", num: true, runs: true, sort: (row) => running(row, "age_ms") ?? 0, text: (row) => ago(running(row, "age_ms")) },
     ],
+    search: (row) => `${row.name} ${row.value ?? ""} ${row.type} ${row.policy} ${row.writer_name ?? ""}`,
     remote: { total: () => total, page: (offset, limit, prefix) => ask(offset, limit, prefix) },
     empty: { title: "No variables yet", text: "Programs make them, and so does a command:", command: "kith var set greeting hello" },
   });
   const body = h("div", null, loadingState("variables"));
   body.style.display = "contents";
 
+  // As many as a topic has at once are sorted and filtered here; of more the server gives a page, by prefix.
   function ask(offset, limit, prefix) {
     const args = { offset, limit, prefix };
     if (live) live.again(args);
@@ -50,7 +53,11 @@ function list() {
           if (error) fill(body, errorState(error));
           return;
         }
-        total = Number(doc.total);
+        if (total === null && Number(doc.total) > WHOLE) {
+          total = Number(doc.total);
+          return ask(rows.state.page * rows.limit, rows.limit, rows.state.filter);
+        }
+        if (total !== null) total = Number(doc.total);
         if (!rows.element.isConnected) fill(body, rows.element);
         const flashing = new Set([...(changed ?? [])].filter((name) => versions.has(name)));
         for (const row of page) {
@@ -60,7 +67,7 @@ function list() {
         rows.update(page, flashing);
       });
   }
-  ask(rows.state.page * rows.limit, rows.limit, rows.state.filter);
+  ask(0, WHOLE, "");
   return {
     element: [pageHead("Variables", { sub: "Shared by all nodes and kept coherent. A row flashes when its value changes.", actions: [roleButton("operator", "New variable", create, "primary")] }), body],
     tick: () => rows.tick(),
@@ -177,11 +184,18 @@ function one(name) {
     fill(changes, seen.slice(-12).reverse().map((one) => h("li", null, h("span.quiet", null, "·"), h("span", null, h("span.quiet", null, `${clock(one.time)} `), h("code", null, one.found ? String(one.value).slice(0, 200) : "removed"), h("span.quiet", null, one.writer ? ` by ${one.writer}` : "")))));
     const numeric = (now.type === "i64" || now.type === "f64") && seen.some((one) => one.found);
     if (numeric && !plot) {
-      plot = chart({ label: `${name} over time`, series: [{ label: name, fill: false }], format: (v) => String(Math.round(v * 1000) / 1000), min: null, height: 170 });
+      plot = chart({ label: `${name} over time`, series: [{ label: name, fill: false }], format: (v) => String(Math.round(v * 1000) / 1000), min: null, height: 170, stepped: true });
       graph.hidden = false;
-      fill(graph, h("h2", null, "Over time, since this page was opened"), plot.element);
+      fill(graph, h("div.card-head", null, h("h2", null, "Over time, since this page was opened"), plot.readout), plot.element);
     }
-    if (plot) plot.data([seen.map((one) => one.at), seen.map((one) => (one.found ? Number(one.value) : null))]);
+    drawGraph();
+  }
+
+  // The newest value holds until now.
+  function drawGraph() {
+    if (!plot || !seen.length) return;
+    const points = [...seen, { ...seen.at(-1), at: Date.now() / 1000 }];
+    plot.data([points.map((one) => one.at), points.map((one) => (one.found ? Number(one.value) : null))]);
   }
 
   const live = subscribe("var", { name }, ({ doc, error }) => {
@@ -198,6 +212,7 @@ function one(name) {
   return {
     title: name,
     element: [pageHead(name, { crumbs: [["Variables", "#/variables"]], actions: [roleButton("operator", "Remove", remove, "danger")] }), body],
+    tick: drawGraph,
     close: () => {
       live.close();
       plot?.close();
