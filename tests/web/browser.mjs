@@ -52,3 +52,13 @@ export async function go(page, path) {
   await page.evaluate((to) => { location.hash = to; }, `#/${path}`);
   await page.waitForFunction(() => document.querySelector("main :is(h1, .state.error)") && !document.querySelector("main .state.loading"));
 }
+
+/** What axe (which has been evaluated in @page) finds serious in what is shown now. */
+export async function barriers(page) {
+  // colours pass over into each other: what is judged is where they arrive
+  await page.waitForFunction(() => document.getAnimations().every((one) => one.playState !== "running" || one.effect.getComputedTiming().iterations === Infinity));
+  return page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+    return violations.filter((one) => one.impact === "serious" || one.impact === "critical").map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 120)} ${one.nodes[0].failureSummary.slice(0, 160)}`);
+  });
+}

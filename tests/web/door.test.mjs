@@ -1,7 +1,8 @@
 // Who gets in, as whom, and when that is over.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { cluster, go, launch, logIn } from "./browser.mjs";
+import { axe, barriers, cluster, go, launch, logIn } from "./browser.mjs";
 
 let nodes;
 let browser;
@@ -104,5 +105,60 @@ test("a session that is over leads to the door, and back to the same page", asyn
   await live(page);
   await page.waitForFunction(() => document.querySelector("main h1")?.textContent.includes("dev-2"));
   assert.match(await page.textContent(".who .name"), /operator/);
+  await page.context().close();
+});
+
+test("who changes the password ends the other sessions, and comes in by the new one only", async () => {
+  const [here, there] = [await visitor(1), await visitor(2)];
+  for (const page of [here, there]) {
+    await enter(page, "ben", "a long one as well");
+    await live(page);
+  }
+  await go(here, "help");
+  await here.getByRole("button", { name: "Change password" }).click();
+  await here.fill("dialog input[name=old_password]", "not that one");
+  await here.fill("dialog input[name=password]", "an even longer one");
+  await here.locator("dialog button[type=submit]").click();
+  await here.waitForSelector(".note.error");
+  await here.locator(".note.error button").click();
+  await here.getByRole("button", { name: "Change password" }).click();
+  await here.fill("dialog input[name=old_password]", "a long one as well");
+  await here.fill("dialog input[name=password]", "an even longer one");
+  await here.locator("dialog button[type=submit]").click();
+  await there.waitForSelector(".door .problem");
+  await enter(there, "ben", "a long one as well");
+  await there.waitForFunction(() => /password/i.test(document.querySelector(".door .problem")?.textContent ?? ""));
+  await enter(there, "ben", "an even longer one");
+  await live(there);
+  await here.context().close();
+  await there.context().close();
+});
+
+test("a user who is removed is out at once, and may not come back", async () => {
+  const page = await visitor(3);
+  await enter(page, "ben", "an even longer one");
+  await live(page);
+  await go(admin, "users");
+  assert.ok(await admin.locator("tr", { hasText: "ana" }).getByRole("button", { name: "Remove" }).isDisabled(), "nobody removes themselves");
+  await admin.locator("tr", { hasText: "ben" }).getByRole("button", { name: "Remove" }).click();
+  await admin.locator("dialog button[type=submit]").click();
+  await admin.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length === 1);
+  await page.waitForSelector(".door .problem");
+  await enter(page, "ben", "an even longer one");
+  await page.waitForFunction(() => /password/i.test(document.querySelector(".door .problem")?.textContent ?? ""));
+  await page.context().close();
+});
+
+test("the page to log in at has no serious barrier, nor has that to register", async () => {
+  const page = await visitor(1);
+  await page.evaluate(readFileSync(axe(), "utf8"));
+  const found = [];
+  for (const theme of ["light", "dark"]) {
+    await page.evaluate((to) => { document.documentElement.dataset.theme = to; }, theme);
+    found.push(...await barriers(page));
+    await page.getByRole("button", { name: /Register a new account|I have an account/ }).click();
+    found.push(...await barriers(page));
+  }
+  assert.deepEqual(found, []);
   await page.context().close();
 });

@@ -1,0 +1,166 @@
+// What can be done on pages, beyond the first look: files, filters, exports, graphs of waits, nodes that go.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { cluster, go, launch, logIn } from "./browser.mjs";
+
+const kith = `${process.env.KITH_BUILD ?? "build"}/kith`;
+let nodes;
+let browser;
+let page;
+
+before(async () => {
+  nodes = cluster(3);
+  browser = await launch();
+  page = await logIn(browser, nodes, 1, { acceptDownloads: true });
+  page.setDefaultTimeout(30000);
+}, { timeout: 60000 });
+
+after(async () => {
+  await browser?.close();
+  nodes?.stop();
+});
+
+const shown = (selector, text, options) => page.waitForFunction(([s, t]) => [...document.querySelectorAll(s)].some((one) => one.textContent.includes(t)), [selector, text], options);
+const calm = () => assert.deepEqual(page.troubles.splice(0), []);
+const names = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => row.cells[0].textContent));
+
+test("the argument of a call comes from a file", async () => {
+  await go(page, "functions/sys.echo");
+  await page.getByLabel("How the argument is written").selectOption("file");
+  await page.getByRole("button", { name: "Call", exact: true }).click();
+  await shown("main .state.error", "Choose the file");
+  await page.locator("input[type=file]").setInputFiles({ name: "argument", mimeType: "application/octet-stream", buffer: Buffer.from("of a file \u00e4") });
+  await page.getByRole("button", { name: "Call", exact: true }).click();
+  await shown("pre.reply", "of a file \u00e4");
+  calm();
+});
+
+test("a function says how long its runs took, on the list and for each node", async () => {
+  nodes.kith("call", "sys.sleep", "20ms", "--node", "dev-2");
+  await go(page, "functions/sys.sleep");
+  const cells = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  await page.waitForFunction(() => [...document.querySelectorAll("main .table tbody tr")].some((row) => row.cells[0].textContent === "dev-2" && / ms$/.test(row.cells[3].textContent)));
+  for (const row of await cells()) assert.equal(/ ms$/.test(row[4]), row[0] === "dev-2", row.join(" "));
+  await go(page, "functions");
+  await page.waitForFunction(() => [...document.querySelectorAll("main tbody tr")].some((row) => row.cells[0].textContent === "sys.sleep" && / ms$/.test(row.cells[4].textContent)));
+  calm();
+});
+
+test("round trips of all pairs are shown as a matrix", async () => {
+  await go(page, "nodes");
+  await page.waitForFunction(() => [...document.querySelectorAll(".matrix td")].filter((td) => /^[\d.]+ (µs|ms)$/.test(td.textContent)).length === 6);
+  assert.deepEqual(await page.$$eval(".matrix tbody th", (all) => all.map((th) => th.textContent)), ["dev-1", "dev-2", "dev-3"]);
+  calm();
+});
+
+test("the speed-up is measured with one node, two and three", async () => {
+  await go(page, "apps/mandelbrot");
+  await page.waitForFunction(() => / tiles in [\d.]+ s/.test(document.querySelector(".panel p.quiet")?.textContent ?? ""), null, { timeout: 60000 });
+  await page.getByLabel("Iterations").selectOption("500");
+  await page.getByRole("button", { name: "Measure" }).click();
+  await shown("main dt", "3 nodes", { timeout: 90000 });
+  const said = await page.$$eval("main .panel dd", (all) => all.map((dd) => dd.textContent).filter((words) => words.includes("tiles/s")));
+  assert.equal(said.length, 3);
+  assert.match(said[0], /1\.00 ×/);
+});
+
+test("every table sorts by each heading, and filters", async () => {
+  nodes.kith("var", "set", "a/first", "2", "--type", "i64");
+  nodes.kith("var", "set", "b/second", "1", "--type", "i64");
+  await page.evaluate(async () => {
+    const { api } = await import("/lib/session.js");
+    for (const lock of ["one", "two"]) await api(`/v1/locks/${lock}?timeout_ms=5000`, { method: "POST" });
+  });
+  for (const [path, few] of [["nodes", "dev-2"], ["resources", "dev-2"], ["functions", "sys.echo"], ["variables", "a/first"], ["locks", "two"], ["events", "dev-2"]]) {
+    await go(page, path);
+    await shown("main .table td", few);
+    await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length > 1);
+    const headings = await page.locator("main .table th button").count();
+    assert.ok(headings >= 3, `${path}: ${headings} headings sort`);
+    for (let i = 0; i < headings; i++) {
+      const heading = page.locator("main .table th button").nth(i);
+      await heading.click();
+      await heading.click();
+      const sorted = await page.$$eval("main .table th", (all) => all.filter((th) => th.hasAttribute("aria-sort")).length);
+      assert.equal(sorted, 1, `${path}: heading ${i}`);
+    }
+    const first = page.locator("main .table th button").first();
+    const of = async () => (await names()).join();
+    if (path !== "events") {
+      await first.click();
+      const one = await of();
+      await first.click();
+      assert.equal(await of(), one.split(",").reverse().join(), path);
+    }
+    await page.fill("main .filter", few);
+    await page.waitForFunction((text) => [...document.querySelectorAll("main .table tbody tr")].every((row) => row.textContent.includes(text)), few);
+    assert.match(page.url(), /filter=/);
+    await page.fill("main .filter", "nothing is called so");
+    await shown("main .state.empty", "matches");
+  }
+  calm();
+});
+
+test("who waits for whom is drawn, and a cycle is named", async () => {
+  const go_on = join(nodes.dir, "go");
+  const crossed = [[1, "left", "right"], [2, "right", "left"]].map(([k, mine, other]) =>
+    spawn(kith, ["lock", "run", "--dev", String(k), "--dir", nodes.dir, mine, "--", "sh", "-c", `until [ -e ${go_on} ]; do sleep 0.05; done; exec ${kith} lock run --dev ${k} --dir ${nodes.dir} ${other} -- true`], { stdio: "ignore", detached: true }));
+  try {
+    await go(page, "locks");
+    await shown("main td", "left");
+    await shown("main td", "right");
+    writeFileSync(go_on, "");
+    await page.waitForSelector(".graph path.waits");
+    await shown("main h2", "a cycle, nobody in it can go on", { timeout: 60000 });
+    assert.equal(await page.locator(".graph path.edge.cycle").count(), 4);
+    assert.ok(await page.locator("main .command", { hasText: "kith lock break" }).count());
+  } finally {
+    for (const child of crossed) process.kill(-child.pid, "SIGKILL");
+  }
+  page.troubles.splice(0);
+});
+
+test("events are filtered, held back while paused, and exported", async () => {
+  await go(page, "events");
+  await shown("main td", "dev-3");
+  await page.getByLabel("Every kind").selectOption("joined");
+  await page.fill("main .filter", "dev-2");
+  await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1);
+  await page.reload();
+  await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1 && document.querySelector("main tbody").textContent.includes("dev-2"));
+  await page.fill("main .filter", "");
+  await page.getByLabel("Every kind").selectOption("");
+  await shown("main td", "dev-3");
+  await page.getByRole("button", { name: "Pause" }).click();
+  nodes.kith("dev", "kill", "3", "--quiet");
+  await page.waitForFunction(() => /paused, [1-9]\d* updates? since/.test(document.querySelector("main .sum").textContent), null, { timeout: 60000 });
+  assert.equal(await page.locator("main .badge.warn, main .badge.error").count(), 0);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await shown("main .badge", "failed", { timeout: 60000 });
+  await page.getByLabel("Every kind").selectOption("failed");
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const lines = readFileSync(await (await waiting).path(), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  assert.ok(lines.length >= 1);
+  for (const line of lines) assert.deepEqual([line.type, line.name], ["failed", "dev-3"]);
+  calm();
+});
+
+test("nodes are filtered by status, and a failed one is forgotten", async () => {
+  await go(page, "nodes");
+  await page.getByLabel("Every status").selectOption("failed");
+  await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length === 1);
+  assert.deepEqual(await names(), ["dev-3"]);
+  assert.match(page.url(), /status=failed/);
+  await page.locator("main .table tbody tr").click();
+  await page.getByRole("button", { name: "Forget" }).click();
+  await page.locator("dialog button[type=submit]").click();
+  await shown(".note", "Forgot dev-3");
+  await page.waitForFunction(() => location.hash === "#/nodes");
+  await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length === 2);
+  assert.equal(JSON.parse(nodes.kith("nodes", "--json")).nodes.length, 2);
+  page.troubles.splice(0);
+});
