@@ -9,6 +9,9 @@
  * the last one dies the history is impossible. Nothing is tried before it must be ("just in time"),
  * so a history without concurrency has one configuration throughout.
  *
+ * Versions, where they are known, leave one order of the operations that have them: a write is
+ * above all before it, and who reads is not below.
+ *
  * Operations of unknown outcome stay open for ever and may never take place. Two things keep them
  * from multiplying: equal ones are taken in order, and a configuration that used up more of them
  * than another one that is otherwise the same can do nothing that the other cannot.
@@ -29,6 +32,7 @@ struct mask {
 struct config {
     uint32_t value;
     uint32_t blind;   /* a write of unknown outcome came last: only who looks at it may follow */
+    uint64_t version; /* the highest of writes that have taken place */
     struct mask done; /* of the open ones */
 };
 
@@ -54,6 +58,7 @@ struct search {
     size_t open_n;          /* slots in use are below it */
     struct mask in_use;
     struct mask known;        /* slots whose outcome is known */
+    struct mask reads;        /* those of them that change nothing */
     uint16_t ends[SLOTS_MAX]; /* those, by their end, the last one first */
     size_t ends_n;
     uint16_t twins[SLOTS_MAX]; /* of an unknown one: the slot of the equal one before + 1, or 0 */
@@ -78,17 +83,19 @@ static inline void mask_set(struct mask *mask, size_t slot, bool on)
         mask->words[slot / 64] &= ~bit;
 }
 
-/* Can @a do whatever @b can: same value, same known ones done, no more of the others? */
+/* Can @a do whatever @b can: same value, same known writes done, no fewer reads, no more of those
+ * of unknown outcome? */
 static bool covers(const struct search *s, const struct config *a, const struct config *b)
 {
-    if (a->value != b->value)
+    if (a->value != b->value || a->version > b->version)
         return false;
     for (size_t i = 0; i < SLOTS_WORDS; i++) {
         uint64_t x = a->done.words[i];
         uint64_t y = b->done.words[i];
         uint64_t known = s->known.words[i];
+        uint64_t reads = s->reads.words[i];
 
-        if (((x ^ y) & known) != 0 || (x & ~y) != 0)
+        if (((x ^ y) & known & ~reads) != 0 || (x & ~y & ~known) != 0 || (y & ~x & reads) != 0)
             return false;
     }
     return true;
@@ -158,11 +165,11 @@ static bool apply(struct search *s, const struct history_entry *e, uint32_t valu
     }
 }
 
-/* The first slot from @slot on that is in use and not done in @from; SLOTS_MAX: none. */
-static size_t next_open(const struct search *s, const struct config *from, size_t slot)
+/* The first slot of @among from @slot on that is not done in @from; SLOTS_MAX: none. */
+static size_t next_of(const struct mask *among, const struct config *from, size_t slot)
 {
     for (size_t i = slot / 64; i < SLOTS_WORDS; i++) {
-        uint64_t word = s->in_use.words[i] & ~from->done.words[i];
+        uint64_t word = among->words[i] & ~from->done.words[i];
 
         if (i == slot / 64)
             word &= UINT64_MAX << slot % 64;
@@ -255,22 +262,72 @@ static bool looks(const struct history_entry *e)
     return e->op == HISTORY_GET || e->op == HISTORY_CAS || e->op == HISTORY_INCR;
 }
 
+static bool writes(const struct history_entry *e)
+{
+    return e->op != HISTORY_GET && !(e->op == HISTORY_CAS && e->lost);
+}
+
+static const struct history_entry *entry_of(const struct search *s, size_t slot)
+{
+    return &s->history->entries[s->open[slot] - 1];
+}
+
+/* Reads that find what they saw take place. True: there was one. */
+static bool let_read(struct search *s, struct config *config)
+{
+    bool any = false;
+    uint32_t value;
+
+    for (size_t slot = next_of(&s->reads, config, 0); slot < SLOTS_MAX;
+         slot = next_of(&s->reads, config, slot + 1)) {
+        const struct history_entry *e = entry_of(s, slot);
+
+        if ((e->version != 0 && e->version < config->version) ||
+            !apply(s, e, config->value, &value))
+            continue;
+        mask_set(&config->done, slot, true);
+        any = true;
+    }
+    return any;
+}
+
+/* Is it a write's turn by its version: is none below it open, and none above it done? */
+static bool
+in_turn(const struct search *s, const struct config *from, const struct history_entry *e)
+{
+    if (e->version == 0)
+        return true;
+    if (e->version <= from->version)
+        return false;
+    for (size_t slot = next_of(&s->known, from, 0); slot < SLOTS_MAX;
+         slot = next_of(&s->known, from, slot + 1)) {
+        const struct history_entry *o = entry_of(s, slot);
+
+        if (o->version != 0 && o->version < e->version && writes(o))
+            return false;
+    }
+    return true;
+}
+
 /* What @from becomes if the operation in @slot, open and not done, takes place next. False: it
  * cannot, or need not. */
 static bool follow(struct search *s, const struct config *from, size_t slot, struct config *to)
 {
-    const struct history_entry *e = &s->history->entries[s->open[slot] - 1];
+    const struct history_entry *e = entry_of(s, slot);
     bool known = mask_has(&s->known, slot);
     uint32_t value;
 
     s->steps++;
     if ((from->blind && !looks(e)) || (!known && has_older_twin(s, from, slot)) ||
-        !apply(s, e, from->value, &value) || (!known && value == from->value))
+        (known && !in_turn(s, from, e)) || !apply(s, e, from->value, &value) ||
+        (!known && value == from->value))
         return false;
     *to = *from;
     to->value = value;
-    to->blind = !known && !looks(e);
     mask_set(&to->done, slot, true);
+    if (known && e->version > to->version)
+        to->version = e->version;
+    to->blind = !let_read(s, to) && !known && !looks(e);
     return true;
 }
 
@@ -290,12 +347,12 @@ static void continue_from(struct search *s, const struct config *config, size_t 
         struct config from = stack->at[--stack->n];
         struct config to;
 
-        for (size_t slot = next_open(s, &from, 0); slot < SLOTS_MAX && !s->gave_up;
-             slot = next_open(s, &from, slot + 1)) {
-            if (!follow(s, &from, slot, &to))
+        for (size_t slot = next_of(&s->in_use, &from, 0); slot < SLOTS_MAX && !s->gave_up;
+             slot = next_of(&s->in_use, &from, slot + 1)) {
+            if (mask_has(&s->reads, slot) || !follow(s, &from, slot, &to))
                 continue;
-            if (slot == last) {
-                mask_set(&to.done, slot, false); /* it is open no more */
+            if (mask_has(&to.done, last)) {
+                mask_set(&to.done, last, false); /* it is open no more */
                 add(s, &s->next, &to);
             } else if (visit(s, &to)) {
                 if (!history_grow(&stack->at, &stack->cap, stack->n, sizeof(*stack->at)))
@@ -329,6 +386,7 @@ static void end_of(struct search *s, size_t slot)
     s->open[slot] = 0;
     mask_set(&s->in_use, slot, false);
     mask_set(&s->known, slot, false);
+    mask_set(&s->reads, slot, false);
 }
 
 static int64_t end_ns_of(const struct search *s, size_t slot)
@@ -373,6 +431,11 @@ static void begin_of(struct search *s, size_t entry)
         return;
     mask_set(&s->known, slot, true);
     ends_insert(s, slot);
+    if (writes(e))
+        return;
+    mask_set(&s->reads, slot, true);
+    for (size_t i = 0; i < s->now.n; i++)
+        (void)let_read(s, &s->now.at[i]);
 }
 
 static bool takes_part(const struct history_entry *e)
@@ -415,6 +478,7 @@ static void search_of(struct search *s, const size_t *at, size_t n, struct histo
     memset(s->open, 0, sizeof(s->open));
     memset(&s->in_use, 0, sizeof(s->in_use));
     memset(&s->known, 0, sizeof(s->known));
+    memset(&s->reads, 0, sizeof(s->reads));
     s->open_n = 0;
     s->ends_n = 0;
     s->born_n = 0;

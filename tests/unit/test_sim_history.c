@@ -330,6 +330,41 @@ static void a_single_copy_always_holds_and_a_stale_read_never(void **state)
     }
 }
 
+static enum history_verdict searched(uint64_t steps)
+{
+    struct history_finding finding = {0};
+
+    history_search(&history, steps, &finding);
+    return finding.verdict;
+}
+
+static void many_that_read_beside_each_other_do_not_stop_the_search(void **state)
+{
+    (void)state;
+    set(1, 2, "a", 0, HISTORY_OK);
+    set(50, 60, "b", 0, HISTORY_OK);
+    for (int i = 0; i < 100; i++)
+        get(10, 100 + i, i % 2 == 0 ? "a" : "b", 0);
+    assert_int_equal(searched(20000), HISTORY_HOLDS);
+    get(300, 301, "a", 0);
+    assert_int_equal(searched(20000), HISTORY_VIOLATED);
+}
+
+static void versions_leave_one_order_of_writes_beside_each_other(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        char text[8];
+
+        snprintf(text, sizeof(text), "%d", i);
+        set(1, 100 + i, text, (uint64_t)(i * 7 % 30) + 1, HISTORY_OK);
+    }
+    get(200, 201, "17", 0); /* 17 * 7 % 30 is 29, the highest */
+    assert_int_equal(searched(20000), HISTORY_HOLDS);
+    get(202, 203, "16", 0);
+    assert_int_equal(searched(20000), HISTORY_VIOLATED);
+}
+
 static void a_search_without_steps_left_is_undecided(void **state)
 {
     struct history_finding finding = {0};
@@ -425,6 +460,8 @@ int main(void)
         T(a_failed_addition_that_counts_is_found),
         T(many_unknown_additions_do_not_stop_the_search),
         T(a_single_copy_always_holds_and_a_stale_read_never),
+        T(many_that_read_beside_each_other_do_not_stop_the_search),
+        T(versions_leave_one_order_of_writes_beside_each_other),
         T(a_search_without_steps_left_is_undecided),
         T(holders_one_after_the_other_hold),
         T(two_holders_are_found),
