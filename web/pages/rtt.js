@@ -37,15 +37,18 @@ export function roundTrips() {
   }
 
   function draw(rows) {
-    const names = rows.map((row) => row.id).join();
+    // rtt_ms is in the order of the rows as they came; what is seen is in that of the names
+    const order = rows.map((_, i) => i).sort((a, b) => rows[a].name.localeCompare(rows[b].name, "en", { numeric: true }));
+    const names = order.map((i) => rows[i].id).join();
     if (names !== key) {
       key = names;
-      fill(grid, h("thead", null, h("tr", null, h("th", { scope: "col" }, "from \u2193 to \u2192"), rows.map((row) => h("th.num", { scope: "col" }, row.name)))),
-        h("tbody", null, rows.map((row) => h("tr", null, h("th", { scope: "row" }, row.name), rows.map(() => h("td.num"))))));
+      fill(grid, h("thead", null, h("tr", null, h("th", { scope: "col" }, "from \u2193 to \u2192"), order.map((i) => h("th.num", { scope: "col" }, rows[i].name)))),
+        h("tbody", null, order.map((i) => h("tr", null, h("th", { scope: "row" }, rows[i].name), order.map(() => h("td.num"))))));
     }
     let silent = 0;
-    rows.forEach((row, i) => row.rtt_ms.forEach((ms, j) => {
-      const td = grid.tBodies[0].rows[i].cells[j + 1];
+    order.forEach((i, y) => order.forEach((j, x) => {
+      const ms = rows[i].rtt_ms[j];
+      const td = grid.tBodies[0].rows[y].cells[x + 1];
       const lost = ms === null && i !== j;
       silent += lost;
       text(td, i === j ? "" : lost ? "■ none" : rtt(ms));
