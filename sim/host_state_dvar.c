@@ -214,6 +214,9 @@ int hs_dvar_step(struct hs *hs, struct dvar_event *event)
     event->now_ms = hs_now_ms(hs);
     event->wall_ms = sim_wall_ms(hs->hm.node);
     hs->dvar_stepped = true;
+    /* As the driver does: what these say leaves with the tick that ends the pump. */
+    event->more = event->type == DVAR_OP || event->type == DVAR_RECV ||
+                  event->type == DVAR_PERSISTED || event->type == DVAR_CANCEL;
     r = dvar_step(hs->dvar, event, &out);
     hs->dvar_spent_ns += spent_ns(hs) - begun_ns;
     hs->dvar_at_ms = dvar_deadline_ms(hs->dvar);

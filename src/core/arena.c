@@ -30,6 +30,11 @@ void *arena_alloc(struct arena *arena, size_t size)
     return memory;
 }
 
+bool arena_is_spread(const struct arena *arena)
+{
+    return arena->chunks != NULL && arena->chunks->next != NULL;
+}
+
 void arena_reset_chunks(struct arena *arena)
 {
     struct arena_chunk *kept = NULL;

@@ -5,6 +5,7 @@
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -14,6 +15,9 @@ struct arena {
 
 /* @size bytes (0 is fine), aligned for anything; NULL if memory is short. */
 void *arena_alloc(struct arena *arena, size_t size);
+
+/* Is it more than one chunk, the least that it holds? */
+bool arena_is_spread(const struct arena *arena);
 
 /* All of it may be used again. One chunk of the ordinary size stays for the next step. */
 void arena_reset_chunks(struct arena *arena);

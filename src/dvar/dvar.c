@@ -505,6 +505,7 @@ int dvar_step(struct dvar_core *core, const struct dvar_event *event, struct dva
     core->now_ms = event->now_ms;
     core->wall_ms = event->wall_ms;
     core->short_of_memory = false;
+    core->more = event->more;
     out_begin(core);
     int rc = handle(core, event);
     out_end(core, out);
@@ -513,6 +514,8 @@ int dvar_step(struct dvar_core *core, const struct dvar_event *event, struct dva
 
 uint64_t dvar_deadline_ms(const struct dvar_core *core)
 {
+    if (core->held)
+        return core->now_ms;
     uint64_t at = core->slow_at_ms;
     uint64_t client = client_deadline(core);
     uint64_t writes = writes_deadline(core);

@@ -73,6 +73,12 @@ enum dvar_event_type {
 /* Pointers are borrowed for the step. */
 struct dvar_event {
     enum dvar_event_type type;
+    /*
+     * Another event follows in this turn of the loop: what is to be sent or put on disk may wait in
+     * the core, so that a turn is one frame to each node and one batch. It leaves with the first
+     * step without `more`; until then dvar_deadline_ms() is now.
+     */
+    bool more;
     uint64_t now_ms;  /* CLOCK_BOOTTIME, read right before the step */
     uint64_t wall_ms; /* Unix ms; stamped on what this node writes as home */
     struct boot_id from;

@@ -373,6 +373,8 @@ struct dvar_core {
     struct dvar_cell *closing;
     struct dvar_stats stats;
     bool short_of_memory;
+    bool more; /* of the event at hand, */
+    bool held; /* and of the one before: messages and puts wait for the end of the turn */
 };
 
 /* ---- out.c ---- */

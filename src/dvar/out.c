@@ -202,6 +202,12 @@ void persist_delete(struct dvar_core *core, const struct var *var)
 void out_begin(struct dvar_core *core)
 {
     core->actions_n = 0;
+    if (core->closing != NULL) {
+        cell_free(core->closing);
+        core->closing = NULL;
+    }
+    if (core->held)
+        return; /* what waits points into all of it */
     core->puts_n = 0;
     arena_reset(&core->arena);
     while (core->kept.n > 0)
@@ -213,14 +219,22 @@ void out_begin(struct dvar_core *core)
         if (node->out.cap > 4 * FRAME_BYTES)
             buf_deinit(&node->out);
     }
-    if (core->closing != NULL) {
-        cell_free(core->closing);
-        core->closing = NULL;
-    }
+}
+
+/* Something waits, and not too much of it: more than one chunk leaves with the step. */
+static bool may_hold(const struct dvar_core *core)
+{
+    bool waits = core->puts_n > 0 || !list_empty(&core->outs);
+    return core->more && waits && !arena_is_spread(&core->arena);
 }
 
 void out_end(struct dvar_core *core, struct dvar_output *out)
 {
+    out->actions = core->actions;
+    out->actions_n = core->actions_n;
+    core->held = may_hold(core);
+    if (core->held)
+        return;
     if (core->puts_n > 0) {
         struct dvar_action *action = dvar_action_add(core, DVAR_PERSIST);
         if (action != NULL) {
@@ -246,6 +260,7 @@ void out_end(struct dvar_core *core, struct dvar_output *out)
 
 void out_deinit(struct dvar_core *core)
 {
+    core->held = false;
     out_begin(core);
     arena_deinit(&core->arena);
     core_free(core->actions);

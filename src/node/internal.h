@@ -249,6 +249,13 @@ static inline uint64_t node_now_ms(void)
     return uv_hrtime() / 1000000;
 }
 uint64_t node_unix_ms(void);
+/* The same of this turn. */
+static inline uint64_t node_turn_unix_ms(struct kith_node *node)
+{
+    if (node->now_unix_ms == 0)
+        node->now_unix_ms = node_unix_ms();
+    return node->now_unix_ms;
+}
 
 /* ---- node.c ---- */
 uint64_t node_seed(void);
@@ -274,6 +281,8 @@ void node_push(struct kith_node *node, struct node_request *request);
 bool node_enter(struct kith_node *node);
 void node_exit(struct kith_node *node);
 bool node_drain(struct kith_node *node); /* runs what was pushed; true if anything */
+/* The loop takes another turn before it sleeps. */
+void node_loop_again(struct kith_node *node);
 void node_sem_wait(sem_t *sem);
 
 /* ---- uv_member.c ---- */

@@ -78,7 +78,10 @@ struct node_state {
     uv_timer_t timer;
     uint64_t due_ms; /* of the timer, on BOOTTIME; UINT64_MAX: not set */
     bool started;
-    bool stepping; /* the actions of a step are being done */
+    uint64_t step_ms; /* when the core of variables was stepped last, on BOOTTIME */
+    uint32_t held_n;  /* its steps since something left */
+    bool stepped;     /* in this turn: node_state_turn() has something to do */
+    bool stepping;    /* the actions of a step are being done */
     bool pumping;
     struct list todo;
     bool quorum;            /* as last told to the cores */
@@ -91,7 +94,7 @@ struct node_state {
     uint64_t next_ask;
     _Atomic uint64_t next_lock_no;
     uint64_t pid;  /* of this process */
-    bool released; /* a mutex, in this turn: at its end node_state_turn() passes it on */
+    bool released; /* a mutex, in this turn: at its end node_state_release() passes it on */
     uint32_t watches_n;
     uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
     struct map64 var_ops;                  /* struct node_var_op by id, operations and watches */
@@ -119,6 +122,8 @@ void node_state_boot_raised(struct kith_node *node);
 
 /* ---- uv_state.c ---- */
 void node_state_stop(struct kith_node *node); /* ends all that waits */
+/* The end of a turn, before the sockets are flushed: what the cores held back leaves. */
+void node_state_turn(struct kith_node *node);
 /* Gives away what this node votes and keeps; @left runs once that is done. False: nothing to do. */
 bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *node));
 /* Others take the good-bye, which follows, for proof that this node serves and grants no more. */
@@ -233,7 +238,7 @@ bool node_ctx_push(struct kith_ctx *ctx, struct node_request *request);
 /* ---- uv_state.c, for those ---- */
 void node_state_pump(struct kith_node *node); /* behind a step from outside */
 /* Passes on what was released since the last time; before what is queued for others leaves. */
-void node_state_turn(struct kith_node *node);
+void node_state_release(struct kith_node *node);
 void node_state_send(struct kith_node *node,
                      const struct kith_node_id *to,
                      uint8_t type,

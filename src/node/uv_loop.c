@@ -40,15 +40,19 @@ static void on_again(uv_idle_t *handle)
     (void)handle;
 }
 
+/* Whoever makes work between on_prepare() and the poll keeps the loop from sleeping. */
+void node_loop_again(struct kith_node *node)
+{
+    if (atomic_load_explicit(&node->sleeping, memory_order_relaxed) &&
+        !uv_is_closing((uv_handle_t *)&node->again))
+        uv_idle_start(&node->again, on_again);
+}
+
 static void push(struct kith_node *node, struct node_request *request)
 {
     node_queue_push(&node->queue, request);
     if (node_on_loop(node)) {
-        /* on_check() drains. Whoever asks between on_prepare() and the poll keeps it from sleeping.
-         */
-        if (atomic_load_explicit(&node->sleeping, memory_order_relaxed) &&
-            !uv_is_closing((uv_handle_t *)&node->again))
-            uv_idle_start(&node->again, on_again);
+        node_loop_again(node); /* on_check() drains */
         return;
     }
     atomic_thread_fence(memory_order_seq_cst);
@@ -102,7 +106,7 @@ bool node_drain(struct kith_node *node)
         request = next;
     }
     if (node->state.released)
-        node_state_turn(node);
+        node_state_release(node);
     return true;
 }
 
@@ -117,6 +121,7 @@ static void on_prepare(uv_prepare_t *handle)
             rounds++;
         if (node->facts_dirty && !node->member_stepping)
             node_member_facts(node);
+        node_state_turn(node);
         arm_timers(node);
         uv_net_flush(node->net);
         atomic_store(&node->sleeping, true);
@@ -164,6 +169,7 @@ static void on_check(uv_check_t *handle)
     look_at_spin(node);
     for (unsigned rounds = 0; rounds < DRAIN_ROUNDS && node_drain(node); rounds++)
         continue;
+    node_state_turn(node);      /* a spin may follow: what the poll brought is answered before it */
     uv_idle_stop(&node->again); /* what is left has its turn before the next sleep */
 }
 
@@ -187,6 +193,7 @@ static bool spin_phase(struct kith_node *node)
         hit |= node_drain(node);
         now_ns = node_now_ns();
         if (hit) {
+            node_state_turn(node);
             uv_net_flush(node->net);
             spin_caught(&node->spin, wait);
             node->active_ns = now_ns;

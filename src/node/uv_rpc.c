@@ -216,11 +216,8 @@ int node_rpc_step(struct kith_node *node, struct rpc_event *event)
 
     assert(node->rpc_stepping == 0);
     event->now_ns = node_turn_ns(node);
-    if (event->type == RPC_DONE) {
-        if (node->now_unix_ms == 0)
-            node->now_unix_ms = node_unix_ms();
-        event->now_unix_ms = node->now_unix_ms;
-    }
+    if (event->type == RPC_DONE)
+        event->now_unix_ms = node_turn_unix_ms(node);
     int r = rpc_step(node->rpc, event, &out);
     if (r != 0 && r != KITH_E_CORRUPT)
         log_error(&node->log.log, "rpc", "a step failed", "error", kith_strerror(r), NULL);

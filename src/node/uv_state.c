@@ -20,6 +20,8 @@
 #define SWEEP_MS 10000
 /* An answer that a mutex waits for from a variable comes within this, or it asks again. */
 #define RECORD_MS 10000
+/* Steps of variables in a turn before what they say leaves. */
+#define AHEAD_STEPS 32
 /* A node that has just started may not have heard of the view yet. */
 #define FIRST_VIEW_MS 10000
 
@@ -168,8 +170,6 @@ static void on_timer(uv_timer_t *timer);
 static void arm(struct kith_node *node)
 {
     struct node_state *state = &node->state;
-    if (state->released)
-        return; /* node_state_turn() comes before the loop sleeps */
     uint64_t due_ms = view_deadline_ms(state->view);
     uint64_t dvar_ms = dvar_deadline_ms(state->dvar);
     uint64_t mutex_ms = mutex_deadline_ms(state->mutex);
@@ -204,6 +204,28 @@ static void pump(struct kith_node *node)
         todo_run(node, container_of(first, struct todo, link));
     }
     node->state.pumping = false;
+    node->state.stepped = true;
+    node_loop_again(node); /* the end of this turn may be behind */
+}
+
+/* What the core of variables holds back leaves. */
+static void let_go(struct kith_node *node)
+{
+    node->state.held_n = 0;
+    if (dvar_deadline_ms(node->state.dvar) > node_boot_ms())
+        return;
+    step_dvar(node, &(struct dvar_event){.type = DVAR_TICK});
+    pump(node);
+}
+
+void node_state_turn(struct kith_node *node)
+{
+    if (node->state.released)
+        node_state_release(node);
+    if (!node->state.stepped)
+        return;
+    let_go(node);
+    node->state.stepped = false;
     arm(node);
 }
 
@@ -213,7 +235,7 @@ void node_state_pump(struct kith_node *node)
         pump(node);
 }
 
-void node_state_turn(struct kith_node *node)
+void node_state_release(struct kith_node *node)
 {
     node->state.released = false;
     if (node->state.started)
@@ -480,7 +502,8 @@ static void step_dvar(struct kith_node *node, struct dvar_event *event)
     struct dvar_output out;
 
     event->now_ms = node_boot_ms();
-    event->wall_ms = node_unix_ms();
+    event->wall_ms = node_turn_unix_ms(node);
+    node->state.step_ms = event->now_ms;
     node->state.stepping = true;
     int r = dvar_step(node->state.dvar, event, &out);
     for (size_t i = 0; i < out.actions_n; i++)
@@ -582,8 +605,15 @@ void node_dvar_step(struct kith_node *node, struct dvar_event *event)
             todo->u.dvar = *event;
         return;
     }
+    event->more =
+        event->type == DVAR_OP || event->type == DVAR_CANCEL || event->type == DVAR_PERSISTED;
     step_dvar(node, event);
     pump(node);
+    if (event->more && ++node->state.held_n >= AHEAD_STEPS) {
+        /* A long turn: the others begin while this node makes the rest. */
+        let_go(node);
+        uv_net_flush(node->net);
+    }
 }
 
 void node_mutex_step(struct kith_node *node, struct mutex_event *event)
@@ -640,7 +670,8 @@ void node_state_frame(struct kith_node *node,
         break;
     case FRAME_DVAR:
         step_dvar(node,
-                  &(struct dvar_event){.type = DVAR_RECV, .from = boot, .data = data, .len = len});
+                  &(struct dvar_event){
+                      .type = DVAR_RECV, .more = true, .from = boot, .data = data, .len = len});
         break;
     case FRAME_DVAR_SYMBOLS:
         node_symbols_step(node, &(struct symbols_event){

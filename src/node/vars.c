@@ -77,7 +77,7 @@ static void value_of(struct kith_node *node,
         .data = result->data,
         .len = result->len,
         .writer = node->identity.id,
-        .time_unix_ms = node_unix_ms(),
+        .time_unix_ms = node_turn_unix_ms(node),
         .text = "",
     };
     if (result->value != NULL) {

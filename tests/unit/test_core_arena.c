@@ -35,9 +35,13 @@ static void an_ordinary_chunk_stays_and_a_large_one_goes(void **state)
     (void)state;
     arena_reset(&arena);
     assert_null(arena.chunks);
+    assert_false(arena_is_spread(&arena));
     void *first = arena_alloc(&arena, 100);
+    assert_false(arena_is_spread(&arena));
     memset(arena_alloc(&arena, 1 << 20), 1, 1 << 20);
+    assert_true(arena_is_spread(&arena));
     arena_reset(&arena);
+    assert_false(arena_is_spread(&arena));
     assert_ptr_equal(arena_alloc(&arena, 100), first);
     arena_reset(&arena);
     arena_deinit(&arena);

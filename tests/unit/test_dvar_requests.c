@@ -721,6 +721,98 @@ static void an_answer_counts_from_the_home_asked_last(void **state)
     end();
 }
 
+/* ---- a turn of the loop ---- */
+
+/* An operation on a variable of its own, with more to come in this turn. */
+static void more(uint32_t i, struct value_op what)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "m-%u", i);
+    step((struct dvar_event){.type = DVAR_OP,
+                             .more = true,
+                             .id = 1000000 + i,
+                             .name = name,
+                             .name_len = strlen(name),
+                             .op = &what,
+                             .deadline_ms = now_ms + 60000});
+}
+
+/* The orders to node 3 in what the last step said; @frames_out: in how many frames. */
+static uint32_t orders(uint32_t *frames_out)
+{
+    struct kith_node_id id = boot_of(3).node;
+    uint32_t n = 0;
+    *frames_out = 0;
+    for (size_t i = 0; i < out.actions_n; i++) {
+        const struct dvar_action *action = &out.actions[i];
+        if (action->type != DVAR_SEND || memcmp(&action->to, &id, sizeof(id)) != 0)
+            continue;
+        ++*frames_out;
+        for (size_t at = 0; at < action->len;
+             at += WIRE_HEAD_BYTES + get_le32(action->data + at + 4))
+            n += action->data[at] == WIRE_INV;
+    }
+    return n;
+}
+
+static bool leaves(enum dvar_action_type type)
+{
+    for (size_t i = 0; i < out.actions_n; i++) {
+        if (out.actions[i].type == type)
+            return true;
+    }
+    return false;
+}
+
+static void what_a_turn_says_is_one_frame_and_one_batch(void **state)
+{
+    (void)state;
+    uint32_t frames;
+    begin(1, 2);
+    for (uint32_t slot = 0; slot < PLACEMENT_SLOTS; slot++)
+        step((struct dvar_event){.type = DVAR_SLOT_DECIDED, .slot = slot});
+    for (uint32_t i = 0; i < 8; i++) {
+        more(i, (struct value_op){
+                    .kind = VALUE_OP_CREATE, .type = VALUE_I64, .policy = VALUE_DURABLE});
+        assert_false(leaves(DVAR_SEND) || leaves(DVAR_PERSIST));
+        assert_int_equal(dvar_deadline_ms(core), now_ms);
+    }
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_int_equal(orders(&frames), 8);
+    assert_int_equal(frames, 1);
+    assert_int_equal(persisting()->puts_n, 8);
+    assert_true(dvar_deadline_ms(core) > now_ms);
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_false(leaves(DVAR_SEND) || leaves(DVAR_PERSIST));
+    /* Whatever comes without `more` takes with it what waits. */
+    more(8, add);
+    assert_int_equal(orders(&frames), 0);
+    assert_int_equal(op_at("last", add).code, 1);
+    assert_int_equal(orders(&frames), 2);
+    assert_int_equal(frames, 1);
+    more(9, add);
+    end(); /* a core that is freed takes it along */
+}
+
+static void a_full_frame_does_not_wait_for_the_end_of_the_turn(void **state)
+{
+    (void)state;
+    char text[1001] = {0};
+    uint32_t early = 0, early_frames = 0, frames;
+    memset(text, 'x', sizeof(text) - 1);
+    begin(1, 2);
+    for (uint32_t i = 0; i < 200; i++) {
+        more(i, set_to(text));
+        early += orders(&frames);
+        early_frames += frames;
+    }
+    assert_true(early_frames >= 3 && early_frames < 8);
+    step((struct dvar_event){.type = DVAR_TICK});
+    assert_int_equal(early + orders(&frames), 200);
+    assert_true(frames <= 1);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -745,6 +837,8 @@ int main(void)
         cmocka_unit_test(operations_beyond_the_limit_are_busy),
         cmocka_unit_test(a_copy_on_disk_is_acknowledged_as_often_as_it_is_asked_for),
         cmocka_unit_test(an_answer_counts_from_the_home_asked_last),
+        cmocka_unit_test(what_a_turn_says_is_one_frame_and_one_batch),
+        cmocka_unit_test(a_full_frame_does_not_wait_for_the_end_of_the_turn),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 #ifdef KITH_MUTANTS
