@@ -510,6 +510,14 @@ static int read_items(const struct state *s, struct buf *out)
     return r;
 }
 
+bool avail_has(const struct avail_core *core, const char *name)
+{
+    if (core->entries.n == 0)
+        return false;
+    struct state s = avail_view(avail_find(core, name));
+    return state_is_alive(&s);
+}
+
 int avail_get(const struct avail_core *core, const char *name, struct avail_value *value_out)
 {
     const struct avail_entry *entry = avail_find(core, name);

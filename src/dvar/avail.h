@@ -159,6 +159,7 @@ struct avail_value {
     struct buf context; /* KEEP_BOTH */
 };
 void avail_value_deinit(struct avail_value *value);
+bool avail_has(const struct avail_core *core, const char *name);
 /* 0; KITH_E_NOT_FOUND; KITH_E_MEMORY. */
 int avail_get(const struct avail_core *core, const char *name, struct avail_value *value_out);
 /* The data of an LWW variable, borrowed until the next step; @moment_ms_out (may be NULL) that of

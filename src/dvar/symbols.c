@@ -7,6 +7,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/map.h"
 #include "core/placement.h"
 #include "core/rng.h"
 #include "dvar/value.h"
@@ -14,6 +15,7 @@
 #define RECORD_BYTES (16 + KITH_NODE_ID_BYTES)
 /* A million names: each level has a quarter of the one below. */
 #define LEVELS_MAX 10
+#define RECENT_N   1024
 
 struct place {
     const char *name; /* of the register in the table of available variables */
@@ -31,6 +33,7 @@ struct symbols_core {
     size_t n;
     bool incomplete; /* memory was short: a name may be missing */
     struct place *first[LEVELS_MAX];
+    struct place *recent[RECENT_N]; /* seen last of those with this hash; NULL: none */
     struct symbols_action *actions;
     size_t actions_n;
     size_t actions_cap;
@@ -62,6 +65,11 @@ static struct place *place_find(const struct symbols_core *core, const char *nam
 {
     struct place *at = seek(core, name, false, NULL);
     return at != NULL && strcmp(at->name, name) == 0 ? at : NULL;
+}
+
+static struct place **recent_of(struct symbols_core *core, const char *name)
+{
+    return &core->recent[hash_bytes(name, strlen(name), 0) % RECENT_N];
 }
 
 /* The links of a core that may be written. */
@@ -102,6 +110,9 @@ static void place_remove(struct symbols_core *core, const char *name)
         assert(*before[level] == place);
         *link_of(before[level]) = place->next[level];
     }
+    struct place **recent = recent_of(core, name);
+    if (*recent == place)
+        *recent = NULL;
     core_free(place);
     core->n--;
 }
@@ -266,14 +277,19 @@ static int say(struct symbols_core *core,
     return r;
 }
 
-static void on_seen(struct symbols_core *core, const struct symbols_event *event)
+void symbols_seen(
+    struct symbols_core *core, const char *name, uint64_t version, uint32_t size, uint64_t now_ms)
 {
-    struct place *place = place_find(core, event->name);
-    if (place == NULL || event->version < place->version)
+    struct place **recent = recent_of(core, name);
+    struct place *place = *recent;
+    if (place == NULL || strcmp(place->name, name) != 0)
+        place = place_find(core, name);
+    if (place == NULL || version < place->version)
         return;
-    place->version = event->version;
-    place->size = event->size;
-    place->seen_ms = core->now_ms;
+    *recent = place;
+    place->version = version;
+    place->size = size;
+    place->seen_ms = now_ms;
 }
 
 static bool is_lost(const struct symbols_core *core, const struct place *place, uint32_t slot)
@@ -356,7 +372,7 @@ int symbols_step(struct symbols_core *core,
         r = say(core, &avail, event->name, NULL, event->version);
         break;
     case SYMBOLS_SEEN:
-        on_seen(core, event);
+        symbols_seen(core, event->name, event->version, event->size, core->now_ms);
         break;
     case SYMBOLS_SLOT_LOST:
         r = on_slot_lost(core, event, &avail);

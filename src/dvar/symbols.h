@@ -98,6 +98,9 @@ int symbols_step(struct symbols_core *core,
                  struct symbols_output *out);
 uint64_t symbols_deadline_ms(const struct symbols_core *core);
 
+/* The same as a step of SYMBOLS_SEEN, for every operation that ends. */
+void symbols_seen(
+    struct symbols_core *core, const char *name, uint64_t version, uint32_t size, uint64_t now_ms);
 /* 0 or KITH_E_NOT_FOUND. */
 int symbols_find(const struct symbols_core *core, const char *name, struct symbol *symbol_out);
 /*

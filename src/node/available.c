@@ -73,11 +73,7 @@ int node_avail_step(struct kith_node *node, struct avail_event *event)
 
 bool node_var_is_available(struct kith_node *node, const char *name)
 {
-    struct avail_value value = {0};
-    bool is = avail_get(node->state.avail, name, &value) == 0;
-
-    avail_value_deinit(&value);
-    return is;
+    return avail_has(node->state.avail, name);
 }
 
 /* ---- watches ---- */

@@ -68,13 +68,7 @@ void node_symbol_changed(struct kith_node *node, const struct dvar_change *chang
 
 void node_symbol_seen(struct kith_node *node, const char *name, uint64_t version, size_t size)
 {
-    struct symbol known;
-
-    if (symbols_find(node->state.symbols, name, &known) == 0)
-        node_symbols_step(node, &(struct symbols_event){.type = SYMBOLS_SEEN,
-                                                        .name = name,
-                                                        .version = version,
-                                                        .size = (uint32_t)size});
+    symbols_seen(node->state.symbols, name, version, (uint32_t)size, node->state.step_ms);
 }
 
 /* A variable that this node is home of and that the table lacks: what a former home may not have
