@@ -147,6 +147,9 @@
 #define DVAR_OPS_MAX 65536
 /* Bytes of operations that wait in one node, its own and those it orders; then KITH_E_BUSY. */
 #define DVAR_HELD_BYTES_MAX (64 * 1024 * 1024)
+/* Additions that travel as one (src/dvar/join.c), so that one write cannot use up the numbers of a
+ * slot; then another. */
+#define DVAR_JOINED_MAX 1024
 /* Requests that wait for one variable at its home; then BUSY, and the asker tries again. */
 #define DVAR_QUEUE_MAX 4096
 /* Records against repetition of one variable: of requests whose asker may still repeat them. */

@@ -161,14 +161,20 @@ static uint8_t *send_result(struct dvar_core *core,
 void op_answer(struct dvar_core *core, struct op *op, int code, const char *text)
 {
     if (op->client == NULL) {
-        if (op->id != 0) {
-            struct dvar_result *result = op_done(core, op->id, code, text);
-            if (result != NULL) {
-                result->applied = op->applied;
-                result->version = op->version;
-                result->number = op->number;
-            }
+        struct dvar_result said = {.code = code,
+                                   .text = text,
+                                   .applied = op->applied,
+                                   .version = op->version,
+                                   .number = op->number};
+        bool ends = join_share(core, op, &said);
+        struct dvar_result *result = ends && op->id != 0 ? op_done(core, op->id, code, text) : NULL;
+        if (result != NULL) {
+            result->applied = said.applied;
+            result->version = said.version;
+            result->number = said.number;
         }
+        if (ends)
+            join_tell(core, op, &said);
     } else {
         uint8_t flags = op->applied ? WIRE_APPLIED : 0;
         send_result(core, op, code == KITH_E_BUSY ? WIRE_BUSY : flags, code, text, 0, NULL, 0);
@@ -223,6 +229,10 @@ void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
     struct value_op decoded = {0};
     (void)value_op_decode(op->bytes, op->len, &decoded);
     bool whole = decoded.kind == VALUE_OP_GET;
+    if (op->client == NULL && op->joined_n > 0) {
+        op_answer(core, op, outcome->code, outcome->code != 0 ? kith_errmsg() : NULL);
+        return;
+    }
     if (op->client == NULL) {
         if (op->id != 0)
             op_done_read(core, op->id, var, whole);
@@ -230,7 +240,7 @@ void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
         return;
     }
     uint8_t flags = op->applied ? WIRE_APPLIED : 0;
-    if (whole && outcome->code == 0) {
+    if (whole && outcome->code == 0 && var->block != NULL) {
         flags |= WIRE_WHOLE;
         if (share_live(core, op->client, op->session) && var->state == VAR_VALID &&
             TS_SE(var->ts) == core->slots[var->slot].active.se && !reads_through(var) &&

@@ -30,6 +30,7 @@ struct op *op_new(struct dvar_core *core, size_t len)
         }
     }
     op->len = (uint32_t)len;
+    op->adds = 1;
     core->stats.held_bytes += len + sizeof(*op);
     return op;
 }
@@ -46,7 +47,10 @@ void op_free(struct dvar_core *core, struct op *op)
             map64_remove(&core->by_driver_id, op->id);
         core->stats.ops_pending--;
     }
+    if (op->joined != NULL)
+        join_free(core, op);
     if (op->var != NULL) {
+        join_close(op);
         if (op->var->fetch == op)
             op->var->fetch = NULL;
         var_unpin(core, op->var);
@@ -87,6 +91,7 @@ static void send_request(struct dvar_core *core, struct op *op, struct node *hom
                              WIRE_REQ_BYTES + var->name_len + op->len);
     if (p == NULL)
         return;
+    join_close(op);
     core->stats.ops_resent += op->sent_to != NULL;
     op->sent_to = home;
     op->sent_se = se;
@@ -189,11 +194,61 @@ static bool read_of_section(const struct var *var, const struct value_op *op)
     return value_op_is_read_of(op, &value);
 }
 
+uint64_t client_op_deadline(const struct dvar_core *core, uint64_t deadline_ms)
+{
+    uint64_t last_ms = core->now_ms + DVAR_OP_MS_MAX;
+    return deadline_ms < last_ms ? deadline_ms : last_ms;
+}
+
+/* Ends it if there is no room. */
+static struct op *op_begin(struct dvar_core *core,
+                           const char *name,
+                           size_t name_len,
+                           struct var *var,
+                           uint64_t id,
+                           const struct value_op *what,
+                           uint64_t deadline_ms)
+{
+    core->scratch.len = 0;
+    struct op *op = NULL;
+    if (var != NULL && value_op_encode(what, &core->scratch) == 0)
+        op = op_new(core, core->scratch.len);
+    if (op == NULL) {
+        int code = var_refused(core, name, name_len);
+        op_done(core, id, code, kith_errmsg());
+        return NULL;
+    }
+    copy_small(op->bytes, core->scratch.data, op->len);
+    op->var = var;
+    var->pins++;
+    op->read = value_op_is_read(what);
+    op->id = id;
+    op->deadline_ms = deadline_ms;
+    op->no = ++core->next_no;
+    list_append(&core->ops, &op->link);
+    core->stats.ops_pending++;
+    if (map64_set(&core->by_no, op->no, op) != 0 ||
+        map64_set(&core->by_driver_id, op->id, op) != 0 ||
+        heap_set(&core->deadlines, &op->deadline, op->deadline_ms) != 0) {
+        op_answer(core, op, KITH_E_MEMORY, "memory is short on this node; free some");
+        return NULL;
+    }
+    return op;
+}
+
 void client_op(struct dvar_core *core, const struct dvar_event *event)
 {
     core->stats.ops++;
     struct var *var = var_find(core, event->name, event->name_len);
     bool read = value_op_is_read(event->op);
+    if (var != NULL && var->adds != NULL) {
+        if (join_add(core, var, event))
+            return;
+        var->pins++;
+        join_leave(core, var);
+        var_unpin(core, var);
+        var = var_find(core, event->name, event->name_len);
+    }
     if (var != NULL && (read || read_of_section(var, event->op)) &&
         read_here(core, var, event->op, event->id))
         return;
@@ -210,32 +265,11 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
     }
     if (var == NULL)
         var = var_get(core, event->name, event->name_len, -1);
-    core->scratch.len = 0;
-    struct op *op = NULL;
-    if (var != NULL && value_op_encode(event->op, &core->scratch) == 0)
-        op = op_new(core, core->scratch.len);
+    struct op *op = op_begin(core, event->name, event->name_len, var, event->id, event->op,
+                             client_op_deadline(core, event->deadline_ms));
     if (op == NULL) {
-        int code = var_refused(core, event->name, event->name_len);
-        op_done(core, event->id, code, kith_errmsg());
         if (var != NULL)
             var_settle(core, var);
-        return;
-    }
-    copy_small(op->bytes, core->scratch.data, op->len);
-    op->var = var;
-    var->pins++;
-    op->read = read;
-    op->id = event->id;
-    op->deadline_ms = event->deadline_ms;
-    if (op->deadline_ms > core->now_ms + DVAR_OP_MS_MAX)
-        op->deadline_ms = core->now_ms + DVAR_OP_MS_MAX;
-    op->no = ++core->next_no;
-    list_append(&core->ops, &op->link);
-    core->stats.ops_pending++;
-    if (map64_set(&core->by_no, op->no, op) != 0 ||
-        map64_set(&core->by_driver_id, op->id, op) != 0 ||
-        heap_set(&core->deadlines, &op->deadline, op->deadline_ms) != 0) {
-        op_answer(core, op, KITH_E_MEMORY, "memory is short on this node; free some");
         return;
     }
     if (!can_wait(core, var)) {
@@ -247,7 +281,21 @@ void client_op(struct dvar_core *core, const struct dvar_event *event)
         op->fetching = true;
         var->fetch = op;
     }
-    client_route(core, op);
+    if (!join_open(core, op, event->op))
+        client_route(core, op);
+}
+
+void client_add_alone(struct dvar_core *core,
+                      struct var *var,
+                      uint64_t id,
+                      const struct value_op *add,
+                      uint64_t deadline_ms)
+{
+    struct op *op = op_begin(core, var->name, var->name_len, var, id, add, deadline_ms);
+    if (op == NULL)
+        return;
+    op->alone = true;
+    (void)join_open(core, op, add);
 }
 
 /* Its caller hears how it ended; if a write of it is under way at this home, it stays until that
@@ -267,32 +315,46 @@ static void give_up(struct dvar_core *core, struct op *op, int code, const char 
             text = "the write may have been done before all nodes that kept the variable in memory "
                    "were gone; read the variable to see";
         else
-            text = "the write may or may not have been done: no answer came; read the variable to "
-                   "see";
+            text = UNKNOWN_TEXT;
     }
     if (op->state != OP_QUEUED && op->state != OP_WRITING) {
         op_answer(core, op, code, text);
         return;
     }
-    op_done(core, op->id, code, text);
-    map64_remove(&core->by_driver_id, op->id);
+    struct dvar_result result = {.code = code, .text = text};
+    op->canceled = true;
+    join_close(op);
+    if (op->id != 0) {
+        op_done(core, op->id, code, text);
+        map64_remove(&core->by_driver_id, op->id);
+    }
+    join_tell(core, op, &result);
+    join_free(core, op);
     heap_remove(&core->deadlines, &op->deadline);
     op->id = 0;
-    op->canceled = true;
 }
 
 void client_cancel(struct dvar_core *core, uint64_t id)
 {
     struct op *op = map64_find(&core->by_driver_id, id);
-    if (op != NULL)
+    if (op == NULL) {
+        (void)join_cancel(core, id);
+        return;
+    }
+    if (op->joined_n == 0) {
         give_up(core, op, KITH_E_CANCELED, "canceled by its caller");
+        return;
+    }
+    op_done(core, id, KITH_E_UNKNOWN_OUTCOME, UNKNOWN_TEXT); /* those that joined it go on */
+    map64_remove(&core->by_driver_id, id);
+    op->id = 0;
 }
 
 void client_quorum(struct dvar_core *core)
 {
     list_for_each_safe (it, &core->resends) {
         struct op *op = container_of(it, struct op, timer);
-        if (!can_wait(core, op->var) && op->id != 0)
+        if (!can_wait(core, op->var) && !op->canceled)
             give_up(core, op, KITH_E_NO_QUORUM, NO_QUORUM_TEXT);
     }
 }
@@ -383,21 +445,26 @@ int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct r
     /* A home that it was sent to since does not know of this answer, and may do it. */
     if (!op->read && (op->sent_to != from || op->sent_se != se) && !MUTANT(DVAR_ANY_ANSWER))
         return 0;
+    const char *copy = text_len > 0 ? (const char *)arena_copy(core, text, text_len) : NULL;
+    struct dvar_result said = {.code = code,
+                               .text = code == 0      ? NULL
+                                       : copy != NULL ? copy
+                                                      : kith_strerror(code),
+                               .applied = (flags & WIRE_APPLIED) != 0,
+                               .version = version,
+                               .number = number,
+                               .type = (uint8_t)type};
+    if (!join_share(core, op, &said)) {
+        op_free(core, op);
+        return 0;
+    }
     struct dvar_action *action = op->id != 0 ? dvar_action_add(core, DVAR_DONE) : NULL;
     if (action != NULL) {
-        const char *copy = text_len > 0 ? (const char *)arena_copy(core, text, text_len) : NULL;
         const uint8_t *lent = arena_copy(core, data, len);
         action->id = op->id;
-        action->result = (struct dvar_result){.code = code,
-                                              .text = code == 0      ? NULL
-                                                      : copy != NULL ? copy
-                                                                     : kith_strerror(code),
-                                              .applied = (flags & WIRE_APPLIED) != 0,
-                                              .version = version,
-                                              .number = number,
-                                              .type = (uint8_t)type,
-                                              .data = len > 0 ? lent : NULL,
-                                              .len = len};
+        action->result = said;
+        action->result.data = len > 0 ? lent : NULL;
+        action->result.len = len;
         if ((flags & WIRE_WHOLE) != 0 && lent != NULL) {
             action->result.value = lent;
             action->result.value_len = len;
@@ -407,6 +474,7 @@ int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct r
             action->result.applied = true;
         }
     }
+    join_tell(core, op, &said);
     if ((flags & WIRE_CACHE) != 0 && (flags & WIRE_WHOLE) != 0 && number == op->session &&
         op->fetching && op->var->fetch == op)
         cache(core, from, op, ts, version, data, len);

@@ -33,6 +33,7 @@ int dvar_new(struct dvar_core **core_out, const struct dvar_config *config)
     list_init(&core->watchers);
     list_init(&core->ops);
     list_init(&core->resends);
+    list_init(&core->gathered);
     list_init(&core->writes);
     list_init(&core->persisting);
     list_init(&core->watches);
@@ -508,7 +509,10 @@ int dvar_step(struct dvar_core *core, const struct dvar_event *event, struct dva
     core->more = event->more;
     out_begin(core);
     int rc = handle(core, event);
-    out_end(core, out);
+    bool hold = out_may_hold(core);
+    if (!hold)
+        join_route(core);
+    out_end(core, hold, out);
     return rc == 0 && core->short_of_memory ? KITH_E_MEMORY : rc;
 }
 

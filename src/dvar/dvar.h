@@ -181,6 +181,7 @@ struct dvar_action {
 struct dvar_output {
     struct dvar_action *actions;
     size_t actions_n;
+    uint32_t held_n; /* steps that said something since the last without `more` */
 };
 
 /* 0 or KITH_E_MEMORY. */
@@ -243,6 +244,7 @@ void dvar_check(const struct dvar_core *core);
 struct dvar_stats {
     uint64_t messages_in, messages_out, bytes_in, bytes_out, bad_messages;
     uint64_t ops, ops_local_reads, ops_cached_reads, ops_resent;
+    uint64_t ops_joined;     /* additions that travelled in another's request */
     uint64_t writes_home;    /* ordered here */
     uint64_t writes_folded;  /* of them, without messages of their own */
     uint64_t writes_replica; /* taken here as replica */

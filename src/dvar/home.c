@@ -36,6 +36,7 @@ static struct op *dequeue(struct var *var)
         last->next = op->next;
     op->next = NULL;
     var->queue_n--;
+    join_close(op);
     return op;
 }
 
@@ -76,6 +77,7 @@ static void let_go(struct dvar_core *core, struct op *op)
         op_free(core, op); /* its asker repeats it, or has heard how it ended */
         return;
     }
+    join_close(op);
     op->next = NULL;
     op->state = OP_WAITING;
     op->sent_ms = core->now_ms;
@@ -122,6 +124,8 @@ static void outcome_to_op(struct op *op, const struct value_outcome *outcome, ui
         memcpy(&op->number, &outcome->number_f64, 8);
 }
 
+#define ACCESSES_MAX 30000
+
 static void count_access(struct dvar_core *core, struct var *var, uint32_t reads, uint32_t writes)
 {
     uint32_t now_s = (uint32_t)(core->now_ms / 10000);
@@ -130,17 +134,19 @@ static void count_access(struct dvar_core *core, struct var *var, uint32_t reads
         var->writes /= 2;
         var->window_s = now_s;
     }
-    if (var->reads < 30000)
-        var->reads = (uint16_t)(var->reads + reads);
-    if (var->writes < 30000)
-        var->writes = (uint16_t)(var->writes + writes);
+    reads += var->reads;
+    writes += var->writes;
+    var->reads = (uint16_t)(reads < ACCESSES_MAX ? reads : ACCESSES_MAX);
+    var->writes = (uint16_t)(writes < ACCESSES_MAX ? writes : ACCESSES_MAX);
 }
 
-static uint64_t next_ts(struct slot *slot, const struct var *var)
+/* The numbers of all additions that @op stands for; the last is that of the write. */
+static uint64_t next_ts(struct slot *slot, const struct var *var, const struct op *op)
 {
     if (MUTANT(DVAR_SEQ_RESET) && var_is_absent(var))
         return TS(slot->active.se, 1);
-    return TS(slot->active.se, ++slot->seq);
+    slot->seq += op->adds;
+    return TS(slot->active.se, slot->seq);
 }
 
 /* Applies @op to the value in @from; the outcome says what became of it. */
@@ -214,7 +220,7 @@ static bool refused(struct dvar_core *core, struct var *var, struct op *op, uint
             answer_refused(core, op, KITH_E_NO_QUORUM, COPIES_TEXT);
         return true;
     }
-    if (slot->seq >= SEQ_MAX - 2 * FOLD_MAX) {
+    if (slot->seq >= SEQ_MAX - 2 * FOLD_MAX * DVAR_JOINED_MAX) {
         answer_refused(core, op, KITH_E_LIMIT,
                        "lies in a slot that was written too often; move the slot");
         return true;
@@ -263,7 +269,7 @@ static int fold(struct dvar_core *core, struct var *var, struct op *last, int no
         if (apply(core, var, op, &current, to) != 0 || to->effect != VALUE_CHANGED)
             break;
         dequeue(var);
-        outcome_to_op(op, to, next_ts(slot, var));
+        outcome_to_op(op, to, next_ts(slot, var, op));
         last->next = op;
         last = op;
         now = 1 - now;
@@ -281,7 +287,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     bool was_absent = var_is_absent(var);
     uint64_t base_ts = var->ts;
     uint32_t folded = 0;
-    outcome_to_op(op, &core->outcomes[0], next_ts(slot, var));
+    outcome_to_op(op, &core->outcomes[0], next_ts(slot, var, op));
     op->next = NULL;
     struct op *ops_last = op;
     int now = op_is_foldable(op) ? fold(core, var, op, 0, &folded) : 0;
@@ -323,14 +329,17 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     if (folded == 0 && outcome->delta.len > 0 && outcome->next.len > 512 &&
         buf_append(&write->delta, outcome->delta.data, outcome->delta.len) == 0)
         write->base_ts = base_ts;
-    for (struct op *at = op; at != NULL; at = at->next)
-        at->state = OP_WRITING, client_left(core, at);
+    for (struct op *at = op; at != NULL; at = at->next) {
+        at->state = OP_WRITING;
+        client_left(core, at);
+        write->folded += at->adds - 1;
+    }
     write->durable = was_durable || var_is_durable(var);
     if (write->durable)
         write->token = persist(core, var);
-    core->stats.writes_home += folded + 1;
-    core->stats.writes_folded += folded;
-    count_access(core, var, 0, folded + 1);
+    core->stats.writes_home += write->folded + 1;
+    core->stats.writes_folded += write->folded;
+    count_access(core, var, 0, write->folded + 1);
     list_append(&core->writes, &write->link);
     list_append(&slot->under_way, &write->slot_link);
     for (uint32_t i = 0; i < config->n; i++)
@@ -417,6 +426,7 @@ void home_request(struct dvar_core *core, struct op *op, bool resent)
     struct var *var = op->var;
     if (var->write == NULL && var->queue_last == NULL) {
         var->pins++;
+        join_close(op);
         execute(core, var, op);
         var_unpin(core, var);
         return;
@@ -526,6 +536,8 @@ int on_request(struct dvar_core *core,
     op->client = from;
     op->client_boot = boot;
     op->no = no;
+    if (decoded.kind == VALUE_OP_ADD && decoded.count > 1)
+        op->adds = decoded.count;
     op->read = read;
     op->session = (flags & WIRE_FETCH) != 0 ? session : 0;
     op->deadline_ms = core->now_ms + remaining;

@@ -93,6 +93,7 @@ struct var {
     struct sharers *sharers;
     struct op *queue_last; /* circular, of requests at the home */
     struct op *fetch;      /* the read whose answer may be cached */
+    struct op *adds;       /* an addition of this node that others may join */
     struct dvar_cell *cell;
     uint64_t ts;
     uint64_t disk_token; /* of the last batch that has it */
@@ -113,6 +114,11 @@ struct var {
 /* ---- operations: of this node, and at a home those of others ---- */
 
 #define OP_INLINE_BYTES 160
+
+struct joined { /* an addition that travels in another's request */
+    uint64_t id;
+    int64_t delta;
+};
 
 enum op_state {
     OP_WAITING, /* for a home, a quorum or a resend */
@@ -145,6 +151,11 @@ struct op {
     bool canceled;
     bool fetching;
     bool short_of_copies; /* it waits for them, or did */
+    bool alone;           /* nobody may join it */
+    uint32_t adds;        /* how many additions it stands for; 1 for everything else */
+    uint32_t joined_n, joined_cap;
+    struct joined *joined;
+    uint64_t deadline_first_ms;
     /* The result, while the write is under way. */
     int32_t code;
     bool applied;
@@ -336,6 +347,7 @@ struct dvar_core {
     struct list watchers; /* nodes that watch here */
     struct list ops;      /* of this node, by number */
     struct list resends;  /* of them, by sent_ms */
+    struct list gathered; /* of them, additions that wait for the end of the turn */
     struct map64 by_no, by_driver_id;
     struct heap deadlines; /* of them */
     uint64_t next_no, session_no, next_token, stream_no;
@@ -373,7 +385,9 @@ struct dvar_core {
     struct dvar_cell *closing;
     struct dvar_stats stats;
     bool short_of_memory;
-    bool more; /* of the event at hand, */
+    bool more;              /* of the event at hand, */
+    uint32_t held_n;        /* see struct dvar_output */
+    uint64_t held_messages; /* stats.messages_out by then */
     bool held; /* and of the one before: messages and puts wait for the end of the turn */
 };
 
@@ -389,7 +403,8 @@ uint8_t *message_add(struct dvar_core *core,
                      uint32_t slot,
                      size_t len);
 void out_begin(struct dvar_core *core);
-void out_end(struct dvar_core *core, struct dvar_output *out);
+bool out_may_hold(const struct dvar_core *core);
+void out_end(struct dvar_core *core, bool hold, struct dvar_output *out);
 void out_deinit(struct dvar_core *core);
 void block_keep(struct dvar_core *core, struct block *block); /* until the next step */
 uint64_t persist(struct dvar_core *core, struct var *var);    /* 0: memory is short */
@@ -517,10 +532,28 @@ void client_route_all(struct dvar_core *core, const struct node *to);
 void client_tick(struct dvar_core *core);
 void client_quorum(struct dvar_core *core);
 uint64_t client_deadline(const struct dvar_core *core);
+uint64_t client_op_deadline(const struct dvar_core *core, uint64_t deadline_ms);
+/* An addition that was joined to others, now by itself. */
+void client_add_alone(struct dvar_core *core,
+                      struct var *var,
+                      uint64_t id,
+                      const struct value_op *add,
+                      uint64_t deadline_ms);
 int on_result(struct dvar_core *core, struct node *from, uint8_t flags, struct reader *r);
 void op_free(struct dvar_core *core, struct op *op);
 struct op *op_new(struct dvar_core *core, size_t len);
 uint64_t client_low_water(const struct dvar_core *core);
+
+/* ---- join.c ---- */
+bool join_add(struct dvar_core *core, struct var *var, const struct dvar_event *event);
+bool join_open(struct dvar_core *core, struct op *op, const struct value_op *what);
+void join_route(struct dvar_core *core);
+void join_close(struct op *op);
+void join_leave(struct dvar_core *core, struct var *var);
+void join_free(struct dvar_core *core, struct op *op);
+bool join_share(struct dvar_core *core, struct op *op, struct dvar_result *result);
+void join_tell(struct dvar_core *core, const struct op *op, const struct dvar_result *first);
+bool join_cancel(struct dvar_core *core, uint64_t id);
 
 /* ---- answer.c ---- */
 /* Ends a request, of this node or of another. */
@@ -580,6 +613,8 @@ int on_push(
     struct dvar_core *core, struct node *from, uint8_t flags, uint32_t slot, struct reader *r);
 int on_push_ack(struct dvar_core *core, struct node *from, struct reader *r);
 
+#define UNKNOWN_TEXT                                                                               \
+    "the write may or may not have been done: no answer came; read the variable to see"
 #define COPIES_TEXT "has fewer copies than min_copies asks for; wait for a node to come back"
 
 static inline bool var_on_disk(const struct dvar_core *core, const struct var *var)

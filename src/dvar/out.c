@@ -222,18 +222,23 @@ void out_begin(struct dvar_core *core)
 }
 
 /* Something waits, and not too much of it: more than one chunk leaves with the step. */
-static bool may_hold(const struct dvar_core *core)
+bool out_may_hold(const struct dvar_core *core)
 {
-    bool waits = core->puts_n > 0 || !list_empty(&core->outs);
+    bool waits = core->puts_n > 0 || !list_empty(&core->outs) || !list_empty(&core->gathered);
     return core->more && waits && !arena_is_spread(&core->arena);
 }
 
-void out_end(struct dvar_core *core, struct dvar_output *out)
+void out_end(struct dvar_core *core, bool hold, struct dvar_output *out)
 {
     out->actions = core->actions;
     out->actions_n = core->actions_n;
-    core->held = may_hold(core);
-    if (core->held)
+    core->held = hold;
+    core->held_n += core->stats.messages_out != core->held_messages;
+    core->held_messages = core->stats.messages_out;
+    if (!hold)
+        core->held_n = 0;
+    out->held_n = core->held_n;
+    if (hold)
         return;
     if (core->puts_n > 0) {
         struct dvar_action *action = dvar_action_add(core, DVAR_PERSIST);

@@ -200,7 +200,7 @@ struct value_op {
     int64_t delta;
     double delta_f64;
     uint32_t index;
-    uint32_t count;
+    uint32_t count;    /* ADD: how many additions it stands for, to DVAR_JOINED_MAX; 0: one */
     const char *mutex; /* not NUL-terminated */
     uint8_t mutex_len;
     uint64_t fence;
@@ -217,6 +217,8 @@ int value_op_check(const char *name, const struct value_op *op);
 int value_op_encode(const struct value_op *op, struct buf *out);
 /* Every length, type and datum is checked. 0 or KITH_E_CORRUPT. */
 int value_op_decode(const void *bytes, size_t len, struct value_op *op_out);
+/* @bytes is an encoded ADD of i64: adds @delta to it, and says for how many it stands. */
+void value_op_sum(uint8_t *bytes, uint32_t count, int64_t delta);
 /* GET or SLICE_GET without a fence: needs no write whatever the value is. */
 static inline bool value_op_is_read(const struct value_op *op)
 {

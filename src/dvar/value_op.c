@@ -55,6 +55,8 @@ static int check_add(const char *name, const struct value_op *op)
         return invalid(name, "only i64 and f64 can be added; give one of these types");
     if (op->type == VALUE_F64 && !isfinite(op->delta_f64))
         return invalid(name, "what is to be added is not finite; give a finite number");
+    if (op->count > (op->type == VALUE_I64 ? DVAR_JOINED_MAX : 1))
+        return invalid(name, "it stands for too many additions");
     return 0;
 }
 
@@ -164,6 +166,12 @@ int value_op_encode(const struct value_op *op, struct buf *out)
         memcpy(p, op->data, op->data_len);
     out->len += len;
     return 0;
+}
+
+void value_op_sum(uint8_t *bytes, uint32_t count, int64_t delta)
+{
+    put_le32(bytes + 8, count);
+    put_le64(bytes + 16, get_le64(bytes + 16) + (uint64_t)delta);
 }
 
 static void read_head(struct reader *r, struct value_op *op, uint32_t *expect_len)

@@ -506,6 +506,7 @@ static void step_dvar(struct kith_node *node, struct dvar_event *event)
     node->state.step_ms = event->now_ms;
     node->state.stepping = true;
     int r = dvar_step(node->state.dvar, event, &out);
+    node->state.held_n = out.held_n;
     for (size_t i = 0; i < out.actions_n; i++)
         dvar_action(node, &out.actions[i]);
     node->state.stepping = false;
@@ -609,7 +610,7 @@ void node_dvar_step(struct kith_node *node, struct dvar_event *event)
         event->type == DVAR_OP || event->type == DVAR_CANCEL || event->type == DVAR_PERSISTED;
     step_dvar(node, event);
     pump(node);
-    if (event->more && ++node->state.held_n >= AHEAD_STEPS) {
+    if (event->more && node->state.held_n >= AHEAD_STEPS) {
         /* A long turn: the others begin while this node makes the rest. */
         let_go(node);
         uv_net_flush(node->net);

@@ -392,11 +392,21 @@ static void boot(struct world *w, int n)
     }
 }
 
+static void free_core(struct world *w, int n)
+{
+    struct dvar_stats stats = {0};
+    if (w->nodes[n].core == NULL)
+        return;
+    dvar_stats(w->nodes[n].core, &stats);
+    w->joined += stats.ops_joined;
+    dvar_free(w->nodes[n].core);
+    w->nodes[n].core = NULL;
+}
+
 static void crash(struct world *w, int n)
 {
     struct wnode *node = &w->nodes[n];
-    dvar_free(node->core);
-    node->core = NULL;
+    free_core(w, n);
     node->alive = false;
     node->outstanding = 0;
     memset(node->ops, 0, sizeof(node->ops));
@@ -499,16 +509,12 @@ static struct value_op draw(struct world *w, struct wnode *node, struct entry *e
     return op;
 }
 
-static void issue(struct world *w, int n)
+static void
+begin_op(struct world *w, int n, struct entry *e, const struct value_op *op, uint64_t ms)
 {
     struct wnode *node = &w->nodes[n];
-    if (node->outstanding >= 4 || w->history_n == HISTORY)
-        return;
-    struct entry *e = &w->history[w->history_n++];
-    e->name = (int)rng_below(&w->rng, NAMES);
-    struct value_op op = draw(w, node, e);
-    e->kind = op.kind;
-    e->write = op.kind != VALUE_OP_GET;
+    e->kind = op->kind;
+    e->write = op->kind != VALUE_OP_GET;
     e->start = ++w->tick;
     for (int i = 0; i < 8; i++) {
         if (node->ops[i] == NULL) {
@@ -521,9 +527,28 @@ static void issue(struct world *w, int n)
                                .id = w->history_n,
                                .name = names[e->name],
                                .name_len = strlen(names[e->name]),
-                               .op = &op,
-                               .deadline_ms = clock_of(w, node) + 4000 + rng_below(&w->rng, 8000)};
+                               .op = op,
+                               .more = w->bursts && e->start % 3 != 0,
+                               .deadline_ms = clock_of(w, node) + ms};
     step(w, n, &event);
+}
+
+static void issue(struct world *w, int n)
+{
+    struct wnode *node = &w->nodes[n];
+    if (node->outstanding >= 4 || w->history_n == HISTORY)
+        return;
+    struct entry *e = &w->history[w->history_n++];
+    e->name = (int)rng_below(&w->rng, NAMES);
+    struct value_op op = draw(w, node, e);
+    uint64_t ms = 4000 + rng_below(&w->rng, 8000);
+    begin_op(w, n, e, &op, ms);
+    /* Some meet before any of them has left. */
+    while (w->bursts && e->name == 0 && e->write && e->start % 3 != 0 && node->outstanding < 4 &&
+           w->history_n < HISTORY) {
+        e = &w->history[w->history_n++];
+        begin_op(w, n, e, &op, ms + rng_below(&w->rng, 12));
+    }
 }
 
 static bool runs(const struct world *w, int n)
@@ -659,6 +684,7 @@ const char *world_run(uint64_t seed, struct world *w)
 {
     memset(w, 0, sizeof(*w));
     rng_init(&w->rng, seed);
+    w->bursts = seed >= WORLD_BURSTS;
     w->begin_ms = seed % 2 == 0 ? 1000 : 10000000; /* some have been up for long */
     w->now_ms = w->begin_ms;
     w->loss = rng_below(&w->rng, 3) == 0 ? 20 : 5;
@@ -745,6 +771,6 @@ const char *world_run(uint64_t seed, struct world *w)
     for (size_t i = 0; i < w->net_n; i++)
         free(w->net[i].data);
     for (int i = 0; i < NODES; i++)
-        dvar_free(w->nodes[i].core);
+        free_core(w, i);
     return problem;
 }

@@ -90,13 +90,17 @@ struct world {
     uint64_t ended_at_ms[PLACEMENT_MEMBERS_MAX + 256]; /* lease end by member id */
     bool healed;
     uint64_t loss;
+    bool bursts;
     const char *problem;
-    uint64_t changes, activations, acked, reads, refused, told, missed;
+    uint64_t changes, activations, joined, acked, reads, refused, told, missed;
     uint64_t begin_ms, fence, losses;
     bool lost[PLACEMENT_SLOTS], durable, outage;
     uint64_t outage_tick;      /* 0: none yet */
     uint64_t lost_from[NAMES]; /* versions below are of before the loss; 0: nothing was lost */
 };
+
+/* From this seed on nodes ask for several additions at once, and hold back what they say. */
+#define WORLD_BURSTS 1000000
 
 /* One history; NULL, or what is wrong with it. */
 const char *world_run(uint64_t seed, struct world *w);

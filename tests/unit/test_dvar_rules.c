@@ -502,7 +502,7 @@ static void limits_refuse_with_their_error(void **state)
     dvar_free(core);
     begin(&(struct dvar_config){.held_bytes_max = 1000}, 2);
     int code = 1;
-    for (int i = 0; i < 10 && code == 1; i++)
+    for (int i = 0; i < 100 && code == 1; i++)
         code = op("a", add).code;
     assert_int_equal(code, KITH_E_BUSY);
     step((struct dvar_event){.type = DVAR_QUORUM, .have = false});

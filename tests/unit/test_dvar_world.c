@@ -44,6 +44,23 @@ static void no_write_is_lost_doubled_or_unseen_under_faults(void **state)
     assert_true(acked > n && refused > n && reads > n && activations > n);
 }
 
+static void additions_that_travel_as_one_are_each_done_once(void **state)
+{
+    (void)state;
+    uint64_t first = WORLD_BURSTS + number_from("KITH_DVAR_SEED", 1);
+    uint64_t n = number_from("KITH_DVAR_SEEDS", 60);
+    uint64_t joined = 0;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        const char *problem = world_run(seed, &world);
+        if (problem != NULL)
+            fail_msg("seed %llu: %s", (unsigned long long)seed, problem);
+        joined += world.joined;
+    }
+    print_message("# %llu seeds: %llu additions joined others\n", (unsigned long long)n,
+                  (unsigned long long)joined);
+    assert_true(joined > n);
+}
+
 /* docs/protocols/dvar.md says what was wrong. */
 static void seeds_that_failed_once_pass(void **state)
 {
@@ -96,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_write_is_lost_doubled_or_unseen_under_faults),
+        cmocka_unit_test(additions_that_travel_as_one_are_each_done_once),
         cmocka_unit_test(seeds_that_failed_once_pass),
 #ifdef KITH_MUTANTS
         cmocka_unit_test(each_rule_that_is_left_out_is_noticed),
