@@ -35,6 +35,7 @@ struct web_request {
     enum conn_state state;
     bool inside;       /* a callback of the library for it is on the stack */
     bool unknown_end;  /* a body of unknown length: close with the answer */
+    bool with_body;    /* the library awaits one, be it empty */
     bool http_1_0;     /* no keep-alive */
     bool closes;       /* close once the answer is written */
     bool socket_ready; /* opened */

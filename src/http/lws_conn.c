@@ -23,7 +23,7 @@ void conn_clear(struct web_request *conn)
     conn->kept = NULL;
     conn->kept_len = conn->kept_at = 0;
     conn->user = NULL;
-    conn->closes = conn->unknown_end = false;
+    conn->closes = conn->unknown_end = conn->with_body = false;
 }
 
 int conn_new(struct web *web, struct lws *wsi)
@@ -294,16 +294,16 @@ void web_answer(struct web_request *request, const struct web_answer *answer)
         return;
     request->out = core_malloc(LWS_PRE + head_max + copied);
     request->state = CONN_ANSWERED;
-    request->closes = answer->close;
+    request->closes = answer->close || request->body.len < request->body_want;
     if (request->out == NULL) {
         request->closes = true;
     } else {
         char *text = (char *)request->out + LWS_PRE;
         int n = snprintf(text, head_max, "HTTP/1.1 %d %s\r\n%sContent-Length: %zu\r\n%s\r\n",
                          answer->status, http_reason_of(answer->status), headers, answer->body_len,
-                         answer->close || request->unknown_end ? "Connection: close\r\n"
-                         : request->http_1_0                   ? "Connection: keep-alive\r\n"
-                                                               : "");
+                         request->closes || request->unknown_end ? "Connection: close\r\n"
+                         : request->http_1_0                     ? "Connection: keep-alive\r\n"
+                                                                 : "");
         if (copied > 0)
             memcpy(text + n, answer->body, copied);
         request->out_len = (size_t)n + copied;

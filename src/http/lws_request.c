@@ -200,6 +200,16 @@ static bool header_too_large(struct web_request *conn, int64_t length)
     return came > most;
 }
 
+/*
+ * Was it sent before the answer to another one? Of what it has read and not used yet the library
+ * takes the header for the body, and then goes round for ever. It says only that it holds
+ * something, be it of another connection: that is rare, and then the request can be sent again.
+ */
+static bool sent_ahead(const struct web_request *conn)
+{
+    return lws_service_adjust_timeout(conn->web->context, 1, 0) == 0;
+}
+
 /* What of a request can be judged before its body. True: it is fit to be taken. */
 bool conn_header_fit(struct web_request *conn, int64_t length)
 {
@@ -212,6 +222,10 @@ bool conn_header_fit(struct web_request *conn, int64_t length)
                    "a body in chunks is not taken; send Content-Length");
     } else if (length == -2 || has_double_header(conn)) {
         web_refuse(conn, 400, KITH_E_PARSE, "a header is there twice, or a length is no number");
+    } else if (conn->with_body && sent_ahead(conn)) {
+        web_refuse(conn, 503, KITH_E_BUSY,
+                   "a request with a body came before the answer to another one; send it again, "
+                   "alone");
     } else if (length > HTTP_BODY_BYTES_MAX) {
         web_refuse(conn, 413, KITH_E_TOO_LARGE, "the body is above 16 MiB, the limit of a request");
     } else if (web->stats.body_bytes > HTTP_BODIES_BYTES_MAX) {
@@ -249,13 +263,14 @@ int conn_on_http(struct web_request *conn, const char *path, size_t path_len)
     conn->http_1_0 = version == NULL || strcmp(version, "HTTP/1.1") != 0;
     conn->unknown_end = length < 0 && (conn->method == WEB_POST || conn->method == WEB_PUT ||
                                        conn->method == WEB_OTHER);
+    conn->with_body = length > 0 || (length == 0 && conn->method == WEB_POST);
     conn->state = CONN_BODY;
     if (length > 0 && length <= HTTP_BODY_BYTES_MAX) {
         conn->body_want = (size_t)length;
         conn->web->stats.body_bytes += conn->body_want;
     }
     if (conn_header_fit(conn, length)) {
-        if (length > 0 || (length == 0 && conn->method == WEB_POST)) {
+        if (conn->with_body) {
             /* The library goes on with the body, and says when it is whole. */
             lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
             if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_HTTP_EXPECT) > 0 && !conn->web->tls) {

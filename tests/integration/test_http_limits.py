@@ -34,6 +34,7 @@ def answered(got, status, code):
     assert error["message"]
     return error
 
+
 def test_large_headers_are_refused(web):
     good = f"GET /v1/nodes HTTP/1.1\r\nHost: {web.host}\r\nAuthorization: Bearer {web.token}\r\n"
     got, _ = web.raw((good + "X-Pad: " + "a" * 7000 + "\r\nConnection: close\r\n\r\n").encode())
@@ -89,6 +90,28 @@ def test_what_is_no_request_ends(web):
             got = s.recv(65536)
             assert not got or got.split(b" ")[1] in (b"400", b"403", b"404", b"405", b"421"), (data, got)
     web.ask("GET", "/v1/nodes")
+
+
+def test_a_body_that_was_sent_ahead_is_refused(web):
+    """The library would take a header for it, and never come back from that."""
+    access = f"Host: {web.host}\r\nAuthorization: Bearer {web.token}\r\nX-Kith: 1\r\n"
+    get = f"GET /healthz HTTP/1.1\r\n{access}\r\n"
+    put = f"PUT /v1/vars/ahead HTTP/1.1\r\n{access}Content-Length: 2\r\n\r\nhi"
+    for request in (put, put.replace("Host", "Toast"), put.replace("PUT", "GET")):
+        got, _ = web.raw((get + request).encode())
+        answers = got.split(b"HTTP/1.1 ")
+        assert answers[1].startswith(b"200 "), got
+        assert answered(b"HTTP/1.1 " + answers[2], 503, "KITH_E_BUSY")
+        assert len(answers) == 3
+    web.error("GET", "/v1/vars/ahead", 404)
+    got, _ = web.raw((get + get + get.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).encode())
+    assert got.count(b"HTTP/1.1 200 ") == 3, got  # without bodies they may come together
+
+
+def test_a_body_that_nobody_reads_ends_the_connection(web):
+    got, _ = web.raw(b"PUT /v1/vars/x HTTP/1.1\r\nContent-Length: 99\r\n\r\nabc")
+    assert got.startswith(b"HTTP/1.1 421 ") and b"\r\nConnection: close" in got, got
+    assert web.ask("GET", "/healthz").status == 200
 
 
 def test_slow_clients_are_answered_and_closed(web):
