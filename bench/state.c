@@ -176,7 +176,7 @@ static struct bench_series var_series[VAR_N] = {
     [ADDS] = {"64 fetch-adds outstanding, one counter", "adds/s", .target = 400000,
               .of_value = true},
     [DURABLE] = {"durable write p50 against fsync", "us", .target = 1.5, .at_most = true},
-    [SYNCS] = {"durable bound: three plain syncs at once", "us"},
+    [SYNCS] = {.name = "durable bound: three plain syncs at once", .unit = "us"},
     [DURABLES] = {"64 durable writers against one", "writes/s", .target = 20},
     [WATCH] = {"write to watcher p50, home elsewhere", "us", .target = 1.3, .at_most = true},
     [WATCH_HOME] = {"write to watcher p50, writer is home", "us", .target = 1.3, .at_most = true},
