@@ -52,6 +52,7 @@
     XX(VIEW_NO_NESTING, "view-no-nesting", "a keeper's lease may outlast the leader's")            \
     XX(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-forgets-leases", "a restart forgets what it granted") \
     XX(VIEW_ONLY_VOTER_TRUSTS_DISK, "view-only-disk", "the only voter leads before it has heard")  \
+    XX(VIEW_SILENT_VOTER, "view-silent-voter", "the only vote may go to a dead voter")             \
     XX(DVAR_NO_ACTIVATION, "dvar-no-activation", "a new home serves before that is decided")       \
     XX(DVAR_ANY_BOOT, "dvar-any-boot", "a copy is a node's, whatever its boot forgot")             \
     XX(DVAR_NO_DEDUPE_IN_VALUE, "dvar-no-dedupe-in-value", "records do not travel with the value") \

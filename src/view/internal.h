@@ -24,8 +24,9 @@
 #define HB_MS             500 /* an eighth of the lease that it renews */
 #define ASK_MS            1000
 #define RESEND_MS         300
-#define PROPOSE_MS        100 /* at most 10 records a second */
-#define CALM_MS           500 /* the leader looks for something to do, if nothing happened */
+#define SILENT_MS         1000 /* twice as long as a keeper is silent at most */
+#define PROPOSE_MS        100  /* at most 10 records a second */
+#define CALM_MS           500  /* the leader looks for something to do, if nothing happened */
 #define SLOT_REST_MS      500 /* what waited for a slot is done before it is moved for good order */
 #define CANDIDATE_MIN_MS  1500
 #define CANDIDATE_MAX_MS  3000
@@ -199,6 +200,7 @@ struct view_core {
     uint64_t slot_active_ms[PLACEMENT_SLOTS]; /* when this leader activated it; 0: it did not */
     uint64_t durable_asked;
     struct view_record want; /* its voters get HB before they are proposed */
+    uint64_t want_ms;        /* since when these are wanted; 0: none are */
     bool want_on;
     bool resign;
     bool asks_wait;          /* of some peer */
@@ -335,6 +337,10 @@ void lead_expect_leader(struct view_core *core); /* the candidate's timer anew *
 void lead_expect_in_turn(struct view_core *core, uint64_t from_ms);
 uint64_t lead_until_ms(const struct view_core *core);
 uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record *record);
+/* Have most voters of @record acknowledged a heartbeat that was sent at @since_ms or later? */
+bool lead_answered_since(const struct view_core *core,
+                         const struct view_record *record,
+                         uint64_t since_ms);
 
 /* grant.c */
 void grant_on_ask(struct view_core *core, struct vpeer *peer, const struct view_msg *m);

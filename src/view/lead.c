@@ -22,7 +22,9 @@ static bool only_voter(const struct view_core *core)
 
 /* ---- the lease ---- */
 
-uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record *record)
+/* When the newest heartbeat was sent that most voters of @record acknowledged, each that or a later
+ * one. 0: most have acknowledged none. */
+static uint64_t acked_ms(const struct view_core *core, const struct view_record *record)
 {
     uint64_t times[VIEW_VOTERS_MAX];
 
@@ -38,7 +40,19 @@ uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record
             times[at] = times[at - 1];
         times[at] = t;
     }
-    uint64_t t = times[record->voters_n / 2];
+    return times[record->voters_n / 2];
+}
+
+bool lead_answered_since(const struct view_core *core,
+                         const struct view_record *record,
+                         uint64_t since_ms)
+{
+    return acked_ms(core, record) >= since_ms;
+}
+
+uint64_t lead_until_of_ms(const struct view_core *core, const struct view_record *record)
+{
+    uint64_t t = acked_ms(core, record);
     return t == 0 ? 0 : lease_lessee_until_ms(t, LEADER_LEASE_MS);
 }
 
@@ -253,6 +267,7 @@ static void won(struct view_core *core)
     core->settled = true;
     core->old_voters_on = false;
     core->want_on = false;
+    core->want_ms = 0;
     core->backoff_ms = 0;
     core->minted = false;
     watch_beat_soon(core); /* those that do not vote hear of it, too */
@@ -363,6 +378,8 @@ void lead_on_hb_ack(struct view_core *core, const struct boot_id *from, const st
         m->t > core->now_ms || m->t < core->elected_ms)
         return;
     uint64_t t = MUTANT(VIEW_LEASE_FROM_REPLY) ? core->now_ms : m->t;
+    if (core->want_on && t >= core->want_ms)
+        core->plan_at_ms = core->now_ms; /* it may be what is waited for */
     if (view_is_self(core, &from->node)) {
         if (t > core->self_hb_t)
             core->self_hb_t = t;

@@ -240,20 +240,32 @@ static bool voter_goes(struct view_core *core,
     return core->now_ms - heard >= core->config.replace_ms;
 }
 
-/* Fewer than three again, because somebody leaves: one that stays. */
+/* Was it heard of late? A keeper that runs says something each 500 ms. */
+static bool speaks(struct view_core *core, const struct placement_keeper *keeper)
+{
+    const struct vpeer *peer = peer_of(core, keeper);
+    return view_is_self(core, &keeper->boot.node) || MUTANT(VIEW_SILENT_VOTER) ||
+           (peer != NULL && core->now_ms - peer->heard_ms <= SILENT_MS);
+}
+
+/* Fewer than three again, because somebody leaves: one that stays, and is there: with it alone
+ * goes all that can be decided. */
 static void shrink(struct view_core *core, struct view_record *next)
 {
     const struct placement *p = &next->placement;
     const struct placement_keeper *best = NULL;
+    unsigned best_rank = 0;
     for (uint32_t i = 0; i < p->keepers_n; i++) {
         const struct placement_keeper *keeper = &p->keepers[i];
         if (!fit(core, keeper, 0))
             continue;
         bool self = view_is_self(core, &keeper->boot.node);
         bool votes = voter_place(next, &keeper->boot.node) >= 0;
-        bool best_votes = best != NULL && voter_place(next, &best->boot.node) >= 0;
-        if (best == NULL || self || (votes && !best_votes))
+        unsigned rank = (speaks(core, keeper) ? 2u : 0u) + (votes ? 1u : 0u);
+        if (best == NULL || self || rank > best_rank) {
             best = keeper;
+            best_rank = rank;
+        }
         if (self)
             break;
     }
@@ -312,14 +324,27 @@ static bool same_voters(const struct view_record *a, const struct view_record *b
     return a->voters_n == b->voters_n && memcmp(a->voters, b->voters, sizeof(a->voters)) == 0;
 }
 
-/* New voters are proposed once they have given us a lease, which takes a heartbeat. */
+/*
+ * New voters are proposed once they have given us a lease, which takes a heartbeat. Fewer than
+ * there were have acknowledged one that was sent since they are wanted: a lease may be of somebody
+ * who died since.
+ */
 static void warm_voters(struct view_core *core, struct view_record *next)
 {
     core->want_on = !same_voters(next, &core->decided);
-    if (!core->want_on)
+    if (!core->want_on) {
+        core->want_ms = 0;
         return;
+    }
+    bool fewer = next->voters_n < core->decided.voters_n && !MUTANT(VIEW_SILENT_VOTER);
+    if (core->want_ms == 0 || !same_voters(next, &core->want)) {
+        core->want_ms = core->now_ms;
+        if (fewer)
+            core->hb_at_ms = core->now_ms;
+    }
     core->want = *next;
-    if (lead_until_of_ms(core, next) > core->now_ms || MUTANT(VIEW_NO_JOINT_LEASE))
+    bool here = !fewer || lead_answered_since(core, next, core->want_ms);
+    if ((here && lead_until_of_ms(core, next) > core->now_ms) || MUTANT(VIEW_NO_JOINT_LEASE))
         return;
     memcpy(next->voters, core->decided.voters, sizeof(next->voters));
     next->voters_n = core->decided.voters_n;

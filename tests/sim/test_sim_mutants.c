@@ -176,6 +176,7 @@ GATE(VIEW_LEASE_OF_ANY_MEMBER, "view-faults", 60, 100)
 GATE(VIEW_NO_NESTING, "view-faults", 11, 60)
 GATE(VIEW_ONLY_VOTER_FORGETS_LEASES, "view-faults", 15, 60)
 GATE(VIEW_ONLY_VOTER_TRUSTS_DISK, "view-faults", 29, 1)
+GATE(VIEW_SILENT_VOTER, "state-swarm", 430, 1)
 GATE(MUTEX_NO_FREEZE, "mutex-faults", 10, 120)
 GATE(MUTEX_ANY_GENERATION, "mutex-faults", 1, 40)
 GATE(MUTEX_NO_LEASE_WAIT, "mutex-faults", 1, 20)
@@ -218,6 +219,7 @@ int main(void)
         cmocka_unit_test(VIEW_NO_NESTING_is_noticed),
         cmocka_unit_test(VIEW_ONLY_VOTER_FORGETS_LEASES_is_noticed),
         cmocka_unit_test(VIEW_ONLY_VOTER_TRUSTS_DISK_is_noticed),
+        cmocka_unit_test(VIEW_SILENT_VOTER_is_noticed),
         cmocka_unit_test(MUTEX_NO_FREEZE_is_noticed),
         cmocka_unit_test(MUTEX_ANY_GENERATION_is_noticed),
         cmocka_unit_test(MUTEX_NO_LEASE_WAIT_is_noticed),

@@ -54,6 +54,7 @@ GATE(VIEW_ONLY_VOTER_FORGETS_LEASES, vw_fault_only_voter, 50)
 GATE(VIEW_ROLLED_BACK_VOTER, vw_fault_old_disk, 50)
 GATE(VIEW_ONLY_VOTER_TRUSTS_DISK, vw_fault_only_disk, 50)
 GATE(VIEW_NO_JOINT_LEASE, vw_fault_joint, 50)
+GATE(VIEW_SILENT_VOTER, vw_fault_silent, 50)
 
 int main(void)
 {
@@ -74,6 +75,7 @@ int main(void)
         cmocka_unit_test(VIEW_ROLLED_BACK_VOTER_is_caught),
         cmocka_unit_test(VIEW_ONLY_VOTER_TRUSTS_DISK_is_caught),
         cmocka_unit_test(VIEW_NO_JOINT_LEASE_is_caught),
+        cmocka_unit_test(VIEW_SILENT_VOTER_is_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

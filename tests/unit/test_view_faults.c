@@ -4,6 +4,8 @@
  */
 #include "test_view_faults.h"
 
+#include <stdio.h>
+
 static bool over(struct vw *w, char *why_out)
 {
     bool good = !w->broken;
@@ -291,4 +293,25 @@ bool vw_fault_joint(uint64_t seed, char *why_out)
     vw_heal(w);
     vw_run(w, 5000);
     return over(w, why_out);
+}
+
+/* A voter dies, and its disk with it; the leader leaves, and hands all votes to one. */
+bool vw_fault_silent(uint64_t seed, char *why_out)
+{
+    struct vw *w = began(3, seed);
+    size_t leader = (size_t)vw_leader(w) % 3;
+    size_t dead = (leader + 1 + rng_below(&w->rng, 2)) % 3;
+    vw_wipe(w, dead);
+    vw_run(w, rng_below(&w->rng, 2000));
+    (void)vw_event(w, leader, &(struct view_event){.type = VIEW_LEAVE});
+    vw_run(w, 1500);
+    bool handed = w->nodes[leader].core->decided.voters_n == 1;
+    vw_goodbye(w, leader);
+    vw_boot(w, dead);
+    vw_run(w, 30000);
+    bool leads = vw_leader(w) >= 0;
+    bool good = over(w, why_out);
+    if (good && !(handed && leads))
+        (void)snprintf(why_out, 256, handed ? "nobody leads any more" : "the leader kept its vote");
+    return good && handed && leads;
 }

@@ -17,5 +17,6 @@ bool vw_fault_old_disk(uint64_t seed, char *why_out);
 bool vw_fault_only_disk(uint64_t seed, char *why_out);
 bool vw_fault_forget(uint64_t seed, char *why_out);
 bool vw_fault_joint(uint64_t seed, char *why_out);
+bool vw_fault_silent(uint64_t seed, char *why_out);
 
 #endif

@@ -531,6 +531,54 @@ static void the_voter_of_two_may_leave(void **state)
     done(w);
 }
 
+static bool one_voter(struct vw *w, void *arg)
+{
+    return record(w, *(size_t *)arg)->voters_n == 1;
+}
+
+/* The first of those that are alike is taken. */
+static size_t keeper_place(const struct vw *w, size_t seer, size_t i)
+{
+    const struct placement *p = view_placement(w->nodes[seer].core);
+    size_t at = 0;
+    while (at < p->keepers_n && !boot_id_equal(&p->keepers[at].boot, &w->nodes[i].config.self))
+        at++;
+    return at;
+}
+
+static bool is_taken_in(struct vw *w, void *arg)
+{
+    int leader = vw_leader(w);
+    return leader >= 0 && is_active(w, (size_t)leader, *(size_t *)arg);
+}
+
+/* A voter dies, and its disk with it. The leader leaves at once, or a while later, and hands all
+ * votes to one: to the other, or nothing is ever decided again. */
+static void the_only_vote_goes_to_who_is_there(void **state)
+{
+    (void)state;
+    for (uint64_t after_ms = 0; after_ms <= 1600; after_ms += 400) {
+        struct vw *w = cluster(3);
+        size_t leader = (size_t)vw_leader(w) % 3;
+        size_t dead = (leader + 1) % 3;
+        size_t other = (leader + 2) % 3;
+        if (keeper_place(w, leader, other) < keeper_place(w, leader, dead)) {
+            dead = other;
+            other = (leader + 1) % 3;
+        }
+        assert_int_equal(record(w, other)->voters_n, 3);
+        vw_wipe(w, dead);
+        vw_run(w, after_ms);
+        (void)vw_event(w, leader, &(struct view_event){.type = VIEW_LEAVE});
+        assert_true(vw_until(w, one_voter, &other, 1500));
+        assert_int_equal(voter_place(record(w, other), &w->nodes[other].config.self.node), 0);
+        vw_goodbye(w, leader);
+        vw_boot(w, dead);
+        assert_true(vw_until(w, is_taken_in, &dead, 30000));
+        done(w);
+    }
+}
+
 static void other_chain_is_refused(void **state)
 {
     (void)state;
@@ -824,6 +872,7 @@ int main(void)
         cmocka_unit_test(only_voter_that_restarts_waits_for_an_answer),
         cmocka_unit_test(leaving_moves_vote_and_slots_first),
         cmocka_unit_test(the_voter_of_two_may_leave),
+        cmocka_unit_test(the_only_vote_goes_to_who_is_there),
         cmocka_unit_test(other_chain_is_refused),
         cmocka_unit_test(forced_view_of_the_only_survivor_serves),
         cmocka_unit_test(edge_learns_the_view_and_never_keeps),
