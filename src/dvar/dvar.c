@@ -263,7 +263,7 @@ static int message(struct dvar_core *core,
     case WIRE_ASK:
         return on_ask(core, from, slot, r);
     case WIRE_SACK:
-        return on_sack(core, from, r);
+        return on_sack(core, from, slot, r);
     case WIRE_SINV:
         return on_sinv(core, from, slot, r);
     case WIRE_PUSH:

@@ -592,7 +592,7 @@ void cache_drop(struct dvar_core *core, struct var *var);
 int on_renew(struct dvar_core *core, struct node *from, uint64_t boot, struct reader *r);
 int on_grant(struct dvar_core *core, struct node *from, struct reader *r);
 int on_sinv(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
-int on_sack(struct dvar_core *core, struct node *from, struct reader *r);
+int on_sack(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
 int on_sdrop(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
 int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
 

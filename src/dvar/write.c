@@ -256,7 +256,7 @@ int on_ack(
     return 0;
 }
 
-int on_sack(struct dvar_core *core, struct node *from, struct reader *r)
+int on_sack(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r)
 {
     uint64_t ts = read_le64(r);
     uint64_t session = read_le64(r);
@@ -264,8 +264,8 @@ int on_sack(struct dvar_core *core, struct node *from, struct reader *r)
     if (r->bad)
         return KITH_E_CORRUPT;
     struct write *write = write_of(core, wid, ts);
-    if (write == NULL)
-        return 0;
+    if (write == NULL || write->var->slot != slot)
+        return 0; /* a late copy: its place and number are those of another slot's write now */
     for (uint32_t i = 0; write->sharers != NULL && i < write->sharers->n; i++) {
         struct sharer *sharer = &write->sharers->at[i];
         if (core->nodes[sharer->node_at] == from && sharer->session == session)
