@@ -209,6 +209,15 @@ static void end(void)
     }
 }
 
+/* Of all slots, by everybody who can hear. */
+static void choose(uint64_t slot_epoch, uint32_t home, uint32_t copy)
+{
+    for (int i = 0; i < PLACEMENT_SLOTS; i++)
+        placement.slots[i].chosen = (struct placement_config){
+            .slot_epoch = slot_epoch, .replicas = {home, copy}, .replicas_n = 2};
+    decide();
+}
+
 /* The home is gone, and @to is chosen. */
 static void lose_home(enum keeper_state state, uint32_t to)
 {
@@ -352,10 +361,7 @@ static void a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known(void
     get(EDGE);
     get(EDGE);
     cut[HOME] = true;
-    for (int i = 0; i < PLACEMENT_SLOTS; i++)
-        placement.slots[i].chosen =
-            (struct placement_config){.slot_epoch = 2, .replicas = {2, 3}, .replicas_n = 2};
-    decide();
+    choose(2, 2, 3);
     pass(1000);
     assert_int_equal(ready[COPY], 0);
     uint64_t dead_ms = now_ms;
@@ -369,10 +375,7 @@ static void a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known(void
     end();
     begin();
     cut[HOME] = true;
-    for (int i = 0; i < PLACEMENT_SLOTS; i++)
-        placement.slots[i].chosen =
-            (struct placement_config){.slot_epoch = 2, .replicas = {2, 3}, .replicas_n = 2};
-    decide();
+    choose(2, 2, 3);
     pass(1000);
     placement.keepers[HOME].state = KEEPER_ENDED;
     decide(); /* and said at once then */
@@ -383,10 +386,7 @@ static void a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known(void
 /* @home and one more are chosen, and active once it is ready. */
 static void move(uint64_t slot_epoch, uint32_t home, uint32_t copy)
 {
-    for (int i = 0; i < PLACEMENT_SLOTS; i++)
-        placement.slots[i].chosen = (struct placement_config){
-            .slot_epoch = slot_epoch, .replicas = {home, copy}, .replicas_n = 2};
-    decide();
+    choose(slot_epoch, home, copy);
     for (int i = 0; i < 20 && ready[home - 1] != slot_epoch; i++)
         pass(100);
     assert_int_equal(ready[home - 1], slot_epoch);
