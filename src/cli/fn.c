@@ -29,6 +29,29 @@ static void join_names(json_t *array, bool objects, char *out, size_t out_bytes)
     }
 }
 
+/* Over the last minute; what is too rare for a figure still shows. */
+static void rate_cell(struct table *table, const char *colour, json_t *row, const char *key)
+{
+    double rate = cli_json_number(row, key, -1);
+
+    if (rate < 0)
+        table_cell(table, NULL, "-");
+    else if (rate == 0)
+        table_cell(table, NULL, "0");
+    else
+        table_cell(table, colour, rate < 10 ? "%.2f" : "%.0f", rate);
+}
+
+static void ms_cell(struct table *table, json_t *row, const char *key)
+{
+    double ms = cli_json_number(row, key, -1);
+
+    if (ms < 0)
+        table_cell(table, NULL, "-");
+    else
+        table_cell(table, NULL, ms < 10 ? "%.3fms" : "%.0fms", ms);
+}
+
 int cmd_fn_ls(struct cli *cli)
 {
     bool heads = !args_flag(&cli->args, "no-headers");
@@ -36,9 +59,10 @@ int cmd_fn_ls(struct cli *cli)
     struct cli_reply reply;
     struct table table;
     char nodes[400];
-    int x = cli_ask(cli, "functions",
-                    json_pack("{s:b}", "hidden", (int)args_flag(&cli->args, "hidden")),
-                    CLI_ANSWER_MS, &reply);
+    int x =
+        cli_ask(cli, "functions",
+                json_pack("{s:b,s:b}", "hidden", (int)args_flag(&cli->args, "hidden"), "live", 1),
+                CLI_ANSWER_MS, &reply);
 
     if (x != EXIT_OK)
         return x;
@@ -49,7 +73,7 @@ int cmd_fn_ls(struct cli *cli)
     }
     if (cli->json)
         return cli_print_json(cli, json_incref(reply.result), "kith.functions/1");
-    table_init(&table, "NAME VERSION >NODES ON DESCRIPTION");
+    table_init(&table, "NAME VERSION >NODES >CALLS/S >ERRORS/S ON DESCRIPTION");
     for (size_t i = 0; i < json_array_size(functions); i++) {
         json_t *fn = json_array_get(functions, i);
         json_t *on = json_object_get(fn, "nodes");
@@ -57,12 +81,27 @@ int cmd_fn_ls(struct cli *cli)
         table_cell(&table, NULL, "%s", cli_json_text(fn, "name"));
         table_cell(&table, NULL, "%s", cli_json_text(fn, "version"));
         table_cell(&table, NULL, "%zu", json_array_size(on));
+        rate_cell(&table, NULL, fn, "calls_per_s");
+        rate_cell(&table, TABLE_RED, fn, "errors_per_s");
         table_cell(&table, NULL, "%s", nodes);
         table_cell(&table, NULL, "%s", cli_json_text(fn, "description"));
     }
     int r = table_print(&table, stdout, heads);
     table_deinit(&table);
     return r == 0 ? EXIT_OK : cli_fail_code(cli, r);
+}
+
+static void print_last_error(json_t *error)
+{
+    char text[1024], node[300];
+
+    if (error != NULL && !json_is_null(error))
+        printf("last error   %s at %s, code %lld: %s\n",
+               cli_clean(cli_json_text(error, "node_name"), node, sizeof(node)),
+               cli_json_text(error, "time"),
+               (long long)json_integer_value(json_object_get(error, "code")),
+               cli_clean(cli_json_text(error, "text"), text, sizeof(text)));
+    printf("\n");
 }
 
 static int print_function(struct cli *cli, json_t *fn)
@@ -78,8 +117,9 @@ static int print_function(struct cli *cli, json_t *fn)
     printf("description  %s\n", cli_clean(cli_json_text(fn, "description"), clean, sizeof(clean)));
     printf("signature    %s\n",
            signature[0] != '\0' ? cli_clean(signature, clean, sizeof(clean)) : "bytes -> bytes");
-    printf("flags        %s\n\n", flags[0] != '\0' ? flags : "-");
-    table_init(&table, "NODE >CALLS >ERRORS ID");
+    printf("flags        %s\n", flags[0] != '\0' ? flags : "-");
+    print_last_error(json_object_get(fn, "last_error"));
+    table_init(&table, "NODE >CALLS >ERRORS >CALLS/S >ERRORS/S >P50 >P99 ID");
     for (size_t i = 0; i < json_array_size(on); i++) {
         json_t *node = json_array_get(on, i);
         uint64_t calls = cli_json_u64(node, "calls", UINT64_MAX);
@@ -91,6 +131,10 @@ static int print_function(struct cli *cli, json_t *fn)
             table_cell(&table, NULL, "%llu", (unsigned long long)calls);
             table_cell(&table, NULL, "%llu", (unsigned long long)cli_json_u64(node, "errors", 0));
         }
+        rate_cell(&table, NULL, node, "calls_per_s");
+        rate_cell(&table, TABLE_RED, node, "errors_per_s");
+        ms_cell(&table, node, "p50_ms");
+        ms_cell(&table, node, "p99_ms");
         table_cell(&table, NULL, "%.8s", cli_json_text(node, "id"));
     }
     int r = table_print(&table, stdout, true);
@@ -101,7 +145,8 @@ static int print_function(struct cli *cli, json_t *fn)
 int cmd_fn_info(struct cli *cli)
 {
     struct cli_reply reply;
-    int x = cli_ask(cli, "functions", json_pack("{s:s,s:b}", "name", cli_arg(cli, 0), "hidden", 1),
+    int x = cli_ask(cli, "functions",
+                    json_pack("{s:s,s:b,s:b}", "name", cli_arg(cli, 0), "hidden", 1, "live", 1),
                     CLI_ANSWER_MS, &reply);
 
     if (x != EXIT_OK)

@@ -318,12 +318,16 @@ const struct verb verb_table[] = {
 
     /* -- functions -- */
     {"fn ls", NULL, "functions", "[PREFIX]", 0, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
-     "list the functions and the nodes that offer them", NULL,
+     "list the functions, the nodes that offer them, and how often they run",
+     "CALLS/S and ERRORS/S are of the last minute, of all nodes together. A node that does not answer within 1.5 s, and a "
+     "program that serves by itself, are left out of them.",
      OPTIONS(&opt_hidden, &opt_no_headers), NULL,
      {{"kith fn ls", "all"}, {"kith fn ls sys.", "those whose name starts so"}},
      cmd_fn_ls},
     {"fn info", NULL, "functions", "FN", 1, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
-     "show a function: signature, nodes, calls, errors", NULL,
+     "show a function: signature, nodes, calls, times, last error",
+     "Calls and errors a second are of the last minute, P50 and P99 of its latest runs (of inline functions every 16th), on "
+     "each node.",
      NULL, NULL,
      {{"kith fn info sys.echo", "who offers it"}, {"kith fn info sys.echo --json", "the same for programs"}},
      cmd_fn_info},

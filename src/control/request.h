@@ -112,19 +112,20 @@ const char *control_text_needed(struct control_request *request, const char *key
 
 /* ---- verbs, by file ---- */
 
-extern const struct control_verb control_verbs_node[];  /* verbs_node.c */
-extern const struct control_verb control_verbs_calls[]; /* verbs_calls.c */
-extern const struct control_verb control_verbs_map[];   /* verbs_map.c */
-extern const struct control_verb control_verbs_serve[]; /* verbs_serve.c */
-extern const struct control_verb control_verbs_watch[]; /* verbs_watch.c */
-extern const struct control_verb control_verbs_info[];  /* verbs_info.c */
-extern const struct control_verb control_verbs_reach[]; /* verbs_reach.c */
-extern const struct control_verb control_verbs_var[];   /* verbs_var.c */
-extern const struct control_verb control_verbs_lock[];  /* verbs_lock.c */
-extern const struct control_verb control_verbs_view[];  /* verbs_view.c */
-extern const struct control_verb control_verbs_name[];  /* verbs_name.c */
-extern const struct control_verb control_verbs_host[];  /* verbs_host.c */
-extern const struct control_verb control_verbs_dev[];   /* verbs_dev.c */
+extern const struct control_verb control_verbs_node[];      /* verbs_node.c */
+extern const struct control_verb control_verbs_calls[];     /* verbs_calls.c */
+extern const struct control_verb control_verbs_functions[]; /* verbs_functions.c */
+extern const struct control_verb control_verbs_map[];       /* verbs_map.c */
+extern const struct control_verb control_verbs_serve[];     /* verbs_serve.c */
+extern const struct control_verb control_verbs_watch[];     /* verbs_watch.c */
+extern const struct control_verb control_verbs_info[];      /* verbs_info.c */
+extern const struct control_verb control_verbs_reach[];     /* verbs_reach.c */
+extern const struct control_verb control_verbs_var[];       /* verbs_var.c */
+extern const struct control_verb control_verbs_lock[];      /* verbs_lock.c */
+extern const struct control_verb control_verbs_view[];      /* verbs_view.c */
+extern const struct control_verb control_verbs_name[];      /* verbs_name.c */
+extern const struct control_verb control_verbs_host[];      /* verbs_host.c */
+extern const struct control_verb control_verbs_dev[];       /* verbs_dev.c */
 
 /* Milliseconds for people: to the microsecond. */
 static inline double control_ms(uint64_t ns)

@@ -1,117 +1,10 @@
-/* Verbs about functions: functions, call. */
+/* The verb call, and how its results are written. */
 #include <string.h>
 
 #include "control/control.h"
 #include "control/request.h"
 #include "core/alloc.h"
 #include "core/error.h"
-#include "core/spread.h"
-#include "rpc/rpc.h"
-
-/* ---- functions ---- */
-
-static void put_flags(struct json *json, uint32_t flags)
-{
-    json_key(json, "flags");
-    json_array_begin(json);
-    if ((flags & KITH_FN_IDEMPOTENT) != 0)
-        json_text(json, "idempotent");
-    if ((flags & KITH_FN_INLINE) != 0)
-        json_text(json, "inline");
-    if ((flags & KITH_FN_HIDDEN) != 0)
-        json_text(json, "hidden");
-    json_array_end(json);
-}
-
-static void put_servers(struct json *json, const struct kith_function_info *fns, size_t n)
-{
-    json_key(json, "nodes");
-    json_array_begin(json);
-    for (size_t i = 0; i < n; i++) {
-        json_object_begin(json);
-        json_kv_id(json, "id", &fns[i].node);
-        json_kv_text(json, "name", fns[i].node_name);
-        json_key(json, "calls");
-        if (fns[i].calls_n == UINT64_MAX)
-            json_write_null(json);
-        else
-            json_u64(json, fns[i].calls_n);
-        json_key(json, "errors");
-        if (fns[i].errors_n == UINT64_MAX)
-            json_write_null(json);
-        else
-            json_u64(json, fns[i].errors_n);
-        json_object_end(json);
-    }
-    json_array_end(json);
-}
-
-static void put_functions(struct control_request *request, const struct kith_function_list *list)
-{
-    const char *only = control_text(request, "name");
-    bool hidden = control_bool(request, "hidden", false);
-    struct control_reply reply;
-
-    control_reply_begin(&reply, request);
-    json_key(&reply.json, "functions");
-    json_array_begin(&reply.json);
-    for (size_t i = 0, n; i < list->functions_n; i += n) {
-        const struct kith_function_info *fn = &list->functions[i];
-        for (n = 1; i + n < list->functions_n && strcmp(fn[n].name, fn->name) == 0; n++)
-            continue;
-        bool shown = only != NULL
-                         ? strcmp(only, fn->name) == 0
-                         : hidden || ((fn->flags & KITH_FN_HIDDEN) == 0 && fn->name[0] != '_');
-        if (!shown)
-            continue;
-        json_object_begin(&reply.json);
-        json_kv_text(&reply.json, "name", fn->name);
-        json_kv_text(&reply.json, "version", fn->version);
-        json_kv_text(&reply.json, "description", fn->description);
-        json_kv_text(&reply.json, "signature", fn->signature);
-        put_flags(&reply.json, fn->flags);
-        put_servers(&reply.json, fn, n);
-        json_object_end(&reply.json);
-    }
-    json_array_end(&reply.json);
-    control_reply_end(&reply, false, NULL, 0);
-}
-
-static void functions(struct control_request *request)
-{
-    struct kith_function_list *list = NULL;
-    int r = kith_functions(request->node, &list);
-    if (r != 0) {
-        control_fail(request, r, NULL);
-        return;
-    }
-    put_functions(request, list);
-    kith_function_list_free(list);
-}
-
-/* How long the functions of this node took lately; those that never ran are not there. */
-static void functions_times(struct control_request *request)
-{
-    struct rpc_function fn;
-    struct control_reply reply;
-    size_t at = 0;
-
-    control_reply_begin(&reply, request);
-    json_key(&reply.json, "functions");
-    json_array_begin(&reply.json);
-    while (rpc_function_next(node_rpc(request->node), &at, &fn) && fn.times != NULL) {
-        if (fn.times->n == 0)
-            continue;
-        json_object_begin(&reply.json);
-        json_kv_text(&reply.json, "name", fn.name);
-        json_kv_u64(&reply.json, "measured", fn.times->n);
-        json_kv_f64(&reply.json, "p50_ms", control_ms(spread_percentile(fn.times, 50)));
-        json_kv_f64(&reply.json, "p99_ms", control_ms(spread_percentile(fn.times, 99)));
-        json_object_end(&reply.json);
-    }
-    json_array_end(&reply.json);
-    control_reply_end(&reply, false, NULL, 0);
-}
 
 /* ---- call ---- */
 
@@ -267,8 +160,6 @@ static void call(struct control_request *request)
 }
 
 const struct control_verb control_verbs_calls[] = {
-    {.name = "functions", .run = functions},
-    {.name = "functions.times", .run = functions_times, .forward = "node", .remote = true},
     {.name = "call", .run = call},
     {0},
 };

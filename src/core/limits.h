@@ -96,6 +96,7 @@
 #define RPC_COMPLETIONS_QUEUE_MAX          1024
 #define RPC_PARTIAL_BYTES_MAX              (64 * 1024)
 #define RPC_ERROR_TEXT_BYTES_MAX           4096
+#define RPC_LAST_ERROR_BYTES_MAX           200 /* kept of each function's, for people */
 #define RPC_TIMEOUT_DEFAULT_MS             30000
 /* Arguments and replies up to this size live inside the pooled object of their call. */
 #define RPC_INLINE_BYTES 256

@@ -160,15 +160,40 @@ void http_locks_ask(struct http_server *server, http_asked_cb done, void *user)
 
 /* ---- times of functions ---- */
 
+static void add_number(json_t *known, const json_t *times, const char *key)
+{
+    double sum = json_number_value(json_object_get(known, key)) +
+                 json_number_value(json_object_get(times, key));
+    (void)json_object_set_new(known, key, json_real((double)(int64_t)(sum * 1000 + 0.5) / 1000));
+}
+
+/* The newest error of all nodes, with its node. Times of one form are ordered as texts are. */
+static void keep_newer_error(json_t *known, const struct asked *one, json_t *error)
+{
+    const char *time = json_string_value(json_object_get(error, "time"));
+    const char *before =
+        json_string_value(json_object_get(json_object_get(known, "last_error"), "time"));
+
+    if (time == NULL || (before != NULL && strcmp(time, before) <= 0))
+        return;
+    json_t *newer = json_copy(error);
+    (void)json_object_set_new(newer, "node_name", json_string(one->name));
+    (void)json_object_set_new(known, "last_error", newer);
+}
+
 static void add_times(json_t *by_name, const struct asked *one, json_t *times)
 {
     const char *name = json_string_value(json_object_get(times, "name"));
     json_t *known = json_object_get(by_name, name);
 
     if (known == NULL) {
-        known = json_pack("{s:s,s:[]}", "name", name, "nodes");
+        known = json_pack("{s:s,s:f,s:f,s:n,s:[]}", "name", name, "calls_per_s", 0.0,
+                          "errors_per_s", 0.0, "last_error", "nodes");
         (void)json_object_set_new(by_name, name, known);
     }
+    add_number(known, times, "calls_per_s");
+    add_number(known, times, "errors_per_s");
+    keep_newer_error(known, one, json_object_get(times, "last_error"));
     (void)json_object_set_new(times, "id", json_string(one->id));
     (void)json_object_set_new(times, "name", json_string(one->name));
     (void)json_array_append(json_object_get(known, "nodes"), times);

@@ -613,6 +613,7 @@ bool rpc_function_next(const struct rpc_core *core, size_t *at, struct rpc_funct
             const struct rpc_export *fn = container_of(link, struct rpc_export, link);
             describe(core, &fn->entry, out);
             out->times = &fn->times;
+            out->recent = &fn->recent;
             (*at)++;
             return true;
         }

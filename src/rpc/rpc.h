@@ -12,6 +12,7 @@
 #define RPC_RPC_H
 
 #include "core/limits.h"
+#include "core/rate.h"
 #include "kith/rpc.h"
 
 struct rpc_core;
@@ -265,7 +266,16 @@ const struct kith_node_id *rpc_peer_id(const struct rpc_peer *peer);
 
 /* ---- the registry ---- */
 
-struct spread;        /* core/spread.h */
+struct spread; /* core/spread.h */
+/* What a function did lately: of our own ones only. */
+struct rpc_recent {
+    struct rate calls, errors; /* by monotonic ms */
+    /* Of the newest run that came to no OK. @error_unix_ms 0: there was none, or no clock. */
+    int error_code;
+    uint64_t error_unix_ms;
+    uint32_t error_len; /* UTF-8, not terminated */
+    char error_text[RPC_LAST_ERROR_BYTES_MAX];
+};
 struct rpc_function { /* one entry, borrowed until the next step */
     const char *name;
     const char *version;
@@ -276,7 +286,8 @@ struct rpc_function { /* one entry, borrowed until the next step */
     uint32_t flags;
     struct kith_node_id node;
     uint64_t calls_n, errors_n;
-    const struct spread *times; /* of our own; NULL: of another node */
+    const struct spread *times;      /* of our own; NULL: of another node */
+    const struct rpc_recent *recent; /* likewise */
 };
 /* All entries of live nodes, ours included, in a stable order. `size_t at = 0; while
  * (rpc_function_next(..))`. */

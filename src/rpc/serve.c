@@ -1,9 +1,11 @@
 #include "rpc/serve.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/bytes.h"
+#include "core/text.h"
 #include "net/frame.h"
 #include "rpc/actions.h"
 #include "rpc/calls.h"
@@ -402,6 +404,29 @@ set_outcome(struct rpc_core *core, struct rpc_serve *serve, const struct rpc_eve
     take_reply(core, serve, event);
 }
 
+/* What it failed with, for people: its text as far as it is one and there is room. */
+static void note_error(struct rpc_core *core, const struct rpc_serve *serve)
+{
+    struct rpc_recent *recent = &serve->exported->recent;
+    const char *text = (const char *)serve->reply;
+    size_t at = 0, next = 1;
+
+    while (at < serve->reply_len && at < sizeof(recent->error_text) && next > 0) {
+        next = text_utf8_char(text + at, serve->reply_len - at);
+        if (at + next > sizeof(recent->error_text))
+            break;
+        at += next;
+    }
+    if (next == 0)
+        at = (size_t)snprintf(recent->error_text, sizeof(recent->error_text),
+                              "(%zu bytes that are no text)", serve->reply_len);
+    else if (at > 0)
+        memcpy(recent->error_text, text, at);
+    recent->error_len = (uint32_t)at;
+    recent->error_code = serve->code;
+    recent->error_unix_ms = core->now_unix_ms;
+}
+
 static void count_run(struct rpc_core *core, struct rpc_serve *serve)
 {
     struct rpc_export *fn = serve->exported;
@@ -410,10 +435,13 @@ static void count_run(struct rpc_core *core, struct rpc_serve *serve)
     if (fn->samples < SAMPLES_MIN)
         fn->samples++;
     fn->entry.calls_n++;
+    rate_add(&fn->recent.calls, core->now_ms);
     registry_note_run(core);
     core->stats.served++;
     if (serve->outcome != KITH_OUTCOME_OK) {
         fn->entry.errors_n++;
+        rate_add(&fn->recent.errors, core->now_ms);
+        note_error(core, serve);
         core->stats.served_errors++;
     }
 }

@@ -291,6 +291,7 @@ struct rpc_export {
     uint32_t samples;
     uint64_t run_ns;     /* moving average of a run */
     struct spread times; /* what the driver measured */
+    struct rpc_recent recent;
     bool withdrawn;
     uint64_t calls_told_n; /* of entry.calls_n, to the other nodes */
     struct watcher *watchers;

@@ -35,6 +35,27 @@ def test_functions_are_listed(cluster):
     assert a.kith("fn", "info", "sys.ech", check=4).out == b""
 
 
+def test_rates_and_the_last_error_are_those_of_the_nodes_that_serve(cluster, processes):
+    a, b = cluster.start(2)
+    serve(processes, a, "bad", "sh", "-c", "echo it broke at a >&2; exit 7")
+    serve(processes, b, "bad", "sh", "-c", "echo it broke at b >&2; exit 9")
+    known(a, "bad", 2)
+    for node in ["n1", "n1", "n2"]:
+        a.kith("call", "bad", "--node", node, check=1)
+    function = a.kith("fn", "info", "bad", "--json").json["function"]
+    at = {node["name"]: node for node in function["nodes"]}
+    assert (at["n1"]["calls"], at["n1"]["errors"], at["n2"]["calls"]) == (2, 2, 1)
+    assert at["n1"]["last_error"]["code"] == 7 and "it broke at a" in at["n1"]["last_error"]["text"]
+    assert function["last_error"]["code"] == 9 and function["last_error"]["node_name"] == "n2"
+    assert at["n1"]["p50_ms"] > 0 and at["n1"]["p99_ms"] >= at["n1"]["p50_ms"]
+    assert 3 / 62 < function["calls_per_s"] < 3 / 57 and function["errors_per_s"] == function["calls_per_s"]
+    text = a.kith("fn", "info", "bad").text
+    assert "last error   n2 at 20" in text and "code 9: " in text and "  0.02  " in text
+    listed = {f["name"]: f for f in b.kith("fn", "ls", "--json").json["functions"]}
+    assert listed["bad"]["errors_per_s"] > 0 and listed["sys.sleep"]["last_error"] is None
+    assert a.kith("fn", "ls", "bad", "--no-headers").text.split()[2:5] == ["2", "0.05", "0.05"]
+
+
 def test_reply_bytes_come_as_they_are(cluster, short_dir):
     a = cluster.start(1)[0]
     data = bytes(range(256)) * 100

@@ -466,6 +466,13 @@ def test_times_of_functions_come_from_the_node_that_ran_them(cluster):
     [row] = times["sys.sleep"]
     assert row["name"] == b.name == names[row["id"]] and row["measured"] == 3
     assert 35 <= row["p50_ms"] <= row["p99_ms"]  # a tenth below what it slept; above there is no bound
+    assert (row["calls"], row["errors"], row["last_error"]) == (3, 0, None) and 3 / 62 < row["calls_per_s"] < 3 / 57
+    web.ask("POST", f"/v1/call/sys.sleep?node={b.name}", "no time", status=422)
+    sleeping = next(f for f in web.json("GET", "/v1/times")["functions"] if f["name"] == "sys.sleep")
+    assert sleeping["last_error"]["node_name"] == b.name and sleeping["last_error"]["text"]
+    assert sleeping["calls_per_s"] > sleeping["errors_per_s"] > 0
+    [live] = web.json("GET", "/v1/functions?name=sys.sleep&live=true")["functions"]
+    assert live["last_error"] == sleeping["last_error"] and {n["calls"] for n in live["nodes"]} == {0, 4}
 
 
 def test_round_trips_between_all_pairs(cluster):

@@ -247,6 +247,64 @@ static void error_after_the_deadline_is_no_error_of_the_function(void **state)
     desk_free(desk);
 }
 
+static struct rpc_function only_function(struct desk_node *node)
+{
+    struct rpc_function fn;
+    size_t at = 0;
+
+    assert_true(rpc_function_next(node->core, &at, &fn));
+    assert_non_null(fn.recent);
+    return fn;
+}
+
+static void fail_with(struct desk *desk, const void *text, size_t len)
+{
+    struct desk_node *node = &desk->nodes[0];
+
+    desk_call_name(node, "work", "");
+    desk_done(node, node->running[0], KITH_OUTCOME_APP_ERROR, 7, text, len);
+    desk_settle(desk);
+}
+
+static void last_error_and_rates_of_a_function_are_kept(void **state)
+{
+    struct desk *desk = one(1, 0);
+    struct desk_node *node = &desk->nodes[0];
+    char longest[RPC_LAST_ERROR_BYTES_MAX + 10];
+
+    (void)state;
+    desk_offer(node, "work", 0, 0);
+    assert_int_equal(only_function(node).recent->error_unix_ms, 0);
+    for (int i = 0; i < 57; i++) {
+        desk_call_name(node, "work", "");
+        desk_done_first(node, "fine");
+        desk_pass(desk, 1000);
+    }
+    double rate = rate_per_s(&only_function(node).recent->calls, desk->now_ns / 1000000);
+    assert_true(rate > 0.9 && rate < 1.1);
+    assert_false(rate_per_s(&only_function(node).recent->errors, desk->now_ns / 1000000) > 0);
+    fail_with(desk, "no such picture", 15);
+    const struct rpc_recent *recent = only_function(node).recent;
+    assert_int_equal(recent->error_code, 7);
+    assert_int_equal(recent->error_unix_ms, 1700000000000ull);
+    assert_int_equal(recent->error_len, 15);
+    assert_memory_equal(recent->error_text, "no such picture", 15);
+    assert_true(rate_per_s(&recent->errors, desk->now_ns / 1000000) > 0.01);
+    /* A text ends where a character does; what is none is counted. */
+    memset(longest, 'x', sizeof(longest));
+    memcpy(longest + RPC_LAST_ERROR_BYTES_MAX - 1, "\xc3\xa4", 2);
+    fail_with(desk, longest, sizeof(longest));
+    assert_int_equal(recent->error_len, RPC_LAST_ERROR_BYTES_MAX - 1);
+    memcpy(longest + RPC_LAST_ERROR_BYTES_MAX - 2, "\xc3\xa4", 2);
+    fail_with(desk, longest, sizeof(longest));
+    assert_int_equal(recent->error_len, RPC_LAST_ERROR_BYTES_MAX);
+    fail_with(desk, "\xff\xfe", 2);
+    assert_memory_equal(recent->error_text, "(2 bytes", 8);
+    fail_with(desk, "", 0);
+    assert_int_equal(recent->error_len, 0);
+    desk_free(desk);
+}
+
 static void withdrawn_function_ends_what_waits_and_lets_run_what_runs(void **state)
 {
     (void)state;
@@ -331,6 +389,7 @@ int main(void)
         cmocka_unit_test(deadline_that_cannot_be_met_is_refused_at_once),
         cmocka_unit_test(run_that_passes_its_deadline_is_told),
         cmocka_unit_test(error_after_the_deadline_is_no_error_of_the_function),
+        cmocka_unit_test(last_error_and_rates_of_a_function_are_kept),
         cmocka_unit_test(withdrawn_function_ends_what_waits_and_lets_run_what_runs),
         cmocka_unit_test(function_is_refused_by_name_signature_number_and_twice),
         cmocka_unit_test(idle_core_is_small),
