@@ -223,6 +223,67 @@
 #define AVAIL_AHEAD_MAX_MS 500
 #define AVAIL_AHEAD_MAX    10
 
+/* ---- files: contents, transfer, copies (protocols 5.7) ---- */
+
+/* One file. Its list of 65,536 hashes is what the store takes as one value. */
+#define FS_SIZE_MAX   (1ull << 40)
+#define FS_CHUNKS_MAX 65536
+/* A piece of a chunk in one frame, with which it fills a record. */
+#define FS_PIECE_BYTES_MAX (60 * 1024)
+/* Asks in one frame: as many as fit one record. */
+#define FS_ASK_FRAME_BYTES_MAX (60 * 1024)
+/* All that is asked for or received and not yet written: eight of the largest chunks. */
+#define FS_FETCH_BYTES_MAX (128ull * 1024 * 1024)
+/* Lists of contents that are being fetched: 32 of the largest. */
+#define FS_FETCH_LISTS_BYTES_MAX (64ull * 1024 * 1024)
+/* Contents under way at once, some 700 bytes each; then KITH_E_LIMIT, the caller keeps the rest. */
+#define FS_FETCH_CONTENTS_MAX 16384
+/* Fetches of all of them: readers of parts of one content join it. */
+#define FS_FETCH_WANTS_MAX 65536
+/* Holders of one content that are asked; more would only make windows smaller. */
+#define FS_FETCH_HOLDERS_MAX 16
+/* Nodes that are up or hold what is fetched. */
+#define FS_FETCH_PEERS_MAX (16384 + 2048)
+/* Under way from one holder: least for a rate to show at all; most, a quarter of all. */
+#define FS_FETCH_WINDOW_BYTES_MIN (256 * 1024)
+#define FS_FETCH_WINDOW_BYTES_MAX (32 * 1024 * 1024)
+/* Chunks asked of one holder at once, below what it takes. */
+#define FS_FETCH_ASKS_MAX 1024
+/* Without a byte of what was asked for it is asked elsewhere; longer than a disk takes to wake. */
+#define FS_FETCH_STALL_MS 15000
+/* Who sent damaged data is not asked for that content for so long. */
+#define FS_FETCH_ASIDE_MS (10 * 60 * 1000)
+/* A fetch that does not wait gives holders so long to be reached. */
+#define FS_FETCH_REACH_MS 10000
+/* What one asker may have waiting here: four times what a node asks for. */
+#define FS_SERVE_ASKS_MAX 4096
+/* Read at once for one asker: some frames, and a read that is worth a disk's turn. */
+#define FS_SERVE_BLOCK_BYTES (240 * 1024)
+#define FS_SERVE_READS_MAX   64
+/* Bytes of reads under way, all askers together. */
+#define FS_SERVE_READ_BYTES_MAX (16 * 1024 * 1024)
+/* Askers with something waiting. */
+#define FS_SERVE_PEERS_MAX (16384 + 2048)
+/* Defaults of the caches; chunks of both, some 130 bytes each. */
+#define FS_CACHE_MEMORY_BYTES_MAX (1024ull * 1024 * 1024)
+#define FS_CACHE_DISK_BYTES_MAX   (10ull * 1024 * 1024 * 1024)
+#define FS_CACHE_CHUNKS_MAX       262144
+/* Contents pinned by hand. */
+#define FS_CACHE_PINS_MAX 65536
+/* Copies fetched for others at once: reads and gets of people come first. */
+#define FS_KEEP_FETCHES_MAX 16
+/* Contents of which something is to be done that are remembered, some 300 bytes each; the others
+ * come up in the next round. */
+#define FS_KEEP_PENDING_MAX 65536
+/* Copies that may be wanted of a content. */
+#define FS_COPIES_MAX 16
+/* Holders of one content that are looked at. */
+#define FS_KEEP_HOLDERS_MAX 64
+/* Nodes that copies may be on. */
+#define FS_KEEP_NODES_MAX (16384 + 2048)
+/* Questions of one frame. */
+#define FS_KEEP_QUESTIONS_MAX 1024
+
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
 #define CONTROL_LINE_BYTES_MAX  (256 * 1024)
