@@ -284,6 +284,17 @@
 /* Questions of one frame. */
 #define FS_KEEP_QUESTIONS_MAX 1024
 
+/* ---- file catalogue (protocols 5.7, docs/protocols/fs.md) ---- */
+
+/* Of a path within its share and of one part of it: what the file systems below have as well. */
+#define FS_PATH_BYTES_MAX  1024
+#define FS_PART_BYTES_MAX  255
+#define FS_SHARE_BYTES_MAX 63
+/* The text of a symlink: a path of the system's at most. */
+#define FS_TARGET_BYTES_MAX 4095
+/* Counters of a version's vector: disks that changed one path. The lowest are folded beyond. */
+#define FS_VECTOR_MAX 32
+
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
 #define CONTROL_LINE_BYTES_MAX  (256 * 1024)
