@@ -410,6 +410,15 @@
 /* Commit times kept for the percentiles. */
 #define STORE_COMMITS_KEPT 1024
 
+/* ---- files ---- */
+/* A path within its share, and one part of it: what every file system of today takes. */
+#define FS_PATH_BYTES_MAX 1024
+#define FS_PART_BYTES_MAX 255
+/* One .kithignore; the files and what they take in memory, a folder. They may come from others. */
+#define FS_IGNORE_FILE_BYTES_MAX (64 * 1024)
+#define FS_IGNORE_FILES_MAX      4096
+#define FS_IGNORE_BYTES_MAX      (16 * 1024 * 1024)
+
 /* ---- node ---- */
 #define NODE_EVENTS_KEPT        4096
 #define NODE_EVENT_CBS_MAX      64
