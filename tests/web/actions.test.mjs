@@ -25,7 +25,7 @@ after(async () => {
 
 const shown = (selector, text, options) => page.waitForFunction(([s, t]) => [...document.querySelectorAll(s)].some((one) => one.textContent.includes(t)), [selector, text], options);
 const calm = () => assert.deepEqual(page.troubles.splice(0), []);
-const names = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => row.cells[0].textContent));
+const names = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => (row.cells[0].querySelector("a") ?? row.cells[0]).textContent));
 
 test("the argument of a call comes from a file", async () => {
   await go(page, "functions/sys.echo");
@@ -41,11 +41,19 @@ test("the argument of a call comes from a file", async () => {
 test("a function says how long its runs took, on the list and for each node", async () => {
   nodes.kith("call", "sys.sleep", "20ms", "--node", "dev-2");
   await go(page, "functions/sys.sleep");
-  const cells = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
-  await page.waitForFunction(() => [...document.querySelectorAll("main .table tbody tr")].some((row) => row.cells[0].textContent === "dev-2" && / ms$/.test(row.cells[3].textContent)));
-  for (const row of await cells()) assert.equal(/ ms$/.test(row[4]), row[0] === "dev-2", row.join(" "));
+  /** Column @title of the row of @name, wherever it stands. */
+  const cell = (name, title) => page.evaluate(([n, t]) => {
+    const at = [...document.querySelectorAll("main .table th")].findIndex((th) => th.textContent === t);
+    return [...document.querySelectorAll("main .table tbody tr")].find((row) => row.cells[0].querySelector("a").textContent === n)?.cells[at].textContent;
+  }, [name, title]);
+  const becomes = async (name, title, pattern) => {
+    for (const end = Date.now() + 60000; !pattern.test(await cell(name, title) ?? "");) assert.ok(Date.now() < end, `${title} of ${name}: ${await cell(name, title)}`);
+  };
+  for (const title of ["p50", "p99"]) await becomes("dev-2", title, / ms$/);
+  await becomes("dev-2", "Calls/s", /^0\.\d+$/);
+  for (const name of ["dev-1", "dev-3"]) assert.equal(await cell(name, "p99"), "\u2013");
   await go(page, "functions");
-  await page.waitForFunction(() => [...document.querySelectorAll("main tbody tr")].some((row) => row.cells[0].textContent === "sys.sleep" && / ms$/.test(row.cells[4].textContent)));
+  await becomes("sys.sleep", "p50", / ms$/);
   calm();
 });
 

@@ -32,7 +32,7 @@ const hold = (name) => page.evaluate(async (lock) => {
 
 const shown = (selector, text) => page.waitForFunction(([s, t]) => [...document.querySelectorAll(s)].some((one) => one.textContent.includes(t)), [selector, text]);
 const calm = () => assert.deepEqual(page.troubles.splice(0), []);
-const names = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => row.cells[0].textContent));
+const names = () => page.$$eval("main .table tbody tr", (rows) => rows.map((row) => (row.cells[0].querySelector("a") ?? row.cells[0]).textContent));
 
 test("every page opens without a word in the console", async () => {
   for (const path of PAGES) {

@@ -1,19 +1,22 @@
 // Every page in both themes at both widths: node tests/web/screenshots.mjs OUT [NAMES] (make screenshots).
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { cluster, go, launch, logIn } from "./browser.mjs";
+import { scaling, serve } from "./serve.mjs";
 
 const out = process.argv[2] ?? "build/screenshots";
 const SIZES = { wide: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
 const only = process.argv.slice(3);
 // The explorer first, so that there is something to be seen in the graphs of the others.
 const PAGES = {
-  mandelbrot: "apps/mandelbrot", apps: "apps", functions: "functions", function: "functions/sys.echo", variables: "variables", variable: "variables/visits", locks: "locks", lock: "locks/build",
+  mandelbrot: "apps/mandelbrot", apps: "apps", functions: "functions", function: "functions/sys.echo", typed: "functions/example.fma?a1=2&a2=1+2+3&a3=0.5&as=c", variables: "variables", variable: "variables/visits", locks: "locks", lock: "locks/build",
   events: "events", help: "help", users: "users", missing: "nowhere", nodes: "nodes", node: "nodes/dev-2", resources: "resources", self: "self", overview: "",
 };
 const empty = ["locks", "variables"];
 mkdirSync(out, { recursive: true });
 
 const nodes = cluster(3);
+const unserve = await serve(join(nodes.dir, "2", "kith.sock"), { ...scaling, name: "example.fma" });
 const browser = await launch();
 let troubles = 0;
 let page;
@@ -46,8 +49,8 @@ async function ready(name) {
   if (name === "variables") await until(() => [...document.querySelectorAll("td.value")].some((td) => td.textContent === "hello"));
   if (name === "mandelbrot") await until(() => / in [\d.]+ s/.test(document.querySelector(".panel p.quiet")?.textContent ?? ""));
   if (name === "nodes") await until(() => document.querySelectorAll(".matrix td.num").length === 9);
-  if (name === "function") {
-    await page.fill("main textarea", "good day");
+  if (name === "function" || name === "typed") {
+    if (name === "function") await page.fill("main textarea", "good day");
     await page.getByRole("button", { name: "Call", exact: true }).click();
     await until(() => document.querySelector(".outcome"));
   }
@@ -98,6 +101,7 @@ try {
     await shoot(page, "stale");
   }
 } finally {
+  unserve();
   await browser.close();
   nodes.stop();
 }

@@ -36,6 +36,11 @@ export function commandLine(command) {
   return h("div.command", null, h("code", { tabIndex: 0 }, command), copyButton(() => command, "Copy the command"));
 }
 
+/** A piece of a program, with a button that copies it. */
+export function codeBlock(source, label) {
+  return h("div.code-block", null, h("pre.reply", { tabIndex: 0, ariaLabel: label, role: "region" }, source), copyButton(() => source, `Copy: ${label}`));
+}
+
 export function copyButton(get, label) {
   const button = h("button.icon-only", {
     ariaLabel: label, title: label,
