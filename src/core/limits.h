@@ -294,6 +294,20 @@
 #define FS_TARGET_BYTES_MAX 4095
 /* Counters of a version's vector: disks that changed one path. The lowest are folded beyond. */
 #define FS_VECTOR_MAX 32
+/* Records of all disks, some 50 bytes each beside what they share: 4 million paths, each at three
+ * nodes. Then own publications are refused, and indexes of others stay incomplete. */
+#define FS_RECORDS_MAX 12000000
+/* Disks of which something is known, those of forgotten nodes (which only count) too. */
+#define FS_DISKS_MAX 32768
+/* Versions that one disk may have of one path beside its main one. */
+#define FS_EXTRAS_MAX 32
+/* Publications that wait to be signed and stored; then KITH_E_BUSY. */
+#define FS_PUBLICATIONS_MAX 65536
+/* Bytes of received messages whose signatures are being checked; more are dropped and come again.
+ */
+#define FS_CHECKING_BYTES_MAX (32 * 1024 * 1024)
+/* Records of one answer to a pull, before the next is asked for. */
+#define FS_PULL_BYTES_MAX (1024 * 1024)
 
 /* ---- control socket ---- */
 #define CONTROL_CLIENTS_MAX     128
@@ -395,6 +409,15 @@
 #define STORE_RETRY_MS 1000
 /* Commit times kept for the percentiles. */
 #define STORE_COMMITS_KEPT 1024
+
+/* ---- files ---- */
+/* A path within its share, and one part of it: what every file system of today takes. */
+#define FS_PATH_BYTES_MAX 1024
+#define FS_PART_BYTES_MAX 255
+/* One .kithignore; the files and what they take in memory, a folder. They may come from others. */
+#define FS_IGNORE_FILE_BYTES_MAX (64 * 1024)
+#define FS_IGNORE_FILES_MAX      4096
+#define FS_IGNORE_BYTES_MAX      (16 * 1024 * 1024)
 
 /* ---- node ---- */
 #define NODE_EVENTS_KEPT        4096

@@ -16,9 +16,10 @@
 
 #include "core/bytes.h"
 #include "core/limits.h"
+#include "fs/content.h"
 #include "kith/api.h"
 
-#define FS_ROOT_BYTES      32
+#define FS_ROOT_BYTES      CONTENT_ROOT_BYTES
 #define FS_DISK_BYTES      16
 #define FS_KEY_BYTES       32
 #define FS_SIGNATURE_BYTES 64
@@ -31,12 +32,6 @@ enum fs_kind {
     FS_DELETED = 4,
 };
 
-/* How a root is made of bytes (fs/content.h). */
-enum fs_hash {
-    FS_HASH_NONE = 0, /* of what has no content: all but files */
-    FS_HASH_BLAKE2B = 1,
-};
-
 /* A disk (one data directory); a fresh one has another id, whatever the node's key. */
 struct fs_disk_id {
     uint8_t bytes[FS_DISK_BYTES];
@@ -47,19 +42,6 @@ static inline bool fs_disk_equal(const struct fs_disk_id *a, const struct fs_dis
 }
 /* Counters that were folded (FS_VECTOR_MAX) stand under the id of zeros. */
 extern const struct fs_disk_id fs_disk_folded;
-
-/* The bytes of a file, by name. */
-struct fs_content_id {
-    uint64_t size;
-    uint8_t hash;       /* enum fs_hash */
-    uint8_t chunk_log2; /* chunks are 1 << this bytes: FS_CHUNK_LOG2_MIN to FS_CHUNK_LOG2_MAX */
-    uint8_t root[FS_ROOT_BYTES];
-};
-static inline bool fs_content_equal(const struct fs_content_id *a, const struct fs_content_id *b)
-{
-    return a->size == b->size && a->hash == b->hash && a->chunk_log2 == b->chunk_log2 &&
-           memcmp(a->root, b->root, sizeof(a->root)) == 0;
-}
 
 /* ---- vectors ---- */
 
@@ -105,8 +87,8 @@ struct fs_version {
     uint8_t replicas; /* of a share's root (FS_DIRECTORY at ""): copies wanted; 0: the default */
     uint32_t mode;    /* permission bits, 07777 */
     int64_t mtime_ns; /* since 1970 */
-    struct fs_content_id content; /* FS_FILE; else zeros */
-    const char *target;           /* FS_SYMLINK: its text */
+    struct content content; /* FS_FILE; else zeros */
+    const char *target;     /* FS_SYMLINK: its text */
     uint32_t target_len;
     uint64_t moment; /* wall ms << 16 | count */
     struct fs_author author;

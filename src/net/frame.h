@@ -76,6 +76,12 @@ enum frame_type {
     FRAME_DVAR_LAST = 79,
     FRAME_MUTEX = 80, /* mutex/wire.h */
     FRAME_MUTEX_LAST = 87,
+    FRAME_FS = 88,      /* control: the catalogue of files (fs/wire.h) */
+    FRAME_FS_ASK = 89,  /* control: which chunks are wanted (fs/fetch_wire.h), so that an ask does
+                           not wait behind data that flows the same way */
+    FRAME_FS_DATA = 90, /* bulk: their bytes */
+    FRAME_FS_KEEP = 91, /* control: who holds a copy, really (fs/keep.h) */
+    FRAME_FS_LAST = 95,
 };
 
 enum frame_flags {

@@ -56,7 +56,8 @@ struct uv_net_events {
      * is being executed): it is then not among those that are closed as idle.
      */
     bool (*in_use)(void *user, struct uv_peer *peer);
-    /* The queue to @peer fell below a quarter of its bound after it had refused a send. */
+    /* The queue to @peer fell below a quarter of its bound after it had refused a send, or a stream
+     * has the room again that uv_net_room() missed. */
     void (*drained)(void *user, struct uv_peer *peer, enum net_class net_class);
 };
 
@@ -173,6 +174,12 @@ int uv_net_send_take(struct uv_net *net,
                      struct kith_bytes body,
                      void (*release)(void *arg),
                      void *release_arg);
+/*
+ * How many bytes more may be queued for that stream until @most lie there. Once it is less than
+ * half of @most, drained follows as soon as it is half again. For who makes data as fast as it
+ * leaves, and holds none back meanwhile.
+ */
+size_t uv_net_room(struct uv_net *net, struct uv_peer *peer, enum net_class net_class, size_t most);
 /* One sealed datagram, at most NET_DGRAM_BYTES_MAX after sealing. Lossy: 0, or KITH_E_UNREACHABLE.
  */
 int uv_net_send_datagram(struct uv_net *net, struct uv_peer *peer, const void *data, size_t len);

@@ -174,8 +174,10 @@ struct uvn_chan {
     struct uvn_dial *dial;     /* ours for this channel, or NULL */
     struct frame_writer writer;
     struct list bulk_waiting; /* bulk only: frames that wait for credit */
+    size_t bulk_bytes;        /* of those, with their heads */
     int64_t tx_window;        /* bulk only: bytes that may still be given to the writer */
     bool refused;             /* a send met the bound: drained is owed */
+    size_t room_below;        /* drained is owed once less than this is queued; 0: nobody asked */
     bool wanted; /* it was asked for and is not open: open, unreachable or given_up is owed */
     struct list given_up_link; /* net->given_up */
     size_t ahead;              /* rpc only: bytes added since what left ahead of the turn's end */

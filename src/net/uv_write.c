@@ -27,13 +27,29 @@ struct bulk_frame {
 
 /* ---- channels ---- */
 
+static size_t chan_queued(const struct uvn_chan *chan)
+{
+    return chan->writer.queued + chan->bulk_bytes;
+}
+
+static bool has_room_again(const struct uvn_chan *chan)
+{
+    return chan->room_below != 0 && chan_queued(chan) <= chan->room_below;
+}
+
 /* Whoever was refused may send again once three quarters are gone. */
+static bool drained(const struct uvn_chan *chan)
+{
+    const struct frame_budget *queue = &chan->peer->queue;
+    return (chan->refused && queue->used < queue->max / 4) || has_room_again(chan);
+}
+
 static void drain_check(struct uv_peer *peer)
 {
-    if (peer->queue.used >= peer->queue.max / 4 || list_linked(&peer->drain_link))
+    if (list_linked(&peer->drain_link))
         return;
     for (int i = 0; i < NET_CLASSES_N; i++) {
-        if (peer->chans[i].refused) {
+        if (drained(&peer->chans[i])) {
             list_append(&peer->net->drains, &peer->drain_link);
             return;
         }
@@ -59,6 +75,7 @@ static void bulk_drop(struct uvn_chan *chan)
         struct bulk_frame *frame = container_of(at, struct bulk_frame, link);
         list_remove(at);
         chan->peer->queue.used -= frame->len + FRAME_HEAD_BYTES;
+        chan->bulk_bytes -= frame->len + FRAME_HEAD_BYTES;
         core_free(frame);
     }
 }
@@ -84,7 +101,7 @@ void uvn_drains(struct uv_net *net)
         enum net_class refused = NET_CONTROL;
         int more = 0;
         for (int i = NET_CLASSES_N - 1; i >= 0; i--) {
-            if (!peer->chans[i].refused)
+            if (!drained(&peer->chans[i]))
                 continue;
             refused = (enum net_class)i;
             more++;
@@ -95,6 +112,7 @@ void uvn_drains(struct uv_net *net)
             continue;
         /* The callback may forget the peer, which takes it off the list. */
         peer->chans[refused].refused = false;
+        peer->chans[refused].room_below = 0;
         if (net->events.drained != NULL)
             net->events.drained(net->user, peer, refused);
         if (net->closing)
@@ -142,6 +160,7 @@ bulk_add(struct uvn_chan *chan, uint8_t type, const struct kith_bytes *parts, si
         frame->len += parts[i].len;
     }
     budget->used += (size_t)wire;
+    chan->bulk_bytes += (size_t)wire;
     list_append(&chan->bulk_waiting, &frame->link);
     return 0;
 }
@@ -164,6 +183,7 @@ void uvn_bulk_credit(struct uvn_chan *chan, uint32_t bytes)
             break;
         }
         chan->tx_window -= wire;
+        chan->bulk_bytes -= (size_t)wire;
         list_remove(at);
         core_free(frame);
     }
@@ -256,6 +276,17 @@ int uv_net_send_take(struct uv_net *net,
         return 0;
     }
     return r == KITH_E_BUSY ? busy(chan) : r;
+}
+
+size_t uv_net_room(struct uv_net *net, struct uv_peer *peer, enum net_class net_class, size_t most)
+{
+    struct uvn_chan *chan = &peer->chans[net_class];
+    size_t have = chan_queued(chan);
+
+    (void)net;
+    if (have > most / 2)
+        chan->room_below = most / 2;
+    return have < most ? most - have : 0;
 }
 
 int uvn_ctl(struct uvn_stream *stream, uint8_t type, const void *body, size_t len)

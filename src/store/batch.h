@@ -16,6 +16,7 @@
 #define STORE_KEY_VIEW  'v'
 #define STORE_KEY_DVAR  'd'
 #define STORE_KEY_MUTEX 'm'
+#define STORE_KEY_FS    'f'
 
 /* One entry to write, or with @erase to remove; removing what is not there is fine. */
 struct store_put {

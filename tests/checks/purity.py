@@ -25,7 +25,7 @@ FORBIDDEN = re.compile(r"""^(
     getrandom | getentropy | randombytes.* | rand | rand_r | srand | random | srandom |
     [delmns]rand48 | [jl]rand48 | arc4random.* | crypto_(?!.*seed_keypair).*_keypair | crypto_.*_keygen | RAND_.* |
     pthread_.* | sem_.* | thrd_.* | mtx_.* | cnd_.* | fork | vfork | exec[vl].* | posix_spawn.* |
-    open(64)? | openat(64)? | creat | read | write | p?readv? | p?writev? | f(d)?open(64)? |
+    open(64)? | openat(64)? | creat | read | readlink(at)? | getdents(64)? | inotify_.* | write | p?readv? | p?writev? | f(d)?open(64)? |
     close | fsync | rename | unlink | mkdir | opendir | stat | fstat | mmap | ioctl | fcntl(64)? |
     getenv | secure_getenv | getpid | syscall | system | dlopen | signal | sigaction
 )(@.*)?$""", re.X)

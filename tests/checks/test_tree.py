@@ -55,7 +55,7 @@ PACKAGES = {
     "inih": "libinih-dev", "INIReader": "libinih-dev", "cmocka": "libcmocka-dev",
     "libpng": "libpng-dev", "smartcols": "libsmartcols-dev", "libedit": "libedit-dev",
     "protoc-c": "protobuf-c-compiler", "threads": "libc6-dev",
-    "lmdb": "liblmdb-dev",
+    "lmdb": "liblmdb-dev", "libutf8proc": "libutf8proc-dev",
 }
 
 

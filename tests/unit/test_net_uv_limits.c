@@ -59,6 +59,30 @@ static void full_queue_refuses_and_says_when_it_drained(void **state)
     assert_int_equal(a->drained, 2);
 }
 
+static void room_of_a_stream_shrinks_and_its_return_is_told(void **state)
+{
+    struct lab_node *a = lab_start(&lab, 0), *b = lab_start(&lab, 1);
+    struct uv_peer *peer = lab_learn(a, b, NULL);
+    unsigned sent = 0;
+    size_t most = 1024 * 1024, room;
+    (void)state;
+    assert_int_equal(uv_net_room(a->net, peer, NET_BULK, most), most);
+    while ((room = uv_net_room(a->net, peer, NET_BULK, most)) > 0) {
+        assert_int_equal(lab_send(a, peer, NET_BULK, sent++, 60000), 0);
+        size_t left = uv_net_room(a->net, peer, NET_BULK, most);
+        assert_int_equal(left, room > 60008 ? room - 60008 : 0);
+    }
+    assert_int_equal(a->drained, 0);
+    LAB_WAIT(&lab, a->drained == 1);
+    assert_true(uv_net_room(a->net, peer, NET_BULK, most) >= most / 2);
+    LAB_WAIT(&lab, b->frames_n == sent);
+    assert_int_equal(uv_net_room(a->net, peer, NET_BULK, most), most);
+    /* Nobody asked again while little was queued. */
+    assert_int_equal(lab_send(a, peer, NET_BULK, sent, 60000), 0);
+    LAB_WAIT(&lab, b->frames_n == sent + 1);
+    assert_int_equal(a->drained, 1);
+}
+
 static unsigned released;
 
 static void on_release(void *arg)
@@ -484,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         CASE(full_queue_refuses_and_says_when_it_drained),
+        CASE(room_of_a_stream_shrinks_and_its_return_is_told),
         CASE(release_runs_once_on_every_failure),
         CASE(backoff_refuses_at_once_and_grows),
         CASE(dials_are_bounded_and_all_come_to_an_end),

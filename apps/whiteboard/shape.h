@@ -1,0 +1,42 @@
+/*
+ * Where elements are, in numbers that come out the same as in the page (web/board/shapes.js).
+ */
+#ifndef WHITEBOARD_SHAPE_H
+#define WHITEBOARD_SHAPE_H
+
+#include "ink.h"
+#include "merge.h"
+
+#define BOARD_FAR            1e9 /* what is farther away is not drawn */
+#define BOARD_LINE_HEIGHT    1.25
+#define BOARD_STICKY_PADDING 14
+
+struct board_box {
+    double x0, y0, x1, y1;
+};
+
+struct board_frame {
+    double x, y, w, h; /* w and h are not negative */
+};
+
+struct board_line {
+    double x1, y1, x2, y2;
+    bool has_head;
+    double head[4]; /* the ends of the two strokes of an arrow's head */
+};
+
+struct board_frame board_frame_of(const struct board_element *element);
+struct board_line board_line_of(const struct board_element *element);
+double board_corner_of(const struct board_frame *frame);
+bool board_is_identity(const double m[6]);
+
+/*
+ * Where @element is seen. @around and @around_n: its outline, if it is a stroke. Returns false if
+ * it is too far away to be drawn.
+ */
+bool board_box_of(const struct board_element *element,
+                  const struct board_point *around,
+                  size_t around_n,
+                  struct board_box *box_out);
+
+#endif
