@@ -410,14 +410,31 @@
 /* Commit times kept for the percentiles. */
 #define STORE_COMMITS_KEPT 1024
 
-/* ---- files ---- */
-/* A path within its share, and one part of it: what every file system of today takes. */
-#define FS_PATH_BYTES_MAX 1024
-#define FS_PART_BYTES_MAX 255
+/* ---- folders ---- */
 /* One .kithignore; the files and what they take in memory, a folder. They may come from others. */
 #define FS_IGNORE_FILE_BYTES_MAX (64 * 1024)
 #define FS_IGNORE_FILES_MAX      4096
 #define FS_IGNORE_BYTES_MAX      (16 * 1024 * 1024)
+/* Files and directories of one folder: 200 bytes each and their names. */
+#define FS_LOCAL_ENTRIES_MAX 16000000
+/* Entries of a batch of a scan; the scanner waits until one was taken. */
+#define FS_SCAN_BATCH_MAX 512
+/* Directories nested in each other: FS_PATH_BYTES_MAX has room for no more. */
+#define FS_SCAN_DEPTH_MAX (FS_PATH_BYTES_MAX / 2 + 1)
+/* Hashes, looks at single files, and publications of a folder that are under way. */
+#define FS_LOCAL_HASHES_MAX     64
+#define FS_LOCAL_LOOKS_MAX      256
+#define FS_LOCAL_PUBLISHING_MAX 1024
+/* Scans of parts of a folder that wait; of more the whole folder is scanned. */
+#define FS_LOCAL_SCANS_MAX 64
+/* What cannot be shared, of one folder: so many are listed with their reason, the rest counted. */
+#define FS_PROBLEMS_MAX 1000
+/* Bytes of events that one read of a watch takes. */
+#define FS_WATCH_READ_BYTES (64 * 1024)
+/* Free space that content and writing into folders leave on a disk: the system's. */
+#define FS_FREE_BYTES_MIN (64ull * 1024 * 1024)
+/* What was replaced or deleted in a folder stays in the trash for so long. */
+#define FS_TRASH_MS (7ull * 24 * 3600 * 1000)
 
 /* ---- node ---- */
 #define NODE_EVENTS_KEPT        4096
