@@ -325,6 +325,9 @@ void lead_on_decided_ack(struct view_core *core,
                          const struct boot_id *from,
                          const struct view_msg *m);
 void lead_run(struct view_core *core);
+/* Somebody was promised @ballot, which is above ours, or led under it: on with a yet higher one, as
+ * nobody would take us for the leader; or no further, if our lease is over. */
+void lead_outbid(struct view_core *core, const struct view_ballot *ballot);
 void lead_step_down(struct view_core *core);
 /* Gives the lease back: the voters may promise at once. */
 void lead_resign(struct view_core *core);

@@ -325,6 +325,7 @@ void lead_on_promise(struct view_core *core, const struct boot_id *from, const s
     if (!majority(core->promises, core->decided.voters_n))
         return;
     if (core->role == VIEW_LEADER) {
+        learn_leader(core, &core->ballot);
         prepared(core);
     } else if (pre) {
         core->pre = false;
@@ -337,6 +338,22 @@ void lead_on_promise(struct view_core *core, const struct boot_id *from, const s
     }
 }
 
+void lead_outbid(struct view_core *core, const struct view_ballot *ballot)
+{
+    if (ballot->round > core->round_seen)
+        core->round_seen = ballot->round;
+    /* Whoever is elected against us is so only after our lease. */
+    if (lead_until_ms(core) <= core->now_ms) {
+        lead_resign(core);
+    } else if (core->now_ms - core->raised_ms > RESEND_MS && core->settled) {
+        core->raised_ms = core->now_ms;
+        core->prepared = false;
+        core->pre = false;
+        next_ballot(core);
+        send_prepare(core, true);
+    }
+}
+
 void lead_on_nack(struct view_core *core, const struct boot_id *from, const struct view_msg *m)
 {
     (void)from;
@@ -345,17 +362,7 @@ void lead_on_nack(struct view_core *core, const struct boot_id *from, const stru
     if (core->role == VIEW_FOLLOWER || view_ballot_compare(&m->ballot, &core->ballot) <= 0)
         return;
     if (core->role == VIEW_LEADER) {
-        /* Somebody promised a candidate that did not win: go on with a higher ballot. Whoever is
-         * elected against us is so only after our lease. */
-        if (lead_until_ms(core) <= core->now_ms) {
-            lead_resign(core);
-        } else if (core->now_ms - core->raised_ms > RESEND_MS && core->settled) {
-            core->raised_ms = core->now_ms;
-            core->prepared = false;
-            core->pre = false;
-            next_ballot(core);
-            send_prepare(core, true);
-        }
+        lead_outbid(core, &m->ballot);
         return;
     }
     core->role = VIEW_FOLLOWER;

@@ -115,12 +115,18 @@ void learn_persisted(struct view_core *core)
 void learn_leader(struct view_core *core, const struct view_ballot *ballot)
 {
     int order = view_ballot_compare(ballot, &core->leader);
-    if (ballot->round == 0 || order < 0)
+    if (ballot->round == 0)
+        return;
+    if (core->role == VIEW_LEADER && view_ballot_compare(ballot, &core->ballot) > 0)
+        lead_outbid(core, ballot);
+    if (order < 0)
         return;
     if (order > 0 && core->role == VIEW_CANDIDATE && view_ballot_compare(ballot, &core->ballot) > 0)
         core->role = VIEW_FOLLOWER;
     if (order > 0) {
         core->leader = *ballot;
+        if (ballot->round > core->round_seen)
+            core->round_seen = ballot->round; /* our own is to be the higher one */
         core->ask_at_ms = core->now_ms;
         for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++)
             learn_ready(core, i, 0);

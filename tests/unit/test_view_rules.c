@@ -579,6 +579,41 @@ static void the_only_vote_goes_to_who_is_there(void **state)
     }
 }
 
+/* Node @at hears from @from who leads. */
+static void hear_of_leader(struct vw *w, size_t at, size_t from, const struct view_ballot *ballot)
+{
+    const struct view_core *core = w->nodes[from].core;
+    uint8_t bytes[VIEW_MSG_BYTES_MAX];
+    struct view_msg m = {
+        .type = VMSG_BEAT, .ballot = *ballot, .epoch = core->decided.placement.epoch};
+    memcpy(m.cluster_id, core->config.cluster_id, VIEW_CLUSTER_BYTES);
+    memcpy(m.chain, core->decided.chain, VIEW_CLUSTER_BYTES);
+    struct view_event recv = {.type = VIEW_RECV,
+                              .data = bytes,
+                              .len = view_msg_encode(&m, bytes),
+                              .from = w->nodes[from].config.self};
+    assert_int_equal(vw_event(w, at, &recv), 0);
+}
+
+/* state-swarm 7029: two were elected in one round, by the voters before and after a change, and the
+ * one whose time was over has the greater id. Who heard of it asked it for leases for ever. */
+static void leader_outbids_a_former_one_of_its_round(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(2);
+    size_t leads = (size_t)vw_leader(w);
+    size_t other = 1 - leads;
+    struct view_ballot ghost = {.round = w->nodes[leads].core->ballot.round};
+    memset(&ghost.node, 0xff, sizeof(ghost.node));
+    hear_of_leader(w, other, leads, &ghost);
+    assert_memory_equal(&w->nodes[other].core->leader, &ghost, sizeof(ghost));
+    vw_run(w, 2000);
+    assert_int_equal(vw_leader(w), leads);
+    assert_true(w->nodes[other].core->leader.round > ghost.round);
+    assert_true(vw_well(w, NULL));
+    done(w);
+}
+
 static void other_chain_is_refused(void **state)
 {
     (void)state;
@@ -873,6 +908,7 @@ int main(void)
         cmocka_unit_test(leaving_moves_vote_and_slots_first),
         cmocka_unit_test(the_voter_of_two_may_leave),
         cmocka_unit_test(the_only_vote_goes_to_who_is_there),
+        cmocka_unit_test(leader_outbids_a_former_one_of_its_round),
         cmocka_unit_test(other_chain_is_refused),
         cmocka_unit_test(forced_view_of_the_only_survivor_serves),
         cmocka_unit_test(edge_learns_the_view_and_never_keeps),
