@@ -57,6 +57,12 @@ int cmd_var_incr(struct cli *cli);
 int cmd_var_rm(struct cli *cli);
 int cmd_var_watch(struct cli *cli);
 int cmd_var_info(struct cli *cli);
+/* label.c */
+int cmd_tag_set(struct cli *cli);
+int cmd_tag_rm(struct cli *cli);
+int cmd_tag_ls(struct cli *cli);
+int cmd_drain(struct cli *cli);
+int cmd_undrain(struct cli *cli);
 /* name.c */
 int cmd_name_register(struct cli *cli);
 int cmd_name_resolve(struct cli *cli);

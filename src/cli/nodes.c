@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/label.h"
 #include "cli/table.h"
 #include "cli/view.h"
 #include "core/text.h"
@@ -56,7 +57,7 @@ static void age_cell(struct table *table, json_t *node)
     table_cell(table, NULL, "%s", text);
 }
 
-static void node_row(struct table *table, json_t *node, const char *self)
+static void node_row(struct table *table, json_t *node, const char *self, bool tags)
 {
     const char *status = cli_json_text(node, "status");
     const char *address = cli_json_text(node, "address");
@@ -67,7 +68,10 @@ static void node_row(struct table *table, json_t *node, const char *self)
     memory_text(node, memory, sizeof(memory));
     table_cell(table, NULL, "%s%s%s", cli_json_text(node, "name"), is_self ? " *" : "",
                program ? " (program)" : "");
-    table_cell(table, status_color(status), "%s", status);
+    if (json_is_true(json_object_get(node, "drained")))
+        table_cell(table, TABLE_YELLOW, "%s, drained", status);
+    else
+        table_cell(table, status_color(status), "%s", status);
     table_cell(table, NULL, "%s", address[0] != '\0' ? address : "-");
     number_cell(table, node, "cpus", "%.0f");
     number_cell(table, node, "load", "%.2f");
@@ -79,6 +83,11 @@ static void node_row(struct table *table, json_t *node, const char *self)
     age_cell(table, node);
     table_cell(table, NULL, "%s", cli_json_text(node, "version"));
     table_cell(table, NULL, "%.8s", cli_json_text(node, "id"));
+    if (tags) {
+        char text[1024];
+        label_tags_text(json_object_get(node, "tags"), text, sizeof(text));
+        table_cell(table, NULL, "%s", text[0] != '\0' ? text : "-");
+    }
 }
 
 static size_t count_status(json_t *nodes, const char *status)
@@ -122,12 +131,34 @@ static void filter_status(json_t *nodes, const char *status)
     }
 }
 
+static void filter_tag(json_t *nodes, const char *tag)
+{
+    for (size_t i = json_array_size(nodes); i > 0; i--) {
+        if (!label_has_tag(json_array_get(nodes, i - 1), tag))
+            (void)json_array_remove(nodes, i - 1);
+    }
+}
+
+static bool any_tags(json_t *nodes)
+{
+    size_t at;
+    json_t *node;
+
+    json_array_foreach(nodes, at, node)
+    {
+        if (json_object_size(json_object_get(node, "tags")) > 0)
+            return true;
+    }
+    return false;
+}
+
 int cmd_nodes(struct cli *cli)
 {
     bool heads = !args_flag(&cli->args, "no-headers");
     json_t *request = json_pack("{s:b}", "programs", (int)args_flag(&cli->args, "programs"));
     struct cli_reply reply;
     struct table table;
+    const char *tag;
     json_t *node;
     size_t at;
     int x = cli_ask(cli, "nodes", request, CLI_ANSWER_MS, &reply);
@@ -136,10 +167,15 @@ int cmd_nodes(struct cli *cli)
         return x;
     json_t *nodes = json_object_get(reply.result, "nodes");
     filter_status(nodes, args_text(&cli->args, "status"));
+    for (size_t i = 0; (tag = args_repeat(&cli->args, "tag", i)) != NULL; i++)
+        filter_tag(nodes, tag);
     if (cli->json)
         return cli_print_json(cli, json_incref(reply.result), "kith.nodes/1");
-    table_init(&table, "NAME STATUS ADDRESS >CPUS >LOAD >MEMORY >RTT >SINCE VERSION ID");
-    json_array_foreach(nodes, at, node) node_row(&table, node, cli_json_text(reply.result, "self"));
+    bool tags = any_tags(nodes);
+    table_init(&table, tags ? "NAME STATUS ADDRESS >CPUS >LOAD >MEMORY >RTT >SINCE VERSION ID TAGS"
+                            : "NAME STATUS ADDRESS >CPUS >LOAD >MEMORY >RTT >SINCE VERSION ID");
+    json_array_foreach(nodes, at, node)
+        node_row(&table, node, cli_json_text(reply.result, "self"), tags);
     int r = table_print(&table, stdout, heads);
     table_deinit(&table);
     if (heads)
@@ -157,26 +193,46 @@ static int status_exit(size_t alive, size_t suspect, size_t failed)
     return alive <= 1 ? EXIT_TOO_FEW : EXIT_PARTLY;
 }
 
+/* Adds a name to those at @out, of which @n are there; the fourth is " ...". */
+static void add_name(char *out, size_t out_bytes, size_t n, const char *name)
+{
+    size_t len = strlen(out);
+
+    if (n < 3)
+        snprintf(out + len, out_bytes - len, "%s%s", n > 0 ? " " : "", name);
+    else if (n == 3)
+        snprintf(out + len, out_bytes - len, " ...");
+}
+
 /* Up to three names with this status. */
 static void status_names(json_t *nodes, const char *status, char *out, size_t out_bytes)
 {
-    size_t at, n = 0, len = 0;
+    size_t at, n = 0;
     json_t *node;
 
     out[0] = '\0';
     json_array_foreach(nodes, at, node)
     {
-        if (strcmp(cli_json_text(node, "status"), status) != 0)
-            continue;
-        if (++n > 3) {
-            snprintf(out + len, out_bytes - len, " ...");
-            return;
-        }
-        len += (size_t)snprintf(out + len, out_bytes - len, "%s%s", n > 1 ? " " : "",
-                                cli_json_text(node, "name"));
-        if (len >= out_bytes)
-            return;
+        if (strcmp(cli_json_text(node, "status"), status) == 0)
+            add_name(out, out_bytes, n++, cli_json_text(node, "name"));
     }
+}
+
+/* The same of nodes that are here and drained; returns how many there are. */
+static size_t drained_names(json_t *nodes, char *out, size_t out_bytes)
+{
+    size_t at, n = 0;
+    json_t *node;
+
+    out[0] = '\0';
+    json_array_foreach(nodes, at, node)
+    {
+        const char *status = cli_json_text(node, "status");
+        if (json_is_true(json_object_get(node, "drained")) && strcmp(status, "failed") != 0 &&
+            strcmp(status, "left") != 0)
+            add_name(out, out_bytes, n++, cli_json_text(node, "name"));
+    }
+    return n;
 }
 
 /* What is wrong with shared state counts as well. *@view_out is a new reference. */
@@ -213,11 +269,12 @@ int cmd_status(struct cli *cli)
     if (!quorum)
         x = EXIT_TOO_FEW;
     if (cli->json) {
-        json_t *doc = json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:b,s:I,s:s}", "schema",
-                                "kith.status/1", "cluster", cluster, "ok", x == EXIT_OK, "alive",
-                                (json_int_t)alive, "suspect", (json_int_t)suspect, "failed",
-                                (json_int_t)failed, "left", (json_int_t)left, "quorum", (int)quorum,
-                                "failures_tolerated", tolerated, "shared_state", sentence);
+        json_t *doc =
+            json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:s}", "schema", "kith.status/1",
+                      "cluster", cluster, "ok", x == EXIT_OK, "alive", (json_int_t)alive, "suspect",
+                      (json_int_t)suspect, "failed", (json_int_t)failed, "left", (json_int_t)left,
+                      "drained", (json_int_t)drained_names(nodes, names, sizeof(names)), "quorum",
+                      (int)quorum, "failures_tolerated", tolerated, "shared_state", sentence);
         int printed = cli_print_json(cli, doc, "kith.status/1");
         return printed != EXIT_OK ? printed : x;
     }
@@ -234,6 +291,8 @@ int cmd_status(struct cli *cli)
     if (cluster[0] != '\0')
         printf(", cluster %s", cli_clean(cluster, names, sizeof(names)));
     printf("\n%s\n", sentence);
+    if (drained_names(nodes, names, sizeof(names)) > 0)
+        printf("drained, so nothing new goes there: %s\n", cli_clean(names, clean, sizeof(clean)));
     if (suspect + failed > 0)
         cli_say(cli, "  try: kith reach; kith forget NODE removes one that will not come back");
     return x;

@@ -51,6 +51,8 @@ static const struct opt opt_programs = {"programs", 'p', OPT_FLAG, false, COMPLE
     "show programs that joined as peers too", {0}};
 static const struct opt opt_status = {"status", 0, OPT_CHOICE, false, COMPLETE_NONE, "STATUS",
     "only nodes with this status", {"alive", "suspect", "failed", "left"}};
+static const struct opt opt_tag = {"tag", 0, OPT_TEXT, true, COMPLETE_NONE, "KEY[=VALUE]",
+    "only nodes with this tag; repeats, all must be there", {0}};
 static const struct opt opt_no_headers = {"no-headers", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "no line of headings and no summary", {0}};
 static const struct opt opt_follow = {"follow", 'f', OPT_FLAG, false, COMPLETE_NONE, NULL,
@@ -246,8 +248,8 @@ const struct verb verb_table[] = {
     {"nodes", "members", "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "list the nodes and their status",
      "The node asked is marked with *. A status is alive, suspect (does not answer, others are asked), failed or left.",
-     OPTIONS(&opt_programs, &opt_status, &opt_no_headers), NULL,
-     {{"kith nodes", "everybody"}, {"kith nodes --status failed --json", "the failed ones, for programs"}},
+     OPTIONS(&opt_programs, &opt_status, &opt_tag, &opt_no_headers), NULL,
+     {{"kith nodes", "everybody"}, {"kith nodes --tag zone=b --json", "those with a tag, for programs"}},
      cmd_nodes},
     {"status", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "say in a sentence how the cluster is",
@@ -315,6 +317,36 @@ const struct verb verb_table[] = {
      NULL, NULL,
      {{"kith forget dev-2", "by name"}, {"kith forget 3fa9", "by the start of its id"}},
      cmd_forget},
+
+    {"drain", NULL, "change", "NODE", 1, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "send a node nothing new, so that it can be taken out",
+     "No node or program chooses it for a call or an item of a map any more; what it runs goes on, and a call that names it "
+     "is served. All nodes remember it, restarts included, until kith undrain. It can be asked for at any node.",
+     NULL, NULL,
+     {{"kith drain dev-2", "then, when it is idle: kith leave --dev 2"}, {"kith drain 3fa9 --json", "by the start of its id"}},
+     cmd_drain},
+    {"undrain", NULL, "change", "NODE", 1, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "let a drained node be chosen again", NULL,
+     NULL, NULL,
+     {{"kith undrain dev-2", "it serves as before"}, {"kith undrain dev-2 --json", "the same for programs"}},
+     cmd_undrain},
+    {"tag set", NULL, "change", "KEY=VALUE...", 1, ANY, {0}, VERB_AGENT | VERB_JSON,
+     "give a node tags: what it is, where it stands",
+     "Of the node asked, or of --node. A key has 1 to 63 of a-z A-Z 0-9 - _ . and a value up to 255 bytes; a node has at most 32 "
+     "tags. All nodes know them; they can be set on both sides of a cut, and the later value stands when they meet.",
+     OPTIONS(&opt_node), NULL,
+     {{"kith tag set zone=b rack=4", "of the node asked"}, {"kith tag set --node dev-2 gpu=a100", "of another one"}},
+     cmd_tag_set},
+    {"tag rm", NULL, "change", "KEY...", 1, ANY, {0}, VERB_AGENT | VERB_JSON,
+     "take tags away from a node", NULL,
+     OPTIONS(&opt_node), NULL,
+     {{"kith tag rm rack", "of the node asked"}, {"kith tag rm zone rack --node dev-2", "two of another one"}},
+     cmd_tag_rm},
+    {"tag ls", NULL, "look", "[NODE]", 0, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "list the tags of all nodes, or of one", NULL,
+     OPTIONS(&opt_no_headers), NULL,
+     {{"kith tag ls", "of all"}, {"kith tag ls dev-2 --json", "of one, for programs"}},
+     cmd_tag_ls},
 
     /* -- functions -- */
     {"fn ls", NULL, "functions", "[PREFIX]", 0, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,

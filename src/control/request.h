@@ -121,6 +121,7 @@ extern const struct control_verb control_verbs_watch[];     /* verbs_watch.c */
 extern const struct control_verb control_verbs_info[];      /* verbs_info.c */
 extern const struct control_verb control_verbs_reach[];     /* verbs_reach.c */
 extern const struct control_verb control_verbs_var[];       /* verbs_var.c */
+extern const struct control_verb control_verbs_label[];     /* verbs_label.c */
 extern const struct control_verb control_verbs_lock[];      /* verbs_lock.c */
 extern const struct control_verb control_verbs_view[];      /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];      /* verbs_name.c */
@@ -133,6 +134,8 @@ static inline double control_ms(uint64_t ns)
     uint64_t us = ns / 1000;
     return (double)us / 1000.0;
 }
+/* "drained" and "tags" of a node. */
+void control_put_labels(struct json *json, struct kith_node *node, const struct kith_node_id *id);
 /* Keys of a call's result (docs/protocols/control.md, call). */
 void control_put_result(struct json *json, const struct kith_result *result);
 

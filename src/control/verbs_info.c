@@ -194,6 +194,7 @@ static void info(struct control_request *request)
     json_kv_u64(json, "port", uv_net_port(node_net(node)));
     json_kv_text(json, "web", node_web(node)[0] != '\0' ? node_web(node) : NULL);
     put_addresses(json, self);
+    control_put_labels(json, node, &self->id);
     json_kv_text(json, "version", KITH_VERSION);
     json_key(json, "started");
     json_time_ms(json, node_started_unix_ms(node));

@@ -74,6 +74,7 @@ static void put_node(struct json *json, struct kith_node *node, const struct kit
     json_kv_u64(json, "status_age_ms", info->status_age_ms);
     json_key(json, "boot_no");
     json_u64_text(json, info->boot_no);
+    control_put_labels(json, node, &info->id);
     json_object_end(json);
 }
 

@@ -437,10 +437,15 @@
 #define FS_TRASH_MS (7ull * 24 * 3600 * 1000)
 
 /* ---- node ---- */
-#define NODE_EVENTS_KEPT        4096
-#define NODE_EVENT_CBS_MAX      64
-#define NODE_MODULES_MAX        64
-#define NODE_LOG_LINE_BYTES_MAX 4000
+#define NODE_EVENTS_KEPT   4096
+#define NODE_EVENT_CBS_MAX 64
+#define NODE_MODULES_MAX   64
+/* What people say of one node; each is a variable that every node has. */
+#define NODE_LABELS_MAX          (16384 + 2048) /* nodes: all that there may be */
+#define NODE_TAGS_MAX            32
+#define NODE_TAG_KEY_BYTES_MAX   63
+#define NODE_TAG_VALUE_BYTES_MAX 255
+#define NODE_LOG_LINE_BYTES_MAX  4000
 
 static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX,
               "a full record is one segment");

@@ -120,7 +120,11 @@ static void tell_watches(struct kith_node *node, const char *name)
     struct avail_value read = {0};
     struct node_var_op *watch;
 
-    if (value_name_is_internal(name, strlen(name)) || node->state.watches_n == 0)
+    if (value_name_is_internal(name, strlen(name))) {
+        node_label_changed(node, name);
+        return;
+    }
+    if (node->state.watches_n == 0)
         return;
     if (avail_get(node->state.avail, name, &read) == 0)
         value = value_of(node, &read);

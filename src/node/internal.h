@@ -173,6 +173,9 @@ struct kith_node {
     struct node_net_rate net_rate;
 
     struct node_state state; /* views, variables, mutexes */
+    struct mapid labels;     /* struct node_label by node (labels.c) */
+    bool labels_pushed;
+    struct node_request labels_request;
 
     struct node_calls calls;
     _Atomic uint64_t next_call_no;

@@ -28,7 +28,8 @@ struct map_flight {
 
 struct map_node {
     struct kith_node_id id;
-    bool seen; /* marks those that are still there during a refresh */
+    bool seen;    /* marks those that are still there during a refresh */
+    bool drained; /* what runs there goes on, but nothing new is sent */
 };
 
 struct kith_map {
@@ -439,14 +440,9 @@ static struct map_node *known(struct kith_map *map, const struct kith_node_id *i
     return NULL;
 }
 
-static void node_up(struct kith_map *map, const struct kith_node_id *id)
+/* It may take items: it is new, or drained no more. */
+static void node_ready(struct kith_map *map, const struct kith_node_id *id)
 {
-    struct map_node *nodes = core_realloc(map->nodes, (map->nodes_n + 1) * sizeof(*nodes));
-    if (nodes == NULL)
-        return;
-    map->nodes = nodes;
-    nodes[map->nodes_n++] = (struct map_node){.id = *id, .seen = true};
-
     const struct member *member = member_find(map->node->members, id);
     uint32_t cpus = member != NULL ? member->facts.cpus : 1;
     uint32_t in_flight = map->options.per_node_max;
@@ -457,6 +453,31 @@ static void node_up(struct kith_map *map, const struct kith_node_id *id)
                               .node_name = member != NULL ? member->shown_name : "",
                               .in_flight_max = in_flight};
     map_event(map, &event, NULL);
+}
+
+static void node_new(struct kith_map *map, const struct kith_node_id *id)
+{
+    struct map_node *nodes = core_realloc(map->nodes, (map->nodes_n + 1) * sizeof(*nodes));
+    if (nodes == NULL)
+        return;
+    map->nodes = nodes;
+    bool drained = node_is_drained(map->node, id);
+    nodes[map->nodes_n++] = (struct map_node){.id = *id, .seen = true, .drained = drained};
+    if (!drained)
+        node_ready(map, id);
+}
+
+static void node_look_again(struct kith_map *map, struct map_node *known)
+{
+    struct map_event event = {.type = MAP_NODE_DRAINED, .node = known->id};
+
+    if (node_is_drained(map->node, &event.node) == known->drained)
+        return;
+    known->drained = !known->drained;
+    if (known->drained)
+        map_event(map, &event, NULL);
+    else
+        node_ready(map, &event.node);
 }
 
 static void node_down(struct kith_map *map, size_t at)
@@ -487,8 +508,11 @@ static void map_refresh(struct kith_map *map)
     }
     for (size_t i = 0; i < n && !map->cancelling; i++) {
         bool self = kith_node_id_equal(&ids[i], &map->node->identity.id);
-        if (known(map, &ids[i]) == NULL && !(self && map->options.local_excluded))
-            node_up(map, &ids[i]);
+        struct map_node *node = known(map, &ids[i]);
+        if (node != NULL)
+            node_look_again(map, node);
+        else if (!(self && map->options.local_excluded))
+            node_new(map, &ids[i]);
     }
     map->busy--;
     finish(map);

@@ -138,6 +138,39 @@ void node_names_parse(
     void (*fn)(void *user, const char *name, uint64_t version, const struct kith_name *what),
     void *user);
 
+/* ---- tags, and nodes that are drained (labels.c) ---- */
+
+/* 1 to NODE_TAG_KEY_BYTES_MAX of a-z A-Z 0-9 - _ . */
+bool node_tag_key_is(const char *key);
+/* Value of a tag of @id, NULL: it has none of that key. Borrowed until the loop's next event. */
+const char *node_tag(const struct kith_node *node, const struct kith_node_id *id, const char *key);
+size_t node_tags_n(const struct kith_node *node, const struct kith_node_id *id);
+/* The tags of @id by key, @at 0 and up; false: no more. Borrowed as above. */
+bool node_tag_at(const struct kith_node *node,
+                 const struct kith_node_id *id,
+                 size_t at,
+                 const char **key_out,
+                 const char **value_out);
+/* Could it be one? 0, KITH_E_NAME, KITH_E_TOO_LARGE, KITH_E_INVALID. @value NULL: to be removed. */
+int node_tag_check(const char *key, const char *value);
+/* Says it (@value NULL: takes it back) of any node, here or not; all nodes hear of it. @cb runs
+ * once and later: KITH_E_NOT_FOUND of one that is taken back and was not said. 0, KITH_E_MEMORY. */
+int node_tag_set(struct kith_node *node,
+                 const struct kith_node_id *id,
+                 const char *key,
+                 const char *value,
+                 kith_value_cb cb,
+                 void *user);
+/* A drained node is chosen for no call and given no item of a map; what it runs goes on. */
+bool node_is_drained(const struct kith_node *node, const struct kith_node_id *id);
+const char *node_drained_by(const struct kith_node *node, const struct kith_node_id *id);
+/* As node_tag_set(). */
+int node_set_drained(struct kith_node *node,
+                     const struct kith_node_id *id,
+                     bool drained,
+                     kith_value_cb cb,
+                     void *user);
+
 /* ---- events ---- */
 
 struct node_event_record {

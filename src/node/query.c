@@ -524,8 +524,12 @@ int node_forget(struct kith_node *node, const char *which)
                               "%s is alive and would come back at once; stop its agent first, then "
                               "forget it",
                               member->shown_name);
-    struct member_event event = {.type = MEMBER_FORGET, .id = member->id};
-    return node_member_step(node, &event);
+    struct kith_node_id id = member->id;
+    struct member_event event = {.type = MEMBER_FORGET, .id = id};
+    r = node_member_step(node, &event);
+    if (r == 0)
+        node_labels_forget(node, &id);
+    return r;
 }
 
 struct ping {

@@ -187,6 +187,14 @@ bool node_var_is_available(struct kith_node *node, const char *name);
 void node_avail_do(struct kith_node *node, struct node_var_op *op); /* takes it over */
 void node_avail_watch_begins(struct kith_node *node, struct node_var_op *watch);
 
+/* ---- labels.c ---- */
+/* An available variable of an internal name changed: is it a tag of a node, or a drain? */
+void node_label_changed(struct kith_node *node, const char *name);
+void node_labels_first(struct kith_node *node); /* behind RECALL */
+void node_labels_deinit(struct kith_node *node);
+/* Nobody needs to know any more what was said of a node. */
+void node_labels_forget(struct kith_node *node, const struct kith_node_id *id);
+
 /* ---- names.c ---- */
 int node_names_export(struct kith_node *node); /* sys.names, by which they are listed */
 /* A variable of which this node is home: one whose owner is gone is deleted. */

@@ -173,6 +173,7 @@ static void rpc_peer_event(struct kith_node *node,
                                          .name = member->shown_name,
                                          .left = left,
                                          .program = member->facts.role == KITH_ROLE_PROGRAM,
+                                         .drained = node_is_drained(node, &member->id),
                                          .user = uv_net_find(node->net, &member->id)}};
     node_rpc_step(node, &event);
 }

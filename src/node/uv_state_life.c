@@ -200,6 +200,7 @@ int node_state_first(struct kith_node *node)
     node_symbols_step(node, &(struct symbols_event){.type = SYMBOLS_START});
     (void)node_avail_step(node, &(struct avail_event){.type = AVAIL_START});
     (void)node_items_step(node, &(struct avail_event){.type = AVAIL_START});
+    node_labels_first(node);
     if (expect > 0 && view_placement(node->state.view)->epoch == 0) {
         node_view_step(node, &(struct view_event){.type = VIEW_BOOTSTRAP, .expect = expect});
     }
@@ -240,6 +241,7 @@ void node_state_deinit(struct kith_node *node)
     node_locks_deinit(node);
     node_vars_deinit(node);
     node_items_deinit(node);
+    node_labels_deinit(node);
     avail_free(node->state.avail);
     symbols_free(node->state.symbols);
     mutex_free(node->state.mutex);

@@ -509,6 +509,15 @@ static void on_node_down(struct map_core *core, const struct map_event *event)
     fill_all(core);
 }
 
+static void on_node_drained(struct map_core *core, const struct map_event *event)
+{
+    struct map_node *node = mapid_find(&core->nodes_by_id, &event->node);
+    if (node == NULL)
+        return;
+    set_down(core, node);
+    core->fill_due = core->nodes_up_n > 0; /* the others' share has grown */
+}
+
 static void on_item_done(struct map_core *core, const struct map_event *event)
 {
     struct map_node *node = mapid_find(&core->nodes_by_id, &event->node);
@@ -561,6 +570,9 @@ int map_step(struct map_core *core, const struct map_event *event, struct map_ou
             break;
         case MAP_NODE_DOWN:
             on_node_down(core, event);
+            break;
+        case MAP_NODE_DRAINED:
+            on_node_drained(core, event);
             break;
         case MAP_ITEM_DONE:
             on_item_done(core, event);

@@ -24,8 +24,10 @@ enum map_event_type {
     MAP_NODE_UP,   /* node, in_flight_max: it has the function and may take items */
     MAP_NODE_DOWN, /* node: failed, left, or has the function no more: its items go back to pending
                     */
-    MAP_ITEM_DONE, /* node, index, outcome, code: a call ended; the result bytes stay with the
-                      driver */
+    MAP_NODE_DRAINED, /* node: it gets no more items, those that run there go on; NODE_UP takes it
+                         back */
+    MAP_ITEM_DONE,    /* node, index, outcome, code: a call ended; the result bytes stay with the
+                         driver */
     MAP_CANCEL,
     MAP_TICK, /* the deadline (back-off of refused items) has come */
 };

@@ -174,6 +174,7 @@ void peer_on_up(struct rpc_core *core, const struct rpc_event *event)
         return;
     peer->user = event->u.peer.user;
     peer->program = event->u.peer.program;
+    peer->drained = event->u.peer.drained;
     if (event->u.peer.name != NULL)
         snprintf(peer->name, sizeof(peer->name), "%s", event->u.peer.name);
     if (peer->up)
@@ -327,6 +328,28 @@ void peer_on_load(struct rpc_core *core, const struct rpc_event *event)
         return;
     peer->load = event->u.load.queue_len;
     peer->load_at_ns = core->now_ns;
+}
+
+/* Calls that found drained nodes only, and wait for the function, go on when one is not any more.
+ */
+void peer_on_drain(struct rpc_core *core, const struct rpc_event *event)
+{
+    bool drained = event->u.drain.drained;
+    struct rpc_peer *peer = mapid_find(&core->peers_by_id, &event->u.drain.id);
+
+    if (peer != NULL) {
+        bool woken = peer->drained && !drained && peer->up;
+        peer->drained = drained;
+        if (woken)
+            calls_wake_node(core, peer);
+    } else if (kith_node_id_equal(&event->u.drain.id, &core->config.self)) {
+        bool woken = core->drained && !drained;
+        core->drained = drained;
+        list_for_each (node, &core->export_list) {
+            if (woken)
+                calls_wake(core, container_of(node, struct rpc_export, link)->entry.fn);
+        }
+    }
 }
 
 /* ---- for the driver ---- */

@@ -27,6 +27,7 @@ void peer_on_link_down(struct rpc_core *core, const struct rpc_event *event);
 void peer_on_unreachable(struct rpc_core *core, const struct rpc_event *event);
 void peer_on_connect_timer(struct rpc_core *core, struct rpc_peer *peer);
 void peer_on_load(struct rpc_core *core, const struct rpc_event *event);
+void peer_on_drain(struct rpc_core *core, const struct rpc_event *event);
 
 /* Asks for the rpc stream, once until something is heard of it. */
 void peer_connect(struct rpc_core *core, struct rpc_peer *peer);

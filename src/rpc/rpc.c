@@ -271,6 +271,9 @@ static int dispatch(struct rpc_core *core, const struct rpc_event *event)
     case RPC_PEER_REGISTRY:
         on_peer_registry(core, event);
         return 0;
+    case RPC_DRAIN:
+        peer_on_drain(core, event);
+        return 0;
     case RPC_EXPORT:
         export_on_export(core, event->u.export_fn.desc, event->u.export_fn.user);
         return 0;

@@ -58,6 +58,7 @@ enum rpc_event_type {
                         be alive: calls are sent again */
     RPC_UNREACHABLE, /* u.peer: no address answers: queued calls end as NOT_EXECUTED */
     RPC_PEER_LOAD,   /* u.load: its queue length as heard with membership */
+    RPC_DRAIN,       /* u.drain: a node (this one too) is to get nothing more by our own choice */
     RPC_PEER_REGISTRY, /* u.registry: its registry version as heard with membership */
     RPC_EXPORT,        /* u.export_fn; the result is in out->code and out->export_out */
     RPC_UNEXPORT,      /* u.name */
@@ -126,12 +127,17 @@ struct rpc_event {
             const char *name; /* copied */
             bool left;        /* PEER_DOWN: left rather than failed */
             bool program;
-            void *user; /* PEER_UP: the driver's, given back in actions */
+            bool drained; /* PEER_UP: as by DRAIN */
+            void *user;   /* PEER_UP: the driver's, given back in actions */
         } peer;
         struct {
             struct kith_node_id id;
             uint32_t queue_len;
         } load;
+        struct {
+            struct kith_node_id id;
+            bool drained;
+        } drain;
         struct {
             struct kith_node_id id;
             uint64_t boot_no;

@@ -31,6 +31,12 @@ static bool signature_fits(const struct call *call, const struct entry *entry)
     return call->signature == 0 || call->signature == entry->signature_hash;
 }
 
+/* Its owner wants it empty: it is not chosen, though it may be named. */
+static bool is_drained(const struct rpc_core *core, const struct entry *entry)
+{
+    return entry->peer != NULL ? entry->peer->drained : core->drained;
+}
+
 static bool is_candidate(const struct rpc_core *core,
                          const struct call *call,
                          const struct entry *entry,
@@ -39,6 +45,8 @@ static bool is_candidate(const struct rpc_core *core,
     if (entry->stale || !signature_fits(call, entry))
         return false;
     if (entry->peer != NULL && !entry->peer->up)
+        return false;
+    if (is_drained(core, entry))
         return false;
     if (!untried || call->tried_n == 0)
         return true;
@@ -157,6 +165,16 @@ bool select_has_untried(struct rpc_core *core, const struct call *call)
     return false;
 }
 
+static const struct entry *drained_one(const struct rpc_core *core, const struct call *call)
+{
+    for (size_t i = 0; i < call->fn->providers_n; i++) {
+        const struct entry *entry = call->fn->providers[i];
+        if (!entry->stale && (entry->peer == NULL || entry->peer->up) && is_drained(core, entry))
+            return entry;
+    }
+    return NULL;
+}
+
 static const char *signature_text(struct rpc_core *core, const struct call *call)
 {
     const char *wanted = NULL;
@@ -189,6 +207,13 @@ const char *select_text(struct rpc_core *core, const struct call *call, int code
     if (call->to_node)
         return arena_text(core, "call of '%s': this node does not have it; %s", name,
                           names_advice(core, name));
+    const struct entry *drained = drained_one(core, call);
+    if (drained != NULL)
+        return arena_text(core,
+                          "call of '%s': only nodes that are drained have it, such as %s; nothing "
+                          "ran; `kith undrain` takes one back, or name the node that is to run it",
+                          name,
+                          drained->peer != NULL ? peer_name(core, drained->peer) : "this one");
     return arena_text(core, "call of '%s': no node has it (asked: the registry of %zu nodes); %s",
                       name, core->peers_up_n + 1, names_advice(core, name));
 }

@@ -13,8 +13,9 @@ struct choice {
 };
 
 /*
- * Nodes not tried yet come first. @hint: the named node if at hand. 0; KITH_E_NO_FUNCTION,
- * KITH_E_NO_NODE (named node), KITH_E_SIGNATURE (those that have it want another one).
+ * Nodes not tried yet come first, drained ones are left out unless named. @hint: the named node if
+ * at hand. 0; KITH_E_NO_FUNCTION, KITH_E_NO_NODE (named node), KITH_E_SIGNATURE (those that have it
+ * want another one).
  */
 int select_node(struct rpc_core *core,
                 const struct call *call,

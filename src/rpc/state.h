@@ -133,6 +133,7 @@ struct rpc_peer {
     bool connecting; /* CONNECT was given, nothing heard yet */
     bool no_way;     /* CONNECT came to that: its calls end with the connect timer */
     bool program;
+    bool drained;  /* no call is sent there by choice */
     uint32_t load; /* as last heard */
     uint64_t load_at_ns;
     uint32_t in_flight; /* calls in pending */
@@ -317,7 +318,8 @@ struct rpc_core {
     uint64_t soonest_ms; /* least deadline of a timer set since the last TICK */
     bool wheel_ready;
     bool stopped;
-    bool again; /* something did not fit the output: step again at once */
+    bool drained; /* this node: as of a peer */
+    bool again;   /* something did not fit the output: step again at once */
 
     struct rpc_action *actions;
     size_t actions_n;

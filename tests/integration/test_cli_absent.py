@@ -27,6 +27,7 @@ ARGUMENTS = {
     "var cas": ["x", "1", "2"], "var incr": ["x"], "var rm": ["x"], "var watch": ["x"],
     "var info": ["x"], "lock info": ["l"], "lock run": ["l", "--", "true"],
     "name register": ["n"], "name resolve": ["n"], "name rm": ["n"], "lock acquire": ["l"], "lock release": ["l"], "lock break": ["l"],
+    "tag set": ["a=b"], "tag rm": ["a"], "drain": ["n"], "undrain": ["n"],
     "user add": ["u"], "user passwd": ["u", "--role", "viewer"], "user rm": ["u"],
 }
 # Those that do without one.

@@ -526,6 +526,54 @@ static void too_many_items_are_refused(void **state)
     map_free(core);
 }
 
+static void drained(struct table *table, size_t node)
+{
+    step(table, (struct map_event){.type = MAP_NODE_DRAINED, .node = id_of(node)});
+}
+
+static void drained_node_ends_what_it_has_and_gets_no_more(void **state)
+{
+    (void)state;
+    struct table *table = table_new(100, false, 0);
+
+    nodes_up(table, 2, 4);
+    assert_int_equal(table->running_n[0], 4);
+    drained(table, 0);
+    if (map_deadline_ms(table->core) <= table->now_ms)
+        tick(table);
+    assert_int_equal(table->running_n[0], 4); /* nothing is lost */
+    for (int i = 0; i < 4; i++)
+        ok(table, 0);
+    for (int i = 0; i < 50; i++)
+        ok(table, 1);
+    assert_int_equal(table->running_n[0], 0);
+    assert_int_equal(table->lost_n, 0);
+    /* With nobody else it says that it waits. */
+    drained(table, 1);
+    while (table->running_n[1] > 0)
+        ok(table, 1);
+    assert_true(map_progress(table->core)->waiting_for_nodes);
+    assert_false(table->finished);
+    node_up(table, 0, 4);
+    tick(table);
+    assert_int_equal(table->running_n[0], 4);
+    run_dry(table, 2);
+    table_free(table);
+}
+
+static void items_of_a_drained_node_that_fails_are_lost_as_others(void **state)
+{
+    (void)state;
+    struct table *table = table_new(20, false, 0);
+
+    nodes_up(table, 2, 3);
+    drained(table, 0);
+    node_down(table, 0);
+    assert_int_equal(table->lost_n, 3);
+    run_dry(table, 2);
+    table_free(table);
+}
+
 /* ---- at random ---- */
 
 static void run_seed(uint64_t seed)
@@ -545,6 +593,11 @@ static void run_seed(uint64_t seed)
             up[node] = true;
         } else if (what < 8) {
             node_down(table, node);
+            up[node] = false;
+        } else if (what < 10) {
+            size_t before = table->running_n[node];
+            drained(table, node);
+            assert_int_equal(table->running_n[node], before);
             up[node] = false;
         } else if (what < 70 && table->running_n[node] > 0) {
             size_t at = rng_below(&rng, table->running_n[node]);
@@ -612,6 +665,8 @@ int main(void)
         cmocka_unit_test(cancel_aborts_what_runs_and_ends),
         cmocka_unit_test(cancel_without_nodes_ends_at_once),
         cmocka_unit_test(end_of_a_map_is_not_hoarded),
+        cmocka_unit_test(drained_node_ends_what_it_has_and_gets_no_more),
+        cmocka_unit_test(items_of_a_drained_node_that_fails_are_lost_as_others),
         cmocka_unit_test(too_many_items_are_refused),
         cmocka_unit_test(random_maps_lose_and_double_nothing),
     };
