@@ -163,8 +163,8 @@ async function show() {
   if (!frame) return;
   const { path } = here();
   const key = path.join("/");
-  if (shown?.key === key) {
-    shown.again?.();
+  if (shown?.key === key && shown.again) {
+    shown.again();
     return;
   }
   leave();

@@ -9,7 +9,7 @@ const SIZES = { wide: { width: 1440, height: 900 }, phone: { width: 390, height:
 const only = process.argv.slice(3);
 // The explorer first, so that there is something to be seen in the graphs of the others.
 const PAGES = {
-  mandelbrot: "apps/mandelbrot", apps: "apps", functions: "functions", function: "functions/sys.echo", typed: "functions/example.fma?a1=2&a2=1+2+3&a3=0.5&as=c", variables: "variables", variable: "variables/visits", locks: "locks", lock: "locks/build",
+  mandelbrot: "apps/mandelbrot", apps: "apps", functions: "functions", function: "functions/sys.echo", typed: "functions/example.fma?a1=2&a2=1+2+3&a3=0.5&as=c", variables: "variables", tree: "variables?view=tree", variable: "variables/visits", locks: "locks", lock: "locks/build",
   events: "events", help: "help", users: "users", missing: "nowhere", nodes: "nodes", node: "nodes/dev-2", resources: "resources", self: "self", overview: "",
 };
 const empty = ["locks", "variables"];
@@ -46,7 +46,7 @@ async function ready(name) {
       await until((text) => document.querySelector("pre.reply")?.textContent === text, String(value));
     }
   if (name === "variable") await page.waitForTimeout(1500); // the flash goes by
-  if (name === "variables") await until(() => [...document.querySelectorAll("td.value")].some((td) => td.textContent === "hello"));
+  if (name === "variables" || name === "tree") await until(() => [...document.querySelectorAll("td.value")].some((td) => td.textContent === "hello"));
   if (name === "mandelbrot") await until(() => / in [\d.]+ s/.test(document.querySelector(".panel p.quiet")?.textContent ?? ""));
   if (name === "nodes") await until(() => document.querySelectorAll(".matrix td.num").length === 9);
   if (name === "function" || name === "typed") {
@@ -64,8 +64,9 @@ try {
     await shoot(page, `${name}-empty`);
   }
   nodes.kith("var", "set", "greeting", "hello");
-  nodes.kith("var", "set", "sensor/kitchen", "21.5", "--type", "f64");
-  nodes.kith("var", "set", "sensor/cellar", "14", "--type", "f64");
+  nodes.kith("var", "set", "sensor/kitchen/temperature", "21.5", "--type", "f64");
+  nodes.kith("var", "set", "sensor/cellar/temperature", "14", "--type", "f64");
+  nodes.kith("var", "set", "sensor/kitchen/humidity", "41", "--type", "f64");
   nodes.kith("var", "set", "settings/motto", "small and many", "--policy", "durable");
   nodes.kith("var", "incr", "visits", "41");
   for (let i = 0; i < 40; i++) nodes.kith("call", "sys.uptime", "--all");

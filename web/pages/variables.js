@@ -2,21 +2,53 @@
 import { fill, h, text } from "../lib/dom.js";
 import { ago, big, bytes, clock, running, shell } from "../lib/format.js";
 import { chart } from "../lib/chart.js";
-import { link } from "../lib/route.js";
+import { link, query, setQuery } from "../lib/route.js";
 import { api, ApiError } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
 import { flash, table } from "../lib/table.js";
 import { card, commandLine, dialog, emptyState, errorState, facts, failed, field, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+import { tree } from "./vartree.js";
 
 const POLICIES = ["volatile", "durable", "available"];
-const WHOLE = 200;
+export const WHOLE = 200; // as many a topic has at once
 const TYPES = ["text", "i64", "f64", "bool", "bytes"];
 
 export function page(path) {
   return path.length ? one(path.join("/")) : list();
 }
 
+/** Said while there is none. */
+export const EMPTY = { title: "No variables yet", text: "Programs make them, and so does a command:", command: "kith var set greeting hello" };
+
+/** A value in a cell. */
+export function preview(row) {
+  return row.value === undefined ? "–" : row.truncated ? `${row.value}…` : row.value === "" && row.value_bytes > 0 ? `${bytes(row.value_bytes)} of bytes` : row.value;
+}
+
 function list() {
+  const place = h("div");
+  place.style.display = "contents";
+  let view = null;
+  function show() {
+    view?.close();
+    const asTree = query().get("view") === "tree";
+    const switcher = h("div.choices", { role: "group", ariaLabel: "How they are listed" }, [[false, "List"], [true, "Tree"]].map(([one, words]) => h("button", { ariaPressed: String(one === asTree), onclick: () => {
+      if (one === asTree) return;
+      setQuery({ view: one ? "tree" : "", page: "", sort: "", open: "" });
+      show();
+    } }, words)));
+    view = asTree ? tree(switcher) : flat(switcher);
+    fill(place, view.element);
+  }
+  show();
+  return {
+    element: [pageHead("Variables", { sub: "Shared by all nodes and kept coherent. A row flashes when its value changes.", actions: [roleButton("operator", "New variable", create, "primary")] }), place],
+    tick: () => view.tick(),
+    close: () => view.close(),
+  };
+}
+
+function flat(switcher) {
   let total = null; // while the server pages: how many there are
   let live = null;
   const versions = new Map(); // name -> the last one shown: only what really changed flashes
@@ -26,7 +58,7 @@ function list() {
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("variables", row.name) }, row.name)) },
       { key: "value", title: "Value", sort: (row) => (row.type === "i64" || row.type === "f64" ? Number(row.value) : row.value ?? ""), cell: (row, td) => {
         td.classList.add("value");
-        text(td, row.value === undefined ? "–" : row.truncated ? `${row.value}…` : row.value === "" && row.value_bytes > 0 ? `${bytes(row.value_bytes)} of bytes` : row.value);
+        text(td, preview(row));
       } },
       { key: "type", title: "Type", minor: true, text: (row) => row.type },
       { key: "policy", title: "Policy", minor: true, text: (row) => row.policy },
@@ -38,7 +70,8 @@ function list() {
     ],
     search: (row) => `${row.name} ${row.value ?? ""} ${row.type} ${row.policy} ${row.writer_name ?? ""}`,
     remote: { total: () => total, page: (offset, limit, prefix) => ask(offset, limit, prefix) },
-    empty: { title: "No variables yet", text: "Programs make them, and so does a command:", command: "kith var set greeting hello" },
+    tools: switcher,
+    empty: EMPTY,
   });
   const body = h("div", null, loadingState("variables"));
   body.style.display = "contents";
@@ -68,11 +101,7 @@ function list() {
       });
   }
   ask(0, WHOLE, "");
-  return {
-    element: [pageHead("Variables", { sub: "Shared by all nodes and kept coherent. A row flashes when its value changes.", actions: [roleButton("operator", "New variable", create, "primary")] }), body],
-    tick: () => rows.tick(),
-    close: () => live.close(),
-  };
+  return { element: body, tick: () => rows.tick(), close: () => live.close() };
 }
 
 async function create() {
