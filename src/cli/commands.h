@@ -36,6 +36,7 @@ int cmd_forget(struct cli *cli);
 /* watch.c */
 int cmd_events(struct cli *cli);
 int cmd_monitor(struct cli *cli);
+int cmd_logs(struct cli *cli);
 int cmd_loglevel(struct cli *cli);
 int cmd_fn_watch(struct cli *cli);
 /* fn.c */

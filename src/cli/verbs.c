@@ -65,6 +65,10 @@ static const struct opt opt_from = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE,
     "node that sends the echoes (default: the one asked)", {0}};
 static const struct opt opt_level = {"level", 'l', OPT_CHOICE, false, COMPLETE_LEVEL, "LEVEL",
     "least important line that is shown (default: info)", {"error", "warn", "info", "debug"}};
+static const struct opt opt_lines = {"lines", 'n', OPT_U64, false, COMPLETE_NONE, "N",
+    "so many of the newest lines (default: 100)", {0}};
+static const struct opt opt_log_level = {"level", 'l', OPT_CHOICE, false, COMPLETE_LEVEL, "LEVEL",
+    "least important line that is shown (default: all)", {"error", "warn", "info", "debug"}};
 static const struct opt opt_hidden = {"hidden", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "show functions whose name starts with _ too", {0}};
 static const struct opt opt_all = {"all", 'a', OPT_FLAG, false, COMPLETE_NONE, NULL,
@@ -269,6 +273,13 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_follow, &opt_after), NULL,
      {{"kith events", "so far"}, {"kith events -f --json", "from now on too, one JSON object a line"}},
      cmd_events},
+    {"logs", NULL, "look", "[NODE]", 0, 1, {COMPLETE_NODE}, VERB_AGENT | VERB_JSON,
+     "show the newest lines of a node's log, and follow it",
+     "What the agent wrote to its log, whatever became of that: it keeps the newest 2,000 lines (256 KiB) in memory. With --json "
+     "one object a line. kith monitor shows lines of a finer level than the log has.",
+     OPTIONS(&opt_lines, &opt_follow, &opt_log_level), NULL,
+     {{"kith logs", "the last 100 lines of the node asked"}, {"kith logs dev-2 -n 20 -f --level warn", "what goes wrong on another one"}},
+     cmd_logs},
     {"monitor", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "follow the log of a running node",
      "At any level, whatever the node itself writes.",

@@ -1,4 +1,4 @@
-/* kith events, monitor, fn watch, loglevel: streams, and how much goes into one of them. */
+/* kith events, monitor, logs, fn watch, loglevel: streams, and how much goes into one of them. */
 #include <string.h>
 #include <time.h>
 
@@ -98,6 +98,89 @@ int cmd_monitor(struct cli *cli)
                         json_pack("{s:s,s:s*}", "level", level != NULL ? level : "info", "node",
                                   args_text(&cli->args, "node")),
                         true, show_line);
+}
+
+/* ---- logs ---- */
+
+static int print_lines(struct cli *cli, json_t *lines)
+{
+    int x = EXIT_OK;
+    size_t at;
+    json_t *line;
+
+    json_array_foreach(lines, at, line)
+    {
+        if (!cli->json)
+            show_line(line);
+        else if (x == EXIT_OK)
+            x = cli_print_json_line(cli, line);
+    }
+    return x;
+}
+
+/* The newest @wanted lines, oldest first: an answer has so many bytes only, so what is older is
+ * asked for by itself. A new reference to @lines_out. */
+static int newest_lines(struct cli *cli, uint64_t wanted, json_t **lines_out)
+{
+    json_t *lines = json_array(), *more;
+    uint64_t before = UINT64_MAX;
+    struct cli_reply reply;
+    int x = EXIT_OK;
+
+    while (wanted > 0) {
+        char number[24];
+        snprintf(number, sizeof(number), "%llu", (unsigned long long)before);
+        x = cli_ask(cli, "logs",
+                    json_pack("{s:I,s:s,s:s*,s:s*}", "lines", (json_int_t)wanted, "before", number,
+                              "node", cli_arg(cli, 0), "level", args_text(&cli->args, "level")),
+                    CLI_ANSWER_MS, &reply);
+        more = x == EXIT_OK ? json_object_get(reply.result, "lines") : NULL;
+        if (json_array_size(more) == 0)
+            break;
+        size_t n = json_array_size(more);
+        for (size_t i = 0; i < n; i++)
+            (void)json_array_insert(lines, i, json_array_get(more, i));
+        wanted -= n < wanted ? n : wanted;
+        before = cli_json_u64(json_array_get(more, 0), "seq", 0);
+    }
+    *lines_out = lines;
+    return x;
+}
+
+static int follow_lines(struct cli *cli, uint64_t after)
+{
+    struct cli_reply reply;
+    char number[24];
+
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)after);
+    int x = cli_send(cli, "logs",
+                     json_pack("{s:b,s:s,s:s*,s:s*}", "follow", 1, "after", number, "node",
+                               cli_arg(cli, 0), "level", args_text(&cli->args, "level")),
+                     NULL, 0, NULL);
+    while (x == EXIT_OK) {
+        x = cli_receive(cli, UINT64_MAX, &reply);
+        if (x != EXIT_OK || !reply.more)
+            break;
+        x = print_lines(cli, json_object_get(reply.result, "lines"));
+        if (fflush(stdout) != 0)
+            x = EXIT_FAILED;
+    }
+    return x;
+}
+
+int cmd_logs(struct cli *cli)
+{
+    json_t *lines = NULL;
+    int x = newest_lines(cli, args_u64(&cli->args, "lines", 100), &lines);
+    size_t n = json_array_size(lines);
+    uint64_t last = n > 0 ? cli_json_u64(json_array_get(lines, n - 1), "seq", 0) : 0;
+
+    if (x == EXIT_OK)
+        x = print_lines(cli, lines);
+    json_decref(lines);
+    if (x != EXIT_OK || !args_flag(&cli->args, "follow"))
+        return x;
+    return fflush(stdout) == 0 ? follow_lines(cli, last) : EXIT_FAILED;
 }
 
 static void show_completion(json_t *done)

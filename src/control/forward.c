@@ -97,7 +97,7 @@ static char *line_of(struct control_request *request)
 /* A stream is open for as long as its client wants it; echoes take their own time. */
 static uint64_t timeout_of(const struct control_request *request)
 {
-    if (strcmp(request->verb->name, "monitor") == 0)
+    if (strcmp(request->verb->name, "monitor") == 0 || control_bool(request, "follow", false))
         return 365 * DAY_MS;
     if (strcmp(request->verb->name, "ping") != 0)
         return ANSWER_MS;

@@ -446,6 +446,12 @@
 #define NODE_TAG_KEY_BYTES_MAX   63
 #define NODE_TAG_VALUE_BYTES_MAX 255
 #define NODE_LOG_LINE_BYTES_MAX  4000
+/* The newest lines of the log of an agent, for who asks later. */
+#define NODE_LOG_KEPT_LINES 2000
+#define NODE_LOG_KEPT_BYTES (256 * 1024)
+/* Of them in one answer: as JSON at most twice as many bytes, which fit a line of the socket. */
+#define NODE_LOG_ANSWER_BYTES (96 * 1024)
+#define NODE_LOG_FOLLOW_BYTES (24 * 1024) /* in one partial result, likewise */
 
 static_assert(NET_RECORD_FILL_BYTES + 18 <= NET_RECORD_WIRE_BYTES_MAX,
               "a full record is one segment");

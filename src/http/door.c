@@ -17,6 +17,8 @@ static void put_argument(void *arg, const char *key, const char *value)
     json_t *args = arg;
     json_t *json;
 
+    if (strcmp(key, "follow") == 0)
+        return; /* an answer over HTTP has an end */
     /* The dispatcher reads numbers from texts, but not whether something is so. */
     if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0)
         json = json_boolean(value[0] == 't');

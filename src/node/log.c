@@ -13,6 +13,7 @@
 #include "core/alloc.h"
 #include "core/map.h"
 #include "kith/error.h"
+#include "node/log_kept.h"
 #include "node/log_line.h"
 #include "node/log_target.h"
 
@@ -25,7 +26,7 @@ struct fold {
     enum kith_log_level level;
     bool access;
     struct log_line *line;     /* as it was first written; made at the first repeat */
-    struct log_line *tap_line; /* the same as logfmt, if the target has JSON */
+    struct log_line *tap_line; /* the same as logfmt for tap and kept, if the target has JSON */
 };
 
 struct node_log_sink {
@@ -37,6 +38,7 @@ struct node_log_sink {
     bool access;                   /* atomic */
     void (*tap)(void *user, enum kith_log_level level, const char *line);
     void *tap_user;
+    struct log_kept *kept;      /* NULL: none are; else under the mutex */
     struct fold folds[FOLDS_N]; /* under the mutex */
 };
 
@@ -103,6 +105,15 @@ static void tell_lost(struct node_log_sink *sink, uint64_t now_ms)
         sink->target.lost = lost; /* this line does not count */
 }
 
+static void keep(struct node_log_sink *sink,
+                 enum kith_log_level level,
+                 uint64_t unix_ms,
+                 const struct log_line *logfmt)
+{
+    if (sink->kept != NULL)
+        log_kept_add(sink->kept, level, unix_ms, logfmt->text, logfmt->len);
+}
+
 /* Whether a line of @level goes to the target. */
 static bool is_written(const struct node_log_sink *sink, enum kith_log_level level, bool access)
 {
@@ -121,19 +132,28 @@ static bool is_tapped(const struct node_log_sink *sink, enum kith_log_level leve
 
 /* ---- folding, under the mutex ---- */
 
+static void fold_tell(struct node_log_sink *sink, struct fold *fold, uint64_t now_ms)
+{
+    struct log_line *logfmt = sink->json ? fold->tap_line : fold->line;
+    bool written = is_written(sink, fold->level, fold->access);
+
+    log_line_repeat(fold->line, now_ms, fold->repeated, sink->json);
+    if (sink->json && logfmt != NULL)
+        log_line_repeat(logfmt, now_ms, fold->repeated, false);
+    if (written)
+        write_text(sink, fold->level, fold->line);
+    if (logfmt == NULL)
+        return;
+    if (written)
+        keep(sink, fold->level, now_ms, logfmt);
+    if (is_tapped(sink, fold->level, fold->access))
+        sink->tap(sink->tap_user, fold->level, logfmt->text);
+}
+
 static void fold_end(struct node_log_sink *sink, struct fold *fold, uint64_t now_ms)
 {
-    if (fold->repeated > 0) {
-        struct log_line *tap_line = sink->json ? fold->tap_line : fold->line;
-        log_line_repeat(fold->line, now_ms, fold->repeated, sink->json);
-        if (is_written(sink, fold->level, fold->access))
-            write_text(sink, fold->level, fold->line);
-        if (tap_line != NULL && is_tapped(sink, fold->level, fold->access)) {
-            if (sink->json)
-                log_line_repeat(tap_line, now_ms, fold->repeated, false);
-            sink->tap(sink->tap_user, fold->level, tap_line->text);
-        }
-    }
+    if (fold->repeated > 0)
+        fold_tell(sink, fold, now_ms);
     fold->hash = 0;
     fold->repeated = 0;
 }
@@ -199,7 +219,7 @@ static void emit(struct node_log_sink *sink, const struct log_record *record, bo
     struct log_line logfmt;
     bool write = is_written(sink, record->level, access);
     bool tap = is_tapped(sink, record->level, access);
-    bool both = tap && sink->json;
+    bool both = sink->json && (tap || sink->kept != NULL);
     log_line_format(&line, record, sink->json);
     if (both)
         log_line_format(&logfmt, record, false);
@@ -209,6 +229,7 @@ static void emit(struct node_log_sink *sink, const struct log_record *record, bo
         if (write) {
             tell_lost(sink, record->unix_ms);
             write_text(sink, record->level, &line);
+            keep(sink, record->level, record->unix_ms, both ? &logfmt : &line);
         }
         if (tap)
             sink->tap(sink->tap_user, record->level, both ? logfmt.text : line.text);
@@ -274,6 +295,8 @@ int node_log_open(struct node_log *log, const struct node_log_options *options)
     sink->access = options->access;
     sink->tap = options->tap;
     sink->tap_user = options->tap_user;
+    if (options->keep && (sink->kept = core_malloc(sizeof(*sink->kept))) != NULL)
+        log_kept_init(sink->kept);
     struct log front = {.sink = on_line, .user = log};
     *log = (struct node_log){.log = front, .app = front, .access = front, .sink = sink};
     spread_levels(log);
@@ -293,8 +316,22 @@ void node_log_close(struct node_log *log)
     tell_lost(sink, log_target_now_ms());
     log_target_close(&sink->target);
     (void)pthread_mutex_destroy(&sink->mutex);
+    if (sink->kept != NULL)
+        log_kept_deinit(sink->kept);
+    core_free(sink->kept);
     core_free(sink);
     *log = (struct node_log){0};
+}
+
+void node_log_kept(struct node_log *log,
+                   const struct log_kept_pick *pick,
+                   void (*fn)(void *user, const struct log_kept_line *line),
+                   void *user)
+{
+    pthread_mutex_lock(&log->sink->mutex);
+    if (log->sink->kept != NULL)
+        log_kept_each(log->sink->kept, pick, fn, user);
+    pthread_mutex_unlock(&log->sink->mutex);
 }
 
 void node_log_set_level(struct node_log *log, enum kith_log_level level)

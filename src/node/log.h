@@ -38,6 +38,7 @@ struct node_log_options {
      */
     void (*tap)(void *user, enum kith_log_level level, const char *line);
     void *tap_user;
+    bool keep; /* the newest lines that are written, for node_log_kept() */
 };
 
 struct node_log_sink;
@@ -65,6 +66,13 @@ enum kith_log_level node_log_level(const struct node_log *log);
 void node_log_set_access(struct node_log *log, bool access);
 /* Lines up to @level go to the tap, whatever is written elsewhere; 0: none. */
 void node_log_set_tap(struct node_log *log, enum kith_log_level level);
+/* The newest lines that were written, as logfmt: log_kept_each() under the log's mutex. */
+struct log_kept_line;
+struct log_kept_pick;
+void node_log_kept(struct node_log *log,
+                   const struct log_kept_pick *pick,
+                   void (*fn)(void *user, const struct log_kept_line *line),
+                   void *user);
 /* Opens the file anew (it may have been renamed). On failure goes on with the old one. 0 or
  * KITH_E_*. */
 int node_log_reopen_file(struct node_log *log);

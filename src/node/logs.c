@@ -93,6 +93,7 @@ int node_logs_open(struct kith_node *node)
         .target = config_text(node->config, "log.target"),
         .tap = on_tap,
         .tap_user = node,
+        .keep = !node->program,
     };
     /* A program's own output is its author's: only what went wrong is worth a line there. */
     if (node->program && !config_is_set(node->config, "log.level"))
@@ -103,6 +104,19 @@ int node_logs_open(struct kith_node *node)
 void node_set_log_level(struct kith_node *node, enum kith_log_level level)
 {
     node_log_set_level(&node->log, level);
+}
+
+enum kith_log_level node_get_log_level(struct kith_node *node)
+{
+    return node_log_level(&node->log);
+}
+
+void node_log_lines(struct kith_node *node,
+                    const struct log_kept_pick *pick,
+                    void (*fn)(void *user, const struct log_kept_line *line),
+                    void *user)
+{
+    node_log_kept(&node->log, pick, fn, user);
 }
 
 void node_log_reopen(struct kith_node *node)

@@ -207,7 +207,15 @@ struct node_log_watch {
 void node_log_watch_add(struct kith_node *node, struct node_log_watch *watch);
 void node_log_watch_remove(struct kith_node *node, struct node_log_watch *watch);
 void node_set_log_level(struct kith_node *node, enum kith_log_level level); /* any thread */
-void node_log_reopen(struct kith_node *node);                               /* SIGHUP; any thread */
+enum kith_log_level node_get_log_level(struct kith_node *node);             /* any thread */
+/* The newest lines that an agent wrote: log_kept_each() (node/log_kept.h). @fn must not log. */
+struct log_kept_line;
+struct log_kept_pick;
+void node_log_lines(struct kith_node *node,
+                    const struct log_kept_pick *pick,
+                    void (*fn)(void *user, const struct log_kept_line *line),
+                    void *user);
+void node_log_reopen(struct kith_node *node); /* SIGHUP; any thread */
 int node_reload(struct kith_node *node,
                 const struct kith_config *fresh); /* log levels, seeds; any thread */
 

@@ -412,3 +412,50 @@ def test_access_log_has_a_line_for_each_call_served(cluster):
     line = node.agent.wait_log(r".*fn=sys\.echo.*").group(0)
     for part in ("caller=n1", "outcome=OK", "bytes_in=5", "bytes_out=5"):
         assert part in line
+
+
+# ---- logs ----
+
+def test_newest_lines_of_any_node_can_be_asked_for(cluster, processes):
+    a, b = cluster.start(2)
+    for i in range(30):
+        b.kith("loglevel", "info")
+        b.kith("call", "sys.echo", "x")
+    with b.control() as control:
+        lines = control.request("logs", {"lines": 3})
+        assert lines["name"] == "n2" and lines["level"] == "info" and 0 < len(lines["lines"]) <= 3
+        seqs = [line["seq"] for line in lines["lines"]]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        older = control.request("logs", {"before": seqs[0]})["lines"]
+        assert [line["seq"] for line in older] == list(range(1, seqs[0]))
+        assert control.request("logs", {"after": seqs[-1]})["lines"] == []
+        assert any("msg=joined" in line["line"] and line["level"] == "info" for line in lines["lines"] + older)
+    here = a.kith("logs", "n2", "-n", "1", "--json").json
+    assert here["seq"] == seqs[-1] and here["line"] == lines["lines"][-1]["line"]
+    assert a.kith("logs", "n2", "--level", "error").out == b""
+    assert "nobody" in a.kith("logs", "nobody", check=4).error
+    assert a.kith("logs", "-n", "0").out == b""
+    # What comes later is followed, here and there.
+    there = processes.start([BUILD / "kith", "logs", "n2", "-f", "-n", "0", "--data-dir", a.dir])
+    own = processes.start([BUILD / "kith", "logs", "-f", "--data-dir", b.dir])
+    own.wait_log("msg=joined")
+    a.kith("drain", "n2")
+    there.wait_log("a node is drained", timeout=60)
+    own.wait_log("a node is drained", timeout=60)
+    b.kith("tag", "set", "x=y")
+    a.kith("undrain", "n2")
+    there.wait_log("drained no more", timeout=60)
+    assert there.log.count("a node is drained\"") == 1
+
+
+def test_more_lines_than_one_answer_holds_come_in_order(cluster):
+    a = cluster.start(1, "--set", "log.access=yes")[0]
+    items = "".join("x" * i + "\n" for i in range(1, 800))
+    a.kith("map", "sys.echo", input=items)
+    with a.control() as control:
+        answer = control.request("logs", {"lines": 2000})["lines"]
+        assert len(answer) < 790 and sum(len(line["line"]) for line in answer) <= 96 * 1024
+    lines = [json.loads(line) for line in a.kith("logs", "-n", "2000", "--json").lines]
+    seqs = [line["seq"] for line in lines]
+    assert seqs == list(range(seqs[0], seqs[-1] + 1)) and len(seqs) >= 799
+    assert sum("bytes_in=799" in line["line"] for line in lines) == 1
