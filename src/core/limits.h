@@ -238,15 +238,17 @@
 #define FS_FETCH_LISTS_BYTES_MAX (64ull * 1024 * 1024)
 /* Contents under way at once, some 700 bytes each; then KITH_E_LIMIT, the caller keeps the rest. */
 #define FS_FETCH_CONTENTS_MAX 16384
-/* Fetches of all of them: readers of parts of one content join it. */
-#define FS_FETCH_WANTS_MAX 65536
+/* Fetches of one content, such as readers of its parts; then KITH_E_LIMIT. */
+#define FS_FETCH_WANTS_MAX 1024
 /* Holders of one content that are asked; more would only make windows smaller. */
 #define FS_FETCH_HOLDERS_MAX 16
 /* Nodes that are up or hold what is fetched. */
 #define FS_FETCH_PEERS_MAX (16384 + 2048)
-/* Under way from one holder: least for a rate to show at all; most, a quarter of all. */
-#define FS_FETCH_WINDOW_BYTES_MIN (256 * 1024)
-#define FS_FETCH_WINDOW_BYTES_MAX (32 * 1024 * 1024)
+/* Under way from one holder: while its rate is unknown; least for a rate to show at all; most, a
+ * quarter of all. */
+#define FS_FETCH_WINDOW_BYTES_START (1024 * 1024)
+#define FS_FETCH_WINDOW_BYTES_MIN   (256 * 1024)
+#define FS_FETCH_WINDOW_BYTES_MAX   (32 * 1024 * 1024)
 /* Chunks asked of one holder at once, below what it takes. */
 #define FS_FETCH_ASKS_MAX 1024
 /* Without a byte of what was asked for it is asked elsewhere; longer than a disk takes to wake. */

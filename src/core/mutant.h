@@ -69,7 +69,13 @@
     XX(DVAR_SEQ_RESET, "dvar-seq-reset", "a variable that is made again begins at the front")      \
     XX(DVAR_SILENT_LOSS, "dvar-silent-loss", "nobody hears that what was in memory is lost")       \
     XX(DVAR_NO_GUARD, "dvar-no-guard", "fences are not looked at")                                 \
-    XX(DVAR_NO_RELEASE, "dvar-no-release", "a slot moves before its old holders let it go")
+    XX(DVAR_NO_RELEASE, "dvar-no-release", "a slot moves before its old holders let it go")        \
+    XX(FS_UNVERIFIED, "fs-unverified", "a chunk is written before it is verified")                 \
+    XX(FS_NO_WINDOW, "fs-no-window", "everything is asked for at once")                            \
+    XX(FS_RESUME_TRUSTS, "fs-resume-trusts", "what a former life wrote is not read again")         \
+    XX(FS_DROP_LAST, "fs-drop-last", "a copy goes by what is believed of others, unasked")         \
+    XX(FS_DROP_MUTUAL, "fs-drop-mutual", "any others count for a drop, not those above")           \
+    XX(FS_NO_REPAIR, "fs-no-repair", "what a scrub finds damaged stays as it is")
 
 #ifdef KITH_MUTANTS
 enum mutant {

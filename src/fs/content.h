@@ -68,9 +68,9 @@ bool content_equal(const struct content *a, const struct content *b);
 
 /* ---- hashes ---- */
 
-/* In pieces, for instance by a worker that reads a file. */
+/* In pieces, for instance by a worker that reads a file. Must not be moved once begun. */
 struct content_hasher {
-    crypto_generichash_blake2b_state state;
+    uint8_t room[sizeof(crypto_generichash_blake2b_state) + 63]; /* the state, aligned to 64 */
 };
 void content_hasher_init(struct content_hasher *hasher, uint8_t hash);
 void content_hasher_update(struct content_hasher *hasher, const void *data, size_t len);

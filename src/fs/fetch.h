@@ -39,7 +39,7 @@ struct fetch_core;
 /* Zero fields take the default. */
 struct fetch_config {
     uint64_t seed;
-    uint64_t bytes_max;       /* FS_FETCH_BYTES_MAX; at least two of the largest chunks */
+    uint64_t bytes_max;       /* FS_FETCH_BYTES_MAX; one chunk goes in any case */
     uint64_t lists_bytes_max; /* FS_FETCH_LISTS_BYTES_MAX; lists of contents under way */
     uint32_t contents_max;    /* FS_FETCH_CONTENTS_MAX */
     uint32_t stall_ms;        /* FS_FETCH_STALL_MS: no byte of what was asked for */
@@ -105,16 +105,18 @@ enum fetch_action_type {
      * job; the answer is a step of its own in any case.
      */
     FETCH_VERIFY,
-    /*
-     * token, content, chunk, offset, data: keep these bytes, then WRITTEN. zero: data.data is NULL
-     * and so many zeros are meant (a hole does). The bytes may be taken over: fetch_take().
-     */
+    /* token, content, chunk, offset, data: keep these bytes, then WRITTEN. They may be taken over:
+     * fetch_take(). */
     FETCH_WRITE,
+    /* content, chunk, chunks_n: so many from there are zeros, and count as written at once. A part
+     * file that was given its size first has them already. */
+    FETCH_ZEROS,
     FETCH_PERSIST, /* content, list or bitmap (the other is empty): keep it, lazily */
     FETCH_DAMAGED, /* peer, content, chunk, text: to be reported; it is not asked for a while */
     FETCH_DONE,    /* id, code, text; the last that is said of it */
-    FETCH_END,     /* content: no fetch of it is left; code 0 if all of it is there, else
-                    * KITH_E_CANCELED: the part file may be kept for later */
+    /* content: no fetch of it is left, behind the last DONE. code 0: all of it is there; else
+     * KITH_E_CANCELED or what WRITTEN said: the part file may be kept for later. */
+    FETCH_END,
 };
 
 #define FETCH_LIST UINT32_MAX
@@ -130,11 +132,11 @@ struct fetch_action {
     uint64_t token;
     struct content content;
     uint32_t chunk;
+    uint32_t chunks_n;
     uint64_t offset;
     const uint8_t *hash;
     struct kith_bytes data;
     struct kith_bytes list, bitmap;
-    bool zero;
     int code;
     const char *text; /* "" if there is none */
 };
@@ -164,7 +166,7 @@ uint64_t fetch_deadline_ms(const struct fetch_core *core);
 
 /*
  * Takes over the bytes of a WRITE, for instance into a memory cache; before its WRITTEN. The
- * caller frees them with core_free(). NULL if there are none (zeros).
+ * caller frees them with core_free(). NULL if @token is of no WRITE.
  */
 void *fetch_take(struct fetch_core *core, uint64_t token);
 
