@@ -23,6 +23,7 @@
 #include "http/http.h"
 #include "net/uv_net.h"
 #include "node/node.h"
+#include "node/reload.h"
 
 #define STATUS_MS 5000
 
@@ -65,6 +66,12 @@ static int no_cluster(const struct agent *agent)
     return EXIT_NOT_FOUND;
 }
 
+/* What SIGHUP does, on the main thread. */
+static void ask_reload(void)
+{
+    kill(getpid(), SIGHUP);
+}
+
 static int start(struct agent *agent)
 {
     char path[4200];
@@ -75,6 +82,7 @@ static int start(struct agent *agent)
     if (r != 0)
         return cli_fail_code(agent->cli, r);
     snprintf(path, sizeof(path), "%s/" AGENT_SOCKET_NAME, agent->data_dir);
+    node_on_reload(agent->node, ask_reload);
     r = control_open(agent->node, path);
     if (r == 0)
         r = http_open(agent->node);
@@ -203,6 +211,8 @@ static void reload(struct agent *agent)
     int r = settings_reload(agent->cli, &fresh);
     if (r == 0)
         r = node_reload(agent->node, fresh);
+    else
+        node_reload_failed(agent->node, r, kith_errmsg());
     if (r != 0)
         kith_log(agent->node, KITH_LOG_ERROR, "configuration not reloaded, the old one holds: %s",
                  kith_errmsg());

@@ -12,6 +12,7 @@ int cmd_join(struct cli *cli);
 /* config.c */
 int cmd_config_show(struct cli *cli);
 int cmd_config_check(struct cli *cli);
+int cmd_config_reload(struct cli *cli);
 /* agent.c */
 int cmd_agent(struct cli *cli);
 /* dev.c */

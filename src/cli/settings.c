@@ -228,10 +228,11 @@ static json_t *config_doc(const struct kith_config *config)
                                                       config_origin(config, keys[i].name, j)));
         }
         (void)json_array_append_new(
-            list, json_pack("{s:s,s:s,s:s?,s:b,s:s,s:o}", "key", keys[i].name, "type",
+            list, json_pack("{s:s,s:s,s:s?,s:b,s:b,s:s,s:o}", "key", keys[i].name, "type",
                             config_key_type_text(&keys[i], type, sizeof(type)), "default",
-                            keys[i].value, "repeats", (keys[i].flags & CONFIG_REPEATS) != 0, "help",
-                            keys[i].help, "values", values));
+                            keys[i].value, "repeats", (keys[i].flags & CONFIG_REPEATS) != 0,
+                            "reloads", (keys[i].flags & CONFIG_RELOADS) != 0, "help", keys[i].help,
+                            "values", values));
     }
     return json_pack("{s:s,s:o}", "schema", "kith.config/1", "keys", list);
 }
@@ -295,4 +296,52 @@ int cmd_config_check(struct cli *cli)
                ? cli_print_json(
                      cli, json_pack("{s:s,s:b}", "schema", "kith.config.check/1", "ok", 1), "")
                : EXIT_OK;
+}
+
+/* ---- kith config reload
+ * ---------------------------------------------------------------------------- */
+
+static void print_changes(json_t *changes, const char *how)
+{
+    size_t at, i;
+    json_t *change, *value;
+    char clean[512];
+
+    json_array_foreach(changes, at, change)
+    {
+        printf("%s  %s =", how, cli_json_text(change, "key"));
+        json_array_foreach(json_object_get(change, "values"), i, value)
+            printf(" %s", cli_clean(cli_json_text(value, "value"), clean, sizeof(clean)));
+        printf("\n");
+    }
+}
+
+static int show_reloaded(struct cli *cli, json_t *result)
+{
+    json_t *changed = json_object_get(result, "changed");
+    json_t *restart = json_object_get(result, "restart");
+
+    print_changes(changed, "now    ");
+    print_changes(restart, "restart");
+    if (json_array_size(changed) + json_array_size(restart) == 0)
+        cli_say(cli, "nothing has changed");
+    else if (json_array_size(restart) > 0)
+        cli_say(cli, "what says restart holds when the agent is started again");
+    return EXIT_OK;
+}
+
+int cmd_config_reload(struct cli *cli)
+{
+    struct cli_reply reply;
+    int x =
+        cli_ask(cli, "config.reload", json_pack("{s:s*}", "node", args_text(&cli->args, "node")),
+                CLI_ANSWER_MS, &reply);
+
+    /* What is wrong is a file, not this command line. */
+    if (x != EXIT_OK)
+        return x == EXIT_USAGE ? EXIT_FAILED : x;
+    size_t restart_n = json_array_size(json_object_get(reply.result, "restart"));
+    x = cli->json ? cli_print_json(cli, json_incref(reply.result), "kith.config.reload/1")
+                  : show_reloaded(cli, reply.result);
+    return x == EXIT_OK && restart_n > 0 ? EXIT_PARTLY : x;
 }

@@ -247,6 +247,14 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_data_dir_own), NULL,
      {{"kith config check", "the usual files"}, {"kith config check new.conf", "a file before it is used"}},
      cmd_config_check},
+    {"config reload", NULL, "run nodes", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "let an agent read its configuration again",
+     "As SIGHUP does: files, environment and flags, in their order, and the log file is opened anew. What a running agent can take "
+     "over holds at once (kith config show --json says \"reloads\"); the other keys that differ are named, and the exit code is 8. A "
+     "mistake in a file changes nothing.",
+     OPTIONS(&opt_node), NULL,
+     {{"kith config reload", "the node asked"}, {"kith config reload --node dev-2 --json", "another one, for programs"}},
+     cmd_config_reload},
 
     /* -- look -- */
     {"nodes", "members", "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,

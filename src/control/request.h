@@ -124,6 +124,7 @@ extern const struct control_verb control_verbs_var[];       /* verbs_var.c */
 extern const struct control_verb control_verbs_label[];     /* verbs_label.c */
 extern const struct control_verb control_verbs_lock[];      /* verbs_lock.c */
 extern const struct control_verb control_verbs_log[];       /* verbs_log.c */
+extern const struct control_verb control_verbs_config[];    /* verbs_config.c */
 extern const struct control_verb control_verbs_view[];      /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];      /* verbs_name.c */
 extern const struct control_verb control_verbs_host[];      /* verbs_host.c */
@@ -135,6 +136,8 @@ static inline double control_ms(uint64_t ns)
     uint64_t us = ns / 1000;
     return (double)us / 1000.0;
 }
+/* "keys" of the configuration that holds now, with the origin of each value. */
+void control_put_config(struct json *json, struct kith_node *node);
 /* "drained" and "tags" of a node. */
 void control_put_labels(struct json *json, struct kith_node *node, const struct kith_node_id *id);
 /* Keys of a call's result (docs/protocols/control.md, call). */

@@ -7,6 +7,7 @@
 #include "member/member.h"
 #include "net/uv_net.h"
 #include "node/config.h"
+#include "node/reload.h"
 #include "rpc/rpc.h"
 
 #define CPUS_SHOWN 1024
@@ -118,7 +119,7 @@ static void put_modules(struct json *json, struct kith_node *node)
 
 static void put_config(struct json *json, struct kith_node *node)
 {
-    const struct kith_config *config = node_config(node);
+    const struct kith_config *config = node_config_now(node);
     size_t keys_n;
     const struct config_key *keys = config_keys(&keys_n);
 

@@ -13,6 +13,7 @@
 #include "http/server.h"
 #include "net/uv_net.h"
 #include "node/config.h"
+#include "node/reload.h"
 
 /* ---- Host ---- */
 
@@ -56,7 +57,7 @@ static bool is_own_address(struct http_server *server, const char *host)
 
 static bool host_allowed(struct http_server *server, const char *text)
 {
-    const struct kith_config *config = node_config(server->service.node);
+    const struct kith_config *config = node_config_now(server->service.node);
     char host[256], port[8];
     const char *given = split_host(text, host, sizeof(host));
 
@@ -80,7 +81,7 @@ enum origin { ORIGIN_OWN, ORIGIN_MEMBER, ORIGIN_FOREIGN };
 
 static bool origin_configured(struct http_server *server, const char *origin)
 {
-    const struct kith_config *config = node_config(server->service.node);
+    const struct kith_config *config = node_config_now(server->service.node);
 
     for (size_t i = 0; i < config_repeat_n(config, "web.origin"); i++) {
         if (strcasecmp(config_repeat(config, "web.origin", i), origin) == 0)

@@ -32,6 +32,8 @@ const struct http_route http_routes[] = {
     {WEB_DELETE, "/v1/locks/*", HTTP_OPERATOR, 0, NULL, NULL, http_delete_lock},
     {WEB_POST, "/v1/locks/*/break", HTTP_ADMIN, 0, "lock.break", "name", NULL},
     {WEB_GET, "/v1/events", HTTP_VIEWER, 0, NULL, NULL, http_get_events},
+    {WEB_GET, "/v1/config", HTTP_OPERATOR, 0, "config.show", NULL, NULL},
+    {WEB_POST, "/v1/config/reload", HTTP_ADMIN, 0, "config.reload", NULL, NULL},
     {WEB_GET, "/v1/logs", HTTP_OPERATOR, 0, "logs", NULL, NULL},
     {WEB_GET, "/v1/stats", HTTP_VIEWER, 0, "stats", NULL, NULL},
     {WEB_GET, "/v1/view", HTTP_VIEWER, 0, "view", NULL, NULL},

@@ -16,6 +16,7 @@
 #include "http/stream.h"
 #include "http/verbs.h"
 #include "node/config.h"
+#include "node/reload.h"
 
 #define TICK_MS 5000
 
@@ -291,6 +292,15 @@ static int serve(struct http_server *server, bool chosen)
     return 0;
 }
 
+static void server_reloaded(struct node_service *service)
+{
+    struct http_server *server = container_of(service, struct http_server, service);
+    const struct kith_config *config = node_config_now(service->node);
+
+    server->idle_ms = config_duration_ms(config, "web.session");
+    server->registers = config_bool(config, "web.register");
+}
+
 static struct http_server *server_new(struct kith_node *node)
 {
     struct http_server *server = core_calloc(1, sizeof(*server));
@@ -305,8 +315,8 @@ static struct http_server *server_new(struct kith_node *node)
     list_init(&server->exchanges);
     list_init(&server->asking);
     snprintf(server->cookie, sizeof(server->cookie), "kith-%.8s", kith_node_id_text(&self, id));
-    server->idle_ms = config_duration_ms(node_config(node), "web.session");
-    server->registers = config_bool(node_config(node), "web.register");
+    server->service.reloaded = server_reloaded;
+    server_reloaded(&server->service);
     node_cluster_secret_text(node, secret);
     http_sessions_init(&server->sessions, secret, on_session_ended, server);
     sodium_memzero(secret, sizeof(secret));

@@ -30,10 +30,11 @@ enum config_type {
     CONFIG_CHOICE,   /* one of config_key.choices; its number is the index */
 };
 
-#define CONFIG_REPEATS  1u /* may be given several times */
-#define CONFIG_INTERNAL 2u /* for programs; not in files, not shown */
-#define CONFIG_SECRET   4u /* never shown, never logged */
-#define CONFIG_OR_OFF   8u /* an address, or the word off */
+#define CONFIG_REPEATS  1u  /* may be given several times */
+#define CONFIG_INTERNAL 2u  /* for programs; not in files, not shown */
+#define CONFIG_SECRET   4u  /* never shown, never logged */
+#define CONFIG_OR_OFF   8u  /* an address, or the word off */
+#define CONFIG_RELOADS  16u /* a running node takes it over (node/reload.h) */
 
 struct config_key {
     const char *name; /* "section.key" */

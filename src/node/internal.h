@@ -101,8 +101,11 @@ struct node_net_rate {
 #define NODE_NET_RATE_MS 1900 /* every second sample */
 
 struct kith_node {
-    struct kith_config *config;
-    bool program; /* embeds the library */
+    struct kith_config *config;     /* as it was started; any thread */
+    struct kith_config *config_now; /* the loop's, once it was reloaded */
+    void (*ask_reload)(void);       /* of who reads it again; NULL: nobody does */
+    struct list reload_waits;       /* struct node_reload_wait */
+    bool program;                   /* embeds the library */
     struct data_dir dir;
     struct net_identity identity;
     struct net_cluster cluster;
@@ -365,6 +368,10 @@ void node_maps_stop(struct kith_node *node);
 
 /* ---- logs.c ---- */
 int node_logs_open(struct kith_node *node);
+void node_logs_reload(struct kith_node *node, const struct kith_config *config);
+
+/* ---- reload.c ---- */
+void node_reload_stop(struct kith_node *node); /* nobody waits any more */
 
 /* ---- events.c ---- */
 void node_event_member(struct kith_node *node,

@@ -139,29 +139,8 @@ void kith_log(struct kith_node *node, enum kith_log_level level, const char *for
     log_line(&node->log.app, level, "app", line, NULL);
 }
 
-/* ---- reloading ---- */
-
-struct reload {
-    const struct kith_config *fresh;
-};
-
-static void reload_run(struct kith_node *node, void *arg)
+void node_logs_reload(struct kith_node *node, const struct kith_config *config)
 {
-    const struct kith_config *fresh = ((struct reload *)arg)->fresh;
-
-    node_log_set_level(&node->log, level_of(fresh));
-    node_log_set_access(&node->log, config_bool(fresh, "log.access"));
-    node->spin.budget_ns = config_u64(fresh, "loop.spin_us") * 1000;
-    for (size_t i = 0; i < config_repeat_n(fresh, "net.seed"); i++) {
-        struct member_event seed = {.type = MEMBER_SEED,
-                                    .text = config_repeat(fresh, "net.seed", i)};
-        node_member_step(node, &seed);
-    }
-    log_info(&node->log.log, "node", "configuration reloaded", NULL);
-}
-
-int node_reload(struct kith_node *node, const struct kith_config *fresh)
-{
-    struct reload reload = {.fresh = fresh};
-    return node_run(node, reload_run, &reload);
+    node_log_set_level(&node->log, level_of(config));
+    node_log_set_access(&node->log, config_bool(config, "log.access"));
 }

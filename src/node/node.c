@@ -408,6 +408,7 @@ int kith_node_start(const struct kith_config *config, struct kith_node **node_ou
     list_init(&node->exports);
     list_init(&node->serving);
     list_init(&node->maps);
+    list_init(&node->reload_waits);
     list_init(&node->completion_watches);
     list_init(&node->member_waits);
     node->callback_limit_ns = callback_limit_ns();

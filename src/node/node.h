@@ -55,8 +55,9 @@ int node_run(struct kith_node *node, void (*fn)(struct kith_node *node, void *ar
 struct node_service {
     const char *name;
     void (*stop)(struct node_service *service);
-    struct kith_node *node;    /* set by node_service_add */
-    struct node_service *next; /* the node's */
+    void (*reloaded)(struct node_service *service); /* node_config_now() has changed; may be NULL */
+    struct kith_node *node;                         /* set by node_service_add */
+    struct node_service *next;                      /* the node's */
 };
 int node_service_add(struct kith_node *node, struct node_service *service);
 void node_service_stopped(struct node_service *service);
@@ -216,8 +217,6 @@ void node_log_lines(struct kith_node *node,
                     void (*fn)(void *user, const struct log_kept_line *line),
                     void *user);
 void node_log_reopen(struct kith_node *node); /* SIGHUP; any thread */
-int node_reload(struct kith_node *node,
-                const struct kith_config *fresh); /* log levels, seeds; any thread */
 
 /* ---- leaving, forgetting ---- */
 

@@ -156,6 +156,7 @@ static void end_now(struct kith_node *node)
 {
     struct node_service *service = node->services;
 
+    node_reload_stop(node);
     node->services_running++; /* ourselves, so that the last one is not counted too early */
     for (; service != NULL; service = service->next)
         node->services_running++;
@@ -246,6 +247,7 @@ void node_end(struct kith_node *node)
     node_history_deinit(&node->history);
     node_log_close(&node->log);
     data_dir_close(&node->dir);
+    kith_config_free(node->config_now);
     kith_config_free(node->config);
     core_free(node->web);
     sodium_memzero(&node->identity, sizeof(node->identity));

@@ -207,6 +207,38 @@ def test_sighup_reads_the_configuration_again(cluster):
     assert node.nodes()[node.name]["status"] == "alive"
 
 
+def test_reload_says_what_changed_and_what_needs_a_restart(cluster):
+    a, b = cluster.start(2)
+    assert a.kith("config", "reload", "--json").json["changed"] == []
+    assert "nothing has changed" in a.kith("config", "reload", "--node", "n2").error
+    conf = b.dir / "kith.conf"
+    before = conf.read_text() if conf.exists() else ""
+    conf.write_text(before + "[log]\nlevel = debug\n[rpc]\nworkers = 3\n[web]\nregister = yes\nhost = proxy\nhost = other\n")
+    done = a.kith("config", "reload", "--node", "n2", "--json", check=8).json
+    assert done["name"] == "n2"
+    assert {c["key"]: [v["value"] for v in c["values"]] for c in done["changed"]} == {
+        "log.level": ["debug"], "web.register": ["yes"], "web.host": ["proxy", "other"]}
+    [left] = done["restart"]
+    assert left["key"] == "rpc.workers" and left["values"][0]["value"] == "3"
+    assert left["values"][0]["origin"].endswith(f"kith.conf:{before.count(chr(10)) + 4}")
+    with b.control() as control:
+        keys = {k["key"]: k for k in control.request("config.show")["keys"]}
+        assert keys["web.host"]["values"][1]["value"] == "other" and keys["web.host"]["reloads"]
+        assert keys["rpc.workers"]["values"] == [{"value": "0", "origin": "default"}]  # what holds
+        assert control.request("logs", {"lines": 1})["level"] == "debug"
+        assert control.request("info")["config"]["log.level"] == "debug"
+    said = b.kith("config", "reload", check=8)
+    assert said.text == "restart  rpc.workers = 3\n"
+    b.agent.wait_log("these keys change when the agent is started again")
+    # A mistake changes nothing.
+    conf.write_text(before + "[log]\nlevel = loud\n")
+    assert "log.level" in b.kith("config", "reload", check=1).error
+    with b.control() as control:
+        assert control.request("logs", {"lines": 1})["level"] == "debug"
+    conf.write_text(before)
+    assert {c["key"] for c in b.kith("config", "reload", "--json").json["changed"]} == {"log.level", "web.register", "web.host"}
+
+
 def test_sigusr1_writes_the_state_to_the_log(cluster):
     node = cluster.add().start()
     node.agent.signal(signal.SIGUSR1)

@@ -311,7 +311,7 @@ def test_configuration_keys_are_those_of_the_table(kith, tmp_path):
         assert ("repeats" in bounds) == key["repeats"], key
         if len(choices) > 1:
             assert bounds.split(", ") == choices, key
-        assert meaning and reload in ("", "yes")
+        assert meaning and reload == ("yes" if key["reloads"] else ""), key
 
 
 MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
