@@ -371,7 +371,7 @@ static void module_load(struct control_request *request)
 
 const struct control_verb control_verbs_node[] = {
     {.name = "hello", .run = hello},
-    {.name = "nodes", .run = nodes, .remote = true},
+    {.name = "nodes", .run = nodes, .forward = "node", .remote = true},
     {.name = "connect", .run = connect_to},
     {.name = "disconnect", .run = disconnect_from},
     {.name = "forget", .run = forget},

@@ -17,7 +17,8 @@ const FLASH_MS = 1200;
  *   noun      "node": what is counted
  *   empty     {title, command}: what is said when there is nothing at all
  *   sort      "name" or "-age": at first
- *   filters   [{key, title, values: [..], of(row)}]: a choice beside the filter box
+ *   filters   [{key, title, values: [..], of(row)}]: a choice beside the filter box; values may be a function of all rows
+ *             (the choice is hidden while it gives none), of(row) may give several
  *   bare      no toolbar: a few rows, part of another page; its state is not in the address
  *   remote    {total(), page(offset, limit, filter)}: while total() is not null the server pages, by name; rows are then one page
  */
@@ -56,8 +57,7 @@ export function table(options) {
         draw();
       },
     },
-    h("option", { value: "" }, filter.title),
-    filter.values.map((value) => h("option", { value, selected: state.choice[filter.key] === value }, value))));
+    optionsOf(filter, [])));
   const sum = h("span.sum", { role: "status" });
   const head = h("tr");
   const body = h("tbody");
@@ -111,6 +111,26 @@ export function table(options) {
     patience = setTimeout(() => remote()?.page(state.page * PAGE, PAGE, state.filter), 120);
   }
 
+  function optionsOf(filter, all) {
+    const chosen = state.choice[filter.key];
+    const values = typeof filter.values === "function" ? filter.values(all) : filter.values;
+    const gone = chosen && !values.includes(chosen) ? [chosen] : []; // what the address asks for stays to be seen
+    return [h("option", { value: "" }, filter.title), [...values, ...gone].map((value) => h("option", { value, selected: chosen === value }, value))];
+  }
+
+  // Choices that come from the rows follow them.
+  function renewChoices() {
+    (options.filters ?? []).forEach((filter, i) => {
+      if (typeof filter.values !== "function") return;
+      const list = optionsOf(filter, rows);
+      const key = list[1].map((option) => option.value).join("\n");
+      choices[i].hidden = list[1].length === 0;
+      if (choices[i].dataset.key === key) return;
+      choices[i].dataset.key = key;
+      fill(choices[i], list);
+    });
+  }
+
   const plain = (column, row) => (column.sort ?? column.text)?.(row) ?? "";
   function compare(a, b) {
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
@@ -121,7 +141,7 @@ export function table(options) {
     const words = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
     const picked = rows.filter((row) => {
       for (const filter of options.filters ?? [])
-        if (state.choice[filter.key] && String(filter.of(row)) !== state.choice[filter.key]) return false;
+        if (state.choice[filter.key] && ![filter.of(row)].flat().map(String).includes(state.choice[filter.key])) return false;
       if (!words.length) return true;
       const all = (options.search ?? ((r) => columns.map((c) => c.text?.(r) ?? "").join(" ")))(row).toLowerCase();
       return words.every((word) => all.includes(word));
@@ -204,6 +224,7 @@ export function table(options) {
     update(list, changed) {
       rows = list;
       loaded = true;
+      renewChoices();
       draw(changed);
     },
     /** The rows that the filter leaves, in their order. */

@@ -2,10 +2,12 @@
 import { fill, h, text } from "../lib/dom.js";
 import { ago, big, bytes, clock, number, percent, rtt, running, span } from "../lib/format.js";
 import { histories } from "../lib/history.js";
-import { api } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
-import { badge, card, dialog, errorState, facts, failed, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
-import { disconnect, zone } from "./nodes.js";
+import { badge, card, errorState, facts, loadingState, pageHead, roleButton } from "../lib/ui.js";
+import { logTail } from "./logtail.js";
+import { disconnect, drain, editTags, forget, tagLabels, tagLines, undrain } from "./nodeacts.js";
+import { zone } from "./nodes.js";
+import { sight } from "./sight.js";
 
 export function nodePage(name) {
   const head = h("div");
@@ -13,47 +15,56 @@ export function nodePage(name) {
   const cores = h("div.cores");
   const inside = h("div", { class: "cards whole" });
   const past = histories(name);
+  const sees = sight(name);
+  const log = logTail(name);
+  const [away, since, loadNow, memory] = [h("span"), h("span"), h("span"), h("span")];
   let row = null;
   let self = "";
   head.style.display = about.style.display = "contents";
 
-  function draw() {
-    fill(head, pageHead([row.name, " "], {
-      crumbs: [["Nodes", "#/nodes"]],
-      sub: h("span", null, badge(row.status), row.id === self ? " · this node" : ` · ${rtt(row.rtt_ms)} away`, ` · ${row.role}`),
-      actions: row.id === self ? [] : [
-        roleButton("operator", "Disconnect", () => disconnect(row.name)),
-        (row.status === "failed" || row.status === "left") && roleButton("admin", "Forget", forget, "danger"),
-      ],
-    }));
-    fill(about, card(null, facts([
-      ["Address", row.address], zone(row.address) && ["Zone (interface)", zone(row.address)],
-      row.addresses?.length > 1 && ["All addresses", row.addresses.join(", ")],
-      ["Status since", ago(running(row, "status_age_ms"))], ["Version", row.version ?? "–"],
-      ["CPUs, cores", `${row.cpus ?? "–"}, ${row.cores ?? "–"}`],
-      ["Memory available", `${bytes(row.memory_available_bytes)} of ${bytes(row.memory_bytes)}`],
-      ["Load", row.load?.toFixed(2) ?? "–"], ["Boot", big(row.boot_no)], ["Id", h("span.mono", null, row.id)],
-      row.web && ["Its pages", h("a", { href: row.web }, row.web)],
-    ])));
+  // Only what has changed is drawn again: a button that is made anew under the pointer is never clicked.
+  const drawn = { head: "", about: "" };
+  function changed(part, ...shown) {
+    const key = JSON.stringify(shown);
+    if (drawn[part] === key) return false;
+    drawn[part] = key;
+    return true;
   }
 
-  async function forget() {
-    if (!await dialog({ title: `Forget ${row.name}?`, text: "Every node drops it from its list. If it comes back it joins as new.", action: "Forget", kind: "danger" })) return;
-    try {
-      await api(`/v1/nodes/${encodeURIComponent(row.name)}/forget`, { method: "POST" });
-      note(`Forgot ${row.name}`);
-      location.hash = "#/nodes";
-    } catch (error) {
-      failed(error);
-    }
+  function draw() {
+    const role = (needed, label, act, kind) => roleButton(needed, label, act, kind);
+    text(away, row.id === self ? " · this node" : ` · ${rtt(row.rtt_ms)} away`);
+    text(since, ago(running(row, "status_age_ms")));
+    text(loadNow, row.load?.toFixed(2) ?? "–");
+    text(memory, `${bytes(row.memory_available_bytes)} of ${bytes(row.memory_bytes)}`);
+    if (changed("head", row.name, row.status, row.drained, row.role, row.id === self)) fill(head, pageHead([row.name, " "], {
+      crumbs: [["Nodes", "#/nodes"]],
+      sub: h("span", null, badge(row.status), row.drained && [" ", h("span.tag.warn", null, "drained")], away, ` · ${row.role}`),
+      actions: row.role !== "node" ? [] : [
+        role("operator", "Tags", () => editTags(row.name, row.tags)),
+        row.drained ? role("operator", "Take back", () => undrain(row.name), "primary") : role("operator", "Drain", () => drain(row.name)),
+        row.id !== self && role("operator", "Disconnect", () => disconnect(row.name)),
+        (row.status === "failed" || row.status === "left") && role("admin", "Forget", () => forget(row.name), "danger"),
+      ],
+    }));
+    if (changed("about", row.address, row.addresses, row.version, row.cpus, row.cores, row.tags, row.boot_no, row.web)) fill(about, card(null, facts([
+      ["Address", row.address], zone(row.address) && ["Zone (interface)", zone(row.address)],
+      row.addresses?.length > 1 && ["All addresses", row.addresses.join(", ")],
+      ["Status since", since], ["Version", row.version ?? "–"],
+      ["CPUs, cores", `${row.cpus ?? "–"}, ${row.cores ?? "–"}`],
+      ["Memory available", memory],
+      ["Load", loadNow], ["Tags", tagLines(row.tags).length ? h("div.tags", null, tagLabels(row.tags)) : "–"], ["Boot", big(row.boot_no)], ["Id", h("span.mono", null, row.id)],
+      row.web && ["Its pages", h("a", { href: row.web }, row.web)],
+    ])));
   }
 
   const nodes = subscribe("nodes", {}, ({ doc, rows }) => {
     if (!doc) return;
     self = doc.self;
     row = rows.find((one) => one.name === name || one.id === name);
+    sees.ours(rows, self);
     if (row) draw();
-    else fill(about, errorState({ message: `No node is called ${name}.`, hint: "It may have been forgotten, or it never joined: see Nodes." }));
+    else if (changed("about", null)) fill(about, errorState({ message: `No node is called ${name}.`, hint: "It may have been forgotten, or it never joined: see Nodes." }));
   });
   const load = subscribe("resources", { node: name }, ({ doc, error }) => {
     if (error) text(cores, `Not measured: ${error.message}`);
@@ -62,13 +73,15 @@ export function nodePage(name) {
   const own = subscribe("self", { node: name }, ({ doc, error }) => fill(inside, error ? h("p.quiet", null, error.message) : insides(doc)));
   return {
     title: name,
-    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside],
-    tick: () => row && row.status !== "alive" && draw(),
+    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside, sees.element, log.element],
+    tick: () => row && draw(),
     close: () => {
       nodes.close();
       load.close();
       own.close();
       past.close();
+      sees.close();
+      log.close();
     },
   };
 }

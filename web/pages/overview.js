@@ -39,6 +39,8 @@ export function page() {
     for (const node of nodes)
       if (node.status === "alive" && node.memory_bytes && node.memory_available_bytes / node.memory_bytes < 0.05)
         list.push(["warn", [h("a", { href: link("nodes", node.name) }, node.name), ` has ${bytes(node.memory_available_bytes)} of memory left.`], `kith info ${node.name}`]);
+    for (const node of nodes)
+      if (node.drained && node.status !== "left") list.push(["warn", [h("a", { href: link("nodes", node.name) }, node.name), " is drained: no call or item of a map is given to it."], `kith undrain ${node.name}`]);
     if (nodes.length === 1) list.push(["ok", ["This node is alone. Invite another machine:"], "kith invite"]);
     const key = JSON.stringify([list.map(([kind, , command]) => [kind, command]), nodes.length, missing, status?.failures_tolerated]);
     if (problems.dataset.key === key) return;
