@@ -59,6 +59,8 @@ int cmd_var_incr(struct cli *cli);
 int cmd_var_rm(struct cli *cli);
 int cmd_var_watch(struct cli *cli);
 int cmd_var_info(struct cli *cli);
+/* debug.c */
+int cmd_debug_bundle(struct cli *cli);
 /* label.c */
 int cmd_tag_set(struct cli *cli);
 int cmd_tag_rm(struct cli *cli);

@@ -276,10 +276,48 @@ int cmd_var_ls(struct cli *cli)
                             CLI_ANSWER_MS, show_list);
 }
 
+/* Names of what is in @array, and of nodes with @role if that is not NULL. */
+static void print_names(const char *label, json_t *array, const char *role, const char *none)
+{
+    char clean[300];
+    bool any = false;
+    json_t *one;
+    size_t at;
+
+    printf("%-9s", label);
+    json_array_foreach(array, at, one)
+    {
+        if (role != NULL && strcmp(cli_json_text(one, "role"), role) != 0)
+            continue;
+        printf("%s%s", any ? " " : "", cli_clean(cli_json_text(one, "name"), clean, sizeof(clean)));
+        any = true;
+    }
+    printf("%s\n", any ? "" : none);
+}
+
+static void print_info(struct cli *cli, json_t *value, json_t *info, size_t bytes)
+{
+    bool available = strcmp(cli_json_text(value, "policy"), "available") == 0;
+    char writer[KITH_NAME_BYTES_MAX + 1];
+
+    printf(
+        "name     %s\ntype     %s\npolicy   %s%s%s\nversion  %s\nbytes    %zu\nwritten  %s by %s\n",
+        cli_arg(cli, 0), cli_json_text(value, "type"), cli_json_text(value, "policy"),
+        available ? ", " : "", available ? cli_json_text(info, "merge") : "",
+        cli_json_text(value, "version"), bytes, cli_json_text(value, "time"),
+        cli_clean(cli_json_text(value, "writer_name"), writer, sizeof(writer)));
+    print_names("replicas", json_object_get(info, "replicas"), NULL,
+                available ? "every node" : "not known here");
+    if (!available)
+        print_names("cached", json_object_get(info, "nodes"), "cache", "by no agent");
+    if (json_is_integer(json_object_get(info, "sharers")))
+        printf("sharers  %llu\n", (unsigned long long)cli_json_u64(info, "sharers", 0));
+    printf("watchers %llu\n", (unsigned long long)cli_json_u64(info, "watchers", 0));
+}
+
 int cmd_var_info(struct cli *cli)
 {
     struct cli_reply reply;
-    char writer[KITH_NAME_BYTES_MAX + 1];
     int x = ask(cli, "var.get", request_args(cli), NULL, &reply);
 
     if (x != EXIT_OK)
@@ -287,12 +325,18 @@ int cmd_var_info(struct cli *cli)
     if (!is_found(&reply))
         return cli_fail(cli, EXIT_NOT_FOUND, "kith var ls", "there is no variable %s",
                         cli_arg(cli, 0));
-    if (cli->json)
-        return print_json(cli, &reply, "kith.var.info/1");
-    printf("name     %s\ntype     %s\npolicy   %s\nversion  %s\nbytes    %zu\nwritten  %s by %s\n",
-           cli_arg(cli, 0), cli_json_text(reply.result, "type"),
-           cli_json_text(reply.result, "policy"), cli_json_text(reply.result, "version"),
-           reply.data_len, cli_json_text(reply.result, "time"),
-           cli_clean(cli_json_text(reply.result, "writer_name"), writer, sizeof(writer)));
-    return EXIT_OK;
+    size_t bytes = reply.data_len;
+    json_t *value = json_incref(reply.result);
+    x = cli_ask(cli, "var.info", json_pack("{s:s}", "name", cli_arg(cli, 0)), CLI_ANSWER_MS,
+                &reply);
+    if (x == EXIT_OK && cli->json) {
+        json_t *doc = json_copy(reply.result);
+        (void)json_object_update(doc, value);
+        (void)json_object_set_new(doc, "bytes", json_integer((json_int_t)bytes));
+        x = cli_print_json(cli, doc, "kith.var.info/1");
+    } else if (x == EXIT_OK) {
+        print_info(cli, value, reply.result, bytes);
+    }
+    json_decref(value);
+    return x;
 }

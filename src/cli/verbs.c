@@ -65,6 +65,8 @@ static const struct opt opt_from = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE,
     "node that sends the echoes (default: the one asked)", {0}};
 static const struct opt opt_level = {"level", 'l', OPT_CHOICE, false, COMPLETE_LEVEL, "LEVEL",
     "least important line that is shown (default: info)", {"error", "warn", "info", "debug"}};
+static const struct opt opt_out = {"out", 'o', OPT_TEXT, false, COMPLETE_FILE, "FILE",
+    "file to write (default: kith-NODE-TIME.tar); - is stdout", {0}};
 static const struct opt opt_lines = {"lines", 'n', OPT_U64, false, COMPLETE_NONE, "N",
     "so many of the newest lines (default: 100)", {0}};
 static const struct opt opt_log_level = {"level", 'l', OPT_CHOICE, false, COMPLETE_LEVEL, "LEVEL",
@@ -288,6 +290,13 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_lines, &opt_follow, &opt_log_level), NULL,
      {{"kith logs", "the last 100 lines of the node asked"}, {"kith logs dev-2 -n 20 -f --level warn", "what goes wrong on another one"}},
      cmd_logs},
+    {"debug bundle", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "put all that the node knows of itself into one tar file",
+     "Configuration with the origin of each value, facts, counters, nodes, view, functions, events, load and the newest lines of "
+     "the log, for a report or to look at later. No secret, token or password is in it. The file must not exist yet.",
+     OPTIONS(&opt_out), NULL,
+     {{"kith debug bundle", "to kith-NODE-TIME.tar"}, {"kith debug bundle --dev 2 --out - | tar tv", "what is in that of dev-2"}},
+     cmd_debug_bundle},
     {"monitor", NULL, "look", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "follow the log of a running node",
      "At any level, whatever the node itself writes.",
@@ -489,7 +498,9 @@ const struct verb verb_table[] = {
      {{"kith var watch 'sensor/*'", "until stopped"}, {"kith var watch x -c 1", "the present value"}},
      cmd_var_watch},
     {"var info", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
-     "show type, policy, version and writer of a variable", NULL,
+     "show type, policy, version, writer, replicas and watchers of a variable",
+     "Replicas begin with the home. Sharers are the nodes and programs that cache it as the home knows them; watchers are watches on "
+     "agents, of the name or of a prefix of it.",
      OPTIONS(&opt_timeout), NULL,
      {{"kith var info x", "for people"}, {"kith var info x --json", "for programs"}},
      cmd_var_info},

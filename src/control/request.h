@@ -125,6 +125,9 @@ extern const struct control_verb control_verbs_label[];     /* verbs_label.c */
 extern const struct control_verb control_verbs_lock[];      /* verbs_lock.c */
 extern const struct control_verb control_verbs_log[];       /* verbs_log.c */
 extern const struct control_verb control_verbs_config[];    /* verbs_config.c */
+extern const struct control_verb control_verbs_overview[];  /* verbs_overview.c */
+extern const struct control_verb control_verbs_bundle[];    /* bundle.c */
+extern const struct control_verb control_verbs_var_info[];  /* verbs_var_info.c */
 extern const struct control_verb control_verbs_view[];      /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];      /* verbs_name.c */
 extern const struct control_verb control_verbs_host[];      /* verbs_host.c */

@@ -121,10 +121,12 @@ static void resources_history(struct control_request *request)
     put_self(&reply.json, request->node, &info);
     json_kv_text(&reply.json, "span", history_span_text(span));
     json_kv_u64(&reply.json, "step_ms", history_step_ms(span));
+    json_kv_u64(&reply.json, "cpus", info.cpus);
     json_kv_u64(&reply.json, "memory_bytes", info.memory_bytes);
     for (enum column column = TIME; column < COLUMNS; column++)
         put_column(&reply.json, history, span, column);
-    put_cores(&reply.json, history, span);
+    if (control_bool(request, "cores", true))
+        put_cores(&reply.json, history, span);
     control_reply_end(&reply, false, NULL, 0);
 }
 

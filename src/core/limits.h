@@ -312,11 +312,12 @@
 #define FS_PULL_BYTES_MAX (1024 * 1024)
 
 /* ---- control socket ---- */
-#define CONTROL_CLIENTS_MAX     128
-#define CONTROL_LINE_BYTES_MAX  (256 * 1024)
-#define CONTROL_DATA_BYTES_MAX  RPC_BODY_BYTES_MAX
-#define CONTROL_REQUESTS_MAX    1024 /* in flight per client */
-#define CONTROL_QUEUE_BYTES_MAX (32 * 1024 * 1024)
+#define CONTROL_CLIENTS_MAX      128
+#define CONTROL_LINE_BYTES_MAX   (256 * 1024)
+#define CONTROL_DATA_BYTES_MAX   RPC_BODY_BYTES_MAX
+#define CONTROL_REQUESTS_MAX     1024 /* in flight per client */
+#define CONTROL_TOTALS_NODES_MAX 128  /* whose curves are summed: some 25 KiB each */
+#define CONTROL_QUEUE_BYTES_MAX  (32 * 1024 * 1024)
 
 /* ---- HTTP (docs/protocols/http.md; each is answered as that says) ---- */
 #define HTTP_PORT_DEFAULT 7118

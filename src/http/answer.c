@@ -206,12 +206,12 @@ http_refusal_text(int status, int code, const char *message, char out[HTTP_REFUS
 void web_refuse(struct web_request *request, int status, int code, const char *message)
 {
     struct buf buf = {0};
-    struct web_answer answer = {
-        .status = status,
-        .headers = status == 503 ? "Content-Type: application/json\r\n" COMMON "Retry-After: 1\r\n"
-                                 : "Content-Type: application/json\r\n" COMMON,
-        .close = true};
+    char lines[512], text[768];
+    struct web_answer answer = {.status = status, .headers = text, .close = true};
 
+    web_refusal_lines(request, lines, sizeof(lines));
+    snprintf(text, sizeof(text), "Content-Type: application/json\r\n" COMMON "%s%s", lines,
+             status == 503 ? "Retry-After: 1\r\n" : "");
     if (put_error(&buf, code, message, NULL) == 0) {
         answer.body = buf.data;
         answer.body_len = buf.len;

@@ -361,3 +361,11 @@ void http_get_rtt(struct http_exchange *x)
     if (waiting != NULL)
         http_rtt_ask(x->server, on_doc, waiting);
 }
+
+void http_get_var_info(struct http_exchange *x)
+{
+    struct waiting *waiting = wait_for(x);
+
+    if (waiting != NULL)
+        http_ask(x->server, "var.info", json_pack("{s:s}", "name", x->name), on_doc, waiting);
+}

@@ -193,6 +193,19 @@ static void put_allow(unsigned methods, char *out, size_t out_bytes)
 }
 
 /* The page of another member may read why: else it would take the node for dead. */
+void http_origin_lines(struct http_server *server,
+                       struct web_request *web,
+                       char *out,
+                       size_t out_bytes)
+{
+    const char *origin = web_header(web, WEB_ORIGIN), *host = web_header(web, WEB_HOST);
+
+    out[0] = '\0';
+    if (origin != NULL && host != NULL && host_allowed(server, host) &&
+        origin_of(server, origin, host) == ORIGIN_MEMBER)
+        snprintf(out, out_bytes, "Access-Control-Allow-Origin: %.255s\r\nVary: Origin\r\n", origin);
+}
+
 static void refuse(struct http_server *server,
                    struct web_request *web,
                    int status,
@@ -201,15 +214,10 @@ static void refuse(struct http_server *server,
                    const char *hint,
                    const char *headers)
 {
-    const char *origin = web_header(web, WEB_ORIGIN);
-    char all[512];
+    char lines[384], all[512];
 
-    if (origin == NULL || origin_of(server, origin, web_header(web, WEB_HOST)) != ORIGIN_MEMBER) {
-        http_refuse(web, status, code, message, hint, headers);
-        return;
-    }
-    snprintf(all, sizeof(all), "Access-Control-Allow-Origin: %.255s\r\nVary: Origin\r\n%s", origin,
-             headers != NULL ? headers : "");
+    http_origin_lines(server, web, lines, sizeof(lines));
+    snprintf(all, sizeof(all), "%s%s", lines, headers != NULL ? headers : "");
     http_refuse(web, status, code, message, hint, all);
 }
 
@@ -353,7 +361,7 @@ struct http_exchange *http_guard(struct http_server *server, struct web_request 
     if (x != NULL && from == ORIGIN_MEMBER)
         x->origin = core_strndup(origin, strlen(origin));
     if (x == NULL || (name != NULL && x->name == NULL)) {
-        http_refuse(web, 500, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY), NULL, NULL);
+        refuse(server, web, 500, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY), NULL, NULL);
         if (x != NULL)
             http_exchange_free(x);
         return NULL;

@@ -1,7 +1,9 @@
-/* Routes that list things, a page at a time, and the documents that topics of the stream share. */
+/* Routes that list things, a page at a time, and the documents that topics of the stream share;
+ * and all there is, as one file. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/bundle.h"
 #include "core/alloc.h"
 #include "core/error.h"
 #include "http/server.h"
@@ -188,4 +190,24 @@ void http_get_events(struct http_exchange *x)
                      http_events_doc(x->server, http_query_u64(x, "after", 0),
                                      http_query_u64(x, "before", UINT64_MAX), limit_of(x)),
                      NULL);
+}
+
+/* ---- everything, for who looks into a trouble ---- */
+
+void http_get_bundle(struct http_exchange *x)
+{
+    char name[CONTROL_BUNDLE_NAME_BYTES], headers[CONTROL_BUNDLE_NAME_BYTES + 80];
+    struct buf tar = {0};
+    int r = control_bundle(x->server->service.node, &tar, name);
+
+    if (r != 0) {
+        http_fail(x, 0, r, NULL, NULL);
+    } else {
+        struct http_body body = {
+            .status = 200, .type = "application/x-tar", .data = tar.data, .len = tar.len};
+        snprintf(headers, sizeof(headers),
+                 "Content-Disposition: attachment; filename=\"%s.tar\"\r\n", name);
+        http_answer(x, &body, headers);
+    }
+    buf_deinit(&tar);
 }

@@ -210,6 +210,11 @@ static bool sent_ahead(const struct web_request *conn)
     return lws_service_adjust_timeout(conn->web->context, 1, 0) == 0;
 }
 
+void web_refusal_lines(struct web_request *request, char *out, size_t out_bytes)
+{
+    request->web->handler->refusal_lines(request, request->web->user, out, out_bytes);
+}
+
 /* What of a request can be judged before its body. True: it is fit to be taken. */
 bool conn_header_fit(struct web_request *conn, int64_t length)
 {

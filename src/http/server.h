@@ -131,6 +131,11 @@ void http_asking_stop(struct http_server *server); /* ends them with KITH_E_STOP
 /* Judges header, origin, session and role of a request; answers it if it is refused (NULL). */
 struct http_exchange *http_guard(struct http_server *server, struct web_request *web);
 void http_exchange_free(struct http_exchange *x);
+/* Lines that let the page of another member read an answer; "" for everybody else. */
+void http_origin_lines(struct http_server *server,
+                       struct web_request *web,
+                       char *out,
+                       size_t out_bytes);
 /* "Set-Cookie" of @session (NULL: takes it away) to @out. */
 void http_cookie_line(const struct http_server *server,
                       const struct http_session *session,
@@ -149,11 +154,13 @@ void http_get_metrics(struct http_exchange *x);
 void http_get_resources(struct http_exchange *x); /* lists.c */
 void http_get_vars(struct http_exchange *x);
 void http_get_events(struct http_exchange *x);
+void http_get_bundle(struct http_exchange *x);
 void http_get_locks(struct http_exchange *x); /* everywhere.c */
 void http_get_times(struct http_exchange *x);
 void http_get_rtt(struct http_exchange *x);
-void http_post_call(struct http_exchange *x); /* call.c */
-void http_get_var(struct http_exchange *x);   /* vars.c */
+void http_get_var_info(struct http_exchange *x); /* GET /v1/vars/NAME?info=true */
+void http_post_call(struct http_exchange *x);    /* call.c */
+void http_get_var(struct http_exchange *x);      /* vars.c */
 void http_put_var(struct http_exchange *x);
 void http_delete_var(struct http_exchange *x);
 void http_post_incr(struct http_exchange *x);

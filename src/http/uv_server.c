@@ -45,11 +45,19 @@ bool http_users_missing(const struct http_server *server)
     return !server->loopback && server->users.n == 0;
 }
 
+static void refusal_lines(struct web_request *request, void *user, char *out, size_t out_bytes)
+{
+    http_origin_lines(user, request, out, out_bytes);
+}
+
 static bool on_header(struct web_request *request, void *user)
 {
+    char lines[384];
+
     if (http_users_missing(user)) {
+        http_origin_lines(user, request, lines, sizeof(lines));
         http_refuse(request, 403, KITH_E_PERMISSION, HTTP_USERS_MISSING, HTTP_USERS_MISSING_HINT,
-                    NULL);
+                    lines);
         return false;
     }
     return http_guard(user, request) != NULL;
@@ -141,6 +149,7 @@ static void on_closed(void *socket_user, void *user)
 }
 
 static const struct web_handler handler = {.on_header = on_header,
+                                           .refusal_lines = refusal_lines,
                                            .on_request = on_request,
                                            .on_gone = on_gone,
                                            .on_upgrade = on_upgrade,

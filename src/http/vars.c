@@ -261,6 +261,11 @@ void http_get_var(struct http_exchange *x)
     }
     if (!options_of(x, &op, VALUE_TEXT))
         return;
+    if (http_query_bool(x, "info", false)) {
+        op_deinit(&op);
+        http_get_var_info(x);
+        return;
+    }
     char index[24];
     if (web_query(x->web, "index", index, sizeof(index))) {
         op.op.kind = KITH_VAR_SLICE_GET;

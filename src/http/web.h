@@ -52,6 +52,8 @@ struct web_handler {
     void (*on_request)(struct web_request *request, void *user);
     /* The client went before the answer, or the server stops: @request is gone after this. */
     void (*on_gone)(struct web_request *request, void *user);
+    /* Header lines for what is refused before on_header ("" is fine): @out, of @out_bytes. */
+    void (*refusal_lines)(struct web_request *request, void *user, char *out, size_t out_bytes);
     /* A WebSocket may be opened (its request is told by on_header first). NULL: web_answer() has
      * refused it. Else what web_socket_user() gives; from then on on_closed comes for certain. */
     void *(*on_upgrade)(struct web_request *request, void *user);
@@ -123,6 +125,8 @@ const char *http_reason_of(int status);
 size_t
 http_refusal_text(int status, int code, const char *message, char out[HTTP_REFUSAL_BYTES_MAX]);
 void web_refuse(struct web_request *request, int status, int code, const char *message);
+/* The handler's refusal_lines. */
+void web_refusal_lines(struct web_request *request, char *out, size_t out_bytes);
 
 /* ---- WebSockets ---- */
 

@@ -459,3 +459,42 @@ def test_more_lines_than_one_answer_holds_come_in_order(cluster):
     seqs = [line["seq"] for line in lines]
     assert seqs == list(range(seqs[0], seqs[-1] + 1)) and len(seqs) >= 799
     assert sum("bytes_in=799" in line["line"] for line in lines) == 1
+
+
+# ---- everything in one file ----
+
+def test_a_bundle_has_all_and_no_secret(cluster, short_dir):
+    import tarfile
+    a, b = cluster.start(2)
+    for node in (a, b):
+        node.kith("call", "sys.echo", "x")
+    secrets = {a.kith("web", "--token").text.strip(), a.kith("invite").text.strip(),
+               a.kith("web").text.strip().split("=")[-1]}
+    with a.control() as control:
+        credentials = control.request("credentials")
+        secrets.add(credentials["secret"])
+    path = short_dir / "b.tar"
+    said = a.kith("debug", "bundle", "--out", path, "--json").json
+    assert said["file"] == str(path) and said["bytes"] == path.stat().st_size and path.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(path) as tar:
+        files = {member.name.split("/")[1]: tar.extractfile(member).read() for member in tar.getmembers()}
+        assert all(member.name.startswith("kith-n1-20") for member in tar.getmembers())
+    assert {"README.txt", "config.json", "info.json", "nodes.json", "status.json", "view.json", "stats.json",
+            "events.jsonl", "log.txt", "functions.json", "times.json", "resources-10m.json"} <= set(files)
+    documents = {name: json.loads(text) for name, text in files.items() if name.endswith(".json")}
+    assert all(doc["schema"].startswith("kith.") and "error" not in doc["schema"] for doc in documents.values())
+    assert {n["name"] for n in documents["nodes.json"]["nodes"]} == {"n1", "n2"}
+    assert documents["status.json"]["nodes"]["alive"] == 2
+    origins = {k["key"]: k["values"] for k in documents["config.json"]["keys"]}
+    assert origins["net.listen"][0]["origin"] == "--listen"
+    assert b"msg=joined" in files["log.txt"] and all(json.loads(line) for line in files["events.jsonl"].splitlines())
+    # What lets somebody in is nowhere in it, in no spelling.
+    whole = path.read_bytes()
+    key = (a.dir / "node.key").read_bytes()
+    for secret in secrets:
+        assert len(secret) > 20 and secret.encode() not in whole, secret
+    assert bytes.fromhex(credentials["secret"]) not in whole and key not in whole
+    assert b"kith1-" not in whole
+    assert "exist" in a.kith("debug", "bundle", "--out", path, check=7).error.lower()
+    assert a.kith("debug", "bundle", "--out", "-").out[257:262] == b"ustar"
+    a.kith("debug", "bundle", "--out", short_dir / "none" / "b.tar", check=1)

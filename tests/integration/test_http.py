@@ -285,6 +285,38 @@ def test_a_member_takes_a_session_over(cluster):
     assert connect == ["'self'", "http://127.0.0.1:*", "ws://127.0.0.1:*"], policy
 
 
+def test_refusals_below_the_routes_may_be_read_by_a_members_page(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    at_a, at_b = Web(a), Web(b, token=b.kith("web", "--token").text.strip())
+    wait_for(lambda: at_b.ask("GET", "/v1/session", headers={"Origin": at_a.url}, status=None).status == 200,
+             60, "b knows the address of a's pages")
+
+    def refused(origin, **headers):
+        lines = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in headers.items())
+        data, _ = at_b.raw(f"POST /v1/call/sys.echo HTTP/1.1\r\nHost: {at_b.host}\r\nOrigin: {origin}\r\n{lines}\r\n".encode())
+        return data.decode(errors="replace")
+    for status, headers in ((411, {"Transfer_Encoding": "chunked"}), (413, {"Content_Length": 17 << 20})):
+        answer = refused(at_a.url, **headers)
+        assert answer.startswith(f"HTTP/1.1 {status} "), answer
+        assert f"Access-Control-Allow-Origin: {at_a.url}\r\n".lower() in answer.lower()
+        assert "access-control-allow-origin" not in refused("http://127.0.0.1:1", **headers).lower()
+
+
+def test_a_node_that_starts_again_takes_its_own_pages_back(cluster):
+    """Its sessions are gone with it; the token that a page keeps for another member holds here as well."""
+    n = cluster.add().start("--web", "127.0.0.1:0")
+    port = Web(n).port
+    page = log_in(n, link=n.kith("web").text.strip().split("#login=")[1])
+    token = page.json("GET", "/v1/session")["handover"]
+    n.kill()
+    n.start("--web", f"127.0.0.1:{port}")
+    again = Web(n)
+    assert not again.json("GET", "/v1/session")["logged_in"]
+    answer = again.ask("POST", "/v1/login", {"handover": token}, KEY)
+    cookie = answer.getheader("Set-Cookie").split(";")[0]
+    assert Web(n, cookie=cookie).json("GET", "/v1/session")["role"] == "admin"
+
+
 def test_the_page_of_a_dead_member_goes_on_at_another(cluster):
     a, b, _ = cluster.start(3, "--web", "127.0.0.1:0")
     wait_for(lambda: b.kith("view", "--json").json["failures_tolerated"] == 1, 60, "one may die")
@@ -473,6 +505,39 @@ def test_times_of_functions_come_from_the_node_that_ran_them(cluster):
     assert sleeping["calls_per_s"] > sleeping["errors_per_s"] > 0
     [live] = web.json("GET", "/v1/functions?name=sys.sleep&live=true")["functions"]
     assert live["last_error"] == sleeping["last_error"] and {n["calls"] for n in live["nodes"]} == {0, 4}
+
+
+def test_overview_sums_the_nodes(cluster):
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+    parts = wait_for(lambda: [web.json("GET", f"/v1/resources?node={n.name}") for n in (a, b)], 60, "both answer")
+    whole = wait_for(lambda: (doc := web.json("GET", "/v1/overview"))["totals"]["nodes_counted"] == 2 and doc, 60, "both are counted")
+    assert whole["nodes"] == {"alive": 2, "suspect": 0, "failed": 0, "left": 0, "drained": 0} and whole["silent_nodes"] == 0
+    assert whole["totals"]["cpus"] == sum(p["cpus"] for p in parts)
+    assert whole["totals"]["memory_bytes"] == sum(p["memory_bytes"] for p in parts)
+    assert 0 <= whole["totals"]["cpu_percent"] <= 100 and whole["totals"]["net_in_bytes_per_s"] is not None
+    assert web.json("GET", "/v1/overview?live=false")["totals"]["net_in_bytes_per_s"] is None
+    past = wait_for(lambda: (doc := web.json("GET", "/v1/overview/history?span=10m"))["nodes_counted"][-2:] == [2, 2] and doc, 60, "curves")
+    assert past["nodes"] == 2 and past["cpus"] == whole["totals"]["cpus"] and past["step_ms"] == 2000
+    n = len(past["time_ms"])
+    assert all(len(past[key]) == n for key in ("nodes_counted", "cpu_percent", "memory_used_bytes", "load", "net_in_bytes_per_s"))
+    assert all(b - a == 2000 for a, b in zip(past["time_ms"], past["time_ms"][1:]))
+    assert 0 < past["memory_used_bytes"][-1] <= past["memory_bytes"]
+    web.error("GET", "/v1/overview/history?span=1y", 400)
+    b.kill()
+    wait_for(lambda: web.json("GET", "/v1/overview")["totals"]["nodes_counted"] == 1, 60, "only one is counted")
+
+
+def test_a_bundle_is_downloaded_by_admins_only(node):
+    web = Web(node, token=node.kith("web", "--token").text.strip())
+    answer = web.ask("GET", "/v1/debug/bundle")
+    assert answer.headers["Content-Type"] == "application/x-tar" and answer.data[257:262] == b"ustar"
+    assert re.fullmatch(r'attachment; filename="kith-[\w.-]+\.tar"', answer.headers["Content-Disposition"])
+    for role in ("viewer", "operator"):
+        Web(node, token=node.kith("web", "--token", "--role", role).text.strip()).error("GET", "/v1/debug/bundle", 403)
+    lines = web.json("GET", "/v1/logs?lines=5&follow=true")["lines"]
+    assert 0 < len(lines) <= 5
+    Web(node, token=node.kith("web", "--token", "--role", "viewer").text.strip()).error("GET", "/v1/logs", 403)
 
 
 def test_round_trips_between_all_pairs(cluster):

@@ -130,6 +130,21 @@ def test_list_and_info(three):
     assert rows["a/2"]["type"] == "i64[]" and rows["a/2"]["policy"] == "durable"
     info = three[1].kith("var", "info", "a/1", "--json").json
     assert info["type"] == "text" and info["writer_name"] == "n1"
+    # Who has it: three copies, the home first, and who watches.
+    assert sorted(r["name"] for r in info["replicas"]) == ["n1", "n2", "n3"] and info["silent_nodes"] == 0
+    home = next(n["name"] for n in info["nodes"] if n["role"] == "home")
+    assert info["replicas"][0]["name"] == home == info["home"] and info["sharers"] == 0
+    assert {n["role"] for n in info["nodes"]} == {"home", "replica"} and info["watchers"] == 0
+    with three[1].control() as control:
+        for pattern in ("a/1", "a/*", "b/*"):
+            control.send({"id": pattern, "verb": "var.watch", "args": {"pattern": pattern}})
+        wait_for(lambda: three[0].kith("var", "info", "a/1", "--json").json["watchers"] == 2, 60, "two watch it")
+    wait_for(lambda: three[0].kith("var", "info", "a/1", "--json").json["watchers"] == 0, 60, "nobody watches it")
+    assert f"replicas {home} " in three[2].kith("var", "info", "a/1").text
+    three[0].kith("var", "set", "a/3", "x", "--policy", "available")
+    wait_for(lambda: "every node" in three[2].kith("var", "info", "a/3").text, 60, "n3 has it")
+    three[0].kith("var", "info", "a/none", check=4)
+    three[0].kith("var", "rm", "a/3")
 
 
 def test_a_megabyte_and_not_more(three, tmp_path):
