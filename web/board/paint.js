@@ -2,7 +2,7 @@
 import { smooth } from "./ink.js";
 import { ARROW, ELLIPSE, HIGHLIGHT, IMAGE, LINE, RECT, STICKY, UNIT } from "./ops.js";
 import { HIGHLIGHT_OPACITY } from "./palette.js";
-import { cornerOf, FONT, frameOf, isStroke, lineOf, linesOf, outlineOf, roughBox } from "./shapes.js";
+import { boxOf, cornerOf, FONT, frameOf, isStroke, lineOf, linesOf, outlineOf, roughBox } from "./shapes.js";
 
 export const fontOf = (size) => `${size}px ${FONT}`;
 
@@ -13,6 +13,8 @@ function pathOf(element, view) {
   if (isStroke(kind)) {
     smooth(outlineOf(element, view), (x, y) => path.moveTo(x, y), (cx, cy, x, y) => path.quadraticCurveTo(cx, cy, x, y));
     path.closePath();
+    boxOf(element, view);
+    view.outline = undefined; // ten times as large as the path
   } else if (kind === LINE || kind === ARROW) {
     const { x1, y1, x2, y2, head } = lineOf(element, view);
     path.moveTo(x1, y1);
@@ -30,6 +32,11 @@ function pathOf(element, view) {
   }
   view.path = path;
   return path;
+}
+
+/** Does ahead of time what painting @element would have to. */
+export function prepare(element, view) {
+  if (isStroke(element.op.kind)) pathOf(element, view);
 }
 
 function paintLetters(ctx, element, view, colours) {
@@ -54,15 +61,15 @@ function paintImage(ctx, element, view, colours, picture) {
 }
 
 /**
- * Paints @element as @view on @ctx, where (x, y) in units is at (scale x + dx, scale y + dy). @pictures(op) gives the bitmap of an
+ * Paints @element as @view on @ctx, where (x, y) in units is at (scale x + dx, scale y + dy), paler if alpha is below 1. @pictures(op) gives the bitmap of an
  * image, if it is there.
  */
-export function paint(ctx, element, view, { scale, dx, dy }, colours, pictures = () => null) {
+export function paint(ctx, element, view, { scale, dx, dy, alpha = 1 }, colours, pictures = () => null) {
   const { kind } = element.op;
   const box = roughBox(element, view);
   if (!box) return;
   const small = Math.max(box[2] - box[0], box[3] - box[1]) * scale;
-  ctx.globalAlpha = kind === HIGHLIGHT ? HIGHLIGHT_OPACITY : 1;
+  ctx.globalAlpha = alpha * (kind === HIGHLIGHT ? HIGHLIGHT_OPACITY : 1);
   if (small < 2 && kind !== IMAGE) {
     // too small for a form: what is seen of it from afar
     ctx.setTransform(scale, 0, 0, scale, dx, dy);

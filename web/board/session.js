@@ -62,7 +62,8 @@ export class Session {
    */
   constructor({ transport, board, writer, person, store = browserStore(), on = {}, now, timers = true }) {
     Object.assign(this, { transport, name: board, writer, person, store, timers });
-    this.on = { changed() {}, people() {}, state() {}, trouble() {}, ...on };
+    this.troubles = []; // said before anybody listened
+    this.on = { changed() {}, people() {}, state() {}, trouble: (text) => this.troubles.push(text), ...on };
     this.from = randomHex(8);
     this.board = new Board();
     this.peers = new Peers();

@@ -2,7 +2,7 @@
 // and no more; a new element is painted onto the tiles it touches, and only what changed beneath others is baked again. What
 // is under way (the stroke of a pen, a selection, others' strokes) is on a second canvas above, painted anew each frame.
 import { Camera } from "./camera.js";
-import { paint } from "./paint.js";
+import { paint, prepare } from "./paint.js";
 import { theme } from "./palette.js";
 import { Places } from "./places.js";
 import { IMAGE } from "./ops.js";
@@ -11,7 +11,11 @@ import { meet, roughBox } from "./shapes.js";
 const TILE = 512; // device pixels
 const TILES_MAX = 160; // bitmaps of 1 MiB
 const BAKE_MS = 7; // of a frame, for tiles; the rest is for the pen
+const SPARE_MAX = 32;
 const SETTLE_MS = 140; // after zooming, until tiles are baked in the new size
+
+const whenIdle = window.requestIdleCallback ?? ((fn) => setTimeout(() => fn({ timeRemaining: () => 3 }), 30));
+const cancelIdle = window.cancelIdleCallback ?? clearTimeout;
 
 export class Stage {
   /** @layers: an element into which both canvases go. @over(ctx, camera): paints what is under way. */
@@ -25,7 +29,8 @@ export class Stage {
     this.liveCtx = this.live.getContext("2d");
     this.camera = new Camera();
     this.places = new Places();
-    this.tiles = new Map(); // "x,y" of this.scale -> {x, y, canvas, ctx, state, used}
+    // "x,y" of this.scale -> {x, y, canvas, ctx: what is shown or null, good: whether it is up to date, next: what is being baked, used}
+    this.tiles = new Map();
     this.former = []; // tiles of another scale, shown until there are new ones
     this.scale = 0; // of the tiles
     this.lifted = new Set(); // elements that are being moved, which are not in the tiles
@@ -35,16 +40,30 @@ export class Stage {
     this.dark = false;
     this.wanted = 0;
     this.frames = 0;
+    this.baked = 0; // tiles, ever
     this.needBase = this.needLive = true;
     this.zoomedAt = 0;
     this.spare = [];
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(layers);
+    this.watchRatio();
+  }
+
+  // The window went to a screen with other pixels, or the browser zoomed.
+  watchRatio() {
+    this.ratio = matchMedia(`(resolution: ${window.devicePixelRatio || 1}dppx)`);
+    this.onRatio = () => {
+      this.resize();
+      this.watchRatio();
+    };
+    this.ratio.addEventListener("change", this.onRatio, { once: true });
   }
 
   close() {
     this.observer.disconnect();
+    this.ratio.removeEventListener("change", this.onRatio);
     cancelAnimationFrame(this.wanted);
+    cancelIdle(this.warming);
     clearTimeout(this.settling);
     this.wanted = -1;
   }
@@ -55,6 +74,22 @@ export class Stage {
     this.places = new Places();
     for (const element of board.elements) this.replace(element);
     this.forgetTiles();
+    this.warmAt = 0;
+    this.warm();
+  }
+
+  /** Outlines of strokes that were never in sight, while there is nothing else to do: they cost the most of a tile. */
+  warm() {
+    cancelIdle(this.warming);
+    this.warming = whenIdle((idle) => {
+      const { elements } = this.board;
+      while (this.warmAt < elements.length && idle.timeRemaining() > 1) {
+        const element = elements[this.warmAt++];
+        const view = this.board.view(element);
+        if (view) prepare(element, view);
+      }
+      if (this.warmAt < elements.length) this.warm();
+    });
   }
 
   setDark(dark) {
@@ -123,19 +158,35 @@ export class Stage {
 
   /** What lies within @box must be baked again. */
   soil(box) {
-    for (const tile of this.tiles.values()) if (tile.state === "baked" && meet(this.boxOfTile(tile.x, tile.y), box)) tile.state = "soiled";
+    for (const tile of this.tiles.values())
+      if ((tile.good || tile.next) && meet(this.boxOfTile(tile.x, tile.y), box)) {
+        tile.good = false;
+        this.dropNext(tile);
+      }
     this.needBase = true;
   }
 
   addToTiles(element, box) {
-    for (const tile of this.tiles.values())
-      if (tile.state === "baked" && meet(this.boxOfTile(tile.x, tile.y), box)) this.paintOn(tile, element);
+    for (const tile of this.tiles.values()) {
+      if (!(tile.good || tile.next) || !meet(this.boxOfTile(tile.x, tile.y), box)) continue;
+      if (tile.good) this.paintOn(tile.ctx, tile, element);
+      tile.next?.list.push(element);
+    }
     this.needBase = true;
   }
 
+  dropNext(tile) {
+    if (tile.next) this.spare.push(tile.next.canvas);
+    tile.next = null;
+  }
+
   forgetTiles() {
-    for (const tile of [...this.tiles.values(), ...this.former]) this.spare.push(tile.canvas);
-    this.spare.length = Math.min(this.spare.length, 32);
+    for (const tile of this.tiles.values()) {
+      this.dropNext(tile);
+      if (tile.canvas) this.spare.push(tile.canvas);
+    }
+    for (const { canvas } of this.former) this.spare.push(canvas);
+    this.spare.length = Math.min(this.spare.length, SPARE_MAX);
     this.tiles.clear();
     this.former = [];
     this.scale = 0;
@@ -200,10 +251,10 @@ export class Stage {
     if (scale === this.scale) return;
     const ratio = scale / this.scale;
     if (this.scale && ratio > 0.5 && ratio < 2 && performance.now() - this.zoomedAt < SETTLE_MS) return;
-    const baked = [...this.tiles.values()].filter((tile) => tile.state !== "empty");
     for (const tile of this.former) this.spare.push(tile.canvas);
-    this.spare.length = Math.min(this.spare.length, 32);
-    this.former = baked.map((tile) => ({ canvas: tile.canvas, box: this.boxOfTile(tile.x, tile.y) }));
+    for (const tile of this.tiles.values()) this.dropNext(tile);
+    this.spare.length = Math.min(this.spare.length, SPARE_MAX);
+    this.former = [...this.tiles.values()].filter((tile) => tile.canvas).map((tile) => ({ canvas: tile.canvas, box: this.boxOfTile(tile.x, tile.y) }));
     this.tiles = new Map();
     this.scale = scale;
   }
@@ -211,7 +262,7 @@ export class Stage {
   paintBase() {
     this.chooseScale();
     const { camera } = this;
-    const began = performance.now();
+    const until = performance.now() + BAKE_MS;
     const size = TILE / this.scale;
     const [bx0, by0, bx1, by1] = camera.box();
     const x0 = Math.floor(bx0 / size), y0 = Math.floor(by0 / size), x1 = Math.floor(bx1 / size), y1 = Math.floor(by1 / size);
@@ -220,16 +271,15 @@ export class Stage {
     for (let y = y0; y <= y1; y++)
       for (let x = x0; x <= x1; x++) {
         const tile = this.tile(x, y);
-        if (tile.state !== "baked" && (!missing || performance.now() - began < BAKE_MS)) this.bake(tile);
-        if (tile.state !== "baked") missing++;
-        if (tile.state !== "empty") shown.push(tile);
+        if (!tile.good && !this.bake(tile, until)) missing++;
+        if (tile.canvas) shown.push(tile);
       }
     this.copy(shown, missing > 0);
     if (missing) this.want(true);
     else {
       for (const tile of this.former) this.spare.push(tile.canvas);
       this.former = [];
-      this.bakeAround(x0, y0, x1, y1, began);
+      this.bakeAround(x0, y0, x1, y1, until);
       this.trim();
     }
   }
@@ -254,45 +304,52 @@ export class Stage {
   }
 
   // What comes into sight next, as far as this frame has time.
-  bakeAround(x0, y0, x1, y1, began) {
+  bakeAround(x0, y0, x1, y1, until) {
     for (let y = y0 - 1; y <= y1 + 1; y++)
       for (let x = x0 - 1; x <= x1 + 1; x++) {
         if (x >= x0 && x <= x1 && y >= y0 && y <= y1) continue;
         const tile = this.tile(x, y);
-        if (tile.state === "baked") continue;
-        if (performance.now() - began >= BAKE_MS) {
-          this.want(true);
-          return;
-        }
-        this.bake(tile);
+        if (tile.good || this.bake(tile, until)) continue;
+        this.want(true);
+        return;
       }
   }
 
   tile(x, y) {
     const key = `${x},${y}`;
     let tile = this.tiles.get(key);
-    if (!tile) this.tiles.set(key, (tile = { x, y, canvas: null, ctx: null, state: "empty", used: this.frames }));
+    if (!tile) this.tiles.set(key, (tile = { x, y, canvas: null, ctx: null, good: false, next: null, used: this.frames }));
     return tile;
   }
 
-  bake(tile) {
-    if (!tile.canvas) {
-      tile.canvas = this.spare.pop() ?? document.createElement("canvas");
-      if (tile.canvas.width !== TILE) tile.canvas.width = tile.canvas.height = TILE;
-      tile.ctx = tile.canvas.getContext("2d", { alpha: false });
+  // Goes on with a tile until it is done or the frame has no more time; what was there is shown until then. Whether it is done.
+  bake(tile, until) {
+    if (!tile.next) {
+      if (performance.now() >= until) return false;
+      const canvas = this.spare.pop() ?? document.createElement("canvas");
+      if (canvas.width !== TILE) canvas.width = canvas.height = TILE;
+      const ctx = canvas.getContext("2d", { alpha: false });
+      ctx.globalAlpha = 1;
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.fillStyle = this.colours.paper;
+      ctx.fillRect(0, 0, TILE, TILE);
+      tile.next = { canvas, ctx, at: 0, list: this.places.within(this.boxOfTile(tile.x, tile.y)) };
     }
-    const { ctx } = tile;
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    ctx.fillStyle = this.colours.paper;
-    ctx.fillRect(0, 0, TILE, TILE);
-    for (const element of this.places.within(this.boxOfTile(tile.x, tile.y))) if (!this.lifted.has(element)) this.paintOn(tile, element);
-    tile.state = "baked";
-    tile.used = this.frames;
+    const { next } = tile;
+    while (next.at < next.list.length) {
+      if (performance.now() >= until) return false;
+      const element = next.list[next.at++];
+      if (!this.lifted.has(element)) this.paintOn(next.ctx, tile, element);
+    }
+    if (tile.canvas && this.spare.length < SPARE_MAX) this.spare.push(tile.canvas);
+    Object.assign(tile, { canvas: next.canvas, ctx: next.ctx, good: true, next: null, used: this.frames });
+    this.baked++;
+    return true;
   }
 
-  paintOn(tile, element) {
+  paintOn(ctx, tile, element) {
     const view = this.board.view(element);
-    if (view) paint(tile.ctx, element, view, { scale: this.scale, dx: -tile.x * TILE, dy: -tile.y * TILE }, this.colours, this.pictures);
+    if (view) paint(ctx, element, view, { scale: this.scale, dx: -tile.x * TILE, dy: -tile.y * TILE }, this.colours, this.pictures);
   }
 
   trim() {
@@ -300,7 +357,8 @@ export class Stage {
     const old = [...this.tiles].sort(([, a], [, b]) => a.used - b.used).slice(0, this.tiles.size - TILES_MAX);
     for (const [key, tile] of old) {
       this.tiles.delete(key);
-      if (tile.canvas && this.spare.length < 32) this.spare.push(tile.canvas);
+      this.dropNext(tile);
+      if (tile.canvas && this.spare.length < SPARE_MAX) this.spare.push(tile.canvas);
     }
   }
 
