@@ -70,6 +70,13 @@
     XX(DVAR_SILENT_LOSS, "dvar-silent-loss", "nobody hears that what was in memory is lost")       \
     XX(DVAR_NO_GUARD, "dvar-no-guard", "fences are not looked at")                                 \
     XX(DVAR_NO_RELEASE, "dvar-no-release", "a slot moves before its old holders let it go")        \
+    XX(FS_NO_CLOCK_FLOOR, "fs-no-clock-floor",                                                     \
+       "a restored disk counts on from where its image was (hole 32)")                             \
+    XX(FS_NO_RENEWAL, "fs-no-renewal", "a restored disk goes on in the index it had")              \
+    XX(FS_ORPHANS_DROPPED, "fs-orphans-dropped", "what only a replaced index named is forgotten")  \
+    XX(FS_DELETE_WINS, "fs-delete-wins", "a deletion hides a change that it has not seen")         \
+    XX(FS_ARRIVAL_WINS, "fs-arrival-wins", "of two versions that one is shown which came first")   \
+    XX(FS_ANNOUNCED_EARLY, "fs-announced-early", "a record is announced before it is stored")      \
     XX(FS_UNVERIFIED, "fs-unverified", "a chunk is written before it is verified")                 \
     XX(FS_NO_WINDOW, "fs-no-window", "everything is asked for at once")                            \
     XX(FS_RESUME_TRUSTS, "fs-resume-trusts", "what a former life wrote is not read again")         \

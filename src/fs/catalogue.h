@@ -90,7 +90,11 @@ struct fs_publication {
     int64_t mtime_ns;
     struct content content; /* of a FS_FILE */
     uint64_t version_id;
+    uint64_t
+        only_if; /* what is shown under the path must be this version; else KITH_E_FENCE. 0: any */
 };
+/* For only_if: nothing is shown. */
+#define FS_ONLY_IF_ABSENT UINT64_MAX
 
 /* The keep has a content now, or not any more: all records of this disk that name it say so. */
 struct fs_holding {
@@ -213,7 +217,8 @@ void fs_catalogue_free(struct fs_catalogue *core); /* NULL is fine */
  * returned. What a publication came to is its PUBLISHED.
  *
  * Codes of PUBLISHED: KITH_E_NAME (share or path), KITH_E_INVALID (a field), KITH_E_NOT_FOUND,
- * KITH_E_LIMIT (the catalogue is full), KITH_E_MEMORY, and what SIGNED and STORED said.
+ * KITH_E_FENCE (only_if), KITH_E_LIMIT (the catalogue is full), KITH_E_BUSY (too many wait),
+ * KITH_E_MEMORY, and what SIGNED and STORED said.
  */
 int fs_catalogue_step(struct fs_catalogue *core,
                       const struct catalogue_event *event,
@@ -230,6 +235,7 @@ struct fs_entry {
     uint8_t own;   /* enum fs_place of this disk's copy of this version's content */
     bool own_main; /* this disk's folder (or its last publication) has this very version */
     bool is_conflict;
+    bool is_history;      /* of fs_catalogue_versions() */
     uint32_t conflicts_n; /* versions shown beside this one; 0 of a conflict */
     uint32_t holders_n;   /* nodes that hold the content; 0 of what has none */
     uint32_t mode;
@@ -237,9 +243,10 @@ struct fs_entry {
     uint64_t size;    /* of a directory: of all beneath it */
     uint64_t below_n; /* of a directory: files and symlinks beneath it */
     uint64_t moment;
-    uint64_t version_id;           /* 0 if there is no version */
-    const struct fs_known *known;  /* NULL if there is no version */
-    const struct content *content; /* FS_FILE, else NULL */
+    uint64_t version_id;          /* 0 if there is no version */
+    const struct fs_known *known; /* NULL if there is no version */
+    bool has_content;             /* FS_FILE */
+    struct content content;
 };
 
 /* Everything about a version (its bytes are large: for one, not for lists). The target borrows. */
@@ -251,7 +258,7 @@ void fs_known_version(const struct fs_catalogue *core,
  * What is shown under a path: its current version, or, by the name that is made for it, a conflict.
  * 0; KITH_E_NOT_FOUND (deleted, too). @share of length 0 is the folder of all shares.
  */
-int fs_catalogue_stat(const struct fs_catalogue *core,
+int fs_catalogue_stat(struct fs_catalogue *core,
                       struct kith_bytes share,
                       struct kith_bytes path,
                       struct fs_entry *entry_out);
@@ -274,7 +281,7 @@ size_t fs_catalogue_versions(const struct fs_catalogue *core,
 
 /* Where a listing stands; {0} is its beginning. Stays good whatever happens between two pages. */
 struct fs_listing {
-    char after[FS_PATH_BYTES_MAX + 1];
+    char after[FS_SHARE_BYTES_MAX + 1 + FS_PATH_BYTES_MAX + 1];
     uint32_t after_len;
     uint32_t conflict; /* of after: so many conflicts have been given */
     bool begun;
@@ -299,21 +306,25 @@ enum fs_walk_flags {
     FS_WALK_DELETED = 1 << 1,    /* deleted ones too */
     FS_WALK_OWN = 1 << 2,        /* only what this disk has a main record of */
 };
+struct fs_walk {
+    struct kith_bytes share, path;
+    const char *pattern; /* fs_name_match(); NULL: all */
+    unsigned flags;      /* enum fs_walk_flags */
+};
 struct fs_walked {
-    const char *path; /* within the share, with a NUL */
+    const char *share; /* with a NUL */
+    const char *path;  /* within the share, with a NUL */
     uint32_t path_len;
     struct fs_entry entry;
 };
 /*
- * The next up to @max entries beneath a folder, at any depth, in the order of fs_path_compare(),
- * whose names fit @pattern (fs_name_match(); NULL: all). Looks at a bounded number of entries at a
- * time: it is over when @at->ended, not when *@n_out is 0. As fs_catalogue_list() otherwise.
+ * The next up to @max entries of a folder and beneath it, at any depth, in the order of
+ * fs_path_compare(), whose names fit. Conflicts are counted in their entries, not given. Looks at a
+ * bounded number of entries at a time: it is over when @at->ended, not when *@n_out is 0. As
+ * fs_catalogue_list() otherwise.
  */
 int fs_catalogue_walk(struct fs_catalogue *core,
-                      struct kith_bytes share,
-                      struct kith_bytes path,
-                      const char *pattern,
-                      unsigned flags,
+                      const struct fs_walk *asked,
                       struct fs_listing *at,
                       struct fs_walked *walked_out,
                       size_t max,

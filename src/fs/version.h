@@ -65,11 +65,12 @@ void fs_vector_join(struct fs_vector *into,
                     const struct fs_vector *other,
                     const struct fs_disk_id *keep);
 /*
- * The counter of @disk becomes max(old + 1, @unix_s): a wiped or restored disk cannot look like an
- * ancestor of what it once wrote (hole 32). Folds another if there is no room. Gives the counter.
+ * The counter of @disk becomes max(old + 1, @unix_ms): a wiped or restored disk cannot look like an
+ * ancestor of what it once wrote (hole 32). Milliseconds, as no path changes more often than that,
+ * so counters do not run ahead of the clock. Folds another if there is no room. Gives the counter.
  */
 uint64_t
-fs_vector_advance(struct fs_vector *vector, const struct fs_disk_id *disk, uint64_t unix_s);
+fs_vector_advance(struct fs_vector *vector, const struct fs_disk_id *disk, uint64_t unix_ms);
 
 /* ---- versions ---- */
 
@@ -125,9 +126,6 @@ bool fs_version_same(const struct fs_version *a, const struct fs_version *b);
  * copies of one version only.
  */
 int fs_version_order(const struct fs_version *a, const struct fs_version *b);
-/* 64 bits over the whole version: tells the versions of one path apart (0 never is one). */
-uint64_t fs_version_id(const struct fs_version *version);
-
 /* Appends what the author signs: share, path and all of the version but the signature and key. 0 or
  * KITH_E_MEMORY. */
 int fs_version_signed(const char *share,
@@ -137,10 +135,21 @@ int fs_version_signed(const char *share,
                       const struct fs_version *version,
                       struct buf *out);
 
+/* 64 bits over what is signed: tells versions apart, in one path and over all. Never 0. */
+uint64_t fs_version_id(const void *signed_bytes, size_t len);
+
 /* By itself, as it is kept on disk and handed to others than the catalogue. 0 or KITH_E_MEMORY. */
 int fs_version_encode(const struct fs_version *version, struct buf *out);
 /* Reads one; everything is bounded and in its order. 0, or KITH_E_CORRUPT and @r is bad. The target
  * points into @r's bytes. */
 int fs_version_decode(struct reader *r, struct fs_version *version_out);
+
+/* ---- for the wire of the catalogue, which names disks by number ---- */
+
+/* Up to the target. False if it is no good. */
+bool fs_version_front_read(struct reader *r, struct fs_version *version);
+int fs_version_front_append(const struct fs_version *version, struct buf *out);
+/* Whether vector and author are in their order and bounds. */
+bool fs_version_fits(const struct fs_version *version);
 
 #endif

@@ -1,0 +1,139 @@
+/*
+ * What must hold between two steps.
+ */
+#include "fs/catalogue_internal.h"
+
+struct tally {
+    uint64_t nodes, versions, records;
+    uint32_t depth_max;
+};
+
+static void
+check_versions(const struct fs_catalogue *core, const struct fs_node *node, struct tally *tally)
+{
+    bool history = false;
+    for (const struct fs_known *k = node->versions; k != NULL; k = k->next) {
+        uint32_t live = 0;
+        uint32_t all = 0;
+        assert(k->node == node && (k->flags & FS_KNOWN_LINKED) != 0);
+        for (const struct fs_record *r = node->records; r != NULL; r = r->next) {
+            if ((r->flags & FS_RECORD_GONE) != 0 || r->of.known != k)
+                continue;
+            all++;
+            live += (r->flags & FS_RECORD_LOST) == 0;
+        }
+        assert(k->live_n == live && k->refs >= all);
+        assert(all > 0 || (node->flags & FS_NODE_BUSY) != 0);
+        assert((k->kind == FS_FILE) == (k->blob != NULL));
+        history = history || (k->flags & FS_KNOWN_MAXIMAL) == 0;
+        assert(!history || (k->flags & (FS_KNOWN_MAXIMAL | FS_KNOWN_SHOWN)) == 0);
+        tally->versions++;
+    }
+    (void)core;
+}
+
+static void
+check_records(const struct fs_catalogue *core, const struct fs_node *node, struct tally *tally)
+{
+    for (const struct fs_record *r = node->records; r != NULL; r = r->next) {
+        const struct fs_disk *disk = core->disks[r->disk];
+        assert(fsc_record_node(r) == node);
+        tally->records++;
+        if ((r->flags & FS_RECORD_LOST) != 0)
+            assert(core->lost.items[r->slot].record == r);
+        else if ((r->flags & FS_RECORD_STALE) != 0)
+            assert(disk->stale.items[r->slot].record == r);
+        else
+            assert(disk->slots[r->slot] == r);
+        for (const struct fs_record *o = r->next; o != NULL; o = o->next)
+            assert(o->disk != r->disk || o->line != r->line ||
+                   ((o->flags | r->flags) & (FS_RECORD_LOST | FS_RECORD_STALE)) != 0);
+    }
+}
+
+static void check_folder(const struct fs_catalogue *core,
+                         const struct fs_folder *folder,
+                         const struct fs_node *parent,
+                         struct tally *tally);
+
+static void check_node(const struct fs_catalogue *core,
+                       const struct fs_node *node,
+                       struct tally *tally,
+                       struct fs_folder *sum)
+{
+    const struct fs_known *current = fsc_current(node);
+    assert((node->flags & (FS_NODE_DIRTY | FS_NODE_TIDY)) == 0);
+    assert(((node->flags & FS_NODE_SHOWN) != 0) == (current != NULL));
+    tally->nodes++;
+    check_versions(core, node, tally);
+    check_records(core, node, tally);
+    sum->children_n++;
+    sum->shown_n += current != NULL;
+    sum->files_n += current != NULL && current->kind != FS_DIRECTORY;
+    sum->bytes += current != NULL && current->blob != NULL ? current->blob->size : 0;
+    sum->conflicted_n += (node->flags & FS_NODE_CONFLICTED) != 0;
+    if (node->folder != NULL) {
+        check_folder(core, node->folder, node, tally);
+        sum->shown_n += node->folder->shown_n;
+        sum->files_n += node->folder->files_n;
+        sum->bytes += node->folder->bytes;
+        sum->conflicted_n += node->folder->conflicted_n;
+    }
+}
+
+static void check_folder(const struct fs_catalogue *core,
+                         const struct fs_folder *folder,
+                         const struct fs_node *parent,
+                         struct tally *tally)
+{
+    struct fs_folder sum = {0};
+    const struct fs_node *last = NULL;
+    for (const struct fs_node *at = fsc_child_after(folder, "", 0, true); at != NULL;
+         at = fsc_child_after(folder, at->name, at->name_len, false)) {
+        assert(at->parent == parent);
+        assert(last == NULL || strcmp(last->name, at->name) < 0);
+        assert((at->left == NULL || at->left->priority <= at->priority) &&
+               (at->right == NULL || at->right->priority <= at->priority));
+        check_node(core, at, tally, &sum);
+        last = at;
+    }
+    assert(sum.children_n == folder->children_n && sum.shown_n == folder->shown_n);
+    assert(sum.files_n == folder->files_n && sum.bytes == folder->bytes);
+    assert(sum.conflicted_n == folder->conflicted_n);
+}
+
+static void check_disk(const struct fs_disk *disk)
+{
+    uint64_t number = 0;
+    uint64_t n = 0;
+    uint64_t sum = 0;
+    uint32_t gaps = 0;
+    for (uint32_t i = 0; i < disk->slots_n; i++) {
+        const struct fs_record *record = disk->slots[i];
+        if (record == NULL) {
+            gaps++;
+            continue;
+        }
+        assert(record->number > number && record->slot == i && record->disk == disk->no);
+        number = record->number;
+        n += (record->flags & FS_RECORD_GONE) == 0;
+        sum += (record->flags & FS_RECORD_GONE) == 0 ? fsc_record_sum(record) : 0;
+    }
+    assert(n == disk->records_n && sum == disk->sum && gaps == disk->gaps);
+    assert(number <= disk->highest || disk->repull);
+    assert(!disk->whole || disk->stale.n == 0);
+}
+
+void fs_catalogue_check(const struct fs_catalogue *core)
+{
+    struct tally tally = {0};
+    uint32_t pulls = 0;
+    check_folder(core, &core->shares, NULL, &tally);
+    assert(tally.nodes == core->nodes_n && tally.records == core->records_n);
+    assert(tally.versions <= core->versions_n);
+    for (uint32_t i = 1; i < core->disks_n; i++) {
+        check_disk(core->disks[i]);
+        pulls += core->disks[i]->pulling;
+    }
+    assert(pulls == core->pulls_n);
+}

@@ -1,0 +1,119 @@
+/*
+ * Contents: what names them, and who holds them.
+ */
+#include "fs/catalogue_internal.h"
+
+static uint8_t copies_of(const struct fs_catalogue *core, const struct fs_known *known)
+{
+    const struct fs_known *root = fsc_current(fsc_share(known->node));
+    return root != NULL && root->replicas != 0 ? root->replicas : core->config.replicas;
+}
+
+struct holders {
+    struct kith_node_id *nodes;
+    size_t max;
+    struct mapid seen; /* all of them */
+};
+
+static int add_holder(const struct fs_catalogue *core, struct holders *holders, uint32_t disk)
+{
+    struct kith_node_id node = fsc_node_of(core, disk);
+    static char here;
+    if (kith_node_id_equal(&node, &core->config.self.node) ||
+        mapid_find(&holders->seen, &node) != NULL)
+        return 0;
+    if (holders->seen.n < holders->max)
+        holders->nodes[holders->seen.n] = node;
+    return mapid_set(&holders->seen, &node, &here);
+}
+
+static int add_version(const struct fs_catalogue *core,
+                       const struct fs_known *known,
+                       struct fs_content_facts *facts,
+                       struct holders *holders)
+{
+    int r = 0;
+    if ((known->flags & FS_KNOWN_MAXIMAL) != 0) {
+        uint8_t copies = copies_of(core, known);
+        facts->live = true;
+        facts->copies = copies > facts->copies ? copies : facts->copies;
+    }
+    for (const struct fs_record *record = known->node->records; record != NULL && r == 0;
+         record = record->next) {
+        if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || record->of.known != known ||
+            (record->flags & FS_RECORD_PLACE) == 0)
+            continue;
+        if (record->disk == core->own->no)
+            facts->own |= record->flags & FS_RECORD_PLACE;
+        else
+            r = add_holder(core, holders, record->disk);
+    }
+    return r;
+}
+
+int fs_catalogue_content(const struct fs_catalogue *core,
+                         const uint8_t root[FS_ROOT_BYTES],
+                         struct fs_content_facts *facts_out,
+                         struct kith_node_id *holders_out,
+                         size_t max)
+{
+    const struct fs_blob *blob = fsc_blob_find(core, root);
+    struct holders holders = {.nodes = holders_out, .max = max};
+    int r = 0;
+    if (blob == NULL)
+        return kith_fail_with(KITH_E_NOT_FOUND, "no file of the catalogue has this content");
+    *facts_out = (struct fs_content_facts){.content = fsc_blob_content(blob)};
+    list_for_each (it, &blob->versions) {
+        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
+        if ((known->flags & FS_KNOWN_LINKED) != 0 && r == 0)
+            r = add_version(core, known, facts_out, &holders);
+    }
+    facts_out->holders_n = holders.seen.n;
+    mapid_deinit(&holders.seen);
+    return r;
+}
+
+bool fs_catalogue_content_next(const struct fs_catalogue *core,
+                               uint64_t *at,
+                               struct content *content_out)
+{
+    /* The bucket, and how far in its chain. */
+    uint64_t bucket = *at >> 20;
+    uint64_t n = *at & 0xfffff;
+    for (; bucket < core->buckets_n; bucket++, n = 0) {
+        const struct fs_blob *blob = core->buckets[bucket];
+        for (uint64_t i = 0; blob != NULL && i < n; i++)
+            blob = blob->next;
+        if (blob == NULL)
+            continue;
+        *content_out = fsc_blob_content(blob);
+        *at = bucket << 20 | (n + 1);
+        return true;
+    }
+    return false;
+}
+
+bool fs_catalogue_content_path(const struct fs_catalogue *core,
+                               const uint8_t root[FS_ROOT_BYTES],
+                               struct buf *out)
+{
+    char path[FS_PATH_BYTES_MAX + 1];
+    const struct fs_blob *blob = fsc_blob_find(core, root);
+    const struct fs_known *best = NULL;
+    if (blob == NULL)
+        return false;
+    list_for_each (it, &blob->versions) {
+        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
+        if ((known->flags & FS_KNOWN_LINKED) == 0)
+            continue;
+        best = known;
+        if ((known->flags & FS_KNOWN_SHOWN) != 0)
+            break;
+    }
+    if (best == NULL)
+        return false;
+    size_t len = fsc_path(best->node, path);
+    const struct fs_node *share = fsc_share(best->node);
+    return buf_append(out, share->name, share->name_len) == 0 && buf_append(out, "/", 1) == 0 &&
+           buf_append(out, path, len) == 0;
+}

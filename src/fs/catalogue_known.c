@@ -1,0 +1,417 @@
+/*
+ * Disks and writers, which are numbered once and stay; versions, and the contents that they share.
+ */
+#include <sodium/crypto_generichash_blake2b.h>
+
+#include "fs/catalogue_internal.h"
+
+/* ---- disks and writers ---- */
+
+static struct kith_node_id as_key(const struct fs_disk_id *id)
+{
+    struct kith_node_id key;
+    static_assert(sizeof(key.bytes) == FS_DISK_BYTES, "a disk's id is as long as a node's");
+    memcpy(key.bytes, id->bytes, sizeof(key.bytes));
+    return key;
+}
+
+struct fs_disk *fsc_disk_find(const struct fs_catalogue *core, const struct fs_disk_id *id)
+{
+    struct kith_node_id key = as_key(id);
+    return mapid_find(&core->disk_map, &key);
+}
+
+struct fs_disk *fsc_disk(struct fs_catalogue *core, const struct fs_disk_id *id)
+{
+    struct kith_node_id key = as_key(id);
+    struct fs_disk *disk = mapid_find(&core->disk_map, &key);
+    if (disk != NULL)
+        return disk;
+    if (core->disks_n >= core->config.disks_max) {
+        core->stats.refused_limit++;
+        return NULL;
+    }
+    size_t cap = core->disks_cap;
+    bool room = fsc_grow(core, &core->disks, &cap, core->disks_n, sizeof(struct fs_disk *));
+    core->disks_cap = (uint32_t)cap;
+    disk = room ? core_calloc(1, sizeof(*disk)) : NULL;
+    if (disk == NULL || mapid_set(&core->disk_map, &key, disk) != 0) {
+        core_free(disk);
+        core->error = KITH_E_MEMORY;
+        return NULL;
+    }
+    disk->id = *id;
+    disk->no = core->disks_n;
+    core->disks[core->disks_n++] = disk;
+    core->bytes += sizeof(*disk) + sizeof(disk);
+    return disk;
+}
+
+bool fsc_author_fits(const struct fs_author *author)
+{
+    struct kith_node_id node;
+    if (crypto_generichash_blake2b(node.bytes, sizeof(node.bytes), author->key, FS_KEY_BYTES, NULL,
+                                   0) != 0)
+        return false;
+    return kith_node_id_equal(&node, &author->node);
+}
+
+uint32_t fsc_writer(struct fs_catalogue *core, const struct fs_author *author)
+{
+    struct fs_disk *disk = fsc_disk(core, &author->disk);
+    if (disk == NULL)
+        return 0;
+    for (uint32_t at = disk->writers; at != 0; at = core->writers[at].next)
+        if (memcmp(core->writers[at].key, author->key, FS_KEY_BYTES) == 0)
+            return at;
+    if (core->writers_n >= 2 * core->config.disks_max) {
+        core->stats.refused_limit++;
+        return 0;
+    }
+    size_t cap = core->writers_cap;
+    bool room = fsc_grow(core, &core->writers, &cap, core->writers_n, sizeof(struct fs_writer));
+    core->writers_cap = (uint32_t)cap;
+    if (!room)
+        return 0;
+    struct fs_writer *writer = &core->writers[core->writers_n];
+    *writer = (struct fs_writer){.disk = disk->no, .next = disk->writers, .node = author->node};
+    memcpy(writer->key, author->key, FS_KEY_BYTES);
+    disk->writers = core->writers_n;
+    core->bytes += sizeof(*writer);
+    return core->writers_n++;
+}
+
+/* ---- contents ---- */
+
+static size_t bucket_of(const struct fs_catalogue *core, const uint8_t root[FS_ROOT_BYTES])
+{
+    return (size_t)(get_le64(root) & (core->buckets_n - 1));
+}
+
+struct fs_blob *fsc_blob_find(const struct fs_catalogue *core, const uint8_t root[FS_ROOT_BYTES])
+{
+    if (core->buckets_n == 0)
+        return NULL;
+    struct fs_blob *blob = core->buckets[bucket_of(core, root)];
+    while (blob != NULL && memcmp(blob->root, root, FS_ROOT_BYTES) != 0)
+        blob = blob->next;
+    return blob;
+}
+
+static bool buckets_grow(struct fs_catalogue *core)
+{
+    if (core->blobs_n < core->buckets_n)
+        return true;
+    size_t n = core->buckets_n == 0 ? 64 : 2 * core->buckets_n;
+    struct fs_blob **old = core->buckets;
+    size_t old_n = core->buckets_n;
+    struct fs_blob **buckets = core_calloc(n, sizeof(struct fs_blob *));
+    if (buckets == NULL)
+        return old != NULL; /* longer chains then */
+    core->buckets = buckets;
+    core->buckets_n = n;
+    core->bytes += (n - old_n) * sizeof(struct fs_blob *);
+    for (size_t i = 0; i < old_n; i++) {
+        struct fs_blob *next;
+        for (struct fs_blob *blob = old[i]; blob != NULL; blob = next) {
+            struct fs_blob **bucket = &buckets[bucket_of(core, blob->root)];
+            next = blob->next;
+            blob->next = *bucket;
+            *bucket = blob;
+        }
+    }
+    core_free(old);
+    return true;
+}
+
+static bool blob_is(const struct fs_blob *blob, const struct content *content)
+{
+    struct content has = fsc_blob_content(blob);
+    return content_equal(&has, content);
+}
+
+/* One more version of it. */
+static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content *content)
+{
+    struct fs_blob *blob = fsc_blob_find(core, content->root);
+    while (blob != NULL && !blob_is(blob, content)) /* somebody lies about its size */
+        blob = blob->next;
+    if (blob == NULL) {
+        blob = buckets_grow(core) ? core_calloc(1, sizeof(*blob)) : NULL;
+        if (blob == NULL)
+            return NULL;
+        blob->size = content->size;
+        blob->hash = content->hash;
+        blob->chunk_log2 = content->chunk_log2;
+        memcpy(blob->root, content->root, FS_ROOT_BYTES);
+        list_init(&blob->versions);
+        struct fs_blob **bucket = &core->buckets[bucket_of(core, blob->root)];
+        blob->next = *bucket;
+        *bucket = blob;
+        core->blobs_n++;
+        core->bytes += sizeof(*blob);
+    }
+    blob->refs++;
+    return blob;
+}
+
+static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
+{
+    if (--blob->refs > 0)
+        return;
+    struct fs_blob **at = &core->buckets[bucket_of(core, blob->root)];
+    while (*at != blob)
+        at = &(*at)->next;
+    *at = blob->next;
+    core->blobs_n--;
+    core->bytes -= sizeof(*blob);
+    core_free(blob);
+}
+
+void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
+{
+    if (blob == NULL || (blob->flags & FS_BLOB_DIRTY) != 0 || !core->started)
+        return;
+    if (!fsc_grow(core, &core->blobs_dirty, &core->blobs_dirty_cap, core->blobs_dirty_n,
+                  sizeof(struct fs_blob *)))
+        return;
+    blob->flags |= FS_BLOB_DIRTY;
+    core->blobs_dirty[core->blobs_dirty_n++] = blob;
+}
+
+struct content fsc_blob_content(const struct fs_blob *blob)
+{
+    struct content content = {
+        .size = blob->size, .hash = blob->hash, .chunk_log2 = blob->chunk_log2};
+    memcpy(content.root, blob->root, FS_ROOT_BYTES);
+    return content;
+}
+
+/* ---- versions ---- */
+
+static size_t known_bytes(const struct fs_known *known)
+{
+    return sizeof(*known) + known->vector_n * sizeof(struct fs_pair) + known->target_len;
+}
+
+struct fs_known *fsc_known_find(const struct fs_node *node, uint64_t id)
+{
+    struct fs_known *known = node->versions;
+    while (known != NULL && known->id != id)
+        known = known->next;
+    return known;
+}
+
+uint64_t
+fsc_id_of(struct fs_catalogue *core, const struct fs_node *node, const struct fs_version *version)
+{
+    char path[FS_PATH_BYTES_MAX + 1];
+    const struct fs_node *share = fsc_share(node);
+    size_t len = fsc_path(node, path);
+    core->scratch.len = 0;
+    if (fs_version_signed(share->name, share->name_len, path, len, version, &core->scratch) != 0) {
+        core->error = KITH_E_MEMORY;
+        return 0;
+    }
+    return fs_version_id(core->scratch.data, core->scratch.len);
+}
+
+/* The counters by number of their disk. */
+static bool set_vector(struct fs_catalogue *core, struct fs_known *known, const struct fs_vector *v)
+{
+    for (uint32_t i = 0; i < v->n; i++) {
+        const struct fs_disk *disk = fsc_disk(core, &v->counters[i].disk);
+        if (disk == NULL)
+            return false;
+        uint32_t at = i;
+        for (; at > 0 && known->vector[at - 1].disk > disk->no; at--)
+            known->vector[at] = known->vector[at - 1];
+        known->vector[at] = (struct fs_pair){.disk = disk->no,
+                                             .low = (uint32_t)v->counters[i].counter,
+                                             .high = (uint32_t)(v->counters[i].counter >> 32)};
+    }
+    return true;
+}
+
+struct fs_known *fsc_known_new(struct fs_catalogue *core,
+                               struct fs_node *node,
+                               const struct fs_version *version,
+                               uint64_t id)
+{
+    uint32_t author = fsc_writer(core, &version->author);
+    size_t bytes =
+        sizeof(struct fs_known) + version->vector.n * sizeof(struct fs_pair) + version->target_len;
+    struct fs_known *known = author != 0 ? core_calloc(1, bytes) : NULL;
+    if (known == NULL)
+        return NULL;
+    known->node = node;
+    known->id = id;
+    known->mtime_ns = version->mtime_ns;
+    known->moment = version->moment;
+    known->author = author;
+    known->mode = (uint16_t)version->mode;
+    known->target_len = (uint16_t)version->target_len;
+    known->kind = version->kind;
+    known->replicas = version->replicas;
+    known->vector_n = (uint8_t)version->vector.n;
+    memcpy(known->signature, version->signature, FS_SIGNATURE_BYTES);
+    list_init(&known->of_blob);
+    bool fine = set_vector(core, known, &version->vector);
+    if (fine && version->target_len > 0)
+        memcpy(&known->vector[known->vector_n], version->target, version->target_len);
+    if (fine && version->kind == FS_FILE) {
+        known->blob = blob_ref(core, &version->content);
+        fine = known->blob != NULL;
+    }
+    if (!fine) {
+        core_free(known);
+        return NULL;
+    }
+    if (known->blob != NULL)
+        list_append(&known->blob->versions, &known->of_blob);
+    node->pins++; /* a version's own */
+    core->versions_n++;
+    core->bytes += known_bytes(known);
+    return known;
+}
+
+void fsc_known_link(struct fs_catalogue *core, struct fs_known *known)
+{
+    if ((known->flags & FS_KNOWN_LINKED) != 0)
+        return;
+    struct fs_known **at = &known->node->versions;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = known;
+    known->next = NULL;
+    known->flags |= FS_KNOWN_LINKED;
+    (void)core;
+}
+
+void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known)
+{
+    assert(known->refs > 0);
+    if (--known->refs > 0)
+        return;
+    if ((known->flags & FS_KNOWN_LINKED) != 0) {
+        struct fs_known **at = &known->node->versions;
+        while (*at != known)
+            at = &(*at)->next;
+        *at = known->next;
+        known->flags &= (uint8_t)~FS_KNOWN_LINKED;
+    }
+    known->next = core->dead;
+    core->dead = known;
+}
+
+void fsc_dead_free(struct fs_catalogue *core)
+{
+    while (core->dead != NULL) {
+        struct fs_known *known = core->dead;
+        core->dead = known->next;
+        assert(known->refs == 0);
+        list_remove(&known->of_blob);
+        if (known->blob != NULL)
+            blob_unref(core, known->blob);
+        known->node->pins--;
+        fsc_prune_later(core, known->node);
+        core->versions_n--;
+        core->bytes -= known_bytes(known);
+        core_free(known);
+    }
+}
+
+void fsc_known_expand(const struct fs_catalogue *core,
+                      const struct fs_known *known,
+                      struct fs_version *version_out)
+{
+    struct fs_version *v = version_out;
+    const struct fs_writer *writer = &core->writers[known->author];
+    *v = (struct fs_version){.kind = known->kind,
+                             .replicas = known->replicas,
+                             .mode = known->mode,
+                             .mtime_ns = known->mtime_ns,
+                             .moment = known->moment,
+                             .target_len = known->target_len};
+    v->target = known->target_len > 0 ? fs_known_target(known) : NULL;
+    if (known->blob != NULL)
+        v->content = fsc_blob_content(known->blob);
+    v->author.disk = core->disks[writer->disk]->id;
+    v->author.node = writer->node;
+    memcpy(v->author.key, writer->key, FS_KEY_BYTES);
+    memcpy(v->signature, known->signature, FS_SIGNATURE_BYTES);
+    for (uint32_t i = 0; i < known->vector_n; i++) {
+        const struct fs_disk_id *id = &core->disks[known->vector[i].disk]->id;
+        uint32_t at = i;
+        for (;
+             at > 0 && memcmp(v->vector.counters[at - 1].disk.bytes, id->bytes, FS_DISK_BYTES) > 0;
+             at--)
+            v->vector.counters[at] = v->vector.counters[at - 1];
+        v->vector.counters[at] =
+            (struct fs_counter){.disk = *id, .counter = fs_pair_counter(&known->vector[i])};
+    }
+    v->vector.n = known->vector_n;
+}
+
+void fs_known_version(const struct fs_catalogue *core,
+                      const struct fs_known *known,
+                      struct fs_version *version_out)
+{
+    fsc_known_expand(core, known, version_out);
+}
+
+/* ---- comparing ---- */
+
+uint64_t fsc_counter_of(const struct fs_known *known, uint32_t disk)
+{
+    for (uint32_t i = 0; i < known->vector_n && known->vector[i].disk <= disk; i++)
+        if (known->vector[i].disk == disk)
+            return fs_pair_counter(&known->vector[i]);
+    return 0;
+}
+
+/* fs_version_before() on what is held; disk 0 is the folded one. */
+bool fsc_before(const struct fs_catalogue *core, const struct fs_known *a, const struct fs_known *b)
+{
+    uint64_t folded = fsc_counter_of(b, 0);
+    uint32_t author = core->writers[a->author].disk;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < a->vector_n; i++) {
+        const struct fs_pair *pair = &a->vector[i];
+        if (pair->disk == 0)
+            continue;
+        while (at < b->vector_n && b->vector[at].disk < pair->disk)
+            at++;
+        bool there = at < b->vector_n && b->vector[at].disk == pair->disk;
+        uint64_t seen = there ? fs_pair_counter(&b->vector[at]) : 0;
+        if (seen == 0 && pair->disk != author && fs_pair_counter(pair) <= folded)
+            continue;
+        if (seen < fs_pair_counter(pair))
+            return false;
+    }
+    return true;
+}
+
+bool fsc_same(const struct fs_known *a, const struct fs_known *b)
+{
+    if (a->kind != b->kind || a->blob != b->blob)
+        return false;
+    return a->target_len == b->target_len &&
+           memcmp(fs_known_target(a), fs_known_target(b), a->target_len) == 0;
+}
+
+int fsc_order(const struct fs_catalogue *core, const struct fs_known *a, const struct fs_known *b)
+{
+    bool a_gone = a->kind == FS_DELETED;
+    bool b_gone = b->kind == FS_DELETED;
+    if (a_gone != b_gone)
+        return a_gone != (bool)MUTANT(FS_DELETE_WINS) ? 1 : -1;
+    if (MUTANT(FS_ARRIVAL_WINS))
+        return 0;
+    if (a->moment != b->moment)
+        return a->moment > b->moment ? -1 : 1;
+    const struct fs_disk_id *of_a = &core->disks[core->writers[a->author].disk]->id;
+    const struct fs_disk_id *of_b = &core->disks[core->writers[b->author].disk]->id;
+    int r = memcmp(of_b->bytes, of_a->bytes, FS_DISK_BYTES);
+    return r != 0 ? r : memcmp(b->signature, a->signature, FS_SIGNATURE_BYTES);
+}

@@ -1,0 +1,374 @@
+/*
+ * Records: who has which version of a path. What is current under a path follows from the versions
+ * that records name, and from nothing else: not from the order in which they came. So two nodes
+ * that have the same records show the same.
+ *
+ * A version that loses its last record, because an index was replaced, a node forgotten, or two who
+ * had it dropped it at once, stays as LOST: it counts as before, is still stored, and after a while
+ * this disk names it itself.
+ */
+#include "fs/catalogue_internal.h"
+
+uint64_t fsc_record_sum(const struct fs_record *record)
+{
+    uint8_t bytes[17];
+    put_le64(bytes, record->number);
+    put_le64(bytes + 8, record->of.known->id);
+    bytes[16] = (uint8_t)(record->line << 2 | (record->flags & FS_RECORD_PLACE));
+    return hash_bytes(bytes, sizeof(bytes), 12);
+}
+
+struct fs_record *fsc_record_find(const struct fs_node *node, uint32_t disk, uint8_t line)
+{
+    struct fs_record *record = node->records;
+    while (record != NULL &&
+           (record->disk != disk || record->line != line || (record->flags & FS_RECORD_LOST) != 0))
+        record = record->next;
+    return record;
+}
+
+void fsc_touch(struct fs_catalogue *core, struct fs_node *node)
+{
+    if ((node->flags & FS_NODE_DIRTY) != 0 ||
+        !fsc_grow(core, &core->dirty, &core->dirty_cap, core->dirty_n, sizeof(*core->dirty)))
+        return;
+    struct fs_dirty *dirty = &core->dirty[core->dirty_n++];
+    dirty->node = node;
+    dirty->before = fsc_current(node);
+    dirty->conflicts_n = 0;
+    for (const struct fs_known *k = node->versions; k != NULL; k = k->next)
+        dirty->conflicts_n += (k->flags & FS_KNOWN_SHOWN) != 0;
+    if (dirty->before != NULL)
+        dirty->before->refs++;
+    node->flags |= FS_NODE_DIRTY;
+}
+
+void fsc_tidy_later(struct fs_catalogue *core, struct fs_node *node)
+{
+    if ((node->flags & FS_NODE_TIDY) != 0 ||
+        !fsc_grow(core, &core->tidy, &core->tidy_cap, core->tidy_n, sizeof(struct fs_node *)))
+        return;
+    node->flags |= FS_NODE_TIDY;
+    core->tidy[core->tidy_n++] = node;
+}
+
+/* ---- slots, and records in none ---- */
+
+static void slots_close_gaps(struct fs_disk *disk)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < disk->slots_n; i++) {
+        if (disk->slots[i] == NULL)
+            continue;
+        disk->slots[n] = disk->slots[i];
+        disk->slots[n]->slot = n;
+        n++;
+    }
+    disk->slots_n = n;
+    disk->gaps = 0;
+}
+
+static bool slots_reserve(struct fs_catalogue *core, struct fs_disk *disk)
+{
+    if (disk->gaps > 16 && disk->gaps > disk->slots_n / 2)
+        slots_close_gaps(disk);
+    size_t cap = disk->slots_cap;
+    bool fine = fsc_grow(core, &disk->slots, &cap, disk->slots_n, sizeof(struct fs_record *));
+    disk->slots_cap = (uint32_t)cap;
+    return fine;
+}
+
+static bool aside_add(struct fs_catalogue *core,
+                      struct fs_asides *list,
+                      struct fs_record *record,
+                      uint32_t pass)
+{
+    size_t cap = list->cap;
+    bool fine = fsc_grow(core, &list->items, &cap, list->n, sizeof(*list->items));
+    list->cap = (uint32_t)cap;
+    if (!fine)
+        return false;
+    record->slot = list->n;
+    list->items[list->n++] =
+        (struct fs_aside){.record = record, .pass = pass, .due_ms = UINT64_MAX};
+    return true;
+}
+
+static bool asides_reserve(struct fs_catalogue *core, struct fs_asides *list, uint32_t more)
+{
+    if (more <= list->cap - list->n)
+        return true;
+    struct fs_aside *items =
+        core_realloc(list->items, ((size_t)list->n + more) * sizeof(*list->items));
+    if (items == NULL) {
+        core->error = KITH_E_MEMORY;
+        return false;
+    }
+    list->items = items;
+    list->cap = list->n + more;
+    return true;
+}
+
+static void aside_remove(struct fs_asides *list, uint32_t at)
+{
+    list->items[at] = list->items[--list->n];
+    list->items[at].record->slot = at;
+}
+
+/* ---- coming and going ---- */
+
+static void unlink_record(struct fs_catalogue *core, struct fs_record *record)
+{
+    struct fs_node *node = fsc_record_node(record);
+    struct fs_record **at = &node->records;
+    while (*at != record)
+        at = &(*at)->next;
+    *at = record->next;
+    fsc_prune_later(core, node);
+    core->records_n--;
+    core->bytes -= sizeof(*record) + sizeof(record);
+    core_free(record);
+}
+
+void fsc_lost_drop(struct fs_catalogue *core, struct fs_record *record)
+{
+    struct fs_known *known = record->of.known;
+    fsc_persist_drop(core, record->disk, core->lost.items[record->slot].pass, record->number);
+    aside_remove(&core->lost, record->slot);
+    unlink_record(core, record);
+    fsc_known_unref(core, known);
+}
+
+/* Out of its index. The last that names its version stays as LOST. */
+static void record_detach(struct fs_catalogue *core, struct fs_record *record)
+{
+    struct fs_disk *disk = core->disks[record->disk];
+    bool gone = (record->flags & FS_RECORD_GONE) != 0;
+    uint32_t pass = disk->pass;
+    if ((record->flags & FS_RECORD_STALE) != 0) {
+        pass = disk->stale.items[record->slot].pass;
+        aside_remove(&disk->stale, record->slot);
+        record->flags &= (uint8_t)~FS_RECORD_STALE;
+    } else {
+        disk->slots[record->slot] = NULL;
+        disk->gaps++;
+        if (!gone) {
+            disk->records_n--;
+            disk->sum -= fsc_record_sum(record);
+        }
+    }
+    if (gone) {
+        fsc_persist_drop(core, record->disk, pass, record->number);
+        unlink_record(core, record);
+        return;
+    }
+    struct fs_known *known = record->of.known;
+    fsc_touch(core, known->node);
+    fsc_blob_dirty(core, known->blob);
+    known->live_n--;
+    if (known->live_n == 0 && !MUTANT(FS_ORPHANS_DROPPED) &&
+        aside_add(core, &core->lost, record, pass)) {
+        record->flags |= FS_RECORD_LOST;
+        return;
+    }
+    fsc_persist_drop(core, record->disk, pass, record->number);
+    unlink_record(core, record);
+    fsc_known_unref(core, known);
+}
+
+static struct fs_record *record_new(struct fs_catalogue *core,
+                                    const struct fs_disk *disk,
+                                    struct fs_node *node,
+                                    struct fs_known *known,
+                                    uint8_t flags,
+                                    uint8_t line)
+{
+    struct fs_record *record = core_malloc(sizeof(*record));
+    if (record == NULL) {
+        core->error = KITH_E_MEMORY;
+        return NULL;
+    }
+    *record = (struct fs_record){.disk = (uint16_t)disk->no, .line = line, .flags = flags};
+    if (known != NULL) {
+        record->of.known = known;
+        fsc_known_link(core, known);
+        known->refs++;
+    } else {
+        record->of.node = node;
+        record->flags |= FS_RECORD_GONE;
+    }
+    record->next = node->records;
+    node->records = record;
+    core->records_n++;
+    core->bytes += sizeof(*record) + sizeof(record);
+    return record;
+}
+
+bool fsc_record_put(struct fs_catalogue *core,
+                    struct fs_disk *disk,
+                    struct fs_node *node,
+                    struct fs_known *known,
+                    uint64_t number,
+                    uint8_t flags,
+                    uint8_t line)
+{
+    if (core->records_n >= core->config.records_max) {
+        core->stats.refused_limit++;
+        return false;
+    }
+    struct fs_record *old = fsc_record_find(node, disk->no, line);
+    struct fs_record *record =
+        slots_reserve(core, disk) ? record_new(core, disk, node, known, flags, line) : NULL;
+    if (record == NULL)
+        return false;
+    fsc_touch(core, node);
+    record->number = number;
+    record->slot = disk->slots_n;
+    disk->slots[disk->slots_n++] = record;
+    if (known != NULL) {
+        known->live_n++;
+        disk->records_n++;
+        disk->sum += fsc_record_sum(record);
+        fsc_blob_dirty(core, known->blob);
+    }
+    if (old != NULL)
+        record_detach(core, old);
+    return true;
+}
+
+/* ---- from the disk ---- */
+
+bool fsc_record_aside(struct fs_catalogue *core,
+                      struct fs_disk *disk,
+                      struct fs_node *node,
+                      struct fs_known *known,
+                      const struct fs_wire_record *wire,
+                      uint32_t pass)
+{
+    uint8_t flags = wire->flags & FS_RECORD_PLACE;
+    struct fs_record *record = record_new(core, disk, node, known, flags, wire->line);
+    if (record == NULL)
+        return false;
+    record->number = wire->number;
+    record->flags |= FS_RECORD_STALE;
+    if (known != NULL)
+        known->live_n++;
+    fsc_touch(core, node);
+    if (aside_add(core, &disk->stale, record, pass))
+        return true;
+    fsc_record_forget(core, record);
+    return false;
+}
+
+void fsc_record_forget(struct fs_catalogue *core, struct fs_record *record)
+{
+    struct fs_known *known = (record->flags & FS_RECORD_GONE) == 0 ? record->of.known : NULL;
+    unlink_record(core, record);
+    if (known == NULL)
+        return;
+    known->live_n--;
+    fsc_known_unref(core, known);
+}
+
+static struct fs_record *in_slot(const struct fs_node *node, uint32_t disk, uint8_t line)
+{
+    struct fs_record *record = node->records;
+    while (record != NULL && (record->disk != disk || record->line != line ||
+                              (record->flags & (FS_RECORD_LOST | FS_RECORD_STALE)) != 0))
+        record = record->next;
+    return record;
+}
+
+bool fsc_record_settle(struct fs_catalogue *core,
+                       struct fs_disk *disk,
+                       struct fs_record *record,
+                       uint32_t pass)
+{
+    if (pass != disk->pass)
+        return aside_add(core, &disk->stale, record, pass);
+    struct fs_record *old = in_slot(fsc_record_node(record), disk->no, record->line);
+    if (!slots_reserve(core, disk))
+        return false;
+    record->flags &= (uint8_t)~FS_RECORD_STALE;
+    record->slot = disk->slots_n;
+    disk->slots[disk->slots_n++] = record;
+    if ((record->flags & FS_RECORD_GONE) == 0) {
+        disk->records_n++;
+        disk->sum += fsc_record_sum(record);
+        struct fs_blob *blob = record->of.known->blob;
+        if (disk == core->own && blob != NULL && (record->flags & FS_IN_KEEP) != 0)
+            blob->flags |= FS_BLOB_KEPT;
+    }
+    if (old != NULL)
+        record_detach(core, old);
+    return true;
+}
+
+/* ---- passes ---- */
+
+bool fsc_pass_begin(struct fs_catalogue *core, struct fs_disk *disk)
+{
+    if (!asides_reserve(core, &disk->stale, disk->slots_n))
+        return false;
+    for (uint32_t i = 0; i < disk->slots_n; i++) {
+        struct fs_record *record = disk->slots[i];
+        if (record == NULL)
+            continue;
+        if ((record->flags & FS_RECORD_GONE) != 0) {
+            record_detach(core, record);
+            continue;
+        }
+        (void)aside_add(core, &disk->stale, record, disk->pass);
+        record->flags |= FS_RECORD_STALE;
+    }
+    disk->slots_n = 0;
+    disk->gaps = 0;
+    disk->records_n = 0;
+    disk->sum = 0;
+    disk->highest = 0;
+    disk->whole = false;
+    disk->repull = false;
+    disk->pass++;
+    return true;
+}
+
+void fsc_pass_end(struct fs_catalogue *core, struct fs_disk *disk)
+{
+    while (disk->stale.n > 0)
+        record_detach(core, disk->stale.items[disk->stale.n - 1].record);
+}
+
+/* ---- what is over ---- */
+
+bool fsc_deleted_long_ago(const struct fs_catalogue *core,
+                          const struct fs_known *known,
+                          uint64_t less_ms)
+{
+    uint64_t kept_ms = core->config.deleted_ms;
+    kept_ms -= less_ms < kept_ms ? less_ms : 0;
+    return known->kind == FS_DELETED && fs_moment_ms(known->moment) + kept_ms < core->wall_ms;
+}
+
+void fsc_sweep(struct fs_catalogue *core)
+{
+    for (uint32_t d = 1; d < core->disks_n; d++) {
+        struct fs_disk *disk = core->disks[d];
+        bool due = disk->mark_unix_s + core->config.gone_ms / 1000 <= fsc_unix_s(core);
+        for (uint32_t i = 0; i < disk->slots_n; i++) {
+            struct fs_record *record = disk->slots[i];
+            if (record == NULL)
+                continue;
+            if ((record->flags & FS_RECORD_GONE) != 0) {
+                if (due && record->number <= disk->mark_number)
+                    record_detach(core, record);
+            } else if (disk == core->own && fsc_deleted_long_ago(core, record->of.known, 0)) {
+                fsc_tidy_later(core, record->of.known->node);
+            }
+        }
+        if (due && disk->known) {
+            disk->mark_number = disk->highest;
+            disk->mark_unix_s = fsc_unix_s(core);
+            fsc_persist_head(core, disk, disk->highest);
+        }
+    }
+}

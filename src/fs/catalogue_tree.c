@@ -1,0 +1,290 @@
+/*
+ * Paths. A node for each part that something is known of, in a treap of its folder: ordered by the
+ * bytes of names, balanced by priorities out of the seed and the name, which nobody outside can
+ * choose.
+ */
+#include "fs/catalogue_internal.h"
+
+static int name_compare(const char *name, size_t len, const struct fs_node *node)
+{
+    size_t n = len < node->name_len ? len : node->name_len;
+    int r = memcmp(name, node->name, n);
+    return r != 0 ? r : (len > node->name_len) - (len < node->name_len);
+}
+
+struct fs_node *fsc_child(const struct fs_folder *folder, const char *name, size_t len)
+{
+    struct fs_node *at = folder->root;
+    while (at != NULL) {
+        int r = name_compare(name, len, at);
+        if (r == 0)
+            return at;
+        at = r < 0 ? at->left : at->right;
+    }
+    return NULL;
+}
+
+struct fs_node *
+fsc_child_after(const struct fs_folder *folder, const char *name, size_t len, bool with)
+{
+    struct fs_node *at = folder->root;
+    struct fs_node *found = NULL;
+    while (at != NULL) {
+        int r = name_compare(name, len, at);
+        if (r < 0 || (r == 0 && with)) {
+            found = at;
+            at = at->left;
+        } else {
+            at = at->right;
+        }
+    }
+    return found;
+}
+
+/* All that are less than @name to @low, the others to @high. */
+static void
+split(struct fs_node *at, const char *name, size_t len, struct fs_node **low, struct fs_node **high)
+{
+    while (at != NULL) {
+        if (name_compare(name, len, at) > 0) {
+            *low = at;
+            low = &at->right;
+            at = at->right;
+        } else {
+            *high = at;
+            high = &at->left;
+            at = at->left;
+        }
+    }
+    *low = NULL;
+    *high = NULL;
+}
+
+static void insert(struct fs_folder *folder, struct fs_node *node)
+{
+    struct fs_node **at = &folder->root;
+    while (*at != NULL && (*at)->priority >= node->priority)
+        at = name_compare(node->name, node->name_len, *at) < 0 ? &(*at)->left : &(*at)->right;
+    split(*at, node->name, node->name_len, &node->left, &node->right);
+    *at = node;
+    folder->children_n++;
+}
+
+static void take_out(struct fs_folder *folder, struct fs_node *node)
+{
+    struct fs_node **at = &folder->root;
+    while (*at != node)
+        at = name_compare(node->name, node->name_len, *at) < 0 ? &(*at)->left : &(*at)->right;
+    struct fs_node *low = node->left;
+    struct fs_node *high = node->right;
+    while (low != NULL && high != NULL) {
+        if (low->priority >= high->priority) {
+            *at = low;
+            at = &low->right;
+            low = low->right;
+        } else {
+            *at = high;
+            at = &high->left;
+            high = high->left;
+        }
+    }
+    *at = low != NULL ? low : high;
+    folder->children_n--;
+}
+
+static struct fs_folder *folder_of(struct fs_catalogue *core, struct fs_node *parent)
+{
+    return parent != NULL ? parent->folder : &core->shares;
+}
+
+static size_t node_bytes(const struct fs_node *node)
+{
+    return sizeof(*node) + node->name_len + 1;
+}
+
+static struct fs_node *
+child_make(struct fs_catalogue *core, struct fs_node *parent, const char *name, size_t len)
+{
+    if (parent != NULL && parent->folder == NULL) {
+        parent->folder = core_calloc(1, sizeof(*parent->folder));
+        if (parent->folder == NULL)
+            return NULL;
+        core->bytes += sizeof(*parent->folder);
+    }
+    struct fs_folder *folder = folder_of(core, parent);
+    struct fs_node *node = fsc_child(folder, name, len);
+    if (node != NULL)
+        return node;
+    node = core_calloc(1, sizeof(*node) + len + 1);
+    if (node == NULL)
+        return NULL;
+    node->parent = parent;
+    node->name_len = (uint8_t)len;
+    memcpy(node->name, name, len);
+    node->priority = (uint32_t)(hash_bytes(name, len, core->config.seed) >> 32);
+    insert(folder, node);
+    core->nodes_n++;
+    core->bytes += node_bytes(node);
+    fsc_prune_later(core, node);
+    return node;
+}
+
+struct fs_node *fsc_make(struct fs_catalogue *core, struct kith_bytes share, struct kith_bytes path)
+{
+    struct fs_node *node = child_make(core, NULL, share.data, share.len);
+    const char *text = path.data;
+    for (size_t at = 0; node != NULL && at < path.len;) {
+        const char *slash = memchr(text + at, '/', path.len - at);
+        size_t len = slash != NULL ? (size_t)(slash - text) - at : path.len - at;
+        node = child_make(core, node, text + at, len);
+        at += len + 1;
+    }
+    if (node == NULL)
+        core->error = KITH_E_MEMORY;
+    return node;
+}
+
+struct fs_node *
+fsc_find(const struct fs_catalogue *core, struct kith_bytes share, struct kith_bytes path)
+{
+    struct fs_node *node = fsc_child(&core->shares, share.data, share.len);
+    const char *text = path.data;
+    for (size_t at = 0; node != NULL && at < path.len;) {
+        const char *slash = memchr(text + at, '/', path.len - at);
+        size_t len = slash != NULL ? (size_t)(slash - text) - at : path.len - at;
+        node = node->folder != NULL ? fsc_child(node->folder, text + at, len) : NULL;
+        at += len + 1;
+    }
+    return node;
+}
+
+/* ---- going ---- */
+
+void fsc_prune_later(struct fs_catalogue *core, struct fs_node *node)
+{
+    if ((node->flags & FS_NODE_PRUNE) != 0 ||
+        !fsc_grow(core, &core->prune, &core->prune_cap, core->prune_n, sizeof(*core->prune)))
+        return; /* without memory it stays, empty, until it is touched again */
+    node->flags |= FS_NODE_PRUNE;
+    core->prune[core->prune_n++] = node;
+}
+
+/* With its versions, which it has at the end of the whole only. */
+static void node_free(struct fs_catalogue *core, struct fs_node *node)
+{
+    while (node->versions != NULL) {
+        struct fs_known *known = node->versions;
+        node->versions = known->next;
+        core_free(known);
+    }
+    core->nodes_n--;
+    core->bytes -= node_bytes(node);
+    if (node->folder != NULL)
+        core->bytes -= sizeof(*node->folder);
+    core_free(node->folder);
+    core_free(node);
+}
+
+static bool node_is_empty(const struct fs_node *node)
+{
+    return node->versions == NULL && node->records == NULL && node->pins == 0 &&
+           (node->flags & (FS_NODE_DIRTY | FS_NODE_TIDY | FS_NODE_BUSY)) == 0 &&
+           (node->folder == NULL || node->folder->children_n == 0);
+}
+
+void fsc_prune(struct fs_catalogue *core)
+{
+    while (core->prune_n > 0) {
+        struct fs_node *node = core->prune[--core->prune_n];
+        node->flags &= (uint8_t)~FS_NODE_PRUNE;
+        if (!node_is_empty(node))
+            continue;
+        struct fs_node *parent = node->parent;
+        take_out(folder_of(core, parent), node);
+        node_free(core, node);
+        if (parent != NULL)
+            fsc_prune_later(core, parent); /* there is room: one was just taken */
+    }
+}
+
+void fsc_tree_free(struct fs_catalogue *core)
+{
+    /* Turned so that each is freed without a stack: the left tree first, then the right one. */
+    struct fs_node *at = core->shares.root;
+    core->shares.root = NULL;
+    while (at != NULL) {
+        struct fs_node *below = at->folder != NULL ? at->folder->root : NULL;
+        struct fs_node **hole = below != NULL ? &at->folder->root : NULL;
+        if (hole == NULL && at->left != NULL) {
+            below = at->left;
+            hole = &at->left;
+        }
+        if (hole == NULL) {
+            struct fs_node *next = at->right;
+            node_free(core, at);
+            at = next;
+            continue;
+        }
+        /* What is below comes first; this one hangs at its rightmost end. */
+        *hole = NULL;
+        struct fs_node *end = below;
+        while (end->right != NULL)
+            end = end->right;
+        end->right = at;
+        at = below;
+    }
+}
+
+/* ---- counting ---- */
+
+void fsc_count(struct fs_catalogue *core,
+               struct fs_node *node,
+               const struct fs_counted *is,
+               uint64_t was_bytes)
+{
+    bool was_shown = (node->flags & FS_NODE_SHOWN) != 0;
+    bool was_file = (node->flags & FS_NODE_FILE) != 0;
+    bool was_conflicted = (node->flags & FS_NODE_CONFLICTED) != 0;
+    if (is->shown == was_shown && is->file == was_file && is->bytes == was_bytes &&
+        is->conflicted == was_conflicted)
+        return;
+    struct fs_node *at = node;
+    do {
+        at = at->parent;
+        struct fs_folder *folder = folder_of(core, at);
+        folder->shown_n += (uint64_t)is->shown - (uint64_t)was_shown;
+        folder->files_n += (uint64_t)is->file - (uint64_t)was_file;
+        folder->bytes += is->bytes - was_bytes;
+        folder->conflicted_n += (uint32_t)is->conflicted - (uint32_t)was_conflicted;
+    } while (at != NULL);
+    unsigned flags = node->flags & ~(unsigned)(FS_NODE_SHOWN | FS_NODE_FILE | FS_NODE_CONFLICTED);
+    flags |= is->shown ? FS_NODE_SHOWN : 0u;
+    flags |= is->file ? FS_NODE_FILE : 0u;
+    flags |= is->conflicted ? FS_NODE_CONFLICTED : 0u;
+    node->flags = (uint8_t)flags;
+}
+
+/* ---- names ---- */
+
+const struct fs_node *fsc_share(const struct fs_node *node)
+{
+    while (node->parent != NULL)
+        node = node->parent;
+    return node;
+}
+
+size_t fsc_path(const struct fs_node *node, char *out)
+{
+    size_t len = 0;
+    for (const struct fs_node *at = node; at->parent != NULL; at = at->parent)
+        len += (size_t)at->name_len + (at->parent->parent != NULL);
+    size_t end = len;
+    out[len] = '\0';
+    for (const struct fs_node *at = node; at->parent != NULL; at = at->parent) {
+        end -= at->name_len;
+        memcpy(out + end, at->name, at->name_len);
+        if (at->parent->parent != NULL)
+            out[--end] = '/';
+    }
+    return len;
+}
