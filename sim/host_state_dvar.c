@@ -237,7 +237,7 @@ static void record_seen(void *arg, const struct dvar_change *variable)
     struct hs_todo *todo;
     size_t prefix_len = strlen(MUTEX_RECORD_PREFIX);
 
-    if (variable->name_len < prefix_len ||
+    if (!variable->settled || variable->name_len < prefix_len ||
         memcmp(variable->name, MUTEX_RECORD_PREFIX, prefix_len) != 0 || value.type != VALUE_BYTES)
         return;
     todo = hs_todo_mutex(hs, MUTEX_RECORD_SEEN);

@@ -154,6 +154,8 @@ static void tell_members(struct sim_world *world, void *arg)
     /* A node that is paused goes on later, and is killed in the end. */
     if (hs != NULL && hs->self.boot_no == boot->boot_no && !hs->hm.leaves) {
         if (sim_node_running(hs->hm.node)) {
+            if (hs->dvar != NULL)
+                hs_dvar_step(hs, &(struct dvar_event){.type = DVAR_STOP});
             hs_view_step(hs, &(struct view_event){.type = VIEW_STOP});
             if (!hs->hw->member_off)
                 hm_leave(world, boot->index);

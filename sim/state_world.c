@@ -6,6 +6,7 @@
 
 #include "plot.h"
 #include "queue.h"
+#include "view/internal.h"
 
 #define FORM_MS_MAX     120000
 #define SLOT_LOST_MS    20000 /* sooner than by default, so that it happens within a seed */
@@ -112,6 +113,28 @@ only_copy(const struct state_world *sw, const struct placement_config *config, s
     return mine && !other;
 }
 
+static bool same_voters(const struct view_record *a, const struct view_record *b)
+{
+    return a->voters_n == b->voters_n && memcmp(a->voters, b->voters, sizeof(a->voters)) == 0;
+}
+
+/*
+ * Does @view want other voters than are decided, or has it proposed or accepted them? They may be
+ * decided a message later, and a single new voter whose disk is lost by then takes all with it:
+ * that is one failure more than promised, like the loss of the only voter's disk.
+ */
+static bool voters_change(const struct view_core *view)
+{
+    static struct view_record accepted;
+
+    if (view->role == VIEW_LEADER &&
+        (view->want_on || (view->proposing && !same_voters(&view->proposal, &view->decided))))
+        return true;
+    return view->accepted_epoch > view->decided.placement.epoch &&
+           view_record_decode(&accepted, view->accepted_bytes, view->accepted_len) == 0 &&
+           !same_voters(&accepted, &view->decided);
+}
+
 /* Have all voters of the newest view but @index good disks, and know that view? */
 static bool voters_are_good(const struct state_world *sw, size_t index)
 {
@@ -122,6 +145,12 @@ static bool voters_are_good(const struct state_world *sw, size_t index)
 
         if (hs != NULL && hs->placement.epoch == sw->view.newest.epoch)
             view_quorum(hs->view, hs_now_ms(hs), &quorum);
+    }
+    for (size_t i = 0; i < sw->hs.keepers_n; i++) {
+        struct hs *hs = hs_at(sw->world, i);
+
+        if (hs != NULL && voters_change(hs->view))
+            return false;
     }
     for (uint32_t i = 0; i < quorum.voters_n; i++) {
         const struct view_voter *voter = &quorum.voters[i];

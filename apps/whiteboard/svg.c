@@ -159,6 +159,14 @@ static void put_text_line(struct board_out *out,
     board_out_text(out, "</text>\n");
 }
 
+/* How many bytes end a line here: a line end, or U+2028 where the page broke it; 0 if none do. */
+static size_t line_end(const char *at, const char *end)
+{
+    if (*at == '\n')
+        return 1;
+    return end - at >= 3 && memcmp(at, "\xe2\x80\xa8", 3) == 0 ? 3 : 0;
+}
+
 static void put_letters(struct board_out *out, const struct board_element *element)
 {
     struct board_frame frame = board_frame_of(element);
@@ -179,11 +187,12 @@ static void put_letters(struct board_out *out, const struct board_element *eleme
         board_out_text(out, "/>\n");
     }
     for (unsigned i = 0; line < end; i++) {
-        const char *stop = memchr(line, '\n', (size_t)(end - line));
-        size_t len = (size_t)((stop != NULL ? stop : end) - line);
+        size_t len = 0, skip = 0;
+        while (line + len < end && (skip = line_end(line + len, end)) == 0)
+            len++;
         if (len > 0)
             put_text_line(out, element, x, y + size + i * size * BOARD_LINE_HEIGHT, line, len);
-        line += len + 1;
+        line += len + skip;
     }
 }
 

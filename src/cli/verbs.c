@@ -378,7 +378,7 @@ const struct verb verb_table[] = {
 
     /* -- functions -- */
     {"fn ls", NULL, "functions", "[PREFIX]", 0, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
-     "list the functions, the nodes that offer them, and how often they run",
+     "list the functions, who offers them, and how often they run",
      "CALLS/S and ERRORS/S are of the last minute, of all nodes together. A node that does not answer within 1.5 s, and a "
      "program that serves by itself, are left out of them.",
      OPTIONS(&opt_hidden, &opt_no_headers), NULL,
@@ -498,7 +498,7 @@ const struct verb verb_table[] = {
      {{"kith var watch 'sensor/*'", "until stopped"}, {"kith var watch x -c 1", "the present value"}},
      cmd_var_watch},
     {"var info", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
-     "show type, policy, version, writer, replicas and watchers of a variable",
+     "show what a variable is, who wrote it and who has it",
      "Replicas begin with the home. Sharers are the nodes and programs that cache it as the home knows them; watchers are watches on "
      "agents, of the name or of a prefix of it.",
      OPTIONS(&opt_timeout), NULL,

@@ -252,6 +252,17 @@ static void add_histories(struct control_request *request, enum history_span spa
     }
 }
 
+/* As the round trips between all count them: those that may be asked, now or soon. */
+static size_t nodes_here(struct kith_node *node)
+{
+    struct member *member;
+    size_t at = 0, n = 0;
+
+    while ((member = member_next(node_members(node), &at)) != NULL)
+        n += member->facts.role != KITH_ROLE_PROGRAM && member->status != KITH_STATUS_LEFT;
+    return n;
+}
+
 static void overview_history(struct control_request *request)
 {
     const char *text = control_text(request, "span");
@@ -259,7 +270,7 @@ static void overview_history(struct control_request *request)
 
     if (span == HISTORY_SPANS)
         control_fail(request, KITH_E_INVALID, "span is 10m, 3h or 24h");
-    else if (member_alive_n(node_members(request->node), false) > CONTROL_TOTALS_NODES_MAX)
+    else if (nodes_here(request->node) > CONTROL_TOTALS_NODES_MAX)
         control_fail(request, KITH_E_LIMIT,
                      "curves are summed in clusters of up to 128 nodes; resources.history gives "
                      "those of each node");

@@ -496,6 +496,9 @@ static int handle(struct dvar_core *core, const struct dvar_event *event)
     case DVAR_UNWATCH:
         watch_remove(core, event->id);
         return 0;
+    case DVAR_STOP:
+        sessions_stop(core);
+        return 0;
     default:
         return 0;
     }
@@ -582,7 +585,8 @@ void dvar_each_home(struct dvar_core *core,
                                          .name_len = var->name_len,
                                          .version = var->block->version,
                                          .value = block_value(var->block),
-                                         .value_len = var->block->len};
+                                         .value_len = var->block->len,
+                                         .settled = var_readable(core, var)};
             if (value_view(change.value, change.value_len).type != VALUE_NONE)
                 each(arg, &change);
         }

@@ -68,6 +68,11 @@ enum dvar_event_type {
     DVAR_CLOSE,        /* cell: one open less; with the last the cell is gone after the step */
     DVAR_WATCH,   /* id, name, prefix: CHANGED from now on. DONE in this step only if refused */
     DVAR_UNWATCH, /* id */
+    /*
+     * This boot is about to be called over (PEER_DOWN with `left` at others), though its process
+     * still runs: nothing is cached from now on. Comes before anybody is told.
+     */
+    DVAR_STOP,
 };
 
 /* Pointers are borrowed for the step. */
@@ -153,6 +158,9 @@ struct dvar_change {
     const uint8_t *value; /* length 0 or type VALUE_NONE: it is gone */
     size_t value_len;
     uint32_t missed; /* changes of it before this one that were not told */
+    /* Of dvar_each_home(): no read will ever tell of an older one. False while it is written, and
+     * without a lease: then another home may never have heard of this value. */
+    bool settled;
 };
 
 struct dvar_action {

@@ -333,6 +333,7 @@ struct dvar_core {
     bool have_placement;
     uint64_t lease_until_ms;
     _Atomic uint64_t lease_word;
+    bool stopping; /* no session begins any more */
     uint32_t keepers_active;
     uint64_t epoch;
     struct placement placement; /* the newest */
@@ -575,6 +576,8 @@ void answers_forget(struct dvar_core *core, struct node *node, uint64_t low_wate
 
 /* ---- session.c ---- */
 void session_want(struct dvar_core *core, struct node *home);
+/* Ends all of them for good. */
+void sessions_stop(struct dvar_core *core);
 void session_end(struct dvar_core *core, struct node *home);
 void session_tick(struct dvar_core *core);
 uint64_t session_deadline(const struct dvar_core *core);

@@ -25,6 +25,8 @@ static void send_renew(struct dvar_core *core, struct node *home)
 
 void session_want(struct dvar_core *core, struct node *home)
 {
+    if (core->stopping)
+        return;
     if (home->session_word == NULL) {
         home->session_word = core_calloc(1, sizeof(*home->session_word));
         if (home->session_word == NULL)
@@ -59,6 +61,15 @@ void session_end(struct dvar_core *core, struct node *home)
     }
     home->session_id = 0;
     home->session_until_ms = 0;
+}
+
+void sessions_stop(struct dvar_core *core)
+{
+    core->stopping = true;
+    for (size_t i = 0; i < core->nodes_n; i++) {
+        if (core->nodes[i]->session_id != 0)
+            session_end(core, core->nodes[i]);
+    }
 }
 
 int on_grant(struct dvar_core *core, struct node *from, struct reader *r)

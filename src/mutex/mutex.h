@@ -69,8 +69,9 @@ enum mutex_event_type {
     MUTEX_LINK_UP,   /* u.peer: a control stream; what waits for an answer is sent again at once */
     MUTEX_RECV,      /* u.recv: a frame; KITH_E_CORRUPT if it does not decode */
     MUTEX_RECORD,    /* u.record: the answer to RECORD_READ or RECORD_CAS */
-    MUTEX_RECORD_SEEN, /* u.record: name, version, bytes: a record in this node's slots, told at
-                          leisure to a home (any number of times) so that it sweeps the dead out */
+    MUTEX_RECORD_SEEN, /* u.record: name, version, bytes: a record in this node's slots that no read
+                          will go behind (dvar_change.settled), told at leisure to a home (any
+                          number of times) so that it sweeps the dead out */
     MUTEX_ACQUIRE,     /* u.acquire; GRANTED or ENDED follows, perhaps in this step */
     MUTEX_RELEASE,     /* u.waiter: what was granted is given back; result in out->code */
     MUTEX_CANCEL,      /* u.waiter: a wait is given up (ENDED CANCELED), a held one released */

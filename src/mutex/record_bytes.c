@@ -185,8 +185,10 @@ int record_take(
         parts[i] = *merge_part(m, &fresh, m->parts, m->parts_n);
     }
     for (uint32_t i = 0; i < m->parts_n; i++) {
-        if (m->parts[i].joined > joins)
-            parts[n++] = m->parts[i];
+        if (m->parts[i].joined <= joins)
+            continue;
+        parts[n] = m->parts[i];
+        parts[n++].listed = false; /* heard of, and not in this record */
     }
     core_free(m->parts);
     m->parts = parts;

@@ -40,6 +40,10 @@ void node_left(struct kith_node *node)
     leave_over(node);
 }
 
+static void on_leave_timer(uv_timer_t *timer);
+
+/* Others take this boot for over from here on, though its threads still run: what it holds and
+ * caches goes first. */
 static void tell_members(struct kith_node *node)
 {
     struct member_event event = {.type = MEMBER_LEAVE};
@@ -47,6 +51,12 @@ static void tell_members(struct kith_node *node)
     node->state.view_left = NULL;
     node_state_goodbye(node);
     node_member_step(node, &event);
+}
+
+/* Inside of a step: the cores that have to stop before others are told cannot be stepped here. */
+static void on_view_left(struct kith_node *node)
+{
+    uv_timer_start(&node->leave_timer, on_leave_timer, 0, 0);
 }
 
 static void on_leave_timer(uv_timer_t *timer)
@@ -69,7 +79,7 @@ void node_leave(struct kith_node *node, void (*done)(void *arg), void *arg)
         leave_over(node);
         return;
     }
-    bool waits = node_state_leave(node, tell_members);
+    bool waits = node_state_leave(node, on_view_left);
     uv_timer_start(&node->leave_timer, on_leave_timer, waits ? VIEW_LEAVE_MS : LEAVE_MS, 0);
     if (!waits)
         tell_members(node);

@@ -348,11 +348,8 @@ static void view_action(struct kith_node *node, const struct view_action *action
             todo->u.lease_until_ms = action->until_ms;
         break;
     case VIEW_LEFT:
-        if (node->state.view_left != NULL) {
-            void (*left)(struct kith_node *) = node->state.view_left;
-            node->state.view_left = NULL;
-            left(node);
-        }
+        if (node->state.view_left != NULL)
+            node->state.view_left(node);
         break;
     case VIEW_REFUSED:
         log_warn(&node->log.log, "view", "a node was refused", "node", name_of(node, &action->to),
@@ -749,7 +746,7 @@ static void sweep_one(void *arg, const struct dvar_change *variable)
     struct value value = value_view(variable->value, variable->value_len);
 
     node_symbol_sweep(node, variable);
-    if (variable->name_len < sizeof(prefix) - 1 ||
+    if (!variable->settled || variable->name_len < sizeof(prefix) - 1 ||
         memcmp(variable->name, prefix, sizeof(prefix) - 1) != 0)
         return;
     struct todo *todo = todo_add(node, TODO_MUTEX, variable->name_len + 1 + value.len);
@@ -791,6 +788,10 @@ bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *nod
 
 void node_state_goodbye(struct kith_node *node)
 {
+    if (node->state.started) {
+        node_mutex_step(node, &(struct mutex_event){.type = MUTEX_STOP});
+        node_dvar_step(node, &(struct dvar_event){.type = DVAR_STOP});
+    }
     node_view_step(node, &(struct view_event){.type = VIEW_STOP});
 }
 

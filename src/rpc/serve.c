@@ -122,7 +122,7 @@ int serve_admit(struct rpc_core *core,
     return 0;
 }
 
-struct rpc_serve *serve_new(struct rpc_core *core, struct rpc_export *fn)
+struct rpc_serve *serve_arrived(struct rpc_core *core, struct rpc_export *fn)
 {
     struct rpc_serve *serve = pool_take(&core->serves);
     if (serve == NULL)
@@ -229,7 +229,7 @@ int serve_local(struct rpc_core *core,
     int r = serve_admit(core, fn, NULL, call->arg_len, deadline_ns, text_out);
     if (r != 0)
         return r;
-    struct rpc_serve *serve = serve_new(core, fn);
+    struct rpc_serve *serve = serve_arrived(core, fn);
     if (serve == NULL)
         return KITH_E_MEMORY;
     serve->local = call;

@@ -22,7 +22,7 @@ int serve_admit(struct rpc_core *core,
                 uint64_t deadline_ns,
                 const char **text_out);
 /* A new one, not started; NULL if memory is short. */
-struct rpc_serve *serve_new(struct rpc_core *core, struct rpc_export *fn);
+struct rpc_serve *serve_arrived(struct rpc_core *core, struct rpc_export *fn);
 /* Runs it now or puts it in its queue. */
 void serve_start(struct rpc_core *core, struct rpc_serve *serve);
 /* Gives RUN; there is room for one action. */

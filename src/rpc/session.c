@@ -618,7 +618,7 @@ static void serve_call(struct rpc_core *core,
         refuse_new(core, peer, head, slot, r, text);
         return;
     }
-    struct rpc_serve *serve = serve_new(core, fn);
+    struct rpc_serve *serve = serve_arrived(core, fn);
     if (serve != NULL)
         r = take_arg(core, serve, event, arg, arg_len);
     if (serve == NULL || r != 0) {

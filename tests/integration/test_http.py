@@ -1,5 +1,6 @@
 """The API over HTTP and WebSocket, and who gets in (docs/protocols/http.md)."""
 import asyncio
+import hashlib
 import http.client
 import json
 import re
@@ -505,6 +506,50 @@ def test_times_of_functions_come_from_the_node_that_ran_them(cluster):
     assert sleeping["calls_per_s"] > sleeping["errors_per_s"] > 0
     [live] = web.json("GET", "/v1/functions?name=sys.sleep&live=true")["functions"]
     assert live["last_error"] == sleeping["last_error"] and {n["calls"] for n in live["nodes"]} == {0, 4}
+
+
+def peers_file(count):
+    """A peers file (src/net/peer_cache.h) of so many nodes that were seen once: PeerEntry of net.proto each."""
+    def field(number, data):
+        return bytes([number << 3 | 2, len(data)]) + data
+    out = b"kithpc1\n" + count.to_bytes(4, "little")
+    for i in range(count):
+        entry = (field(1, hashlib.blake2b(b"%d" % i, digest_size=32).digest()) + bytes([2 << 3 | 1]) + (1).to_bytes(8, "little")
+                 + field(4, b"gone-%d" % i) + field(5, b"127.0.0.1:1"))
+        out += len(entry).to_bytes(4, "little") + entry
+    return out + hashlib.blake2b(out, digest_size=32).digest()
+
+
+def test_round_trips_are_measured_of_64_nodes_and_not_of_more(cluster):
+    """Nodes that were seen once and do not answer count as any other that has not left."""
+    n = cluster.add()
+    (n.dir / "peers").write_bytes(peers_file(63))
+    n.start("--web", "127.0.0.1:0")
+    assert len(n.nodes()) == 64
+    web = Web(n, token=n.kith("web", "--token").text.strip())
+    rows = web.json("GET", "/v1/rtt")["nodes"]
+    assert len(rows) == 64 and all(len(row["rtt_ms"]) == 64 for row in rows)
+    n.kill()
+    (n.dir / "peers").write_bytes(peers_file(64))
+    n.start("--web", "127.0.0.1:0")
+    assert len(n.nodes()) == 65
+    web = Web(n, token=n.kith("web", "--token").text.strip())
+    assert "64" in web.error("GET", "/v1/rtt", 503, "KITH_E_LIMIT")["message"]
+
+
+def test_curves_are_summed_of_128_nodes_and_not_of_more(cluster):
+    n = cluster.add()
+    for gone, more in ((127, False), (128, True)):
+        (n.dir / "peers").write_bytes(peers_file(gone))
+        n.start("--web", "127.0.0.1:0")
+        web = Web(n, token=n.kith("web", "--token").text.strip())
+        assert len(n.nodes()) == gone + 1
+        if more:
+            assert "128" in web.error("GET", "/v1/overview/history", 503, "KITH_E_LIMIT")["message"]
+        else:
+            assert web.json("GET", "/v1/overview/history")["nodes"] == 1
+        assert web.json("GET", "/v1/overview")["nodes"]["failed"] == gone
+        n.kill()
 
 
 def test_overview_sums_the_nodes(cluster):

@@ -323,6 +323,58 @@ static void a_lease_given_back_ends_nothing_that_was_granted_under_it(void **sta
     end();
 }
 
+/* state-swarm 18657: its good-bye is proof that its boot is over, and its threads still read. */
+static void who_is_about_to_leave_caches_nothing_any_more(void **state)
+{
+    (void)state;
+    begin();
+    set(HOME, 1);
+    get(EDGE);
+    get(EDGE); /* cached */
+    assert_true(reads_alone(EDGE));
+    step(EDGE, (struct dvar_event){.type = DVAR_STOP});
+    step(HOME, (struct dvar_event){.type = DVAR_PEER_DOWN, .from = boot_of(EDGE), .left = true});
+    set(HOME, 2);
+    assert_true(done);
+    assert_false(reads_alone(EDGE));
+    deliver();
+    for (int i = 0; i < 3; i++) {
+        get(EDGE);
+        assert_false(reads_alone(EDGE));
+        deliver();
+    }
+    end();
+}
+
+static void note_settled(void *arg, const struct dvar_change *variable)
+{
+    int *settled = arg;
+    *settled = variable->settled;
+}
+
+/* state-swarm 15312: a mutex took a record for true that its home had not yet written everywhere,
+ * and the next home knew nothing of it. */
+static void what_is_being_written_is_not_settled(void **state)
+{
+    (void)state;
+    int settled = -1;
+    begin();
+    set(HOME, 1);
+    dvar_each_home(cores[HOME], note_settled, &settled);
+    assert_int_equal(settled, 1);
+    cut[COPY] = true;
+    set(HOME, 2);
+    assert_false(done);
+    dvar_each_home(cores[HOME], note_settled, &settled);
+    assert_int_equal(settled, 0);
+    cut[COPY] = false;
+    pass(300);
+    assert_true(done);
+    dvar_each_home(cores[HOME], note_settled, &settled);
+    assert_int_equal(settled, 1);
+    end();
+}
+
 /* Numbers of writes count in each slot, and the places of writes are used again. */
 static void what_was_dropped_of_another_slot_says_nothing_of_this_one(void **state)
 {
@@ -564,6 +616,8 @@ int main(void)
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
         cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
         cmocka_unit_test(a_watch_is_not_told_by_what_its_former_boot_heard),
+        cmocka_unit_test(who_is_about_to_leave_caches_nothing_any_more),
+        cmocka_unit_test(what_is_being_written_is_not_settled),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 #ifdef KITH_MUTANTS

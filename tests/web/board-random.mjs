@@ -27,7 +27,7 @@ export function shuffled(list, rng) {
 
 export const writerHex = (n) => `${"0".repeat(24)}${(n * 0x9e3779b1 >>> 0).toString(16).padStart(8, "0")}`;
 
-const WORDS = ["hello", "two\nlines", "ünï <code> & \"quotes\"", "日本", "", "🙂 ok", "back\\slash"];
+const WORDS = ["hello", "two\nlines", "ünï <code> & \"quotes\"", "日本", "", "🙂 ok", "back\\slash", "soft \u2028break", "\u2028"];
 
 function stroke(rng, kind) {
   const n = rng.chance(0.1) ? 1 : rng.between(2, 60);

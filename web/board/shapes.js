@@ -86,12 +86,12 @@ export const join = (a, b) => (a ? [Math.min(a[0], b[0]), Math.min(a[1], b[1]), 
 
 export const isIdentity = ([a, b, c, d, e, f]) => a === 1 && b === 0 && c === 0 && d === 1 && e === 0 && f === 0;
 
-/** Baselines of the lines of a text: [[x, y, line], ...] in units. */
+/** Baselines of the lines of a text: [[x, y, line], ...] in units. U+2028 ends a line where the page that wrote it broke it. */
 export function linesOf(element, view) {
   const { op } = element;
   const size = op.size / UNIT, inset = op.kind === STICKY ? STICKY_PADDING : 0;
   const x = op.x / UNIT + inset, y = op.y / UNIT + inset;
-  return view.text.split("\n").map((line, i) => [x, y + size + i * size * LINE_HEIGHT, line]);
+  return view.text.split(/[\n\u2028]/).map((line, i) => [x, y + size + i * size * LINE_HEIGHT, line]);
 }
 
 /** Whether the point is on @element, give or take @near units (of the board). */
@@ -136,4 +136,25 @@ export function fromLine(x, y, x1, y1, x2, y2) {
   const dx = x2 - x1, dy = y2 - y1, square = dx * dx + dy * dy;
   const t = square ? Math.max(0, Math.min(1, ((x - x1) * dx + (y - y1) * dy) / square)) : 0;
   return Math.hypot(x - x1 - t * dx, y - y1 - t * dy);
+}
+
+/** About where @element is seen, never less: without the work of an outline. Null if it is too far away. */
+export function roughBox(element, view) {
+  if (view.rough === undefined) {
+    let box;
+    if (isStroke(element.op.kind)) {
+      const { points } = element.op;
+      let x0 = Infinity, y0 = Infinity, x1 = -Infinity, y1 = -Infinity;
+      for (let i = 0; i < points.length; i += 2) {
+        x0 = Math.min(x0, points[i]);
+        x1 = Math.max(x1, points[i]);
+        y0 = Math.min(y0, points[i + 1]);
+        y1 = Math.max(y1, points[i + 1]);
+      }
+      const around = (view.width / UNIT) * 1.05 + 1.5; // size times 1.3, its radius at most 0.775 of it
+      box = transformBox([x0 / UNIT - around, y0 / UNIT - around, x1 / UNIT + around, y1 / UNIT + around], view.matrix);
+    } else box = boxOf(element, view);
+    view.rough = box && box.every((edge) => Math.abs(edge) <= FAR) ? box : null;
+  }
+  return view.rough;
 }

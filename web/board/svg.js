@@ -75,6 +75,7 @@ export function toSvg(board, { elements = board.shown(), dark = false, href = im
     if (!mine) continue;
     box = join(box, mine);
     body += draw(element, view, colours, href);
+    view.outline = undefined;
   }
   const [x0, y0, x1, y1] = box ?? [0, 0, 0, 0];
   const x = n2(x0 - MARGIN), y = n2(y0 - MARGIN), w = n2(x1 - x0 + 2 * MARGIN), h = n2(y1 - y0 + 2 * MARGIN);
