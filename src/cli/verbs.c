@@ -415,7 +415,7 @@ const struct verb verb_table[] = {
      "without it the argument is empty. Exits with 0 if the function replied, 1 if it reported an error (its text "
      "is on stderr), 4 if nobody offers it, 6 when the time is up, 7 if its queue is full; with --all 8 if only "
      "some nodes replied.",
-     OPTIONS(&opt_node, &opt_all, &opt_any, &opt_timeout, &opt_idempotent_call), NULL,
+     OPTIONS(&opt_node, &opt_all, &opt_tag, &opt_any, &opt_timeout, &opt_idempotent_call), NULL,
      {{"kith call sys.uptime --all", "on every node"},
       {"echo hello | kith call up -", "the argument from stdin"},
       {"kith call sys.echo hello --node dev-2 --timeout 5s", "on one node, for at most 5 s"}},

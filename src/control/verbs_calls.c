@@ -5,6 +5,7 @@
 #include "control/request.h"
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/limits.h"
 
 /* ---- call ---- */
 
@@ -120,19 +121,94 @@ static void all_cancelled(struct control_request *request)
     kith_multicall_cancel(request->node, calling->id);
 }
 
+/* ---- on all that have certain tags ---- */
+
+/* "KEY=VALUE", or "KEY": with any value. */
+static bool has_tag(struct kith_node *node, const struct kith_node_id *id, const char *wanted)
+{
+    const char *value = strchr(wanted, '=');
+    char key[NODE_TAG_KEY_BYTES_MAX + 1];
+    size_t len = value != NULL ? (size_t)(value - wanted) : strlen(wanted);
+
+    if (len >= sizeof(key))
+        return false;
+    memcpy(key, wanted, len);
+    key[len] = '\0';
+    const char *is = node_tag(node, id, key);
+    return is != NULL && (value == NULL || strcmp(is, value + 1) == 0);
+}
+
+static bool has_tags(struct kith_node *node, const struct kith_node_id *id, json_t *tags)
+{
+    json_t *tag;
+    size_t i;
+
+    json_array_foreach(tags, i, tag)
+    {
+        if (!json_is_string(tag) || !has_tag(node, id, json_string_value(tag)))
+            return false;
+    }
+    return true;
+}
+
+struct chosen {
+    char (*ids)[KITH_NODE_ID_DIGITS + 1];
+    const char **nodes;
+    size_t n;
+};
+
+static void chosen_free(struct chosen *chosen)
+{
+    core_free(chosen->ids);
+    core_free(chosen->nodes);
+}
+
+/* The nodes that have @fn and all @tags. 0, or a code with its sentence. */
+static int choose(struct control_request *request, const char *fn, json_t *tags, struct chosen *out)
+{
+    struct kith_function_list *list = NULL;
+    int r = kith_functions(request->node, &list);
+
+    *out = (struct chosen){0};
+    if (r != 0)
+        return r;
+    out->ids = core_calloc(list->functions_n + 1, sizeof(*out->ids));
+    out->nodes = core_calloc(list->functions_n + 1, sizeof(*out->nodes));
+    for (size_t i = 0; out->ids != NULL && out->nodes != NULL && i < list->functions_n; i++) {
+        const struct kith_function_info *one = &list->functions[i];
+        if (strcmp(one->name, fn) != 0 || !has_tags(request->node, &one->node, tags))
+            continue;
+        out->nodes[out->n] = kith_node_id_text(&one->node, out->ids[out->n]);
+        out->n++;
+    }
+    kith_function_list_free(list);
+    if (out->ids == NULL || out->nodes == NULL)
+        return KITH_E_MEMORY;
+    return out->n > 0 ? 0
+                      : kith_fail_with(KITH_E_NO_FUNCTION,
+                                       "no node with these tags has the function %s; kith fn info "
+                                       "%s shows who has it, kith tag ls the tags",
+                                       fn, fn);
+}
+
 static void
 call_all(struct control_request *request, const char *fn, const struct kith_call_options *options)
 {
-    struct calling_all *calling = core_calloc(1, sizeof(*calling));
+    json_t *tags = json_object_get(request->args, "tags");
+    struct chosen chosen = {0};
+    int r = json_array_size(tags) > 0 ? choose(request, fn, tags, &chosen) : 0;
+    struct calling_all *calling = r == 0 ? core_calloc(1, sizeof(*calling)) : NULL;
     if (calling == NULL) {
-        control_fail(request, KITH_E_MEMORY, NULL);
+        control_fail(request, r != 0 ? r : KITH_E_MEMORY, NULL);
+        chosen_free(&chosen);
         return;
     }
     calling->request = control_request_ref(request);
     request->state = calling;
     request->cancel = all_cancelled;
-    int r = kith_multicall_async(request->node, fn, request->data, request->data_len, NULL, 0,
-                                 options, on_one_of_all, on_all, calling, &calling->id);
+    r = kith_multicall_async(request->node, fn, request->data, request->data_len, chosen.nodes,
+                             chosen.n, options, on_one_of_all, on_all, calling, &calling->id);
+    chosen_free(&chosen);
     if (r < 0) {
         request->state = NULL;
         request->cancel = NULL;

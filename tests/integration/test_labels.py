@@ -40,6 +40,10 @@ def test_tags_are_known_everywhere_and_select_nodes(cluster):
     assert [n["name"] for n in b.kith("nodes", "--tag", "zone", "--tag", "note", "--json").json["nodes"]] == ["n2"]
     assert b.kith("nodes", "--tag", "zone=", "--json").json["nodes"] == []
     assert "rack=4 zone=b" in b.kith("nodes").text
+    assert b.kith("call", "sys.echo", "x", "--all", "--tag", "zone").lines in (["n1: x", "n2: x"], ["n2: x", "n1: x"])
+    assert b.kith("call", "sys.echo", "x", "--all", "--tag", "zone=b", "--tag", "rack").lines == ["n1: x"]
+    assert "tags" in b.kith("call", "sys.echo", "x", "--all", "--tag", "zone=d", check=4).error
+    b.kith("call", "sys.echo", "x", "--tag", "zone=b", check=2)
     assert "n2  " in b.kith("tag", "ls", "n2").text and "n1" not in b.kith("tag", "ls", "n2").text
     b.kith("tag", "rm", "rack", "--node", "n1")
     wait_for(lambda: tags(a, "n1") == {"zone": "b"}, 60, "the tag is gone")
