@@ -88,7 +88,8 @@ enum keep_event_type {
     KEEP_FETCHED,   /* content, code: a FETCH has ended; 0: it is in the keep, synced, recorded */
     KEEP_DROPPED,   /* content, code: a DROP has ended */
     KEEP_SCRUBBED,  /* content, code: 0; KITH_E_CORRUPT; others: could not be read, as damaged */
-    KEEP_CHECKED,   /* token, place: the answer to a CHECK */
+    KEEP_CHECKED,   /* token, place: the answer to a CHECK; NOWHERE too if no live version that is
+                     * known here names the content */
     KEEP_RECV,      /* peer, data: body of a FRAME_FS_KEEP */
     KEEP_USED,      /* bytes: in the keep now; full: the disk takes no more */
     KEEP_TICK,      /* the deadline has come */

@@ -430,8 +430,11 @@ static void read_done(unsigned i, const struct event *read)
     uint8_t *data = malloc(read->len);
     memcpy(data, from, read->len);
     bool list = read->chunk == FETCH_LIST;
-    if ((node->kind == DAMAGES && rng_below(&w.rng, 2) == 0) || (node->kind == LIES_LISTS && list))
-        data[rng_below(&w.rng, read->len)] ^= (uint8_t)(1u << rng_below(&w.rng, 8));
+    if ((node->kind == DAMAGES && rng_below(&w.rng, 2) == 0) ||
+        (node->kind == LIES_LISTS && list)) {
+        uint64_t at = rng_below(&w.rng, read->len); /* in one order with every compiler */
+        data[at] ^= (uint8_t)(1u << rng_below(&w.rng, 8));
+    }
     event.data = (struct kith_bytes){.data = data, .len = read->len};
     serve_do(i, &event);
     free(data);

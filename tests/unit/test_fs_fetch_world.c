@@ -74,8 +74,8 @@ static void operate(void)
     }
     uint64_t offset = rng_below(&w.rng, 3) == 0 && size > 0 ? rng_below(&w.rng, size) : 0;
     uint64_t len = offset > 0 ? 1 + rng_below(&w.rng, size - offset) : 0;
-    world_fetch(i, item, offset, len, (uint8_t)rng_below(&w.rng, FETCH_PRIORITIES),
-                rng_below(&w.rng, 3) > 0 ? FETCH_WAIT : 0);
+    uint8_t priority = (uint8_t)rng_below(&w.rng, FETCH_PRIORITIES);
+    world_fetch(i, item, offset, len, priority, rng_below(&w.rng, 3) > 0 ? FETCH_WAIT : 0);
 }
 
 static void heal(void)
