@@ -1,5 +1,5 @@
-// The whiteboard with 5,000 strokes in a browser: frames while panning and zooming, from the browser's own trace, and how long a
-// stroke's points take to the canvas. node bench/board_pan.mjs [STROKES] [SECONDS]; KITH_WEB_TOOLS as tests/web/browser.mjs wants it.
+// The whiteboard with 5,000 strokes in a browser: frames while panning and zooming, from the browser's own trace, how long a
+// stroke's points take to the canvas, and to that of another page of the browser. node bench/board_pan.mjs [STROKES] [SECONDS]; KITH_WEB_TOOLS as tests/web/browser.mjs wants it.
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,6 +88,38 @@ const ink = (page) => page.evaluate(async () => {
   return { ink_p50_ms: Number(times[60].toFixed(1)), ink_p99_ms: Number(times[118].toFixed(1)) };
 });
 
+/** From a move of the pointer on @a to the frame of @b that shows its point; both are pages of this browser. */
+async function remote(a, b) {
+  const seen = b.evaluate(() => new Promise((resolve) => {
+    const { stage, session } = window.whiteboard;
+    const times = [];
+    const frame = stage.frame.bind(stage);
+    stage.frame = () => {
+      frame();
+      const now = performance.timeOrigin + performance.now();
+      const draft = [...session.peers.all.values()].flatMap((peer) => [...peer.drafts.values()])[0];
+      while (draft && times.length < draft.points.length / 2) times.push(now);
+      if (times.length >= 120) resolve(times);
+    };
+  }));
+  const sent = await a.evaluate(async () => {
+    const wb = window.whiteboard;
+    const { left, top } = wb.area.getBoundingClientRect();
+    wb.area.setPointerCapture = () => {};
+    const fire = (type, x, y) => wb.area.dispatchEvent(new PointerEvent(type, { pointerId: 1, pointerType: "mouse", button: 0, buttons: 1, clientX: left + x, clientY: top + y, bubbles: true }));
+    const times = [];
+    for (let i = 0; i < 130; i++) {
+      times.push(performance.timeOrigin + performance.now());
+      fire(i ? "pointermove" : "pointerdown", 300 + 3 * i, 300 + 60 * Math.sin(i / 6));
+      await new Promise((resolve) => setTimeout(resolve, 8));
+    }
+    return times;
+  });
+  const got = await seen;
+  const late = got.slice(0, 120).map((time, i) => time - sent[i]).sort((x, y) => x - y);
+  return { remote_p50_ms: Math.round(late[60]), remote_p99_ms: Math.round(late[118]) };
+}
+
 /** Of a trace: frames that reached the screen, and those that the compositor dropped. */
 function framesOf(file) {
   const { traceEvents } = JSON.parse(readFileSync(file, "utf8"));
@@ -110,6 +142,9 @@ try {
     rmSync(file, { force: true });
   }
   console.log(JSON.stringify(await ink(page)));
+  const other = [await open(context, server, "two"), await open(context, server, "two")];
+  await other[1].waitForFunction(() => window.whiteboard.session.peers.all.size > 0);
+  console.log(JSON.stringify(await remote(...other)));
 } finally {
   await browser.close();
   server.close();

@@ -6,8 +6,8 @@
 
 #define STREAMLINE     0.5
 #define SMOOTHING      0.5
-#define SIZE           1.3 /* of the width, where pressure makes it thinner */
-#define THINNING       0.55
+#define SIZE           1.45 /* of the width, where pressure makes it thinner */
+#define THINNING       0.5
 #define PRESSURE       0.5 /* of a point that has none */
 #define PRESSURE_RATE  0.275
 #define NOISE          3 /* units before the end that are left out */

@@ -818,6 +818,9 @@ def test_assets(web):
         assert "src=" in script, "an inline script, which the policy forbids"
     web.error("GET", "/../../etc/passwd", 404)
     web.error("GET", "/no.js", 404)
+    whiteboard = web.ask("GET", "/board/index.html").data.decode()
+    for script in re.findall(r'<script\b[^>]*src="([^"]+)"', whiteboard):
+        assert web.ask("GET", script).getheader("Content-Type") == "text/javascript; charset=utf-8"
 
 
 def test_metrics_are_as_prometheus_wants_them(web):

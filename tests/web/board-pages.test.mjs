@@ -59,6 +59,26 @@ test("what is being drawn is seen on the other page before it is done, with the 
   await b.waitForFunction(() => window.whiteboard.session.peers.all.size === 0);
 });
 
+test("the laser is seen on the other page, fades, and is not kept", async () => {
+  const [a, b] = await pages(2);
+  await a.keyboard.press("k");
+  // watched from before: on a busy machine it may have faded when one looks
+  const seen = b.evaluate(() => new Promise((resolve) => {
+    const { over, stage } = window.whiteboard;
+    const trail = over.paintTrail.bind(over);
+    over.paintTrail = (ctx, points, ...more) => {
+      trail(ctx, points, ...more);
+      const { x, y } = points.at(-1), { camera } = stage;
+      const { data } = ctx.getImageData(Math.round(x * camera.scale + camera.dx) - 3, Math.round(y * camera.scale + camera.dy) - 3, 7, 7);
+      if (data.some((value) => value)) resolve(points.length);
+    };
+  }));
+  await drag(a, wave(200, 300));
+  assert.ok((await seen) > 1);
+  await b.waitForFunction(() => [...window.whiteboard.session.peers.all.values()].every((peer) => peer.laser.length < 2));
+  assert.equal(await b.evaluate(() => window.whiteboard.session.board.count), 0);
+});
+
 test("undo takes back one's own on either page, never the other's; a storm of both ends the same", async () => {
   const [a, b] = await pages(2);
   for (let i = 0; i < 4; i++) {

@@ -103,6 +103,37 @@ test("select, move, size, restyle, duplicate and delete", async () => {
   assert.equal(await selected(page), 0);
 });
 
+test("a selection of many moves as a bitmap, and arrives where it was shown", async () => {
+  const [page] = await pages();
+  await page.evaluate(async () => {
+    const { STROKE: kind } = await import("/board/ops.js");
+    const { session, stage } = window.whiteboard;
+    const ops = Array.from({ length: 400 }, (_, i) => ({ writer: "f".repeat(32), counter: i + 1, clock: 1e15 + i, kind, joined: false, colour: i % 9, width: 48, points: Int32Array.from([1600 + 480 * (i % 20), 2400 + 320 * Math.floor(i / 20), 1900 + 480 * (i % 20), 2600 + 320 * Math.floor(i / 20)]), pressures: null }));
+    stage.update(session.board.applyAll(ops));
+  });
+  await page.keyboard.press("Control+a");
+  assert.equal(await selected(page), 400);
+  const [x, y] = await page.evaluate(() => window.whiteboard.stage.camera.toScreen(...window.whiteboard.selectionBox()));
+  await page.mouse.move(x + 20, y + 20);
+  await page.mouse.down();
+  await page.mouse.move(x + 110, y + 60, { steps: 3 });
+  await page.waitForFunction(() => window.whiteboard.tools.select.bitmap && !window.whiteboard.stage.wanted);
+  const box = [Math.round(x) + 150, Math.round(y) + 80, 300, 200];
+  const inked = (layer) => page.evaluate(([which, [bx, by, w, h]]) => {
+    const { data } = window.whiteboard.stage[which].getContext("2d").getImageData(bx, by, w, h);
+    const out = [];
+    for (let i = 0; i < data.length; i += 4) out.push(which === "live" ? data[i + 3] > 200 : data[i] + data[i + 1] + data[i + 2] < 500);
+    return out;
+  }, [layer, box]);
+  const moving = await inked("live");
+  await page.mouse.up();
+  await calm(page);
+  const there = await inked("base");
+  const differ = moving.filter((value, i) => value !== there[i]).length, all = there.filter(Boolean).length;
+  assert.ok(all > 1500 && differ < all / 4, `${differ} of ${all}`); // edges are painted a little differently
+  assert.equal(await page.evaluate(() => window.whiteboard.session.board.count), 401);
+});
+
 test("cut and paste of elements, of text and of an image", async () => {
   const [page] = await pages();
   await page.keyboard.press("r");

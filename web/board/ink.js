@@ -8,7 +8,7 @@ export function outline({ kind, points, pressures }, width, last = true) {
   for (let i = 0; i < points.length; i += 2) input.push([points[i] / UNIT, points[i + 1] / UNIT, pressures ? pressures[i / 2] / 255 : 0.5]);
   const flat = kind === HIGHLIGHT;
   return getStroke(input, {
-    size: flat ? width / UNIT : (width / UNIT) * 1.3, thinning: flat ? 0 : 0.55, smoothing: 0.5, streamline: 0.5,
+    size: flat ? width / UNIT : (width / UNIT) * 1.45, thinning: flat ? 0 : 0.5, smoothing: 0.5, streamline: 0.5,
     simulatePressure: !pressures && !flat, last,
   });
 }

@@ -279,8 +279,8 @@ export class Panels {
 
   showKeys() {
     const rows = [
-      ...TOOLS.map(([name, label]) => [KEY_OF[name], label]), ["Space, middle button", "Move the board"], ["Wheel", "Scroll"], ["Ctrl + wheel, + −", "Zoom"], ["0", "100 %"], ["1", "Show everything"],
-      ["Ctrl-Z, Ctrl-Shift-Z", "Undo, redo your own"], ["Del", "Delete the selection"], ["Ctrl-A, C, X, V, D", "Select all, copy, cut, paste, duplicate"], ["Arrows", "Nudge (with Shift by ten)"],
+      ...TOOLS.map(([name, label]) => [KEY_OF[name], label]), ["Space and drag", "Move the board"], ["Wheel", "Scroll"], ["Ctrl + wheel, + −", "Zoom"], ["0", "100 %"], ["1", "Show everything"],
+      ["Ctrl-Z, Ctrl-Shift-Z", "Undo, redo your own"], ["Del", "Delete the selection"], ["Ctrl-A, Ctrl-D", "Select all, duplicate"], ["Ctrl-C, X, V", "Copy, cut, paste"], ["Arrows", "Nudge (with Shift by ten)"],
       ["Shift", "Square, straight, keep proportions"], ["Alt", "From the middle"], ["Enter, double click", "Edit text"], ["Esc", "Done, give up"], ["?", "This list"],
     ];
     const box = h("dialog.wb-keys", { ariaLabel: "Keys", onclose: () => box.remove() }, h("form", { method: "dialog" },

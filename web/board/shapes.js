@@ -108,7 +108,7 @@ export function hits(element, view, px, py, near) {
   const around = view.width / UNIT / 2 + reach;
   if (isStroke(kind)) {
     const { points } = element.op;
-    const wide = (kind === STROKE ? 1.3 : 1) * (view.width / UNIT / 2) + reach;
+    const wide = (kind === STROKE ? 1.45 : 1) * (view.width / UNIT / 2) + reach;
     if (points.length === 2) return (x - points[0] / UNIT) ** 2 + (y - points[1] / UNIT) ** 2 <= wide * wide;
     for (let i = 2; i < points.length; i += 2)
       if (fromLine(x, y, points[i - 2] / UNIT, points[i - 1] / UNIT, points[i] / UNIT, points[i + 1] / UNIT) <= wide) return true;
@@ -151,7 +151,7 @@ export function roughBox(element, view) {
         y0 = Math.min(y0, points[i + 1]);
         y1 = Math.max(y1, points[i + 1]);
       }
-      const around = (view.width / UNIT) * 1.05 + 1.5; // size times 1.3, its radius at most 0.775 of it
+      const around = (view.width / UNIT) * 1.1 + 1.5; // size times 1.45, its radius at most 0.75 of it
       box = transformBox([x0 / UNIT - around, y0 / UNIT - around, x1 / UNIT + around, y1 / UNIT + around], view.matrix);
     } else box = boxOf(element, view);
     view.rough = box && box.every((edge) => Math.abs(edge) <= FAR) ? box : null;

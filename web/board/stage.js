@@ -10,7 +10,7 @@ import { meet, roughBox } from "./shapes.js";
 
 const TILE = 512; // device pixels
 const TILES_MAX = 160; // bitmaps of 1 MiB
-const BAKE_MS = 7; // of a frame, for tiles; the rest is for the pen
+const BAKE_MS = 5; // of a frame, for tiles; the rest is for the pen
 const SPARE_MAX = 32;
 const SETTLE_MS = 140; // after zooming, until tiles are baked in the new size
 
