@@ -64,9 +64,8 @@ bool answer_keep(struct dvar_core *core, const struct op *op, int code, const ch
     if (node->answers == NULL)
         node->answers = core_calloc(1, sizeof(*node->answers));
     size_t text_len = code != 0 && text != NULL ? strlen(text) : 0;
-    struct value_op decoded;
-    bool reads = value_op_decode(op->bytes, op->len, &decoded) == 0 &&
-                 (decoded.kind == VALUE_OP_GET || decoded.kind == VALUE_OP_SLICE_GET);
+    uint8_t kind = value_op_kind(op->bytes);
+    bool reads = kind == VALUE_OP_GET || kind == VALUE_OP_SLICE_GET;
     struct block *found = code == 0 && !reads ? op->var->block : NULL;
     size_t bytes =
         sizeof(struct answer) + text_len + (found != NULL && found->answers == 0 ? found->cap : 0);
@@ -226,9 +225,7 @@ static bool reads_through(const struct var *var)
 void op_answer_read(struct dvar_core *core, struct op *op, struct var *var)
 {
     const struct value_outcome *outcome = &core->outcomes[0];
-    struct value_op decoded = {0};
-    (void)value_op_decode(op->bytes, op->len, &decoded);
-    bool whole = decoded.kind == VALUE_OP_GET;
+    bool whole = value_op_kind(op->bytes) == VALUE_OP_GET;
     if (op->client == NULL && op->joined_n > 0) {
         op_answer(core, op, outcome->code, outcome->code != 0 ? kith_errmsg() : NULL);
         return;
@@ -274,14 +271,14 @@ void say_lost(const struct dvar_core *core, const struct var *var, const char *n
 void answer_written(struct dvar_core *core, struct op *op)
 {
     struct var *var = op->var;
-    struct value_op did;
-    if (value_op_decode(op->bytes, op->len, &did) != 0)
-        did.kind = 0;
-    bool reads = did.kind == VALUE_OP_GET || did.kind == VALUE_OP_SLICE_GET;
+    uint8_t kind = value_op_kind(op->bytes);
+    bool reads = kind == VALUE_OP_GET || kind == VALUE_OP_SLICE_GET;
     if (!reads && (op->code != 0 || op->applied)) {
         op_answer(core, op, op->code, NULL);
         return;
     }
+    struct value_op did;
+    value_op_read(op->bytes, op->len, &did);
     char name[KITH_NAME_BYTES_MAX + 1];
     memcpy(name, var->name, var->name_len);
     name[var->name_len] = 0;

@@ -42,9 +42,8 @@ void op_free(struct dvar_core *core, struct op *op)
         list_remove(&op->link);
         list_remove(&op->timer);
         heap_remove(&core->deadlines, &op->deadline);
-        map64_remove(&core->by_no, op->no);
-        if (op->id != 0)
-            map64_remove(&core->by_driver_id, op->id);
+        if (op->numbered)
+            map64_remove(&core->by_no, op->no);
         core->stats.ops_pending--;
     }
     if (op->joined != NULL)
@@ -86,6 +85,11 @@ static void send_request(struct dvar_core *core, struct op *op, struct node *hom
         op->session = home->session_id; /* the floor stays: it may come back to a former home */
         flags |= WIRE_FETCH;
     }
+    if (!op->numbered && map64_set(&core->by_no, op->no, op) != 0) {
+        core->short_of_memory = true; /* it is tried again */
+        return;
+    }
+    op->numbered = true;
     const struct var *var = op->var;
     uint8_t *p = message_add(core, home, WIRE_REQ, flags, var->slot,
                              WIRE_REQ_BYTES + var->name_len + op->len);
@@ -227,9 +231,7 @@ static struct op *op_begin(struct dvar_core *core,
     op->no = ++core->next_no;
     list_append(&core->ops, &op->link);
     core->stats.ops_pending++;
-    if (map64_set(&core->by_no, op->no, op) != 0 ||
-        map64_set(&core->by_driver_id, op->id, op) != 0 ||
-        heap_set(&core->deadlines, &op->deadline, op->deadline_ms) != 0) {
+    if (heap_set(&core->deadlines, &op->deadline, op->deadline_ms) != 0) {
         op_answer(core, op, KITH_E_MEMORY, "memory is short on this node; free some");
         return NULL;
     }
@@ -324,19 +326,28 @@ static void give_up(struct dvar_core *core, struct op *op, int code, const char 
     struct dvar_result result = {.code = code, .text = text};
     op->canceled = true;
     join_close(op);
-    if (op->id != 0) {
+    if (op->id != 0)
         op_done(core, op->id, code, text);
-        map64_remove(&core->by_driver_id, op->id);
-    }
     join_tell(core, op, &result);
     join_free(core, op);
     heap_remove(&core->deadlines, &op->deadline);
     op->id = 0;
 }
 
+/* Rare, so nothing is kept for it. */
+static struct op *op_of(const struct dvar_core *core, uint64_t id)
+{
+    list_for_each (it, &core->ops) {
+        struct op *op = container_of(it, struct op, link);
+        if (op->id == id)
+            return op;
+    }
+    return NULL;
+}
+
 void client_cancel(struct dvar_core *core, uint64_t id)
 {
-    struct op *op = map64_find(&core->by_driver_id, id);
+    struct op *op = op_of(core, id);
     if (op == NULL) {
         (void)join_cancel(core, id);
         return;
@@ -346,7 +357,6 @@ void client_cancel(struct dvar_core *core, uint64_t id)
         return;
     }
     op_done(core, id, KITH_E_UNKNOWN_OUTCOME, UNKNOWN_TEXT); /* those that joined it go on */
-    map64_remove(&core->by_driver_id, id);
     op->id = 0;
 }
 

@@ -118,7 +118,6 @@ void dvar_free(struct dvar_core *core)
     core_free(core->write_free);
     mapid_deinit(&core->by_id);
     map64_deinit(&core->by_no);
-    map64_deinit(&core->by_driver_id);
     heap_deinit(&core->deadlines);
     value_outcome_deinit(&core->outcomes[0]);
     value_outcome_deinit(&core->outcomes[1]);

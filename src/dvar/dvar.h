@@ -84,7 +84,8 @@ struct dvar_event {
      * step without `more`; until then dvar_deadline_ms() is now.
      */
     bool more;
-    uint64_t now_ms;  /* CLOCK_BOOTTIME, read right before the step */
+    /* CLOCK_BOOTTIME, read right before the step; of operations, read after all were asked for. */
+    uint64_t now_ms;
     uint64_t wall_ms; /* Unix ms; stamped on what this node writes as home */
     struct boot_id from;
     const uint8_t *key;

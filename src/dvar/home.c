@@ -160,8 +160,11 @@ static int apply(struct dvar_core *core,
     char name[KITH_NAME_BYTES_MAX + 1];
     memcpy(name, var->name, var->name_len);
     name[var->name_len] = 0;
-    if (value_op_decode(op->bytes, op->len, &decoded) != 0)
+    if (op->checked)
+        value_op_read(op->bytes, op->len, &decoded);
+    else if (value_op_decode(op->bytes, op->len, &decoded) != 0)
         return outcome->code = KITH_E_CORRUPT;
+    op->checked = true;
     if (MUTANT(DVAR_NO_GUARD))
         decoded.flags &= (uint8_t)~VALUE_OP_FENCE;
     struct boot_id who;
@@ -182,11 +185,9 @@ static bool is_stale(const struct op *op)
 
 static bool op_is_foldable(const struct op *op)
 {
-    struct value_op decoded;
-    if (op->read || value_op_decode(op->bytes, op->len, &decoded) != 0)
-        return false;
-    return (decoded.kind == VALUE_OP_ADD || decoded.kind == VALUE_OP_SET) &&
-           (decoded.flags & VALUE_OP_FENCE) == 0;
+    uint8_t kind = value_op_kind(op->bytes);
+    return (kind == VALUE_OP_ADD || kind == VALUE_OP_SET) &&
+           (value_op_flags(op->bytes) & VALUE_OP_FENCE) == 0;
 }
 
 /* @why follows the name. */
@@ -399,9 +400,7 @@ static void execute(struct dvar_core *core, struct var *var, struct op *op)
         }
         return;
     }
-    uint8_t policy = outcome->next.len > 0
-                         ? value_view(outcome->next.data, outcome->next.len).policy
-                         : VALUE_VOLATILE;
+    uint8_t policy = value_policy_of(outcome->next.data, outcome->next.len);
     if (var_is_durable(var))
         policy = VALUE_DURABLE;
     if (!refused(core, var, op, policy))
@@ -531,6 +530,7 @@ int on_request(struct dvar_core *core,
         return 0;
     }
     copy_small(op->bytes, bytes, op_len);
+    op->checked = true;
     op->var = var;
     var->pins++;
     op->client = from;

@@ -152,6 +152,8 @@ struct op {
     bool fetching;
     bool short_of_copies; /* it waits for them, or did */
     bool alone;           /* nobody may join it */
+    bool checked;         /* @bytes decode */
+    bool numbered;        /* in core->by_no */
     uint32_t adds;        /* how many additions it stands for; 1 for everything else */
     uint32_t joined_n, joined_cap;
     struct joined *joined;
@@ -343,13 +345,13 @@ struct dvar_core {
     struct mapid by_id;
     struct node **nodes;
     uint32_t nodes_n, nodes_cap;
-    struct list outs;     /* nodes with something to send */
-    struct list vals;     /* nodes with VALs that wait */
-    struct list watchers; /* nodes that watch here */
-    struct list ops;      /* of this node, by number */
-    struct list resends;  /* of them, by sent_ms */
-    struct list gathered; /* of them, additions that wait for the end of the turn */
-    struct map64 by_no, by_driver_id;
+    struct list outs;      /* nodes with something to send */
+    struct list vals;      /* nodes with VALs that wait */
+    struct list watchers;  /* nodes that watch here */
+    struct list ops;       /* of this node, by number */
+    struct list resends;   /* of them, by sent_ms */
+    struct list gathered;  /* of them, additions that wait for the end of the turn */
+    struct map64 by_no;    /* of them, those that were sent */
     struct heap deadlines; /* of them */
     uint64_t next_no, session_no, next_token, stream_no;
     uint64_t persisted;  /* token: it and all before it are on disk */

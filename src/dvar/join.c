@@ -14,15 +14,13 @@
 static bool can_join(const struct dvar_core *core, const struct var *var, const struct value_op *op)
 {
     const struct op *to = var->adds;
-    struct value_op with;
-    if (core->stats.held_bytes > core->config.held_bytes_max || to->canceled ||
-        to->adds >= DVAR_JOINED_MAX || core->now_ms > to->deadline_ms ||
-        value_op_decode(to->bytes, to->len, &with) != 0)
-        return false;
+    int64_t delta = value_op_delta(to->bytes);
     int64_t sum;
-    return with.flags == op->flags && with.policy == op->policy &&
-           (with.delta < 0) == (op->delta < 0) &&
-           !__builtin_add_overflow(with.delta, op->delta, &sum);
+    if (core->stats.held_bytes > core->config.held_bytes_max || to->canceled ||
+        to->adds >= DVAR_JOINED_MAX || core->now_ms > to->deadline_ms)
+        return false;
+    return value_op_flags(to->bytes) == op->flags && value_op_policy(to->bytes) == op->policy &&
+           (delta < 0) == (op->delta < 0) && !__builtin_add_overflow(delta, op->delta, &sum);
 }
 
 static bool is_joinable(const struct value_op *op)
@@ -113,8 +111,6 @@ static bool try_alone(struct dvar_core *core, struct op *op)
         return false;
     for (uint32_t i = 0; i < op->joined_n; i++)
         add.delta -= op->joined[i].delta;
-    if (own != 0)
-        map64_remove(&core->by_driver_id, own);
     op->id = 0; /* of another request from here on */
     for (uint32_t i = 0; i <= op->joined_n; i++) {
         uint64_t id = i == 0 ? own : op->joined[i - 1].id;

@@ -23,6 +23,11 @@ int value_name_check(const char *name, size_t len, bool internal)
         return kith_fail_with(KITH_E_NAME,
                               "the name of a variable has %zu bytes; it may have %d at most", len,
                               KITH_NAME_BYTES_MAX);
+    size_t plain = 0; /* nearly all names are: from space to tilde */
+    while (plain < len && (unsigned char)(name[plain] - 0x20) < 0x5f)
+        plain++;
+    if (plain == len)
+        return 0;
     if (!text_is_utf8(name, len))
         return kith_fail_with(KITH_E_NAME,
                               "the name of a variable is not UTF-8; write it in UTF-8");

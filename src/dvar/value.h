@@ -129,6 +129,15 @@ struct value {
 int value_decode(const void *bytes, size_t len, struct value *value_out);
 /* The same for bytes that were checked before (what a core holds): no check, nothing fails. */
 struct value value_view(const void *bytes, size_t len);
+/* Its type and policy alone. */
+static inline uint8_t value_type_of(const uint8_t *bytes, size_t len)
+{
+    return len == 0 ? VALUE_NONE : bytes[1];
+}
+static inline uint8_t value_policy_of(const uint8_t *bytes, size_t len)
+{
+    return len == 0 ? VALUE_VOLATILE : bytes[2];
+}
 /* Appends. 0 or KITH_E_MEMORY. An absent value without a fence is no bytes at all. */
 int value_encode(const struct value *value, struct buf *out);
 
@@ -217,6 +226,8 @@ int value_op_check(const char *name, const struct value_op *op);
 int value_op_encode(const struct value_op *op, struct buf *out);
 /* Every length, type and datum is checked. 0 or KITH_E_CORRUPT. */
 int value_op_decode(const void *bytes, size_t len, struct value_op *op_out);
+/* The same of bytes that value_op_decode() has taken before, which is not asked again. */
+void value_op_read(const void *bytes, size_t len, struct value_op *op_out);
 /* @bytes is an encoded ADD of i64: adds @delta to it, and says for how many it stands. */
 void value_op_sum(uint8_t *bytes, uint32_t count, int64_t delta);
 /* GET or SLICE_GET without a fence: needs no write whatever the value is. */
@@ -230,10 +241,23 @@ static inline bool value_op_is_read(const struct value_op *op)
  * no lower fence is accepted any more.
  */
 bool value_op_is_read_of(const struct value_op *op, const struct value *value);
-/* The flags of an encoded operation, which has VALUE_OP_HEAD_BYTES at least. */
+/* Of an encoded operation, which has VALUE_OP_HEAD_BYTES at least: kind, flags, policy, and what an
+ * ADD of i64 adds. */
+static inline uint8_t value_op_kind(const uint8_t *bytes)
+{
+    return bytes[0];
+}
 static inline uint8_t value_op_flags(const uint8_t *bytes)
 {
     return bytes[1];
+}
+static inline uint8_t value_op_policy(const uint8_t *bytes)
+{
+    return bytes[3];
+}
+static inline int64_t value_op_delta(const uint8_t *bytes)
+{
+    return (int64_t)get_le64(bytes + 16);
 }
 /* An ADD without a fence, which may be folded with others into one write. */
 static inline bool value_op_is_foldable(const struct value_op *op)

@@ -8,6 +8,7 @@
  *     4   u32  index                  the rest: data
  *     8   u32  count
  */
+#include <assert.h>
 #include <math.h>
 
 #include "core/error.h"
@@ -192,31 +193,45 @@ static void read_head(struct reader *r, struct value_op *op, uint32_t *expect_le
         memcpy(&op->delta, &bits, sizeof(bits));
 }
 
-int value_op_decode(const void *bytes, size_t len, struct value_op *op_out)
+/* False: a length is wrong. */
+static bool read_op(const void *bytes, size_t len, struct value_op *op)
 {
-    struct value_op op = {0};
     struct reader r = reader_of(bytes, len);
     uint32_t expect_len = 0;
-    read_head(&r, &op, &expect_len);
-    if ((op.flags & VALUE_OP_FENCE) != 0) {
-        op.fence = read_le64(&r);
-        op.mutex_len = read_u8(&r);
-        op.mutex = (const char *)read_bytes(&r, op.mutex_len);
+    *op = (struct value_op){0};
+    read_head(&r, op, &expect_len);
+    if ((op->flags & VALUE_OP_FENCE) != 0) {
+        op->fence = read_le64(&r);
+        op->mutex_len = read_u8(&r);
+        op->mutex = (const char *)read_bytes(&r, op->mutex_len);
     }
-    if (op.kind == VALUE_OP_CAS_VALUE) {
-        op.expect_type = read_u8(&r);
-        op.expect_len = expect_len;
-        op.expect = read_bytes(&r, expect_len);
+    if (op->kind == VALUE_OP_CAS_VALUE) {
+        op->expect_type = read_u8(&r);
+        op->expect_len = expect_len;
+        op->expect = read_bytes(&r, expect_len);
     } else if (expect_len != 0) {
         r.bad = true;
     }
     if (!r.bad) {
-        op.data_len = r.len - r.at;
-        op.data = read_bytes(&r, op.data_len);
+        op->data_len = r.len - r.at;
+        op->data = read_bytes(&r, op->data_len);
     }
-    if (r.bad || value_op_check("a variable", &op) != 0)
+    return !r.bad;
+}
+
+int value_op_decode(const void *bytes, size_t len, struct value_op *op_out)
+{
+    struct value_op op;
+    if (!read_op(bytes, len, &op) || value_op_check("a variable", &op) != 0)
         return kith_fail_with(KITH_E_CORRUPT, "an operation on a variable does not decode; it is "
                                               "not carried out");
     *op_out = op;
     return 0;
+}
+
+void value_op_read(const void *bytes, size_t len, struct value_op *op_out)
+{
+    bool whole = read_op(bytes, len, op_out);
+    assert(whole);
+    (void)whole;
 }

@@ -192,13 +192,13 @@ bool var_is_durable(const struct var *var)
 {
     if (var->block == NULL || var->block->len == 0)
         return false;
-    return value_view(block_value(var->block), var->block->len).policy == VALUE_DURABLE;
+    return value_policy_of(block_value(var->block), var->block->len) == VALUE_DURABLE;
 }
 
 bool var_is_absent(const struct var *var)
 {
     return var->block == NULL || var->block->len == 0 ||
-           value_view(block_value(var->block), var->block->len).type == VALUE_NONE;
+           value_type_of(block_value(var->block), var->block->len) == VALUE_NONE;
 }
 
 uint64_t var_version(const struct var *var)

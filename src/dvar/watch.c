@@ -26,7 +26,7 @@ bool watch_matches(bool prefix, const char *pattern, size_t pattern_len, const s
 bool watch_exists(const struct var *var)
 {
     return var->block != NULL &&
-           value_view(block_value(var->block), var->block->len).type != VALUE_NONE;
+           value_type_of(block_value(var->block), var->block->len) != VALUE_NONE;
 }
 
 /* ---- this node's watches ---- */

@@ -129,7 +129,7 @@ static void tell_watches(struct kith_node *node, const char *name)
     if (avail_get(node->state.avail, name, &read) == 0)
         value = value_of(node, &read);
     struct kith_var_change change = {.name = name, .gone = !value.found, .value = &value};
-    for (size_t at = 0; (watch = map64_next(&node->state.var_ops, &at)) != NULL;) {
+    for (size_t at = 0; (watch = map64_next(&node->state.var_watches, &at)) != NULL;) {
         if (matches(watch, name))
             watch->on_change(node, &change, watch->user);
     }
@@ -283,5 +283,5 @@ void node_avail_do(struct kith_node *node, struct node_var_op *op)
     }
     op->cb(node, &value, op->user);
     avail_value_deinit(&read);
-    core_free(op);
+    node_var_op_free(node, op);
 }

@@ -32,12 +32,13 @@ tell(struct kith_node *node, struct node_lock *lock, int code, uint64_t fence, c
     uint64_t began_ns = node_callback_begin(node);
     cb(node, &told, lock->user);
     node_callback_end(node, began_ns, "lock", lock->name);
+    node->state.batch_ms = 0; /* it may have taken long */
 }
 
 static void acquire_run(struct kith_node *node, struct node_request *request)
 {
     struct node_lock *lock = container_of(request, struct node_lock, request);
-    uint64_t now_ms = node_boot_ms();
+    uint64_t now_ms = node_state_ms(node);
     struct mutex_event event = {
         .type = MUTEX_ACQUIRE,
         .u.acquire = {.waiter = lock->no,

@@ -50,6 +50,7 @@ struct node_lock_ask {
 /* An operation on a variable under way, or a watch. */
 struct node_var_op {
     struct node_request request;
+    struct node_var_op *next_kept; /* while it is not used */
     uint64_t id;
     kith_value_cb cb;             /* of an operation */
     kith_var_change_cb on_change; /* of a watch */
@@ -58,10 +59,20 @@ struct node_var_op {
     uint8_t type; /* of what it writes */
     uint8_t policy;
     uint8_t merge;
+    bool large; /* its memory is of no use for another one */
     uint64_t timeout_ms;
     struct value_op op; /* points into the bytes behind the name, until the step */
     size_t name_len;
     char name[]; /* NUL-terminated; then copies of what op points to */
+};
+
+/* Operations under way, by place (var_ops.c). */
+struct node_var_ops {
+    struct node_var_op **at;
+    uint32_t *free; /* places */
+    uint32_t cap, free_n, number;
+    struct node_var_op *kept; /* memory for those to come */
+    uint32_t kept_n;
 };
 
 struct node_state {
@@ -78,10 +89,12 @@ struct node_state {
     uv_timer_t timer;
     uint64_t due_ms; /* of the timer, on BOOTTIME; UINT64_MAX: not set */
     bool started;
-    uint64_t step_ms; /* when the core of variables was stepped last, on BOOTTIME */
-    uint32_t held_n;  /* its steps since something left */
-    bool stepped;     /* in this turn: node_state_turn() has something to do */
-    bool stepping;    /* the actions of a step are being done */
+    bool in_batch;     /* requests of other threads and of callbacks run, */
+    uint64_t batch_ms; /* for which BOOTTIME is read once; 0: not yet */
+    uint64_t step_ms;  /* when the core of variables was stepped last, on BOOTTIME */
+    uint32_t held_n;   /* its steps since something left */
+    bool stepped;      /* in this turn: node_state_turn() has something to do */
+    bool stepping;     /* the actions of a step are being done */
     bool pumping;
     struct list todo;
     bool quorum;            /* as last told to the cores */
@@ -97,7 +110,8 @@ struct node_state {
     bool released; /* a mutex, in this turn: at its end node_state_release() passes it on */
     uint32_t watches_n;
     uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
-    struct map64 var_ops;                  /* struct node_var_op by id, operations and watches */
+    struct node_var_ops ops;
+    struct map64 var_watches;   /* struct node_var_op by id */
     struct map64 var_unwatched; /* watches that have not begun, by number; value: anything */
     _Atomic uint64_t next_var_id;
     struct kith_var *opening;                  /* the handle that a step is to open */
@@ -122,8 +136,13 @@ void node_state_boot_raised(struct kith_node *node);
 
 /* ---- uv_state.c ---- */
 void node_state_stop(struct kith_node *node); /* ends all that waits */
+/* BOOTTIME for a step. Requests that were taken from the queue together share one reading, which
+ * comes after all of them were asked for: what a lease that ran then allows was allowed while they
+ * waited. A callback of a program ends it. */
+uint64_t node_state_ms(struct kith_node *node);
 /* The end of a turn, before the sockets are flushed: what the cores held back leaves. */
 void node_state_turn(struct kith_node *node);
+void node_state_arm(struct kith_node *node); /* ... and after that: the timer of the cores */
 /* Gives away what this node votes and keeps; @left runs once that is done. False: nothing to do. */
 bool node_state_leave(struct kith_node *node, void (*left)(struct kith_node *node));
 /* Others take the good-bye, which follows, for proof that this node serves and grants no more. */
@@ -157,6 +176,18 @@ const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes);
 /* ---- locks.c ---- */
 void node_lock_action(struct kith_node *node, const struct mutex_action *action);
 void node_locks_deinit(struct kith_node *node);
+
+/* ---- var_ops.c ---- */
+/* With room for @bytes behind it, not initialised but for what it needs itself; any thread. NULL:
+ * no memory. Freed on the loop, or by a thread that was refused. */
+struct node_var_op *node_var_op_new(struct kith_node *node, size_t bytes);
+void node_var_op_free(struct kith_node *node, struct node_var_op *op);
+/* Gives it its id. 0 or KITH_E_MEMORY. */
+int node_var_op_enter(struct kith_node *node, struct node_var_op *op);
+/* The one with this id, which is over; NULL: there is none. */
+struct node_var_op *node_var_op_leave(struct kith_node *node, uint64_t id);
+struct node_var_op *node_var_op_any(struct kith_node *node); /* NULL: none is under way */
+void node_var_ops_deinit(struct kith_node *node);
 
 /* ---- vars.c ---- */
 void node_var_action(struct kith_node *node, const struct dvar_action *action);

@@ -98,6 +98,7 @@ bool node_drain(struct kith_node *node)
         node_serve_refused(node);
     if (request == NULL)
         return false;
+    node->state.in_batch = true;
     while (request != NULL) {
         struct node_request *next = request->next;
         node->stats.requests_crossed++;
@@ -107,6 +108,8 @@ bool node_drain(struct kith_node *node)
     }
     if (node->state.released)
         node_state_release(node);
+    node->state.in_batch = false;
+    node->state.batch_ms = 0;
     return true;
 }
 
@@ -122,6 +125,7 @@ static void on_prepare(uv_prepare_t *handle)
         if (node->facts_dirty && !node->member_stepping)
             node_member_facts(node);
         node_state_turn(node);
+        node_state_arm(node);
         arm_timers(node);
         uv_net_flush(node->net);
         atomic_store(&node->sleeping, true);

@@ -38,6 +38,15 @@ uint64_t node_boot_ms(void)
     return node_boot_ns() / 1000000;
 }
 
+uint64_t node_state_ms(struct kith_node *node)
+{
+    if (!node->state.in_batch)
+        return node_boot_ms();
+    if (node->state.batch_ms == 0)
+        node->state.batch_ms = node_boot_ms();
+    return node->state.batch_ms;
+}
+
 _Noreturn void node_state_end_process(struct kith_node *node, const char *why)
 {
     log_error(&node->log.log, "state", "the node ends", "reason", why, NULL);
@@ -211,9 +220,11 @@ static void pump(struct kith_node *node)
 /* What the core of variables holds back leaves. */
 static void let_go(struct kith_node *node)
 {
+    uint64_t due_ms = dvar_deadline_ms(node->state.dvar);
+
     node->state.held_n = 0;
-    if (dvar_deadline_ms(node->state.dvar) > node_boot_ms())
-        return;
+    if (due_ms > node->state.step_ms && due_ms > node_boot_ms())
+        return; /* what is held back is due when it was said */
     step_dvar(node, &(struct dvar_event){.type = DVAR_TICK});
     pump(node);
 }
@@ -225,6 +236,12 @@ void node_state_turn(struct kith_node *node)
     if (!node->state.stepped)
         return;
     let_go(node);
+}
+
+void node_state_arm(struct kith_node *node)
+{
+    if (!node->state.stepped)
+        return;
     node->state.stepped = false;
     arm(node);
 }
@@ -498,7 +515,7 @@ static void step_dvar(struct kith_node *node, struct dvar_event *event)
 {
     struct dvar_output out;
 
-    event->now_ms = node_boot_ms();
+    event->now_ms = node_state_ms(node);
     event->wall_ms = node_turn_unix_ms(node);
     node->state.step_ms = event->now_ms;
     node->state.stepping = true;
@@ -565,7 +582,7 @@ static void step_mutex(struct kith_node *node, struct mutex_event *event)
 {
     struct mutex_output out;
 
-    event->now_ms = node_boot_ms();
+    event->now_ms = node_state_ms(node);
     node->state.stepping = true;
     (void)mutex_step(node->state.mutex, event, &out);
     for (size_t i = 0; i < out.actions_n; i++)

@@ -9,7 +9,7 @@ static uint32_t watches_of(struct kith_node *node, const char *name)
     const struct node_var_op *op;
     uint32_t n = 0;
 
-    for (size_t at = 0; (op = map64_next(&node->state.var_ops, &at)) != NULL;) {
+    for (size_t at = 0; (op = map64_next(&node->state.var_watches, &at)) != NULL;) {
         if (op->on_change == NULL)
             continue;
         /* A watch's kind says whether it is of a prefix. */

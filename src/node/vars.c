@@ -102,7 +102,8 @@ static void tell(struct kith_node *node, struct node_var_op *op, const struct ki
 
     op->cb(node, value, op->user);
     node_callback_end(node, began_ns, "variable", op->name);
-    core_free(op);
+    node->state.batch_ms = 0; /* it may have taken long */
+    node_var_op_free(node, op);
 }
 
 static void fail(struct kith_node *node, struct node_var_op *op, int code, const char *text)
@@ -115,7 +116,7 @@ static void fail(struct kith_node *node, struct node_var_op *op, int code, const
 
 static void on_done(struct kith_node *node, const struct dvar_action *action)
 {
-    struct node_var_op *op = map64_remove(&node->state.var_ops, action->id);
+    struct node_var_op *op = node_var_op_leave(node, action->id);
     const struct dvar_result *result = &action->result;
     struct kith_value value;
     uint8_t number[8];
@@ -140,7 +141,7 @@ static void on_done(struct kith_node *node, const struct dvar_action *action)
 
 static void on_changed(struct kith_node *node, const struct dvar_action *action)
 {
-    struct node_var_op *op = map64_find(&node->state.var_ops, action->id);
+    struct node_var_op *op = map64_find(&node->state.var_watches, action->id);
     const struct dvar_change *change = &action->change;
     char name[KITH_NAME_BYTES_MAX + 1];
 
@@ -174,7 +175,7 @@ static void on_changed(struct kith_node *node, const struct dvar_action *action)
  * the prefix: which names there were, nobody knows. */
 static void on_lost(struct kith_node *node, const struct dvar_action *action)
 {
-    struct node_var_op *op = map64_find(&node->state.var_ops, action->id);
+    struct node_var_op *op = map64_find(&node->state.var_watches, action->id);
     struct kith_value value = {.outcome_known = true, .text = ""};
 
     if (op == NULL || op->on_change == NULL)
@@ -209,21 +210,21 @@ static void op_run(struct kith_node *node, struct node_request *request)
 {
     struct node_var_op *op = container_of(request, struct node_var_op, request);
     struct dvar_event event = {.type = DVAR_OP,
-                               .id = op->id,
                                .name = op->name,
                                .name_len = op->name_len,
                                .op = &op->op,
-                               .deadline_ms = node_boot_ms() + op->timeout_ms};
+                               .deadline_ms = node_state_ms(node) + op->timeout_ms};
 
     if (!node->ending &&
         (op->policy == KITH_POLICY_AVAILABLE || node_var_is_available(node, op->name))) {
         node_avail_do(node, op);
         return;
     }
-    if (node->ending || map64_set(&node->state.var_ops, op->id, op) != 0) {
+    if (node->ending || node_var_op_enter(node, op) != 0) {
         fail(node, op, node->ending ? KITH_E_STOPPED : KITH_E_MEMORY, NULL);
         return;
     }
+    event.id = op->id;
     node_dvar_step(node, &event);
 }
 
@@ -279,12 +280,15 @@ static const void *keep(uint8_t **at, const void *data, size_t len)
     return to;
 }
 
-static struct node_var_op *
-op_new(const char *name, const struct value_op *from, uint8_t merge, uint64_t timeout_ms)
+static struct node_var_op *op_new(struct kith_node *node,
+                                  const char *name,
+                                  const struct value_op *from,
+                                  uint8_t merge,
+                                  uint64_t timeout_ms)
 {
     size_t name_len = strlen(name);
-    struct node_var_op *op = core_malloc(sizeof(*op) + name_len + 1 + from->data_len +
-                                         from->expect_len + from->mutex_len);
+    struct node_var_op *op =
+        node_var_op_new(node, name_len + 1 + from->data_len + from->expect_len + from->mutex_len);
 
     if (op == NULL)
         return NULL;
@@ -293,6 +297,7 @@ op_new(const char *name, const struct value_op *from, uint8_t merge, uint64_t ti
                                .type = from->type,
                                .policy = from->policy,
                                .merge = merge,
+                               .large = op->large,
                                .timeout_ms = timeout_ms != 0 ? timeout_ms : VAR_TIMEOUT_MS,
                                .op = *from,
                                .name_len = name_len};
@@ -310,13 +315,12 @@ int node_var_begin(struct kith_node *node,
                    kith_value_cb cb,
                    void *user)
 {
-    struct node_var_op *var_op = op_new(name, op, 0, 0);
+    struct node_var_op *var_op = op_new(node, name, op, 0, 0);
 
     if (var_op == NULL)
         return KITH_E_MEMORY;
     var_op->cb = cb;
     var_op->user = user;
-    var_op->id = atomic_fetch_add(&node->state.next_var_id, 1) + 1;
     node_push(node, &var_op->request);
     return 0;
 }
@@ -350,16 +354,15 @@ int kith_var_do_async(struct kith_node *node,
     if (r != 0)
         return r;
     struct node_var_op *var_op =
-        op_new(name, &value_op, (uint8_t)options->merge, options->timeout_ms);
+        op_new(node, name, &value_op, (uint8_t)options->merge, options->timeout_ms);
     if (var_op == NULL)
         return KITH_E_MEMORY;
     if (!node_enter(node)) {
-        core_free(var_op);
+        core_free(var_op); /* the loop has ended, it keeps nothing any more */
         return KITH_E_STOPPED;
     }
     var_op->cb = cb;
     var_op->user = user;
-    var_op->id = atomic_fetch_add(&node->state.next_var_id, 1) + 1;
     node_push(node, &var_op->request);
     node_exit(node);
     return 0;
@@ -516,7 +519,7 @@ static void watch_run(struct kith_node *node, struct node_request *request)
                                .prefix = watch->kind != 0};
 
     bool unwatched = map64_remove(&node->state.var_unwatched, watch->id) != NULL;
-    if (node->ending || unwatched || map64_set(&node->state.var_ops, watch->id, watch) != 0) {
+    if (node->ending || unwatched || map64_set(&node->state.var_watches, watch->id, watch) != 0) {
         core_free(watch);
         return;
     }
@@ -565,7 +568,7 @@ struct unwatch {
 static void unwatch_run(struct kith_node *node, struct node_request *request)
 {
     struct unwatch *unwatch = container_of(request, struct unwatch, request);
-    struct node_var_op *watch = map64_remove(&node->state.var_ops, unwatch->id);
+    struct node_var_op *watch = map64_remove(&node->state.var_watches, unwatch->id);
 
     map64_remove(&node->state.var_unwatched, unwatch->id);
     if (watch != NULL)
@@ -589,7 +592,7 @@ void kith_var_unwatch(struct kith_node *node, int64_t watch_no)
     }
     if (node_on_loop(node)) {
         /* At once: whoever owns the callback's data may free it next. */
-        struct node_var_op *watch = map64_find(&node->state.var_ops, unwatch->id);
+        struct node_var_op *watch = map64_find(&node->state.var_watches, unwatch->id);
         if (watch != NULL)
             watch->on_change = NULL;
         else /* it still waits to begin; without memory for this, none is there for that either */
@@ -604,26 +607,23 @@ void kith_var_unwatch(struct kith_node *node, int64_t watch_no)
 void node_vars_stop(struct kith_node *node)
 {
     struct node_var_op *op;
-    size_t at = 0;
 
-    while ((op = map64_next(&node->state.var_ops, &at)) != NULL) {
-        if (op->cb == NULL)
-            continue;
-        map64_remove(&node->state.var_ops, op->id);
+    while ((op = node_var_op_any(node)) != NULL) {
+        (void)node_var_op_leave(node, op->id);
         bool reads = op->kind == KITH_VAR_GET || op->kind == KITH_VAR_SLICE_GET;
         fail(node, op, reads ? KITH_E_STOPPED : KITH_E_UNKNOWN_OUTCOME,
              reads ? "the node stops: start another"
                    : "the node stops, and the write may or may not have been done: read it later");
-        at = 0;
     }
 }
 
 void node_vars_deinit(struct kith_node *node)
 {
-    struct node_var_op *op;
+    struct node_var_op *watch;
 
-    for (size_t at = 0; (op = map64_next(&node->state.var_ops, &at)) != NULL;)
-        core_free(op);
-    map64_deinit(&node->state.var_ops);
+    for (size_t at = 0; (watch = map64_next(&node->state.var_watches, &at)) != NULL;)
+        core_free(watch);
+    map64_deinit(&node->state.var_watches);
     map64_deinit(&node->state.var_unwatched);
+    node_var_ops_deinit(node);
 }
