@@ -592,6 +592,11 @@ void dvar_each_home(struct dvar_core *core,
     }
 }
 
+uint32_t dvar_writes_pending(const struct dvar_core *core)
+{
+    return core->writes_n;
+}
+
 void dvar_stats(const struct dvar_core *core, struct dvar_stats *stats_out)
 {
     *stats_out = core->stats;

@@ -208,6 +208,9 @@ int dvar_step(struct dvar_core *core, const struct dvar_event *event, struct dva
 /* When TICK is due; UINT64_MAX: never. */
 uint64_t dvar_deadline_ms(const struct dvar_core *core);
 
+/* Writes of this home that others have not acknowledged yet. */
+uint32_t dvar_writes_pending(const struct dvar_core *core);
+
 enum dvar_role { DVAR_ROLE_NONE, DVAR_ROLE_REPLICA, DVAR_ROLE_HOME };
 
 /* What this node knows of a variable; no message is sent. */

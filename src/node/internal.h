@@ -151,10 +151,11 @@ struct kith_node {
     uint64_t end_since_ms;
 
     struct spin spin;
-    uint64_t active_ns;   /* when something last came in or went out */
-    uint64_t work_n;      /* frames and requests handled, to see whether a turn did anything */
-    uint64_t work_seen_n; /* work_n at active_ns */
-    uint64_t slept_at_n;  /* work_n when the loop went to sleep */
+    uint64_t active_ns;        /* when something last came in or went out */
+    uint64_t work_n;           /* frames and requests handled, to see whether a turn did anything */
+    uint64_t work_seen_n;      /* work_n at active_ns */
+    uint64_t slept_at_n;       /* work_n when the loop went to sleep */
+    enum spin_wait sleeps_for; /* ... and what it waited for then */
 
     struct uv_net *net;
     bool net_closed;

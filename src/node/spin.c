@@ -18,12 +18,25 @@ uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t n
     const struct spin_habit *habit = &spin->habits[wait];
     if (spin->budget_ns == 0 || !habit->on || habit->skip > 0 || now_ns < spin->hog_until_ns)
         return 0;
-    return habit->caught ? spin->budget_ns : probe_ns(spin, habit);
+    if (!habit->caught)
+        return probe_ns(spin, habit);
+    return habit->reach_ns > spin->budget_ns ? habit->reach_ns : spin->budget_ns;
 }
 
-void spin_caught(struct spin *spin, enum spin_wait wait)
+/* What was asked for comes about as late as the last time, so a spin that caught such an answer is
+ * followed by one that would. What nobody asked for has to come within the budget. */
+static uint64_t reach_ns(enum spin_wait wait, uint64_t waited_ns)
+{
+    uint64_t ns = waited_ns + waited_ns / 2;
+    if (wait != SPIN_FOR_REPLIES)
+        return 0;
+    return ns < SPIN_PROBE_MAX_NS ? ns : SPIN_PROBE_MAX_NS;
+}
+
+void spin_caught(struct spin *spin, enum spin_wait wait, uint64_t waited_ns)
 {
     struct spin_habit *habit = &spin->habits[wait];
+    habit->reach_ns = reach_ns(wait, waited_ns);
     spin->spins_n++;
     spin->hits_n++;
     if (habit->caught)

@@ -36,7 +36,9 @@
 enum spin_wait { SPIN_FOR_REQUESTS = 0, SPIN_FOR_REPLIES = 1 };
 
 struct spin_habit {
-    uint64_t gap_ns;  /* from the last activity to the end of the last sleep */
+    uint64_t gap_ns; /* from the last activity to the end of the last sleep */
+    uint64_t
+        reach_ns;     /* of replies: how long the last that a spin caught took, if it is still on */
     uint32_t penalty; /* gaps to sit out after the next miss */
     uint32_t skip;    /* short gaps still to sit out */
     bool on;          /* the last gap was short: poll */
@@ -53,8 +55,8 @@ struct spin {
 void spin_init(struct spin *spin, uint64_t budget_ns);
 /* How long after the last activity the loop may poll instead of sleeping; 0: sleep. */
 uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t now_ns);
-/* A spin caught something. */
-void spin_caught(struct spin *spin, enum spin_wait wait);
+/* A spin caught something, @waited_ns after the last activity. */
+void spin_caught(struct spin *spin, enum spin_wait wait, uint64_t waited_ns);
 /* A spin lasted its time and caught nothing. */
 void spin_missed(struct spin *spin, enum spin_wait wait);
 /* A sleep ended with something to do, @gap_ns after the last activity before it. */

@@ -140,6 +140,9 @@ void node_state_stop(struct kith_node *node); /* ends all that waits */
  * comes after all of them were asked for: what a lease that ran then allows was allowed while they
  * waited. A callback of a program ends it. */
 uint64_t node_state_ms(struct kith_node *node);
+/* Have other nodes been asked for something that comes soon: operations on variables of this node,
+ * writes of which it is home? */
+bool node_state_awaits(const struct kith_node *node);
 /* The end of a turn, before the sockets are flushed: what the cores held back leaves. */
 void node_state_turn(struct kith_node *node);
 void node_state_arm(struct kith_node *node); /* ... and after that: the timer of the cores */

@@ -113,6 +113,12 @@ bool node_drain(struct kith_node *node)
     return true;
 }
 
+static enum spin_wait waiting_for(const struct kith_node *node)
+{
+    return rpc_calls_pending(node->rpc) > 0 || node_state_awaits(node) ? SPIN_FOR_REPLIES
+                                                                       : SPIN_FOR_REQUESTS;
+}
+
 /* Before the loop sleeps: what was asked meanwhile runs, what it made leaves, then it may sleep. */
 static void on_prepare(uv_prepare_t *handle)
 {
@@ -143,15 +149,11 @@ static void on_prepare(uv_prepare_t *handle)
     node->now_ns = 0;
     node->now_unix_ms = 0;
     node->slept_at_n = node->work_n;
+    node->sleeps_for = waiting_for(node);
     if (node->work_n != node->work_seen_n) {
         node->work_seen_n = node->work_n;
         node->active_ns = node_now_ns();
     }
-}
-
-static enum spin_wait waiting_for(const struct kith_node *node)
-{
-    return rpc_calls_pending(node->rpc) > 0 ? SPIN_FOR_REPLIES : SPIN_FOR_REQUESTS;
 }
 
 static void look_at_spin(struct kith_node *node)
@@ -159,7 +161,7 @@ static void look_at_spin(struct kith_node *node)
     if (node->work_n == node->slept_at_n || node->spin.budget_ns == 0)
         return;
     uint64_t now_ns = node_now_ns();
-    spin_woken(&node->spin, waiting_for(node), now_ns - node->active_ns);
+    spin_woken(&node->spin, node->sleeps_for, now_ns - node->active_ns);
     node->active_ns = now_ns;
     node->work_seen_n = node->work_n;
 }
@@ -199,7 +201,7 @@ static bool spin_phase(struct kith_node *node)
         if (hit) {
             node_state_turn(node);
             uv_net_flush(node->net);
-            spin_caught(&node->spin, wait);
+            spin_caught(&node->spin, wait, now_ns - node->active_ns);
             node->active_ns = now_ns;
             node->work_seen_n = node->work_n;
             if (now_ns >= turn_ns || node->finished)

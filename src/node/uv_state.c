@@ -47,6 +47,12 @@ uint64_t node_state_ms(struct kith_node *node)
     return node->state.batch_ms;
 }
 
+bool node_state_awaits(const struct kith_node *node)
+{
+    return node->state.ops.free_n < node->state.ops.cap ||
+           (node->state.started && dvar_writes_pending(node->state.dvar) > 0);
+}
+
 _Noreturn void node_state_end_process(struct kith_node *node, const char *why)
 {
     log_error(&node->log.log, "state", "the node ends", "reason", why, NULL);

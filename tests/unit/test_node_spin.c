@@ -62,10 +62,28 @@ static void spin_behind_a_catch_keeps_to_the_budget(void **state)
     (void)state;
     spin_init(&spin, BUDGET_NS);
     spin_woken(&spin, SPIN_FOR_REPLIES, 130000);
-    spin_caught(&spin, SPIN_FOR_REPLIES);
+    spin_caught(&spin, SPIN_FOR_REPLIES, 30000);
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), BUDGET_NS);
     spin_woken(&spin, SPIN_FOR_REPLIES, 130000);
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), 130000);
+}
+
+static void answer_that_came_late_is_expected_late_again(void **state)
+{
+    struct spin spin;
+    (void)state;
+    spin_init(&spin, BUDGET_NS);
+    spin_woken(&spin, SPIN_FOR_REPLIES, 130000);
+    spin_caught(&spin, SPIN_FOR_REPLIES, 100000);
+    assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), 150000);
+    spin_caught(&spin, SPIN_FOR_REPLIES, 150000);
+    assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), SPIN_PROBE_MAX_NS);
+    spin_caught(&spin, SPIN_FOR_REPLIES, 10000);
+    assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), BUDGET_NS);
+    /* What nobody asked for is not. */
+    spin_woken(&spin, SPIN_FOR_REQUESTS, 130000);
+    spin_caught(&spin, SPIN_FOR_REQUESTS, 100000);
+    assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REQUESTS, 1), BUDGET_NS);
 }
 
 /* Sleeps until it may spin again and returns how many short gaps that took. */
@@ -92,7 +110,7 @@ static void misses_back_off_and_hits_come_back(void **state)
         expected = expected * 2 > SPIN_PENALTY_MAX ? SPIN_PENALTY_MAX : expected * 2;
     }
     for (int i = 0; i < 8; i++)
-        spin_caught(&spin, SPIN_FOR_REQUESTS);
+        spin_caught(&spin, SPIN_FOR_REQUESTS, 1000);
     spin_missed(&spin, SPIN_FOR_REQUESTS);
     assert_int_equal(gaps_until_wanted(&spin), 1);
 }
@@ -106,12 +124,12 @@ static void one_catch_forgives_nothing_and_two_do(void **state)
     for (int i = 0; i < 3; i++)
         spin_missed(&spin, SPIN_FOR_REQUESTS);
     assert_int_equal(spin.habits[SPIN_FOR_REQUESTS].penalty, 4);
-    spin_caught(&spin, SPIN_FOR_REQUESTS);
+    spin_caught(&spin, SPIN_FOR_REQUESTS, 1000);
     assert_int_equal(spin.habits[SPIN_FOR_REQUESTS].penalty, 4);
-    spin_caught(&spin, SPIN_FOR_REQUESTS);
+    spin_caught(&spin, SPIN_FOR_REQUESTS, 1000);
     assert_int_equal(spin.habits[SPIN_FOR_REQUESTS].penalty, 2);
     spin_woken(&spin, SPIN_FOR_REQUESTS, 1000);
-    spin_caught(&spin, SPIN_FOR_REQUESTS);
+    spin_caught(&spin, SPIN_FOR_REQUESTS, 1000);
     assert_int_equal(spin.habits[SPIN_FOR_REQUESTS].penalty, 2);
 }
 
@@ -145,7 +163,7 @@ static uint64_t end_receives(struct end *end, uint64_t at_ns, uint64_t wake_ns)
     uint64_t budget_ns = spin_budget_ns(&end->spin, end->wait, end->active_ns);
     if (budget_ns >= waited_ns) {
         end->spun_ns += waited_ns;
-        spin_caught(&end->spin, end->wait);
+        spin_caught(&end->spin, end->wait, waited_ns);
         return end->active_ns = at_ns;
     }
     if (budget_ns > 0) {
@@ -190,6 +208,24 @@ static void two_sleeping_ends_learn_to_poll_whatever_waking_costs(void **state)
             now_ns = round_trip(&client, &server, now_ns, wakes_ns[i], 3000);
         assert_int_equal(client.spin.hits_n + server.spin.hits_n, hits + 200);
         assert_int_equal(now_ns - begun_ns, 100 * 8000);
+    }
+}
+
+/* The other end works for longer than the budget, and asks others: its answers are polled for. */
+static void answers_slower_than_the_budget_are_caught(void **state)
+{
+    (void)state;
+    for (uint64_t work_ns = 2 * BUDGET_NS; work_ns < SPIN_PROBE_MAX_NS - 10000; work_ns += 10000) {
+        struct end client;
+        uint64_t now_ns = 1000000;
+        end_init(&client, SPIN_FOR_REPLIES);
+        for (int calls = 0; calls < 110; calls++) {
+            if (calls == 10)
+                client.spin.hits_n = 0;
+            client.active_ns = now_ns;
+            now_ns = end_receives(&client, now_ns + work_ns, 60000);
+        }
+        assert_int_equal(client.spin.hits_n, 100);
     }
 }
 
@@ -249,10 +285,12 @@ int main(void)
         cmocka_unit_test(requests_and_replies_are_separate_habits),
         cmocka_unit_test(probe_lasts_as_long_as_the_sleep_took),
         cmocka_unit_test(spin_behind_a_catch_keeps_to_the_budget),
+        cmocka_unit_test(answer_that_came_late_is_expected_late_again),
         cmocka_unit_test(misses_back_off_and_hits_come_back),
         cmocka_unit_test(one_catch_forgives_nothing_and_two_do),
         cmocka_unit_test(slow_yield_means_the_core_is_wanted),
         cmocka_unit_test(two_sleeping_ends_learn_to_poll_whatever_waking_costs),
+        cmocka_unit_test(answers_slower_than_the_budget_are_caught),
         cmocka_unit_test(two_ends_poll_again_after_a_pause),
         cmocka_unit_test(slow_traffic_does_not_poll),
         cmocka_unit_test(traffic_slower_than_the_budget_polls_a_little),
