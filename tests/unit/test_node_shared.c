@@ -240,6 +240,77 @@ static void callbacks_come_once_each_and_a_watch_sees_the_last(void **state)
     kith_var_unwatch(agents[2], no);
 }
 
+/* ---- asked for in callbacks ---- */
+
+#define CHAINS     150 /* more than memory is kept for */
+#define LINKS      6
+#define LINK_BYTES 900
+
+struct chain {
+    char name[16];
+    uint8_t data[LINK_BYTES];
+    size_t len;
+    unsigned left;
+};
+static struct chain chains[CHAINS];
+static _Atomic unsigned chains_over_n;
+
+static void on_link(struct kith_node *node, const struct kith_value *value, void *user);
+
+static void next_link(struct kith_node *node, struct chain *chain)
+{
+    const struct kith_var_options bytes = {.type = KITH_TYPE_BYTES};
+
+    chain->left--;
+    chain->len = (chain->len * 7 + 131) % LINK_BYTES;
+    memset(chain->data, (int)(chain->left + chain->len), chain->len);
+    const struct kith_var_op set = {.kind = KITH_VAR_SET, .data = chain->data, .len = chain->len};
+    CHECK(kith_var_do_async(node, chain->name, &set, &bytes, on_link, chain) == 0);
+}
+
+static void on_link(struct kith_node *node, const struct kith_value *value, void *user)
+{
+    struct chain *chain = user;
+
+    CHECK(value->code == 0 && value->applied && value->len == chain->len);
+    CHECK(chain->len == 0 || memcmp(value->data, chain->data, chain->len) == 0);
+    if (chain->left > 0) {
+        size_t len = value->len;
+        uint8_t first = len > 0 ? ((const uint8_t *)value->data)[0] : 0;
+        next_link(node, chain);
+        /* What is told stays as it is until the callback returns, whatever that asks for. */
+        CHECK(value->len == len && (len == 0 || ((const uint8_t *)value->data)[0] == first));
+        return;
+    }
+    atomic_fetch_add(&chains_over_n, 1);
+}
+
+static void begin_chains(struct kith_node *node, void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < CHAINS; i++) {
+        chains[i] = (struct chain){.len = i, .left = LINKS};
+        (void)snprintf(chains[i].name, sizeof(chains[i].name), "chain/%u", i);
+        next_link(node, &chains[i]);
+    }
+}
+
+static void operations_asked_for_in_callbacks_keep_what_they_carry(void **state)
+{
+    (void)state;
+    atomic_store(&wrong_n, 0);
+    assert_int_equal(node_run(agents[0], begin_chains, NULL), 0);
+    assert_true(lab_wait_count(&chains_over_n, CHAINS));
+    assert_int_equal(atomic_load(&wrong_n), 0);
+    for (unsigned i = 0; i < CHAINS; i++) {
+        struct kith_value *value = NULL;
+        assert_int_equal(kith_var_get(agents[1], chains[i].name, NULL, &value), 0);
+        assert_int_equal(value->len, chains[i].len);
+        assert_memory_equal(value->data, chains[i].data, chains[i].len);
+        kith_value_free(value);
+    }
+}
+
 static void watch_and_let_go(struct kith_node *node, void *arg)
 {
     int64_t no = kith_var_watch(node, "given/*", on_change, arg);
@@ -340,6 +411,7 @@ int main(void)
         cmocka_unit_test(additions_of_all_threads_are_counted_and_no_read_goes_back),
         cmocka_unit_test(one_is_inside_and_what_it_guards_is_exact),
         cmocka_unit_test(callbacks_come_once_each_and_a_watch_sees_the_last),
+        cmocka_unit_test(operations_asked_for_in_callbacks_keep_what_they_carry),
         cmocka_unit_test(a_watch_given_up_before_it_begins_tells_nothing),
         cmocka_unit_test(made_without_a_value_is_nothing_of_its_type),
         cmocka_unit_test(each_wait_ends_once_and_nothing_stays_held),
