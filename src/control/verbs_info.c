@@ -7,6 +7,7 @@
 #include "member/member.h"
 #include "net/uv_net.h"
 #include "node/config.h"
+#include "node/facts.h"
 #include "node/reload.h"
 #include "rpc/rpc.h"
 
@@ -169,6 +170,15 @@ static void put_host(struct json *json, struct kith_node *node, const struct mem
     put_cpus(json, node);
 }
 
+static void put_descriptors(struct json *json)
+{
+    uint32_t open_n, max_n;
+
+    facts_descriptors(&open_n, &max_n);
+    json_kv_u64(json, "fds_open", open_n);
+    json_kv_u64(json, "fds_max", max_n);
+}
+
 static void info(struct control_request *request)
 {
     struct kith_node *node = request->node;
@@ -201,6 +211,7 @@ static void info(struct control_request *request)
     json_time_ms(json, node_started_unix_ms(node));
     json_kv_u64(json, "uptime_ms", node_uptime_ms(node));
     json_kv_u64(json, "rss_bytes", stats.rss_bytes);
+    put_descriptors(json);
     put_host(json, node, self);
     put_net(json, node);
     put_rpc(json, node);

@@ -15,6 +15,7 @@ const struct http_route http_routes[] = {
     {WEB_POST, "/v1/nodes/*/undrain", HTTP_OPERATOR, 0, "undrain", "node", NULL},
     {WEB_POST, "/v1/nodes/*/tags", HTTP_OPERATOR, JSON, "tag.set", "node", NULL},
     {WEB_POST, "/v1/nodes/*/kill", HTTP_ADMIN, 0, "kill", "node", NULL},
+    {WEB_POST, "/v1/invite", HTTP_ADMIN, 0, "invite", NULL, NULL},
     {WEB_GET, "/v1/overview", HTTP_VIEWER, 0, "overview", NULL, NULL},
     {WEB_GET, "/v1/overview/history", HTTP_VIEWER, 0, "overview.history", NULL, NULL},
     {WEB_GET, "/v1/resources", HTTP_VIEWER, 0, "resources", NULL, http_get_resources},

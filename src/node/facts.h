@@ -62,6 +62,8 @@ void facts_net(struct facts *facts, uint64_t *in_out, uint64_t *out_out);
 /* Of this process. Any thread. */
 void facts_self(struct facts_self *out);
 uint64_t facts_rss_bytes(void);
+/* Descriptors that this process has open, and may have; 0 if the system does not tell. */
+void facts_descriptors(uint32_t *open_out, uint32_t *max_out);
 /* Logical processors this process may use, at least 1. Any thread. */
 uint32_t facts_cpus(void);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -306,6 +307,28 @@ void facts_self(struct facts_self *out)
     out->rss_bytes = facts_rss_bytes();
     (void)read_path("/proc/self/status", text, sizeof(text));
     out->threads = (uint32_t)number_of(text, "Threads:");
+}
+
+void facts_descriptors(uint32_t *open_out, uint32_t *max_out)
+{
+    struct rlimit limit;
+    DIR *dir = opendir("/proc/self/fd");
+
+    *open_out = 0;
+    while (dir != NULL) {
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL)
+            break;
+        if (entry->d_name[0] != '.')
+            (*open_out)++;
+    }
+    if (dir != NULL) {
+        (*open_out)--; /* the one that was looked through */
+        (void)closedir(dir);
+    }
+    *max_out = 0;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        *max_out = limit.rlim_cur < UINT32_MAX ? (uint32_t)limit.rlim_cur : UINT32_MAX;
 }
 
 void facts_close(struct facts *facts)

@@ -141,6 +141,23 @@ static void own_process_grows_with_what_it_does(void **state)
     free(memory);
 }
 
+static void descriptors_are_counted(void **state)
+{
+    (void)state;
+    uint32_t before, after, max;
+    int ends[2];
+
+    facts_descriptors(&before, &max);
+    assert_true(before >= 3 && max >= before);
+    assert_int_equal(pipe(ends), 0);
+    facts_descriptors(&after, &max);
+    assert_int_equal(after, before + 2);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    facts_descriptors(&after, &max);
+    assert_int_equal(after, before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +166,7 @@ int main(void)
         cmocka_unit_test(sampling_allocates_nothing_and_opens_nothing),
         cmocka_unit_test(without_memory_the_rest_is_still_told),
         cmocka_unit_test(own_process_grows_with_what_it_does),
+        cmocka_unit_test(descriptors_are_counted),
     };
     return cmocka_run_group_tests_name("node_facts", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@ const build = process.env.KITH_BUILD ?? "build";
 // Where npm put playwright-core and axe-core: tools/web-tools.sh says it.
 const require = createRequire(resolve(process.env.KITH_WEB_TOOLS ?? join(build, "web-tools"), "package.json"));
 export const { chromium } = require("playwright-core");
+export const readQr = (...args) => require("jsqr")(...args);
 export const axe = () => require.resolve("axe-core/axe.min.js");
 
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];

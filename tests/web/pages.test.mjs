@@ -68,10 +68,10 @@ test("no page is wider than its window, and none has a serious barrier, on a pho
 
 // Each feature: the item of the list beside, then what is clicked on that page (if anything), and the button that is there.
 const FEATURES = [
-  ["Nodes", null, "Connect to a node"], ["Nodes", "dev-2", "Disconnect"], ["Resources", null, "3 h"], ["Resources", "dev-2", "24 h"], ["This node", null, "Copy as JSON"],
-  ["Functions", "sys.echo", "Call"], ["Variables", null, "New variable"], ["Variables", "visits", "Save"], ["Variables", "visits", "+ 1"], ["Variables", "visits", "Remove"],
+  ["Nodes", null, "Connect to a node"], ["Nodes", "dev-2", "Disconnect"], ["Nodes", "dev-2", "Drain"], ["Nodes", "dev-2", "Tags"], ["Resources", null, "3 h"], ["Resources", "dev-2", "24 h"], ["This node", null, "Copy as JSON"], ["This node", null, "Reload"], ["This node", null, "Debug bundle"],
+  ["Functions", "sys.echo", "Call"], ["Variables", null, "New variable"], ["Variables", null, "Tree"], ["Variables", "visits", "Save"], ["Variables", "visits", "+ 1"], ["Variables", "visits", "Remove"],
   ["Locks", "build", "Break"], ["Events", null, "Pause"], ["Events", null, "Export"], ["Apps", "Mandelbrot", "Kill the node"], ["Apps", "Mandelbrot", "Measure"],
-  ["Help", null, "Make the first user"], ["Help", "Users", "Add a user"], ["Help", null, "Light or dark"], ["Help", null, "Log out"], ["Overview", null, "10 min"], ["Overview", "All events", "Export"],
+  ["Help", null, "Make the first user"], ["Help", "Users", "Add a user"], ["Help", null, "Light or dark"], ["Help", null, "Log out"], ["Overview", null, "10 min"], ["Overview", null, "Invite a machine"], ["Overview", "All events", "Export"],
 ];
 
 test("every feature is at most two clicks from any page", async () => {

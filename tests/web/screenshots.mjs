@@ -68,6 +68,8 @@ try {
   nodes.kith("var", "set", "sensor/cellar/temperature", "14", "--type", "f64");
   nodes.kith("var", "set", "sensor/kitchen/humidity", "41", "--type", "f64");
   nodes.kith("var", "set", "settings/motto", "small and many", "--policy", "durable");
+  for (const [k, tag] of [[1, "zone=north"], [2, "zone=north"], [3, "zone=south"]]) nodes.kith("tag", "set", tag, "--node", `dev-${k}`);
+  nodes.kith("drain", "dev-3");
   nodes.kith("var", "incr", "visits", "41");
   for (let i = 0; i < 40; i++) nodes.kith("call", "sys.uptime", "--all");
   await page.evaluate(async () => {
@@ -77,9 +79,17 @@ try {
   });
   for (const [name, path] of Object.entries(PAGES)) {
     if (!wanted(name)) continue;
+    if (name === "overview") nodes.kith("undrain", "dev-3"); // all is well there
     await go(page, path);
     await ready(name);
     await shoot(page, name, name === "mandelbrot" ? 2500 : 300);
+  }
+  if (wanted("invite")) {
+    await go(page, "");
+    await page.getByRole("button", { name: "Invite a machine" }).click();
+    await page.waitForSelector("dialog svg.qr");
+    await shoot(page, "invite");
+    await page.evaluate(() => document.querySelector("dialog").close());
   }
   if (wanted("login")) {
     const door = await (await browser.newContext({ viewport: SIZES.wide })).newPage();

@@ -1,5 +1,5 @@
-// Graphs of a node's own past: 10 minutes, 3 hours or 24 hours from its ring buffers, going on live for the
-// shortest.
+// Graphs of the past of a node, or of all nodes together: 10 minutes, 3 hours or 24 hours from the nodes' ring buffers,
+// going on live for the shortest.
 import { fill, h } from "./dom.js";
 import { bytes, percent, rate } from "./format.js";
 import { query, setQuery } from "./route.js";
@@ -10,13 +10,22 @@ import { errorState } from "./ui.js";
 const SPANS = ["10m", "3h", "24h"];
 const TITLES = { "10m": "10 min", "3h": "3 h", "24h": "24 h" };
 const EVERY_MS = { "10m": 4000, "3h": 30000, "24h": 240000 };
+const TOTALS_EVERY_MS = { "10m": 10000, "3h": 30000, "24h": 240000 }; // every node is asked for them
 
 /** Buttons and four graphs of @node (a name; "" is the one the page talks to). Returns {element, choices, close}. */
 export function histories(node) {
+  return graphs({ sync: `history-${node}`, every: EVERY_MS, path: (span) => `/v1/resources/history?span=${span}&cores=false${node ? `&node=${encodeURIComponent(node)}` : ""}` });
+}
+
+/** The same of all nodes together; told(the answer) says of how many. */
+export function totalHistories(told) {
+  return graphs({ sync: "history of all", every: TOTALS_EVERY_MS, told, path: (span) => `/v1/overview/history?span=${span}` });
+}
+
+function graphs({ sync, every, path, told }) {
   let span = SPANS.includes(query().get("span")) ? query().get("span") : "10m";
   let timer = 0;
   let closed = false;
-  const sync = `history-${node}`;
   const cpu = chart({ label: "CPU over time", series: [{ label: "CPU", fill: true }], format: percent, max: 100, sync });
   const memory = chart({ label: "Memory in use over time", series: [{ label: "in use", colour: "--series-3", fill: true }], format: bytes, floor: 1024, binary: true, sync });
   const network = chart({ label: "Network over time", series: [{ label: "in", colour: "--series-2" }, { label: "out", colour: "--series-6" }], format: rate, floor: 1024, binary: true, sync });
@@ -43,8 +52,9 @@ export function histories(node) {
       return;
     }
     try {
-      const past = await api(`/v1/resources/history?span=${span}${node ? `&node=${encodeURIComponent(node)}` : ""}`);
+      const past = await api(path(span));
       if (closed) return;
+      told?.(past);
       trouble.hidden = true;
       const [times, rows] = withGaps(past);
       cpu.data([times, rows.cpu_percent]);
@@ -56,7 +66,7 @@ export function histories(node) {
       trouble.hidden = false;
       fill(trouble, errorState(error, fetchOnce));
     }
-    timer = setTimeout(fetchOnce, EVERY_MS[span]);
+    timer = setTimeout(fetchOnce, every[span]);
   }
 
   drawChoices();

@@ -57,7 +57,7 @@ export function table(options) {
         draw();
       },
     },
-    optionsOf(filter, [])));
+    optionsOf(filter, typeof filter.values === "function" ? [] : filter.values)));
   const sum = h("span.sum", { role: "status" });
   const head = h("tr");
   const body = h("tbody");
@@ -111,9 +111,8 @@ export function table(options) {
     patience = setTimeout(() => remote()?.page(state.page * PAGE, PAGE, state.filter), 120);
   }
 
-  function optionsOf(filter, all) {
+  function optionsOf(filter, values) {
     const chosen = state.choice[filter.key];
-    const values = typeof filter.values === "function" ? filter.values(all) : filter.values;
     const gone = chosen && !values.includes(chosen) ? [chosen] : []; // what the address asks for stays to be seen
     return [h("option", { value: "" }, filter.title), [...values, ...gone].map((value) => h("option", { value, selected: chosen === value }, value))];
   }
@@ -122,12 +121,12 @@ export function table(options) {
   function renewChoices() {
     (options.filters ?? []).forEach((filter, i) => {
       if (typeof filter.values !== "function") return;
-      const list = optionsOf(filter, rows);
-      const key = list[1].map((option) => option.value).join("\n");
-      choices[i].hidden = list[1].length === 0;
+      const values = filter.values(rows);
+      const key = values.join("\n");
+      choices[i].hidden = values.length === 0 && !state.choice[filter.key];
       if (choices[i].dataset.key === key) return;
       choices[i].dataset.key = key;
-      fill(choices[i], list);
+      fill(choices[i], optionsOf(filter, values));
     });
   }
 

@@ -117,6 +117,15 @@ export function dialog({ title, text, fields = [], action, kind = "" }) {
   });
 }
 
+/** Shows @content in a box over the page until it is closed. */
+export function sheet(title, ...content) {
+  const box = h("dialog", { ariaLabel: title, onclose: () => box.remove() },
+    h("div.form", null, h("div.card-head", null, h("h2", null, title), h("button.icon-only", { ariaLabel: "Close", onclick: () => box.close() }, icon("close"))), content));
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
 export function field(label, control, hint) {
   return h("label.field", null, h("span", null, label), control, hint && h("small", null, hint));
 }

@@ -17,10 +17,11 @@ export function nodePage(name) {
   const past = histories(name);
   const sees = sight(name);
   const log = logTail(name);
+  const below = h("div", { hidden: true }, sees.element, log.element); // not before what is above has its height
   const [away, since, loadNow, memory] = [h("span"), h("span"), h("span"), h("span")];
   let row = null;
   let self = "";
-  head.style.display = about.style.display = "contents";
+  head.style.display = about.style.display = below.style.display = "contents";
 
   // Only what has changed is drawn again: a button that is made anew under the pointer is never clicked.
   const drawn = { head: "", about: "" };
@@ -70,10 +71,13 @@ export function nodePage(name) {
     if (error) text(cores, `Not measured: ${error.message}`);
     else drawCores(cores, doc.cpu_percent_per_core);
   });
-  const own = subscribe("self", { node: name }, ({ doc, error }) => fill(inside, error ? h("p.quiet", null, error.message) : insides(doc)));
+  const own = subscribe("self", { node: name }, ({ doc, error }) => {
+    fill(inside, error ? h("p.quiet", null, error.message) : insides(doc));
+    below.hidden = false;
+  });
   return {
     title: name,
-    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside, sees.element, log.element],
+    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside, below],
     tick: () => row && draw(),
     close: () => {
       nodes.close();
@@ -107,11 +111,11 @@ export function insides(info) {
   const part = (title, pairs) => card(title, facts(pairs));
   const { net = {}, rpc = {}, member = {}, loop = {} } = info;
   return [
-    part("Process", [["Started", clock(info.started)], ["Up for", span(running(info, "uptime_ms"))], ["Memory of its own", bytes(info.rss_bytes)], ["Pid", info.pid], ["Data directory", h("span.mono", null, info.data_dir)],
+    part("Process", [["Started", clock(info.started)], ["Up for", span(running(info, "uptime_ms"))], ["Memory of its own", bytes(info.rss_bytes)], ["Pid", info.pid], info.fds_open !== undefined && ["Descriptors", `${number(info.fds_open)} of ${number(info.fds_max)}`], ["Data directory", h("span.mono", null, info.data_dir)],
       ["Port", info.port], info.web && ["Pages", h("a", { href: info.web }, info.web)]]),
-    part("Loop", [["Turns", number(loop.turns)], ["Longest lag", `${loop.lag_max_ms ?? "–"} ms`], ["Workers busy", `${loop.workers_busy ?? "–"} of ${loop.workers ?? "–"}`], ["Waiting for a worker", number(loop.workers_queue)]]),
+    part("Loop", [["Turns", number(loop.turns)], ["Longest lag", `${loop.lag_max_ms ?? "–"} ms`], ["Workers busy", `${loop.workers_busy ?? "–"} of ${loop.workers ?? "–"}`], ["Waiting for a worker", number(loop.workers_queue)], ["Requests from threads", number(loop.requests_crossed)], ["Polls that found something", loop.spins ? percent(loop.spin_hits / loop.spins * 100) : "–"]]),
     part("Network", [["Streams open", number(net.streams_open)], ["In", bytes(net.bytes_in)], ["Out", bytes(net.bytes_out)], ["Handshakes refused", number((net.refused_version ?? 0) + (net.refused_cluster ?? 0) + (net.refused_secret ?? 0))], ["Datagrams dropped", number(net.datagrams_dropped)]]),
-    part("Calls", [["Made", number(rpc.calls_made)], ["Served", number(rpc.served)], ["Under way", number((rpc.calls_pending ?? 0) + (rpc.serving_now ?? 0))], ["Not executed", number(rpc.calls_not_executed)], ["Unknown outcome", number(rpc.calls_unknown)], ["Retries", number(rpc.retries)]]),
+    part("Calls", [["Made", number(rpc.calls_made)], ["Served", number(rpc.served)], ["Waiting their turn", number(rpc.queued_now)], ["Under way", number((rpc.calls_pending ?? 0) + (rpc.serving_now ?? 0))], ["Not executed", number(rpc.calls_not_executed)], ["Unknown outcome", number(rpc.calls_unknown)], ["Retries", number(rpc.retries)]]),
     part("Membership", [["Probes", number(member.probes)], ["That failed", number(member.probe_failures)], ["Suspicions", number(member.suspicions)], ["Failures seen", number(member.failures)], ["Health", member.health === 0 ? "good" : `slowed ×${(member.health ?? 0) + 1}`]]),
     (info.modules ?? []).length ? card("Modules", h("ul.problems", null, info.modules.map((one) => h("li", null, h("span"), h("span", null, h("b", null, one.name), ` ${one.version} – ${one.description}`))))) : null,
   ];

@@ -67,28 +67,22 @@ function list() {
   body.style.display = "contents";
   const sub = h("span");
   const matrix = roundTrips();
-  const live = subscribe("nodes", {}, ({ doc, rows: nodes, error }) => {
+  const live = subscribe("nodes", {}, ({ doc, rows: nodes, changed, error }) => {
     if (error && !doc) fill(body, errorState(error));
     if (!doc) return;
     self = doc.self;
     text(sub, `Every machine of ${doc.cluster}, as this node sees it.`);
     if (!rows.element.isConnected) fill(body, rows.element);
+    for (const node of nodes)
+      if (!past.has(node.id) || changed.has(node.id)) past.set(node.id, [...(past.get(node.id) ?? []), node.cpu_percent ?? 0].slice(-KEPT));
     rows.update(nodes);
     matrix.nodes(nodes.filter((node) => node.role === "node" && node.status !== "left").length);
-  });
-  const load = subscribe("resources", {}, ({ rows: nodes }) => {
-    for (const node of nodes) {
-      const points = past.get(node.id) ?? [];
-      points.push(node.cpu_percent ?? 0);
-      past.set(node.id, points.slice(-KEPT));
-    }
   });
   return {
     element: [pageHead("Nodes", { sub, actions: [roleButton("operator", "Connect to a node", connect, "primary")] }), body, matrix.element],
     tick: () => rows.tick(),
     close: () => {
       live.close();
-      load.close();
       matrix.close();
     },
   };

@@ -1,12 +1,13 @@
 // The cluster at a glance: how many live, what is wrong and what to do, what happened last.
 import { fill, h, text } from "../lib/dom.js";
 import { bytes, count, number, percent } from "../lib/format.js";
-import { histories } from "../lib/history.js";
+import { totalHistories } from "../lib/history.js";
 import { link } from "../lib/route.js";
 import { api, session } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
-import { card, commandLine, loadingState, pageHead } from "../lib/ui.js";
+import { commandLine, loadingState, pageHead, roleButton } from "../lib/ui.js";
 import { eventRow } from "./events.js";
+import { invite } from "./invite.js";
 import { totals } from "./resources.js";
 
 const STATUS_EVERY_MS = 5000;
@@ -17,13 +18,14 @@ export function page() {
   const problems = h("ul.problems");
   const events = h("tbody");
   const more = h("p.quiet", { hidden: true }, "Nothing has happened since this node started.");
-  const past = histories("");
+  const title = h("h2", null, "All nodes over time");
+  const past = totalHistories(({ nodes: counted, silent_nodes: silent }) =>
+    text(title, `${count(counted, "node")} together, over time${silent ? `; ${number(silent)} did not answer` : ""}`));
   head.style.display = "contents";
   let nodes = [];
   let status = null;
   let timer = 0;
   let closed = false;
-  let selfName = "";
 
   const set = (i, words) => text(figures[i].firstChild, words);
 
@@ -68,22 +70,17 @@ export function page() {
   const live = subscribe("nodes", {}, ({ doc, rows }) => {
     if (!doc) return;
     nodes = rows;
-    selfName = rows.find((row) => row.id === doc.self)?.name ?? "";
     const alive = rows.filter((row) => row.status === "alive").length;
     if (!head.dataset.done) {
       head.dataset.done = "1";
-      fill(head, pageHead(doc.cluster || session.info.cluster, { sub: "Every node of this cluster serves these pages; what one knows, all know." }));
+      fill(head, pageHead(doc.cluster || session.info.cluster, { sub: "Every node of this cluster serves these pages; what one knows, all know.",
+        actions: [roleButton("admin", "Invite a machine", invite, "primary")] }));
     }
     fill(figures[0].firstChild, number(alive), h("small.quiet", null, ` of ${rows.filter((row) => row.status !== "left").length}`));
-    drawProblems();
-    text(title, `${selfName}, over time`);
-  });
-  const title = h("h2", null, "Over time");
-  const load = subscribe("resources", {}, ({ doc, rows }) => {
-    if (!doc) return;
-    const all = totals(rows);
+    const all = totals(rows); // of what the nodes say of themselves: no second list is fetched for it
     fill(figures[2].firstChild, percent(all.cpu), h("small.quiet", null, ` of ${count(all.cpus, "CPU")}`));
     fill(figures[3].firstChild, bytes(all.available), h("small.quiet", null, ` of ${bytes(all.memory)}`));
+    drawProblems();
   });
   const happened = subscribe("events", { limit: 8 }, ({ doc, rows }) => {
     if (!doc) return;
@@ -101,7 +98,6 @@ export function page() {
       closed = true;
       clearTimeout(timer);
       live.close();
-      load.close();
       happened.close();
       past.close();
     },

@@ -7,6 +7,7 @@ import { api, ApiError } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
 import { flash, table } from "../lib/table.js";
 import { card, commandLine, dialog, emptyState, errorState, facts, failed, field, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+import { holders } from "./holders.js";
 import { tree } from "./vartree.js";
 
 const POLICIES = ["volatile", "durable", "available"];
@@ -184,11 +185,13 @@ function one(name) {
     }
   }
 
+  const who = holders(name);
   const content = [
     h("div.cards", null,
       h("section", { class: "card two-thirds" }, h("h2", null, "Value"), value, about),
       h("section", { class: "card third" }, h("h2", null, "Change"), h("div.form", null, area, warning, trouble, h("div.row", null, roleButton("operator", "Save", save, "primary"), roleButton("operator", "+ 1", () => add(1)), roleButton("operator", "− 1", () => add(-1))))),
       graph,
+      who.element,
       h("section", { class: "card whole" }, h("h2", null, "Changes since this page was opened"), changes)),
     commandLine(`kith var watch ${shell(name)}`)];
 
@@ -244,6 +247,7 @@ function one(name) {
     tick: drawGraph,
     close: () => {
       live.close();
+      who.close();
       plot?.close();
     },
   };
