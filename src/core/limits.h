@@ -234,6 +234,8 @@
 #define FS_ASK_FRAME_BYTES_MAX (60 * 1024)
 /* All that is asked for or received and not yet written: eight of the largest chunks. */
 #define FS_FETCH_BYTES_MAX (128ull * 1024 * 1024)
+/* Beside it: memory of chunks that are done, kept for the next ones while some are under way. */
+#define FS_FETCH_SPARE_BYTES_MAX (32 * 1024 * 1024)
 /* Lists of contents that are being fetched: 32 of the largest. */
 #define FS_FETCH_LISTS_BYTES_MAX (64ull * 1024 * 1024)
 /* Contents under way at once, some 700 bytes each; then KITH_E_LIMIT, the caller keeps the rest. */

@@ -87,6 +87,7 @@ void fetch_free(struct fetch_core *core)
     struct fetch_peer *peer;
     while ((peer = mapid_next(&core->peers, &at)) != NULL)
         fetch_peer_free(peer);
+    fetch_spares_free(core);
     map64_deinit(&core->files);
     map64_deinit(&core->wants);
     map64_deinit(&core->jobs);
@@ -123,7 +124,7 @@ static void tick(struct fetch_core *core)
 
 static void arm(struct fetch_core *core)
 {
-    if (list_empty(&core->busy) && list_empty(&core->untold))
+    if (list_empty(&core->busy) && list_empty(&core->untold) && core->spares_n == 0)
         core->tick_ms = UINT64_MAX;
     else if (core->tick_ms == UINT64_MAX)
         core->tick_ms = core->now_ms + FETCH_TICK_MS;
@@ -281,6 +282,7 @@ void fetch_check(const struct fetch_core *core)
         assert((job->peer != NULL) == (job->state == FETCH_ASKED));
     }
     assert(held == core->bytes_held);
+    assert(core->spare_bytes <= FS_FETCH_SPARE_BYTES_MAX);
     at = 0;
     const struct fetch_peer *peer;
     while ((peer = mapid_next(&core->peers, &at)) != NULL) {

@@ -137,6 +137,14 @@ struct fetch_job {               /* an ask */
     struct list of_peer, of_file;
 };
 
+/* Bytes of chunks that are done, for the next ones of that size: fresh memory costs a page fault
+ * each 4 KiB. */
+#define FETCH_SPARES_MAX 16
+struct fetch_spare {
+    uint8_t *data;
+    uint32_t size;
+};
+
 struct fetch_core {
     struct fetch_config config;
     uint64_t now_ms;
@@ -149,6 +157,9 @@ struct fetch_core {
     struct list untold;        /* jobs whose action found no memory; by of_peer */
     uint64_t tick_ms, slow_ms; /* UINT64_MAX: not needed */
     uint64_t bytes_held;
+    struct fetch_spare spares[FETCH_SPARES_MAX];
+    uint32_t spares_n;
+    uint64_t spare_bytes;
     struct fetch_stats stats;
     struct fetch_action *actions;
     size_t actions_n, actions_cap;
@@ -271,6 +282,8 @@ void fetch_verified(struct fetch_core *core, uint64_t token, int code);
 void fetch_written(struct fetch_core *core, uint64_t token, int code, const char *text);
 /* Actions that found no memory when their time was. */
 void fetch_jobs_retell(struct fetch_core *core);
+/* Gives spare memory back. */
+void fetch_spares_free(struct fetch_core *core);
 /* Stalls, second askings. */
 void fetch_jobs_tick(struct fetch_core *core);
 

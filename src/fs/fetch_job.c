@@ -9,8 +9,43 @@
 #define REST_BUSY_MS  8000
 #define REST_STALL_MS 60000
 #define SLICE_MS      100
+/* Smaller ones are cheap to allocate. */
+#define SPARE_BYTES_LEAST (64 * 1024)
 /* Of the oldest asks of a peer, looked at for a second asking. */
 #define TWICE_LOOKED_AT 64
+
+/* ---- memory ---- */
+
+static uint8_t *bytes_new(struct fetch_core *core, uint32_t size)
+{
+    for (uint32_t i = 0; i < core->spares_n; i++) {
+        if (core->spares[i].size != size)
+            continue;
+        uint8_t *data = core->spares[i].data;
+        core->spares[i] = core->spares[--core->spares_n];
+        core->spare_bytes -= size;
+        return data;
+    }
+    return core_malloc(size);
+}
+
+static void bytes_free(struct fetch_core *core, uint8_t *data, uint32_t size)
+{
+    if (data == NULL || size < SPARE_BYTES_LEAST || core->spares_n == FETCH_SPARES_MAX ||
+        core->spare_bytes + size > FS_FETCH_SPARE_BYTES_MAX) {
+        core_free(data);
+        return;
+    }
+    core->spare_bytes += size;
+    core->spares[core->spares_n++] = (struct fetch_spare){.data = data, .size = size};
+}
+
+void fetch_spares_free(struct fetch_core *core)
+{
+    while (core->spares_n > 0)
+        core_free(core->spares[--core->spares_n].data);
+    core->spare_bytes = 0;
+}
 
 /* ---- life ---- */
 
@@ -50,7 +85,7 @@ static void job_free(struct fetch_core *core, struct fetch_job *job)
         core->bytes_held -= job->size;
     list_remove(&job->of_file);
     (void)map64_remove(&core->jobs, job->number);
-    core_free(job->data);
+    bytes_free(core, job->data, job->size);
     core_free(job);
     while (!list_empty(&core->hungry)) { /* there is room again */
         struct fetch_peer *peer =
@@ -317,7 +352,7 @@ static void on_bytes(struct fetch_core *core, struct fetch_job *job, const struc
         return; /* with its others, this one was asked for again */
     }
     if (job->data == NULL)
-        job->data = core_malloc(job->size);
+        job->data = bytes_new(core, job->size);
     if (job->data == NULL) {
         core->error = KITH_E_MEMORY;
         fetch_peer_rest(core, job->peer, REST_BUSY_MS);
@@ -527,6 +562,8 @@ static void stuck(struct fetch_core *core, struct fetch_peer *peer)
 
 void fetch_jobs_tick(struct fetch_core *core)
 {
+    if (core->jobs.n == 0)
+        fetch_spares_free(core);
     list_for_each_safe (it, &core->busy) {
         struct fetch_peer *peer = container_of(it, struct fetch_peer, busy);
         if (peer->asks_n > 0 && core->now_ms >= peer->heard_ms + core->config.stall_ms)

@@ -384,6 +384,8 @@ static void fetch_do(unsigned i, struct fetch_event *event)
     if (w.checks)
         fetch_check(node->fetch);
     fetch_stats(node->fetch, &stats);
+    if (w.lists_bytes_max != 0 && stats.lists_bytes > w.lists_bytes_max)
+        world_fail("node %u holds %llu bytes of lists", i, (unsigned long long)stats.lists_bytes);
     if (stats.bytes_held > w.bytes_max && stats.bytes_held > 1u << CONTENT_CHUNK_LOG2_MAX)
         world_fail("node %u holds %llu bytes", i, (unsigned long long)stats.bytes_held);
 }
@@ -525,7 +527,10 @@ void world_link(unsigned i, unsigned k, bool up)
 void world_node_start(unsigned i)
 {
     struct node *node = &w.nodes[i];
-    struct fetch_config fetch = {.bytes_max = w.bytes_max, .aside_ms = 20000, .stall_ms = 3000};
+    struct fetch_config fetch = {.bytes_max = w.bytes_max,
+                                 .lists_bytes_max = w.lists_bytes_max,
+                                 .aside_ms = 20000,
+                                 .stall_ms = 3000};
     struct serve_config serve = {0};
     assert_int_equal(fetch_new(&node->fetch, &fetch), 0);
     assert_int_equal(serve_new(&node->serve, &serve), 0);

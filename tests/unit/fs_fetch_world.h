@@ -73,6 +73,7 @@ struct world {
     uint64_t now_us;
     uint64_t latency_us;
     uint64_t bytes_max;
+    uint64_t lists_bytes_max; /* 0: the default */
     unsigned nodes_n;
     size_t items_n;
     struct item *items;
