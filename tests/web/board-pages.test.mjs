@@ -53,6 +53,10 @@ test("what is being drawn is seen on the other page before it is done, with the 
   await b.locator(".wb-people-button").click();
   await b.waitForFunction(() => document.querySelectorAll(".wb-people li").length === 2);
   assert.match(await b.textContent(".wb-people"), /this browser/);
+  // one's own name can be changed there, and the others see it
+  await b.getByLabel("Your name").fill("Björn B.");
+  await b.keyboard.press("Enter");
+  await a.waitForFunction(() => [...window.whiteboard.session.peers.all.values()][0].name === "Björn B.");
   // who leaves is gone
   await a.close();
   setup.opened = [b];

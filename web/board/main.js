@@ -1,4 +1,5 @@
 // The boards of this browser: drawn on by all its pages at once. The page of a node does the same with a transport over that node.
+import { fill, h } from "../lib/dom.js";
 import { boardList } from "./list.js";
 import { goodBoardName } from "./log.js";
 import { TITLE } from "./ops.js";
@@ -15,8 +16,14 @@ function person() {
   const kept = JSON.parse(sessionStorage.getItem("kith.board.person") ?? "null");
   if (kept) return kept;
   const made = { name: `Guest ${Math.floor(100 + Math.random() * 900)}`, machine: "this browser", colour: 2 + Math.floor(Math.random() * 8) };
-  sessionStorage.setItem("kith.board.person", JSON.stringify(made));
+  keepPerson(made);
   return made;
+}
+const keepPerson = ({ name, machine, colour }) => sessionStorage.setItem("kith.board.person", JSON.stringify({ name, machine, colour }));
+
+function sorry(error) {
+  fill(document.body, h("main.wb-list", null, h("h1", null, "The board cannot be loaded"), h("p", { role: "alert" }, `${error.message}.`),
+    h("p", null, h("button.wb-primary", { type: "button", onclick: show }, "Try again"))));
 }
 
 async function show() {
@@ -33,9 +40,15 @@ async function show() {
     return;
   }
   const session = new Session({ transport, board: name, writer: await claimWriter(name, store), person: person(), store });
-  await session.open();
+  try {
+    await session.open();
+  } catch (error) {
+    session.close();
+    if (mine === turn) sorry(error);
+    return;
+  }
   if (mine !== turn) return session.close();
-  shown = new Whiteboard({ place: document.body, session, leave: () => { location.hash = ""; } });
+  shown = new Whiteboard({ place: document.body, session, leave: () => { location.hash = ""; }, rename: (to) => keepPerson({ ...session.person, name: to }) });
   const title = sessionStorage.getItem(`kith.board.title.${name}`);
   if (title) {
     sessionStorage.removeItem(`kith.board.title.${name}`);

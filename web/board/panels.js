@@ -122,15 +122,16 @@ export class Panels {
     const { person, peers } = wb.session;
     const others = [...peers.all.values()].sort((a, b) => a.name.localeCompare(b.name));
     const now = JSON.stringify([this.peopleList.hidden, person, ...others.map(({ name, machine, colour, rtt }) => [name, machine, colour, Math.round(rtt / 2)])]);
-    if (now === this.peopleShown) return;
+    if (now === this.peopleShown || document.activeElement === this.me) return;
     this.peopleShown = now;
     const face = ({ name, colour }, more = "") => h("span.wb-face", { dataset: { colour, initials: initials(name) }, title: `${name || "somebody"}${more}` });
     fill(this.faces, face(person, " (you)"), others.slice(0, 4).map((peer) => face(peer, ` at ${peer.machine}`)), others.length > 4 && h("span.wb-face.more", { dataset: { initials: `+${others.length - 4}` } }));
     this.peopleButton.ariaLabel = `${others.length + 1} here`;
     this.peopleButton.title = this.peopleButton.ariaLabel;
     if (this.peopleList.hidden) return;
-    const row = (one, note) => h("li", null, face(one), h("span.wb-person", null, h("b", null, one.name || "somebody"), h("small", null, one.machine)), h("small.wb-delay", null, note));
-    fill(this.peopleList, h("h2", null, "Here now"), h("ul", null, row(person, "you"),
+    const row = (one, note, name = h("b", null, one.name || "somebody")) => h("li", null, face(one), h("span.wb-person", null, name, h("small", null, one.machine)), h("small.wb-delay", null, note));
+    this.me = wb.rename && h("input.wb-me", { ariaLabel: "Your name", maxLength: 20, value: person.name, onkeydown: (event) => (event.key === "Enter" || event.key === "Escape") && this.me.blur(), onchange: () => wb.rename(cleaned(this.me.value).replace(/\n/g, " ").trim()), onblur: () => setTimeout(() => this.people()) });
+    fill(this.peopleList, h("h2", null, "Here now"), h("ul", null, row(person, "you", this.me ?? undefined),
       others.map((peer) => row(peer, peer.rtt === null ? "" : `${Math.max(1, Math.round(peer.rtt / 2))} ms`))));
   }
 
@@ -245,8 +246,9 @@ export class Panels {
     by.ariaExpanded = String(open);
     if (!open) return;
     before?.();
-    popup.querySelector("button, input")?.focus({ focusVisible: false });
-    if (popup === this.menu) this.arrowKeys(popup, by);
+    if (popup !== this.menu) return;
+    popup.querySelector("button").focus({ focusVisible: false });
+    this.arrowKeys(popup, by);
   }
   arrowKeys(popup, by) {
     popup.onkeydown = (event) => {

@@ -3,14 +3,15 @@
 // goes on where it was.
 import { OUTBOX_BYTES_MAX } from "./limits.js";
 import { Author } from "./author.js";
-import { hex, Malformed } from "./bytes.js";
+import { crc32c, hex, Malformed } from "./bytes.js";
 import { decodeLive, DONE, DRAFT, DROPPED, encodeLive, GONE, HERE, LASER, CURSOR, Peers, PING, PONG } from "./live.js";
 import { decodeLog, encodeLog } from "./log.js";
 import { Board } from "./merge.js";
 import { sizeOf } from "./transport.js";
 import { isStroke } from "./shapes.js";
 
-const HERE_MS = 2000, PING_MS = 4000, LOAD_AGAIN_MS = 15000;
+const HERE_MS = 2000, PING_MS = 4000, LOAD_AGAIN_MS = 30000;
+const READ_MAX = 8192; // logs that are known by their length and sum
 const RETRY_FIRST_MS = 250, RETRY_MAX_MS = 5000;
 const BATCH_OPS = 256;
 
@@ -73,6 +74,7 @@ export class Session {
     this.retryMs = RETRY_FIRST_MS;
     this.drafts = 0;
     this.pings = new Map();
+    this.read = new Set();
     this.clock = now;
     this.link = "connecting";
   }
@@ -124,8 +126,14 @@ export class Session {
   /** Everything from the logs once more. */
   async reload() {
     const changed = new Set();
-    for (const bytes of await this.transport.load(this.name)) for (const element of this.takeOps(bytes)) changed.add(element);
-    if (changed.size) this.on.changed(changed);
+    for (const bytes of await this.transport.load(this.name)) {
+      const key = `${bytes.length} ${crc32c(bytes)}`; // most have not changed since the last time
+      if (this.read.has(key)) continue;
+      for (const element of this.takeOps(bytes)) changed.add(element);
+      if (this.read.size >= READ_MAX) this.read.clear();
+      this.read.add(key);
+    }
+    if (changed.size || this.board.rebuilt) this.on.changed(changed);
   }
 
   close() {

@@ -18,9 +18,16 @@ const TELL_MS = 33;
 const PICTURES_MAX = 128;
 
 export class Whiteboard {
-  /** @place: an element with a size. @leave(): back to where one came from, if there is such. */
-  constructor({ place, session, leave = null }) {
+  /** @place: an element with a size. @leave(): back to where one came from; @rename(name): keeps one's name; each if there is such. */
+  constructor({ place, session, leave = null, rename = null }) {
     Object.assign(this, { session, leave });
+    this.rename = rename && ((name) => {
+      if (!name || name === session.person.name) return;
+      session.person.name = name;
+      rename(name);
+      session.say({ kind: HERE });
+      this.panels.people();
+    });
     this.style = new Style(session.store);
     this.tool = "pen";
     this.pen = false;
