@@ -182,6 +182,18 @@ test("what is not there yet, what is not there, and what went wrong each have a 
   await silent.waitForSelector("main .state.loading");
   await silent.context().close();
 
+  // error: a stream that refuses
+  const refused = await open((it) => it.routeWebSocket(/\/v1\/stream$/, (socket) => socket.onMessage((text) => {
+    const { op, id } = JSON.parse(text);
+    if (op === "subscribe") socket.send(JSON.stringify({ id, error: { code: "KITH_E_LIMIT", message: "too many feeds", hint: "close some pages" }, final: true }));
+  })));
+  for (const path of ["", "nodes", "resources", "functions", "variables", "variables?view=tree", "locks", "events"]) {
+    await refused.evaluate((to) => { location.hash = to; }, `#/${path}`);
+    await refused.waitForFunction(() => document.querySelector("main .state.error")?.textContent.includes("too many feeds"));
+    await refused.evaluate(() => { document.querySelector("main .state.error").remove(); });
+  }
+  await refused.context().close();
+
   const page = await open();
   await live(page);
   // empty: with the command that would fill it

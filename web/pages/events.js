@@ -4,7 +4,7 @@ import { clock, count } from "../lib/format.js";
 import { api } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
 import { clean, table } from "../lib/table.js";
-import { failed, loadingState, pageHead } from "../lib/ui.js";
+import { errorState, failed, loadingState, pageHead } from "../lib/ui.js";
 
 const KEPT = 2000;
 const SHAPE = { failed: ["error", "■"], suspect: ["warn", "▲"], alive: ["ok", "●"], joined: ["ok", "●"], left: ["", "○"] };
@@ -75,8 +75,11 @@ export function page() {
     setTimeout(() => URL.revokeObjectURL(anchor.href), 1000);
   }
 
-  const live = subscribe("events", { limit: 200 }, ({ doc, rows: all, full }) => {
-    if (!doc) return;
+  const live = subscribe("events", { limit: 200 }, ({ doc, rows: all, full, error }) => {
+    if (!doc) {
+      if (error) fill(body, errorState(error));
+      return;
+    }
     if (full) first = doc.first_seq ?? 0;
     for (const event of all) events.set(event.seq, event);
     if (events.size > KEPT) events = new Map([...events].sort((a, b) => a[0] - b[0]).slice(-KEPT));

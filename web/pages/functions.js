@@ -4,7 +4,7 @@ import { clock, DASH, number, rtt } from "../lib/format.js";
 import { link } from "../lib/route.js";
 import { subscribe } from "../lib/stream.js";
 import { table } from "../lib/table.js";
-import { loadingState, pageHead } from "../lib/ui.js";
+import { errorState, loadingState, pageHead } from "../lib/ui.js";
 import { functionPage } from "./function.js";
 
 export function page(path) {
@@ -64,8 +64,11 @@ function list() {
   });
   const body = h("div", null, loadingState("functions"));
   body.style.display = "contents";
-  const live = subscribe("functions", {}, ({ doc, rows: all }) => {
-    if (!doc) return;
+  const live = subscribe("functions", {}, ({ doc, rows: all, error }) => {
+    if (!doc) {
+      if (error) fill(body, errorState(error));
+      return;
+    }
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(all);
   });

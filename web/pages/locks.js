@@ -5,7 +5,7 @@ import { link } from "../lib/route.js";
 import { api } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
 import { table } from "../lib/table.js";
-import { card, commandLine, dialog, emptyState, failed, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
+import { card, commandLine, dialog, emptyState, errorState, failed, loadingState, note, pageHead, roleButton } from "../lib/ui.js";
 
 const who = (party) => `${party.owner || "a program"} on ${party.node_name || party.node?.slice(0, 8)}${party.pid ? ` (pid ${party.pid})` : ""}`;
 const holders = (row) => (row.parties ?? []).filter((party) => party.holds);
@@ -36,8 +36,11 @@ function list() {
   const graph = h("div");
   const silent = h("p.quiet", { hidden: true });
   body.style.display = graph.style.display = "contents";
-  const live = subscribe("locks", {}, ({ doc, rows: all }) => {
-    if (!doc) return;
+  const live = subscribe("locks", {}, ({ doc, rows: all, error }) => {
+    if (!doc) {
+      if (error) fill(body, errorState(error));
+      return;
+    }
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(all);
     const quiet = doc.silent_nodes ?? 0;

@@ -5,7 +5,7 @@ import { totalHistories } from "../lib/history.js";
 import { link } from "../lib/route.js";
 import { api, session } from "../lib/session.js";
 import { subscribe } from "../lib/stream.js";
-import { commandLine, loadingState, pageHead, roleButton } from "../lib/ui.js";
+import { commandLine, errorState, loadingState, pageHead, roleButton } from "../lib/ui.js";
 import { eventRow } from "./events.js";
 import { invite } from "./invite.js";
 import { totals } from "./resources.js";
@@ -67,8 +67,11 @@ export function page() {
     if (!closed) timer = setTimeout(askStatus, STATUS_EVERY_MS);
   }
 
-  const live = subscribe("nodes", {}, ({ doc, rows }) => {
-    if (!doc) return;
+  const live = subscribe("nodes", {}, ({ doc, rows, error }) => {
+    if (!doc) {
+      if (error) fill(head, errorState(error));
+      return;
+    }
     nodes = rows;
     const alive = rows.filter((row) => row.status === "alive").length;
     if (!head.dataset.done) {

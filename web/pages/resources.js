@@ -5,7 +5,7 @@ import { histories } from "../lib/history.js";
 import { link, query, setQuery } from "../lib/route.js";
 import { subscribe } from "../lib/stream.js";
 import { table } from "../lib/table.js";
-import { badgeIn, loadingState, pageHead } from "../lib/ui.js";
+import { badgeIn, errorState, loadingState, pageHead } from "../lib/ui.js";
 
 function meterIn(td, words, share) {
   if (!td.firstChild) fill(td, h("span"), h("span.meter", { ariaHidden: "true" }, h("i")));
@@ -63,8 +63,11 @@ export function page() {
     fill(past, h("div.card-head", null, h("h2", null, "Over time"), select, graphs.choices), h("div.cards", null, graphs.element));
   }
 
-  const live = subscribe("resources", {}, ({ rows: nodes, doc }) => {
-    if (!doc) return;
+  const live = subscribe("resources", {}, ({ rows: nodes, doc, error }) => {
+    if (!doc) {
+      if (error) fill(body, errorState(error));
+      return;
+    }
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(nodes);
     const all = totals(nodes);
