@@ -39,7 +39,7 @@ export class ApiError extends Error {
  * One request to the node. Options as of fetch, and json: a body, raw: true for the Response itself.
  * Throws an ApiError with a sentence for people; status 0 if the node does not answer.
  */
-export async function api(path, { method = "GET", json, body, headers = {}, signal, raw = false } = {}) {
+export async function api(path, { method = "GET", json, body, headers = {}, signal, raw = false, again = false } = {}) {
   const all = { ...headers };
   if (method !== "GET") all["X-Kith"] = "1";
   if (session.bearer) all.Authorization = `Bearer ${session.bearer}`;
@@ -48,6 +48,8 @@ export async function api(path, { method = "GET", json, body, headers = {}, sign
     body = JSON.stringify(json);
   }
   const response = await fetchHere(path, { method, headers: all, body, signal });
+  if (response.status === 401 && session.info?.logged_in && !again && (await renewed()))
+    return api(path, { method, json, body, headers, signal, raw, again: true });
   if (raw) return response;
   const type = response.headers.get("Content-Type") ?? "";
   const answer = type.includes("json") ? await response.json().catch(() => null) : null;
@@ -76,6 +78,24 @@ async function fetchHere(path, { signal, ...options }) {
   } finally {
     underWay.delete(controller);
   }
+}
+
+// A node that was started again has lost its sessions, and takes the token that it gave before.
+let renewal = null;
+function renewed() {
+  renewal ??= renew().catch(() => false).finally(() => { renewal = null; });
+  return renewal;
+}
+async function renew() {
+  if (!handover) return false;
+  const bearer = session.base !== "";
+  const response = await fetchHere("/v1/login", {
+    method: "POST", headers: { "Content-Type": "application/json", "X-Kith": "1" },
+    body: JSON.stringify({ handover, bearer }), signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  if (!response.ok) return false;
+  if (bearer) session.bearer = (await response.json()).token;
+  return (await loadSession(AbortSignal.timeout(PATIENCE_MS))).logged_in;
 }
 
 export async function loadSession(signal) {
@@ -108,7 +128,7 @@ document.addEventListener("visibilitychange", () => {
 export async function stillLoggedIn() {
   try {
     const info = await api("/v1/session", { signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (info.logged_in || !session.info?.logged_in) return true;
+    if (info.logged_in || !session.info?.logged_in || (await renewed())) return true;
     session.info = { ...info, expired: true };
     handover = "";
     changed();
