@@ -46,6 +46,7 @@ void http_sessions_init(struct http_sessions *sessions,
     *sessions = (struct http_sessions){.ended = ended, .user = user};
     list_init(&sessions->all);
     list_init(&sessions->links);
+    randombytes_buf(&sessions->run, sizeof(sessions->run));
     crypto_generichash(sessions->handover_key, sizeof(sessions->handover_key),
                        (const uint8_t *)what, sizeof(what), (const uint8_t *)cluster_secret,
                        strlen(cluster_secret));
@@ -215,7 +216,7 @@ static void mac_make(const struct http_sessions *sessions,
     crypto_generichash_final(&state, out, MAC_BYTES);
 }
 
-/* "ROLE UNTIL USER", then its MAC over it, both in base64url with a point between. */
+/* "ROLE UNTIL RUN USER", then its MAC over it, both in base64url with a point between. */
 void http_handover_make(const struct http_sessions *sessions,
                         const struct http_session *session,
                         const char *hash,
@@ -225,8 +226,9 @@ void http_handover_make(const struct http_sessions *sessions,
     char text[128];
     uint8_t mac[MAC_BYTES];
 
-    snprintf(text, sizeof(text), "%d %llu %s", (int)session->role,
-             (unsigned long long)unix_ms + HTTP_HANDOVER_MS, session->user);
+    snprintf(text, sizeof(text), "%d %llu %llu %s", (int)session->role,
+             (unsigned long long)unix_ms + HTTP_HANDOVER_MS, (unsigned long long)sessions->run,
+             session->user);
     mac_make(sessions, text, hash, mac);
     sodium_bin2base64(out, HANDOVER_CHARS_MAX, (const uint8_t *)text, strlen(text),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
@@ -248,7 +250,7 @@ bool http_handover_read(const struct http_sessions *sessions,
     uint8_t mac[MAC_BYTES], want[MAC_BYTES];
     size_t text_len, mac_len;
     const char *point = strchr(token, '.'), *hash;
-    uint64_t role, until;
+    uint64_t role, until, run;
 
     if (point == NULL ||
         sodium_base642bin((uint8_t *)text, sizeof(text) - 1, token, (size_t)(point - token), NULL,
@@ -261,13 +263,16 @@ bool http_handover_read(const struct http_sessions *sessions,
     memcpy(whole, text, text_len + 1);
     /* Not believed yet, but whose password it depends on stands in it. */
     char *until_text = strchr(text, ' ');
-    char *user = until_text != NULL ? strchr(until_text + 1, ' ') : NULL;
+    char *run_text = until_text != NULL ? strchr(until_text + 1, ' ') : NULL;
+    char *user = run_text != NULL ? strchr(run_text + 1, ' ') : NULL;
     if (user == NULL)
         return false;
     *until_text++ = '\0';
+    *run_text++ = '\0';
     *user++ = '\0';
     if (text_parse_u64(text, HTTP_VIEWER, HTTP_ADMIN, &role) != 0 ||
         text_parse_u64(until_text, unix_ms + 1, unix_ms + 2 * HTTP_HANDOVER_MS, &until) != 0 ||
+        text_parse_u64(run_text, 0, UINT64_MAX, &run) != 0 || run == sessions->run ||
         strlen(user) > USER_NAME_BYTES_MAX || strlen(whole) != text_len ||
         (hash = user[0] != '\0' ? hash_of(arg, user) : "") == NULL)
         return false;

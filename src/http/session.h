@@ -41,6 +41,7 @@ struct http_sessions {
     struct list links;
     size_t links_n;
     uint8_t handover_key[32]; /* of the cluster */
+    uint64_t run;             /* drawn by each start, stands in handovers */
 };
 
 void http_sessions_init(struct http_sessions *sessions,
@@ -91,7 +92,8 @@ void http_handover_make(const struct http_sessions *sessions,
                         uint64_t unix_ms,
                         char out[HANDOVER_CHARS_MAX]);
 /*
- * True if @token is one, not over, and its user has the password of then; then whose it is.
+ * True if @token is one, not over, its user has the password of then, and it was not made by these
+ * sessions themselves (they know who is logged in); then whose it is.
  * @hash_of is asked at most once, before it returns, and not for a session without a user.
  */
 bool http_handover_read(const struct http_sessions *sessions,

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-const build = process.env.KITH_BUILD ?? "build";
+export const build = process.env.KITH_BUILD ?? "build";
 // Where npm put playwright-core and axe-core: tools/web-tools.sh says it.
 const require = createRequire(resolve(process.env.KITH_WEB_TOOLS ?? join(build, "web-tools"), "package.json"));
 export const { chromium } = require("playwright-core");

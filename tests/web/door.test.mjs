@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { axe, barriers, cluster, go, launch, logIn } from "./browser.mjs";
+import { axe, barriers, build, cluster, go, kith, launch, logIn } from "./browser.mjs";
 
 let nodes;
 let browser;
@@ -106,6 +106,26 @@ test("a session that is over leads to the door, and back to the same page", asyn
   await page.waitForFunction(() => document.querySelector("main h1")?.textContent.includes("dev-2"));
   assert.match(await page.textContent(".who .name"), /operator/);
   await page.context().close();
+});
+
+test("a page whose node was started again goes on there without a log-in", async () => {
+  const alone = cluster(1);
+  const page = await logIn(browser, alone, 1);
+  try {
+    const web = alone.web(1);
+    await page.evaluate(() => { window.same = true; }); // a reload would lose it
+    const session = page.waitForResponse((response) => response.url().endsWith("/v1/login") && response.request().postData()?.includes("handover"), { timeout: 60000 });
+    process.kill(JSON.parse(alone.at(1, "info", "--json")).pid, "SIGKILL");
+    kith("dev", "1", "--dir", alone.dir, "--load", `${build}/mandelbrot.so`, "--quiet");
+    assert.equal(alone.web(1), web);
+    assert.equal((await session).status(), 200);
+    await page.waitForSelector(".link-state.live", { timeout: 60000 });
+    assert.equal(await page.locator(".door").count(), 0);
+    assert.equal(await page.evaluate(() => window.same), true);
+  } finally {
+    await page.context().close();
+    alone.stop();
+  }
 });
 
 test("who changes the password ends the other sessions, and comes in by the new one only", async () => {

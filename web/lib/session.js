@@ -87,13 +87,17 @@ function renewed() {
   return renewal;
 }
 async function renew() {
-  if (!handover) return false;
   const bearer = session.base !== "";
-  const response = await fetchHere("/v1/login", {
-    method: "POST", headers: { "Content-Type": "application/json", "X-Kith": "1" },
-    body: JSON.stringify({ handover, bearer }), signal: AbortSignal.timeout(PATIENCE_MS),
-  });
-  if (!response.ok) return false;
+  let response;
+  for (let tries = 0; handover && tries < 3; tries++) {
+    if (tries) await new Promise((resolve) => { setTimeout(resolve, 1000); }); // its users come after it
+    response = await fetchHere("/v1/login", {
+      method: "POST", headers: { "Content-Type": "application/json", "X-Kith": "1" },
+      body: JSON.stringify({ handover, bearer }), signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (response.ok) break;
+  }
+  if (!response?.ok) return false;
   if (bearer) session.bearer = (await response.json()).token;
   return (await loadSession(AbortSignal.timeout(PATIENCE_MS))).logged_in;
 }
