@@ -15,8 +15,9 @@
  *   a content's chunks come in order. Background fetches use at most half of the memory, ordinary
  *   ones three quarters.
  * - **Nothing unverified is used.** A list is verified before a chunk is asked for, a chunk before
- *   WRITE. Who sends what does not verify, more than was asked for, or another place of the chunk
- *   than the next, is not asked for this content again for FS_FETCH_ASIDE_MS (DAMAGED tells).
+ *   WRITE. Who sends what does not verify, more than was asked for, or a place of the chunk
+ *   again, is not asked for this content again for FS_FETCH_ASIDE_MS (DAMAGED tells). A piece that
+ *   is missing (a stream did not take it) proves nothing: the chunk is asked for anew.
  * - **The last chunks** are asked of a second holder when that is expected to be done sooner.
  * - **Resume.** PERSIST gives what was written, as a list and a bitmap; given back at START, each
  *   chunk of the bitmap is read and verified again (VERIFY without data) before it counts, so the
@@ -198,7 +199,7 @@ struct fetch_stats {
     uint64_t bytes_in, bytes_written, bytes_zero; /* ever */
     uint64_t bytes_wasted;                        /* damaged, too late, twice */
     uint64_t asks, asks_twice, asks_again, frames_out;
-    uint64_t damaged, refused, stalled, bad_frames, unexpected;
+    uint64_t damaged, refused, stalled, gaps, bad_frames, unexpected;
 };
 void fetch_stats(const struct fetch_core *core, struct fetch_stats *stats_out);
 /* Asserts the invariants. */

@@ -345,6 +345,14 @@ static void count(struct fetch_core *core, struct fetch_job *job, size_t len)
 
 static void on_bytes(struct fetch_core *core, struct fetch_job *job, const struct fetch_data *data)
 {
+    if (data->offset > job->got && data->offset < job->size) {
+        /* A piece is missing, which its stream did not take: that proves nothing. */
+        core->stats.bytes_wasted += data->bytes.len;
+        core->stats.gaps++;
+        fetch_peer_rest(core, job->peer, REST_BUSY_MS);
+        fetch_job_again(core, job, true);
+        return;
+    }
     if (data->offset != job->got || data->bytes.len > job->size - job->got) {
         core->stats.bytes_wasted += data->bytes.len;
         damaged(core, job->file, &job->from, job->chunk,

@@ -57,7 +57,9 @@ enum serve_action_type {
     /* token, content, chunk (FETCH_LIST: the list), offset within it, len: READ_DONE follows, in a
      * step of its own, whatever happens to the peer. */
     SERVE_READ,
-    SERVE_SEND, /* peer, head, data: body of a FRAME_FS_DATA is the one behind the other */
+    /* peer, head, data: body of a FRAME_FS_DATA is the one behind the other. What the stream does
+     * not take may be dropped: its asker notices the gap and asks anew. */
+    SERVE_SEND,
 };
 
 /* Borrowed until the next step; data of SEND lies in what READ_DONE brought. */

@@ -447,6 +447,8 @@ static void on_send(unsigned i, const struct serve_action *action)
     unsigned to = node_of(&action->peer);
     struct kith_bytes data = action->data;
     uint8_t longer[70000] = {0};
+    if (w.refusals && rng_below(&w.rng, 200) == 0)
+        return; /* the queue is full of other things */
     if (w.nodes[i].kind == SENDS_MORE && data.len > 0) {
         uint8_t head[FETCH_DATA_HEAD_BYTES];
         memcpy(head, action->head.data, sizeof(head));

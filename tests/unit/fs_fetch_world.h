@@ -84,8 +84,9 @@ struct world {
     struct heap events;
     uint64_t next_id;
     uint64_t events_n;
-    bool checks; /* the cores' invariants at each step */
-    bool small;  /* many small items: parts keep no bytes */
+    bool checks;   /* the cores' invariants at each step */
+    bool refusals; /* streams do not take all frames of data */
+    bool small;    /* many small items: parts keep no bytes */
     uint64_t damaged_n;
     uint64_t crashes_n;
     const char *problem; /* the first */

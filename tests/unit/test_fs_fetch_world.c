@@ -80,6 +80,7 @@ static void operate(void)
 
 static void heal(void)
 {
+    w.refusals = false;
     memset(w.cut, 0, sizeof(w.cut));
     for (unsigned i = 0; i < w.nodes_n; i++) {
         w.nodes[i].disk_full = false;
@@ -94,6 +95,7 @@ static void heal(void)
 static const char *run_chaos(uint64_t seed)
 {
     world_begin(seed, 5, MIB);
+    w.refusals = true;
     w.lists_bytes_max = 1000; /* one of the larger lists, or a few of the others */
     for (unsigned i = 2; i < w.nodes_n; i++)
         w.nodes[i].kind = (enum holder_kind)rng_below(&w.rng, SAYS_NO + 1);
