@@ -127,6 +127,29 @@ static void record_that_is_no_operation_is_damage(void **state)
     board_log_deinit(&log);
 }
 
+/* The state of a log whose only record says that it has @body_len bytes, none of which is there. */
+static enum board_log_state state_of_length(uint32_t body_len)
+{
+    static uint8_t body[BOARD_RECORD_BYTES_MAX + 1];
+    uint8_t bytes[BOARD_HEADER_BYTES_MAX + BOARD_RECORD_HEAD_BYTES];
+    size_t len = put_header(bytes);
+    struct board_log log;
+
+    board_record_head(body, body_len, bytes + len);
+    assert_int_equal(board_log_decode(&log, bytes, len + BOARD_RECORD_HEAD_BYTES), 0);
+    assert_int_equal(log.good, len);
+    enum board_log_state state = log.state;
+    board_log_deinit(&log);
+    return state;
+}
+
+static void record_above_its_limit_is_damage(void **state)
+{
+    (void)state;
+    assert_int_equal(state_of_length(BOARD_RECORD_BYTES_MAX), BOARD_LOG_TORN);
+    assert_int_equal(state_of_length(BOARD_RECORD_BYTES_MAX + 1), BOARD_LOG_DAMAGED);
+}
+
 static void names_of_boards(void **state)
 {
     uint8_t out[BOARD_HEADER_BYTES_MAX];
@@ -342,6 +365,7 @@ int main(void)
         cmocka_unit_test(any_bit_that_fell_over_is_noticed),
         cmocka_unit_test(tail_that_was_never_written_is_torn),
         cmocka_unit_test(record_that_is_no_operation_is_damage),
+        cmocka_unit_test(record_above_its_limit_is_damage),
         cmocka_unit_test(names_of_boards),
         cmocka_unit_test(fields_end_at_their_limits),
         cmocka_unit_test(stroke_ends_at_its_limit),

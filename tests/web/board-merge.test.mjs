@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Author } from "../../web/board/author.js";
-import { Malformed } from "../../web/board/bytes.js";
+import { crc32c, Malformed, Writer } from "../../web/board/bytes.js";
 import * as limits from "../../web/board/limits.js";
 import { decodeLog, encodeHeader, encodeLog, encodeRecord } from "../../web/board/log.js";
 import { Board, dump } from "../../web/board/merge.js";
@@ -239,6 +239,21 @@ test("a bit that fell over is noticed wherever it is, and never taken for a torn
     assert.ok(log.good <= i && log.state !== "whole", `bit in byte ${i}`);
     if (i < last) assert.equal(log.state, "damaged", `byte ${i}`);
   }
+});
+
+test("a record above its limit is damage, and not a torn tail", () => {
+  const w = new Writer();
+  w.u32(limits.BOARD_RECORD_BYTES_MAX + 1);
+  w.u32(crc32c(w.bytes, 0, 4));
+  w.u32(0);
+  const log = decodeLog(new Uint8Array([...encodeHeader(head), ...w.done()]));
+  assert.deepEqual([log.state, log.ops.length, log.good], ["damaged", 0, encodeHeader(head).length]);
+  // at the limit it may come yet
+  const most = new Writer();
+  most.u32(limits.BOARD_RECORD_BYTES_MAX);
+  most.u32(crc32c(most.bytes, 0, 4));
+  most.u32(0);
+  assert.equal(decodeLog(new Uint8Array([...encodeHeader(head), ...most.done()])).state, "torn");
 });
 
 test("whatever bytes come: decoded or refused, never anything else", () => {
