@@ -430,6 +430,8 @@
 #define FS_LOCAL_HASHES_MAX     64
 #define FS_LOCAL_LOOKS_MAX      256
 #define FS_LOCAL_PUBLISHING_MAX 1024
+/* Files of a folder that wait to be read or published; then its scan waits. */
+#define FS_LOCAL_WAITING_MAX 16384
 /* Scans of parts of a folder that wait; of more the whole folder is scanned. */
 #define FS_LOCAL_SCANS_MAX 64
 /* What cannot be shared, of one folder: so many are listed with their reason, the rest counted. */

@@ -36,6 +36,16 @@
     XX(MUTEX_NO_GRACE, "mutex-no-grace", "a fresh home does not wait for sessions of the former")  \
     XX(MUTEX_NO_REJOIN, "mutex-no-rejoin", "an edge whose session ended takes part as before")     \
     XX(MUTEX_NO_FLOOR, "mutex-no-floor", "a record that comes again begins with generation 1")     \
+    XX(LOCAL_NO_CTIME, "local-no-ctime", "a change that hides behind an old mtime is not read")    \
+    XX(LOCAL_TORN, "local-torn", "what changed while it was read is published")                    \
+    XX(LOCAL_NO_RACY, "local-no-racy", "a change in the tick of the last read is not read")        \
+    XX(LOCAL_NO_OWNED, "local-no-owned", "at the start the catalogue is not asked what it has")    \
+    XX(LOCAL_ANY_ROOT, "local-any-root", "any directory may be the folder")                        \
+    XX(LOCAL_NO_GUARD, "local-no-guard", "however much vanished at once is deleted")               \
+    XX(LOCAL_EMPTY_COUNTS, "local-empty-counts", "an empty folder is deletions")                   \
+    XX(LOCAL_UNREAD_IS_GONE, "local-unread-is-gone", "what cannot be looked into is gone")         \
+    XX(LOCAL_SCAN_IS_PROOF, "local-scan-is-proof", "what a scan did not see is gone")              \
+    XX(LOCAL_NO_OVERFLOW, "local-no-overflow", "lost events are not looked for")                   \
     XX(VIEW_NO_ACTIVATION_RECORD, "view-no-activation", "what is chosen serves at once")           \
     XX(VIEW_SAME_MEMBER_AFTER_RESTART, "view-same-member", "a new boot is the same member")        \
     XX(VIEW_NO_LEASE_WAIT, "view-no-lease-wait", "who is excluded counts as ended at once")        \

@@ -537,6 +537,11 @@ int fs_ignore_set(struct fs_ignore *ignore, const char *dir, const void *text, s
     return refused;
 }
 
+bool fs_ignore_knows(const struct fs_ignore *ignore, const char *dir)
+{
+    return maptext_find(&ignore->dirs, dir) != NULL;
+}
+
 void fs_ignore_drop(struct fs_ignore *ignore, const char *dir)
 {
     size_t len = strlen(dir), at = 0;

@@ -34,6 +34,9 @@ int fs_ignore_set(struct fs_ignore *ignore, const char *dir, const void *text, s
 /* Drops all rules of @dir and of what lies beneath it. */
 void fs_ignore_drop(struct fs_ignore *ignore, const char *dir);
 
+/* Has @dir rules of its own? */
+bool fs_ignore_knows(const struct fs_ignore *ignore, const char *dir);
+
 /* Is @path, not empty, ignored, for itself or for one of the directories that it is in? */
 bool fs_ignore_has(const struct fs_ignore *ignore, const char *path, bool is_dir);
 

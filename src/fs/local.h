@@ -5,9 +5,9 @@
  *
  * - A *touch* says that something happened to a name, nothing more; touches may be lost, doubled
  *   or out of order. A name that was touched is looked at (LOOK) when it has been quiet for
- *   LOCAL_SETTLE_MS, at once a little later when its writer has closed it (LOCAL_CLOSED_MS), and
- *   at the latest LOCAL_SETTLE_MAX_MS after the first touch. So half-written files, editors that
- *   replace by rename, and rapid rewrites are one change.
+ *   LOCAL_SETTLE_MS, a little later only when it was known before and its writer has closed it
+ * (LOCAL_CLOSED_MS), and at the latest LOCAL_SETTLE_MAX_MS after the first touch. So half-written
+ * files, editors that replace by rename, and rapid rewrites are one change.
  * - What looks other than what is known is read (HASH). What was read is published if it looked
  *   the same before and after; else it goes on settling, longer each time.
  * - A *scan* tells everything beneath a directory. What it did not see is looked at by itself
@@ -19,7 +19,7 @@
  *
  * Nothing that is missing is a deletion before these questions are answered:
  * - Is the folder the directory that was recorded? Missing, or another: it is AWAY.
- * - Is it empty, and that was not seen happening? AWAY, too.
+ * - Is it empty? AWAY, too, even if its last file was seen to go.
  * - Are more than 25 % of its entries and at least 20 gone? HELD: deletions wait for CONFIRM.
  * - Could it be looked into? A directory that cannot be read, or over which something is mounted,
  *   keeps what it had.
@@ -43,6 +43,8 @@ struct local_core;
 #define LOCAL_RESCAN_BLIND_MS (60 * 1000)      /* without */
 #define LOCAL_AWAY_MS         5000             /* how often a folder that is away is looked for */
 #define LOCAL_RETRY_MS        10000            /* after a publication or a read that failed */
+/* A file of this size that is renamed is not read before that is published, but afterwards. */
+#define LOCAL_TRUST_BYTES (64ull * 1024 * 1024)
 /* The guard: so many at least, and more than so many of hundred, within so long. */
 #define LOCAL_GONE_MIN       20
 #define LOCAL_GONE_PERCENT   25
@@ -62,10 +64,13 @@ struct local_config {
 /* ---- events ---- */
 
 enum local_event_type {
-    LOCAL_RECALL,   /* key, data: what PERSIST gave, in any order, before START */
-    LOCAL_START,    /* once */
-    LOCAL_TICK,     /* the deadline has come */
-    LOCAL_TOUCHED,  /* name, touch */
+    LOCAL_RECALL,  /* key, data: what PERSIST gave, in any order, before START */
+    LOCAL_OWNED,   /* name (a path of the catalogue), before (kind, mode, mtime_ns), content: by the
+                      catalogue this folder has it. All of them, after RECALL and before START: what
+                      differs from what was kept is published anew, or found to be gone */
+    LOCAL_START,   /* once */
+    LOCAL_TICK,    /* the deadline has come */
+    LOCAL_TOUCHED, /* name, touch */
     LOCAL_OVERFLOW, /* touches were lost */
     LOCAL_BLIND,   /* blind: whether there is no watcher (the limit of watches, say), from now on */
     LOCAL_SEEN,    /* token, seen[n]: of the scan that is under way */
@@ -77,9 +82,10 @@ enum local_event_type {
     LOCAL_HASHED,  /* token, code, before, after, began_wall_ns, content. code: KITH_E_AGAIN (it
                       changed meanwhile), KITH_E_NOT_FOUND, others: it cannot be read, with text */
     LOCAL_PUBLISHED, /* token, code, text: of a PUBLISH; 0: it is durable */
-    LOCAL_WRITTEN, /* name (a path), stat, content: this node wrote a version of another's into the
-                      folder (--sync), or deleted one (stat.kind 0); it is not to be published */
-    LOCAL_CONFIRM, /* what is missing was deleted indeed; the directory there is the folder */
+    LOCAL_WRITTEN,   /* name (a path), before, content: this node wrote a version of another's into
+                        the   folder (--sync), or deleted one (before.kind 0); it is not to be
+                        published.   began_wall_ns: when it was looked at */
+    LOCAL_CONFIRM,   /* what is missing was deleted indeed; the directory there is the folder */
 };
 
 enum local_touch {
@@ -123,11 +129,11 @@ struct local_event {
     struct kith_bytes data;
     const struct local_seen *seen;
     size_t n;
-    struct fs_root_id root; /* of the very directory that was scanned or looked in */
-    bool root_missing;      /* LOOKED: there is no such directory */
+    struct fs_root_id root; /* SEEN, RULES, SCANNED, LOOKED: of the very directory that was looked
+                               in; zeros: there is none */
     bool root_empty;        /* LOOKED of an absent name, SCANNED: nothing at all is in it */
     bool blind;
-    struct fs_stat before, after; /* HASHED. stat of WRITTEN is before */
+    struct fs_stat before, after; /* HASHED */
     int64_t began_wall_ns;
     struct content content;
 };
@@ -141,8 +147,8 @@ enum local_action_type {
     LOCAL_HASH,    /* token, name, stat: read it, if it still looks so; HASHED follows. idle: when
                       there is nothing else to do */
     LOCAL_PUBLISH, /* token, change, path, from, stat, content, target: PUBLISHED follows */
-    LOCAL_PERSIST, /* key, data: keep it; data.data NULL: drop it. Lazily, but never before what was
-                      PUBLISHED until now is durable (it is) */
+    LOCAL_PERSIST, /* key, data: keep it; data.data NULL: drop it. Lazily, but in order with what is
+                      published: before what comes after it is durable, so is it */
     LOCAL_STATE,   /* state, text: it is another than before */
     LOCAL_PROBLEM, /* the list of problems is another one */
 };
@@ -212,6 +218,10 @@ int local_step(struct local_core *core, const struct local_event *event, struct 
 /* When TICK is due; UINT64_MAX if never. */
 uint64_t local_deadline_ms(const struct local_core *core);
 
+/* So much waits to be read and published that SEEN should wait too: the driver lets the scan block.
+ */
+bool local_is_full(const struct local_core *core);
+
 /* ---- reading; what is given is borrowed until the next step ---- */
 
 struct local_file {
@@ -258,6 +268,7 @@ struct local_stats {
     const char *state_text;
     uint64_t entries, files, bytes;         /* published and not gone */
     uint64_t settling, hashing, publishing; /* now */
+    uint64_t waiting;                       /* to be looked at, read or published */
     uint64_t gone;                          /* missing, and not published as deleted */
     uint64_t problems;                      /* all of them, not only those listed */
     uint64_t scanned;                       /* entries that the scan under way, or the last, saw */

@@ -37,6 +37,7 @@ struct fs_scan_item {
     size_t name_len;
     struct kith_bytes data;
     const char *text;
+    struct fs_root_id root; /* of the directory that is being read */
 };
 /* Borrowed for the call. May block: it is what keeps the memory of a scan bounded. Other than 0
  * ends the scan with it. */

@@ -48,9 +48,13 @@ bool fs_stat_same(const struct fs_stat *a, const struct fs_stat *b);
 
 /*
  * Whether a file that was seen as @before and read from @began_wall_ns on may have been changed
- * afterwards without that its times show it: they have ticks of up to 10 ms, and of 2 s where they
- * are whole seconds. Such a file must be looked at again (as git's "racy" entries).
+ * since without that its times show it: they have ticks, of up to 10 ms, and of 2 s where they are
+ * whole seconds (git calls such files racy). Now: in this tick, so what was read may be of two
+ * states. Later: its ctime is in the future, and may be given to it once more when that comes.
  */
-bool fs_stat_racy(const struct fs_stat *before, int64_t began_wall_ns);
+enum fs_racy { FS_NOT_RACY = 0, FS_RACY_NOW = 1, FS_RACY_LATER = 2 };
+enum fs_racy fs_stat_racy(const struct fs_stat *before, int64_t began_wall_ns);
+/* For how long a file that is racy now stays so, at most. */
+uint32_t fs_stat_tick_ms(const struct fs_stat *stat);
 
 #endif

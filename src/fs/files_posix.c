@@ -1,0 +1,527 @@
+/*
+ * Contents: keep, cache, parts and temporary files.
+ */
+#include "fs/files.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/limits.h"
+#include "fs/files_internal.h"
+#include "kith/error.h"
+
+#define COPY_BYTES (1024 * 1024)
+
+/* ---- steps ---- */
+
+int files_failed(const char *what, const char *name, int errnum)
+{
+    int code = KITH_E_IO;
+
+    if (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG)
+        code = KITH_E_LIMIT;
+    else if (errnum == EACCES || errnum == EPERM || errnum == EROFS)
+        code = KITH_E_PERMISSION;
+    else if (errnum == ENOENT || errnum == ENOTDIR)
+        code = KITH_E_NOT_FOUND;
+    return kith_fail_with(code, "%s %s: %s%s", what, name, strerror(errnum),
+                          core_errno_advice(errnum));
+}
+
+int files_sync(int fd, const char *name)
+{
+    if (fsync(fd) == 0)
+        return 0;
+    return kith_fail_with(KITH_E_IO,
+                          "%s: the disk failed while it was written: %s. It does not count as "
+                          "written; look at the disk (dmesg)",
+                          name, strerror(errno));
+}
+
+int files_room(int fd, const char *where, uint64_t bytes)
+{
+    struct statvfs vfs;
+    uint64_t free_bytes;
+
+    if (fstatvfs(fd, &vfs) != 0)
+        return files_failed("cannot see how much is free in", where, errno);
+    free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    if (bytes <= free_bytes && free_bytes - bytes >= FS_FREE_BYTES_MIN)
+        return 0;
+    return kith_fail_with(KITH_E_LIMIT,
+                          "%s: the disk is full: %llu MiB are needed, %llu MiB are free, of which "
+                          "%llu are left to others; free some space there",
+                          where, (unsigned long long)(bytes >> 20),
+                          (unsigned long long)(free_bytes >> 20),
+                          (unsigned long long)(FS_FREE_BYTES_MIN >> 20));
+}
+
+int fs_files_room(const struct fs_files *files, uint64_t bytes)
+{
+    return files_room(files->fd, files->dir, bytes);
+}
+
+int fs_write_all(int fd, const void *data, size_t len, uint64_t offset)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        ssize_t n = pwrite(fd, (const uint8_t *)data + at, len - at, (off_t)(offset + at));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return files_failed("cannot write", "a file of the data directory",
+                                n < 0 ? errno : EIO);
+        at += (size_t)n;
+    }
+    return 0;
+}
+
+static int copy_by_hand(int from, int to, uint64_t size, const char *name)
+{
+    core_autofree uint8_t *buffer = core_malloc(COPY_BYTES);
+    uint64_t at = 0;
+
+    if (buffer == NULL)
+        return KITH_E_MEMORY;
+    while (at < size) {
+        size_t want = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
+        ssize_t n = pread(from, buffer, want, (off_t)at);
+        int r;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return files_failed("cannot read", name, errno);
+        if (n == 0)
+            return kith_fail_with(KITH_E_AGAIN, "%s: is shorter than it was", name);
+        r = fs_write_all(to, buffer, (size_t)n, at);
+        if (r != 0)
+            return r;
+        at += (uint64_t)n;
+    }
+    return 0;
+}
+
+int files_copy(int from, int to, uint64_t size, const char *name)
+{
+    loff_t in = 0, out = 0;
+    struct stat st;
+
+    if (fstat(from, &st) != 0)
+        return files_failed("cannot read", name, errno);
+    if ((uint64_t)st.st_size < size)
+        return kith_fail_with(KITH_E_AGAIN, "%s: is shorter than it was", name);
+    if ((uint64_t)st.st_size == size && ioctl(to, FICLONE, from) == 0)
+        return 0;
+    while ((uint64_t)in < size) {
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(size - (uint64_t)in), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO))
+            return files_failed("cannot write", name, errno);
+        if (n <= 0) /* between file systems, or not known here */
+            return copy_by_hand(from, to, size, name);
+    }
+    return 0;
+}
+
+void files_temp_name(struct fs_files *files, const char *before, char out[64])
+{
+    (void)snprintf(out, 64, "%s%016llx-%llu.tmp", before, (unsigned long long)files->tag,
+                   (unsigned long long)atomic_fetch_add(&files->next, 1));
+}
+
+/* ---- names ---- */
+
+struct blob {
+    char dirs[2][3];
+    char name[80];
+};
+
+static void
+blob_of(enum fs_room room, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, struct blob *blob)
+{
+    char hex[2 * FS_ROOT_BYTES + 1];
+
+    hex_encode(root, FS_ROOT_BYTES, hex);
+    memcpy(blob->dirs[0], hex, 2);
+    memcpy(blob->dirs[1], hex + 2, 2);
+    blob->dirs[0][2] = blob->dirs[1][2] = '\0';
+    if (room == FS_ROOM_CACHE)
+        (void)snprintf(blob->name, sizeof(blob->name), "%s.%08x", hex, chunk);
+    else
+        (void)snprintf(blob->name, sizeof(blob->name), "%s", hex);
+}
+
+static int room_fd(const struct fs_files *files, enum fs_room room)
+{
+    return room == FS_ROOM_KEEP    ? files->keep_fd
+           : room == FS_ROOM_CACHE ? files->cache_fd
+                                   : files->part_fd;
+}
+
+static void path_in_room(enum fs_room room, const struct blob *blob, char out[96])
+{
+    if (room == FS_ROOM_PART)
+        (void)snprintf(out, 96, "%s", blob->name);
+    else
+        (void)snprintf(out, 96, "%s/%s/%s", blob->dirs[0], blob->dirs[1], blob->name);
+}
+
+/* The directory of @blob, made if it is missing; synced, too, if @is_synced. -1: the error is set.
+ */
+static int
+blob_dir(const struct fs_files *files, enum fs_room room, const struct blob *blob, bool is_synced)
+{
+    int fd = room_fd(files, room), next, r = 0;
+    bool first = true;
+
+    for (unsigned i = 0; i < 2 && r == 0; i++) {
+        bool made = mkdirat(fd, blob->dirs[i], 0700) == 0;
+        if (!made && errno != EEXIST)
+            r = files_failed("cannot make a directory in", files->dir, errno);
+        if (r == 0 && made && is_synced)
+            r = files_sync(fd, files->dir);
+        next = r == 0 ? openat(fd, blob->dirs[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (r == 0 && next < 0)
+            r = files_failed("cannot open a directory in", files->dir, errno);
+        if (!first)
+            close(fd);
+        first = false;
+        fd = next;
+    }
+    return r == 0 ? fd : r;
+}
+
+/* ---- contents ---- */
+
+int fs_content_open(const struct fs_files *files,
+                    enum fs_room room,
+                    const uint8_t root[FS_ROOT_BYTES],
+                    uint32_t chunk)
+{
+    struct blob blob;
+    char path[96];
+    int fd;
+
+    blob_of(room, root, chunk, &blob);
+    path_in_room(room, &blob, path);
+    fd = openat(room_fd(files, room), path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        return fd;
+    return errno == ENOENT ? KITH_E_NOT_FOUND : files_failed("cannot open", path, errno);
+}
+
+int fs_content_remove(struct fs_files *files,
+                      enum fs_room room,
+                      const uint8_t root[FS_ROOT_BYTES],
+                      uint32_t chunk)
+{
+    struct blob blob;
+    char path[96];
+
+    blob_of(room, root, chunk, &blob);
+    path_in_room(room, &blob, path);
+    if (unlinkat(room_fd(files, room), path, 0) == 0 || errno == ENOENT)
+        return 0;
+    return files_failed("cannot remove", path, errno);
+}
+
+/* Reads the name of a blob; false if it is none. */
+static bool
+blob_read(enum fs_room room, const char *name, uint8_t root[FS_ROOT_BYTES], uint32_t *chunk_out)
+{
+    char hex[2 * FS_ROOT_BYTES + 1], *end;
+    size_t len = strlen(name), want = 2 * FS_ROOT_BYTES + (room == FS_ROOM_CACHE ? 9 : 0);
+
+    *chunk_out = 0;
+    if (len != want)
+        return false;
+    memcpy(hex, name, 2 * FS_ROOT_BYTES);
+    hex[2 * FS_ROOT_BYTES] = '\0';
+    if (hex_decode(hex, root, FS_ROOT_BYTES) != 0)
+        return false;
+    if (room != FS_ROOM_CACHE)
+        return true;
+    *chunk_out = (uint32_t)strtoul(name + 2 * FS_ROOT_BYTES + 1, &end, 16);
+    return name[2 * FS_ROOT_BYTES] == '.' && *end == '\0';
+}
+
+static int each_in(int dir_fd, enum fs_room room, unsigned depth, fs_content_fn fn, void *user)
+{
+    DIR *dir = fdopendir(dir_fd);
+    const struct dirent *entry;
+    int r = 0;
+
+    if (dir == NULL) {
+        r = files_failed("cannot read", "a directory of the data directory", errno);
+        close(dir_fd);
+        return r;
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
+        uint8_t root[FS_ROOT_BYTES];
+        uint32_t chunk;
+        struct stat st;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        if (depth > 0) {
+            int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (fd >= 0)
+                r = each_in(fd, room, depth - 1, fn, user);
+        } else if (blob_read(room, entry->d_name, root, &chunk) &&
+                   fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            r = fn(user, root, chunk, (uint64_t)st.st_size);
+        }
+    }
+    (void)closedir(dir);
+    return r;
+}
+
+int fs_content_each(const struct fs_files *files, enum fs_room room, fs_content_fn fn, void *user)
+{
+    int fd = openat(room_fd(files, room), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return files_failed("cannot read", files->dir, errno);
+    return each_in(fd, room, room == FS_ROOM_PART ? 0 : 2, fn, user);
+}
+
+/* ---- writing ---- */
+
+int fs_cache_write(struct fs_files *files,
+                   const uint8_t root[FS_ROOT_BYTES],
+                   uint32_t chunk,
+                   const void *data,
+                   size_t len)
+{
+    struct blob blob;
+    char temp[64];
+    int fd, dir_fd, r = fs_files_room(files, len);
+
+    if (r != 0)
+        return r;
+    files_temp_name(files, "", temp);
+    fd = openat(files->tmp_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return files_failed("cannot write to", files->dir, errno);
+    r = fs_write_all(fd, data, len, 0);
+    close(fd);
+    blob_of(FS_ROOM_CACHE, root, chunk, &blob);
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob, false) : -1;
+    if (r == 0 && dir_fd < 0)
+        r = dir_fd;
+    if (r == 0 && renameat(files->tmp_fd, temp, dir_fd, blob.name) != 0)
+        r = files_failed("cannot write", blob.name, errno);
+    if (r != 0)
+        (void)unlinkat(files->tmp_fd, temp, 0);
+    if (dir_fd >= 0)
+        close(dir_fd);
+    return r;
+}
+
+int fs_part_open(struct fs_files *files,
+                 const uint8_t root[FS_ROOT_BYTES],
+                 uint64_t size,
+                 bool *old_out)
+{
+    struct blob blob;
+    struct stat st;
+    uint64_t have = 0;
+    int fd, r = 0;
+
+    blob_of(FS_ROOM_PART, root, 0, &blob);
+    fd = openat(files->part_fd, blob.name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    *old_out = fd >= 0;
+    if (fd < 0 && errno == ENOENT)
+        fd = openat(files->part_fd, blob.name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return files_failed("cannot write", blob.name, errno);
+    if (fstat(fd, &st) == 0)
+        have = (uint64_t)st.st_blocks * 512;
+    r = fs_files_room(files, size > have ? size - have : 0);
+    if (r == 0 && ftruncate(fd, (off_t)size) != 0)
+        r = files_failed("cannot write", blob.name, errno);
+    if (r == 0)
+        return fd;
+    close(fd);
+    if (!*old_out)
+        (void)unlinkat(files->part_fd, blob.name, 0);
+    return r;
+}
+
+/* What @name in @from_fd (NULL: the descriptor, which has no name) has becomes the content. */
+static int into_keep(struct fs_files *files,
+                     const uint8_t root[FS_ROOT_BYTES],
+                     int fd,
+                     int from_fd,
+                     const char *name)
+{
+    struct blob blob;
+    char path[64], temp[64];
+    int dir_fd, r = files_sync(fd, "a content");
+
+    blob_of(FS_ROOM_KEEP, root, 0, &blob);
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob, true) : -1;
+    if (r == 0 && dir_fd < 0)
+        r = dir_fd;
+    if (r == 0 && name != NULL) {
+        if (renameat(from_fd, name, dir_fd, blob.name) != 0)
+            r = files_failed("cannot keep", blob.name, errno);
+    } else if (r == 0) {
+        /* By way of a name in tmp: one that is there already, and perhaps damaged, is replaced. */
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        files_temp_name(files, "", temp);
+        if (linkat(AT_FDCWD, path, files->tmp_fd, temp, AT_SYMLINK_FOLLOW) != 0 ||
+            renameat(files->tmp_fd, temp, dir_fd, blob.name) != 0)
+            r = files_failed("cannot keep", blob.name, errno);
+        if (r != 0)
+            (void)unlinkat(files->tmp_fd, temp, 0);
+    }
+    if (r == 0)
+        r = files_sync(dir_fd, files->dir);
+    if (r != 0 && dir_fd >= 0 && name == NULL)
+        (void)unlinkat(dir_fd, blob.name, 0);
+    if (dir_fd >= 0)
+        close(dir_fd);
+    close(fd);
+    return r;
+}
+
+int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd)
+{
+    struct blob blob;
+    int r;
+
+    blob_of(FS_ROOM_PART, root, 0, &blob);
+    r = into_keep(files, root, fd, files->part_fd, blob.name);
+    /* After a sync that failed nobody knows what the disk has. */
+    if (r == KITH_E_IO)
+        (void)unlinkat(files->part_fd, blob.name, 0);
+    return r;
+}
+
+int fs_temp_open(struct fs_files *files, uint64_t size)
+{
+    int fd, r = fs_files_room(files, size);
+
+    if (r != 0)
+        return r;
+    fd = openat(files->tmp_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0 ? fd : files_failed("cannot write to", files->dir, errno);
+}
+
+int fs_temp_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd)
+{
+    return into_keep(files, root, fd, -1, NULL);
+}
+
+/* ---- life ---- */
+
+static int open_dir(struct fs_files *files, const char *name, int *fd_out)
+{
+    if (mkdirat(files->fd, name, 0700) != 0 && errno != EEXIST)
+        return files_failed("cannot make a directory in", files->dir, errno);
+    *fd_out = openat(files->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *fd_out >= 0 ? 0 : files_failed("cannot open a directory in", files->dir, errno);
+}
+
+/* Temporary files of a former life. */
+static int empty_tmp(struct fs_files *files)
+{
+    int fd = openat(files->tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return files_failed("cannot read a directory in", files->dir, errno);
+    }
+    while ((entry = readdir(dir)) != NULL) /* NOLINT(concurrency-mt-unsafe) */
+        if (entry->d_name[0] != '.')
+            (void)unlinkat(files->tmp_fd, entry->d_name, 0);
+    (void)closedir(dir);
+    return 0;
+}
+
+static int open_all(struct fs_files *files)
+{
+    int r;
+
+    if (mkdir(files->dir, 0700) != 0 && errno != EEXIST)
+        return files_failed("cannot make", files->dir, errno);
+    files->fd = open(files->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (files->fd < 0)
+        return files_failed("cannot open", files->dir, errno);
+    r = open_dir(files, "keep", &files->keep_fd);
+    if (r == 0)
+        r = open_dir(files, "cache", &files->cache_fd);
+    if (r == 0)
+        r = open_dir(files, "part", &files->part_fd);
+    if (r == 0)
+        r = open_dir(files, "trash", &files->trash_fd);
+    if (r == 0)
+        r = open_dir(files, "tmp", &files->tmp_fd);
+    if (r == 0)
+        r = files_sync(files->fd, files->dir);
+    files->crashed = faccessat(files->fd, PLACING_MARK, F_OK, 0) == 0;
+    return r == 0 ? empty_tmp(files) : r;
+}
+
+int fs_files_open(struct fs_files **files_out, const char *dir)
+{
+    struct fs_files *files = core_calloc(1, sizeof(*files));
+    int r;
+
+    if (files == NULL)
+        return KITH_E_MEMORY;
+    files->fd = files->keep_fd = files->cache_fd = files->part_fd = -1;
+    files->trash_fd = files->tmp_fd = -1;
+    files->dir = core_strndup(dir, strlen(dir));
+    if (files->dir == NULL || pthread_mutex_init(&files->lock, NULL) != 0) {
+        core_free(files->dir);
+        core_free(files);
+        return KITH_E_MEMORY;
+    }
+    r = getrandom(&files->tag, sizeof(files->tag), 0) == (ssize_t)sizeof(files->tag)
+            ? open_all(files)
+            : files_failed("no random number for", dir, errno);
+    if (r != 0) {
+        fs_files_close(files);
+        return r;
+    }
+    *files_out = files;
+    return 0;
+}
+
+void fs_files_close(struct fs_files *files)
+{
+    if (files == NULL)
+        return;
+    if (files->placing || files->crashed) /* an orderly end: nothing was left anywhere */
+        (void)unlinkat(files->fd, PLACING_MARK, 0);
+    const int fds[] = {files->keep_fd,  files->cache_fd, files->part_fd,
+                       files->trash_fd, files->tmp_fd,   files->fd};
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    pthread_mutex_destroy(&files->lock);
+    core_free(files->dir);
+    core_free(files);
+}
