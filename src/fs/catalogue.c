@@ -133,6 +133,7 @@ int fs_catalogue_new(struct fs_catalogue **core_out, const struct catalogue_conf
     assert(core->config.disks_max <= FS_DISKS_MAX); /* numbers of disks have 16 bits */
     rng_init(&core->rng, config->seed);
     core->config.seed = rng_u64(&core->rng);
+    list_init(&core->pool.large);
     list_init(&core->batches);
     list_init(&core->waiting);
     list_init(&core->wanting);
@@ -151,32 +152,11 @@ int fs_catalogue_new(struct fs_catalogue **core_out, const struct catalogue_conf
     return 0;
 }
 
-static void asides_free(struct fs_asides *aside)
-{
-    for (uint32_t i = 0; i < aside->n; i++)
-        core_free(aside->items[i].record);
-    core_free(aside->items);
-}
-
 static void disk_free(struct fs_disk *disk)
 {
-    for (uint32_t i = 0; i < disk->slots_n; i++)
-        core_free(disk->slots[i]);
     core_free(disk->slots);
-    asides_free(&disk->stale);
+    core_free(disk->stale.items);
     core_free(disk);
-}
-
-static void blobs_free(struct fs_catalogue *core)
-{
-    for (size_t i = 0; i < core->buckets_n; i++) {
-        struct fs_blob *next;
-        for (struct fs_blob *blob = core->buckets[i]; blob != NULL; blob = next) {
-            next = blob->next;
-            core_free(blob);
-        }
-    }
-    core_free(core->buckets);
 }
 
 void fs_catalogue_free(struct fs_catalogue *core)
@@ -185,15 +165,11 @@ void fs_catalogue_free(struct fs_catalogue *core)
         return;
     fsc_parked_free(core);
     fsc_own_free(core);
-    for (size_t i = 0; i < core->dirty_n; i++)
-        if (core->dirty[i].before != NULL)
-            fsc_known_unref(core, core->dirty[i].before);
-    fsc_dead_free(core);
-    fsc_tree_free(core); /* with all versions */
     for (uint32_t i = 0; i < core->disks_n; i++)
         disk_free(core->disks[i]);
-    asides_free(&core->lost);
-    blobs_free(core);
+    core_free(core->lost.items);
+    core_free(core->buckets);
+    fsc_pool_free(core); /* nodes, versions, contents, records */
     mapid_deinit(&core->disk_map);
     mapid_deinit(&core->node_map);
     arena_deinit(&core->arena);

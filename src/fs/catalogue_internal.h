@@ -2,6 +2,7 @@
  * The catalogue from inside:
  *
  *     catalogue.c          life, output, the table of events, timers
+ *     catalogue_memory.c   pieces of it
  *     catalogue_tree.c     paths: nodes and folders
  *     catalogue_known.c    disks, authors, versions, contents
  *     catalogue_records.c  records of disks, what nobody names any more
@@ -147,7 +148,7 @@ struct fs_node {
         *versions; /* the current one first, conflicts, others that are not history, history */
     struct fs_record *records;
     uint32_t priority;
-    uint32_t pins; /* by what is under way */
+    uint32_t pins; /* by what is under way, and by versions */
     uint8_t flags;
     uint8_t name_len;
     char name[]; /* with a NUL */
@@ -283,8 +284,19 @@ struct fs_dirty {
     uint32_t conflicts_n;
 };
 
+/* Pieces above 8 * this are malloc's. */
+#define FS_CLASSES_N 64
+struct fs_pool {
+    struct fs_free *free[FS_CLASSES_N]; /* by size / 8 */
+    struct fs_block *blocks;
+    struct list large;
+    uint8_t *at; /* of the last block */
+    size_t left;
+};
+
 struct fs_catalogue {
     struct catalogue_config config;
+    struct fs_pool pool;
     struct rng rng;
     bool started;
     uint64_t now_ms, wall_ms;
@@ -376,6 +388,14 @@ static inline struct kith_node_id fsc_node_of(const struct fs_catalogue *core, u
     return core->writers[core->disks[disk]->writer].node;
 }
 
+/* ---- catalogue_memory.c ---- */
+
+/* Zeroed; NULL if memory is short. */
+void *fsc_alloc(struct fs_catalogue *core, size_t size);
+/* @size as it was asked for. */
+void fsc_free(struct fs_catalogue *core, void *memory, size_t size);
+void fsc_pool_free(struct fs_catalogue *core);
+
 /* ---- catalogue_tree.c ---- */
 
 struct fs_node *fsc_child(const struct fs_folder *folder, const char *name, size_t len);
@@ -403,7 +423,6 @@ void fsc_count(struct fs_catalogue *core,
  */
 size_t fsc_path(const struct fs_node *node, char *out);
 const struct fs_node *fsc_share(const struct fs_node *node);
-void fsc_tree_free(struct fs_catalogue *core);
 
 /* ---- catalogue_known.c ---- */
 

@@ -137,7 +137,7 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
     while (blob != NULL && !blob_is(blob, content)) /* somebody lies about its size */
         blob = blob->next;
     if (blob == NULL) {
-        blob = buckets_grow(core) ? core_calloc(1, sizeof(*blob)) : NULL;
+        blob = buckets_grow(core) ? fsc_alloc(core, sizeof(*blob)) : NULL;
         if (blob == NULL)
             return NULL;
         blob->size = content->size;
@@ -165,7 +165,7 @@ static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
     *at = blob->next;
     core->blobs_n--;
     core->bytes -= sizeof(*blob);
-    core_free(blob);
+    fsc_free(core, blob, sizeof(*blob));
 }
 
 void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
@@ -191,7 +191,8 @@ struct content fsc_blob_content(const struct fs_blob *blob)
 
 static size_t known_bytes(const struct fs_known *known)
 {
-    return sizeof(*known) + known->vector_n * sizeof(struct fs_pair) + known->target_len;
+    return offsetof(struct fs_known, vector) + known->vector_n * sizeof(struct fs_pair) +
+           known->target_len;
 }
 
 struct fs_known *fsc_known_find(const struct fs_node *node, uint64_t id)
@@ -241,7 +242,7 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
     uint32_t author = fsc_writer(core, &version->author);
     size_t bytes =
         sizeof(struct fs_known) + version->vector.n * sizeof(struct fs_pair) + version->target_len;
-    struct fs_known *known = author != 0 ? core_calloc(1, bytes) : NULL;
+    struct fs_known *known = author != 0 ? fsc_alloc(core, bytes) : NULL;
     if (known == NULL)
         return NULL;
     known->node = node;
@@ -264,7 +265,7 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
         fine = known->blob != NULL;
     }
     if (!fine) {
-        core_free(known);
+        fsc_free(core, known, bytes);
         return NULL;
     }
     if (known->blob != NULL)
@@ -317,7 +318,7 @@ void fsc_dead_free(struct fs_catalogue *core)
         fsc_prune_later(core, known->node);
         core->versions_n--;
         core->bytes -= known_bytes(known);
-        core_free(known);
+        fsc_free(core, known, known_bytes(known));
     }
 }
 

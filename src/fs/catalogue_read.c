@@ -433,6 +433,7 @@ struct walk {
     const struct fs_node *top; /* NULL: all shares */
     const char *pattern;
     unsigned flags;
+    struct in_order order; /* in the folder of the last one */
 };
 
 static bool folder_fits(const struct walk *walk, const struct fs_folder *folder)
@@ -444,12 +445,21 @@ static bool folder_fits(const struct walk *walk, const struct fs_folder *folder)
     return (walk->flags & FS_WALK_CONFLICTED) != 0 ? folder->conflicted_n > 0 : folder->shown_n > 0;
 }
 
+static const struct fs_node *walk_into(
+    struct walk *walk, const struct fs_folder *folder, const char *after, size_t len, bool with)
+{
+    order_begin(&walk->order, folder, after, len, with);
+    return order_next(&walk->order);
+}
+
 /* The next one in the order of paths that is not beneath @at. */
-static const struct fs_node *walk_behind(const struct walk *walk, const struct fs_node *at)
+static const struct fs_node *walk_behind(struct walk *walk, const struct fs_node *at)
 {
     while (at != NULL && at != walk->top) {
         const struct fs_folder *in = at->parent != NULL ? at->parent->folder : &walk->core->shares;
-        const struct fs_node *next = fsc_child_after(in, at->name, at->name_len, false);
+        bool there = walk->order.folder == in && walk->order.last == at;
+        const struct fs_node *next =
+            there ? order_next(&walk->order) : walk_into(walk, in, at->name, at->name_len, false);
         if (next != NULL)
             return next;
         at = at->parent;
@@ -457,10 +467,10 @@ static const struct fs_node *walk_behind(const struct walk *walk, const struct f
     return NULL;
 }
 
-static const struct fs_node *walk_next(const struct walk *walk, const struct fs_node *at)
+static const struct fs_node *walk_next(struct walk *walk, const struct fs_node *at)
 {
     if (folder_fits(walk, at->folder))
-        return fsc_child_after(at->folder, "", 0, true);
+        return walk_into(walk, at->folder, "", 0, true);
     return walk_behind(walk, at);
 }
 
@@ -485,7 +495,7 @@ static bool node_fits(const struct walk *walk, const struct fs_node *node)
 }
 
 /* Where to go on: behind the path, as much of it as is still there. */
-static const struct fs_node *walk_from(const struct walk *walk, const struct fs_listing *at)
+static const struct fs_node *walk_from(struct walk *walk, const struct fs_listing *at)
 {
     const struct fs_node *node = walk->top;
     for (size_t from = 0; from < at->after_len;) {
@@ -536,10 +546,14 @@ int fs_catalogue_walk(struct fs_catalogue *core,
                       size_t max,
                       size_t *n_out)
 {
-    struct walk walk = {.core = core, .pattern = asked->pattern, .flags = asked->flags};
+    struct walk walk;
     size_t n = 0;
     unsigned left = WALK_NODES_MAX;
     *n_out = 0;
+    walk.core = core;
+    walk.pattern = asked->pattern;
+    walk.flags = asked->flags;
+    walk.order.folder = NULL; /* the way is long, and not looked at */
     walk.top = asked->share.len > 0 ? fsc_find(core, asked->share, asked->path) : NULL;
     if (asked->share.len > 0 && walk.top == NULL)
         return absent(asked->share, asked->path);

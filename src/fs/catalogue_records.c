@@ -127,7 +127,7 @@ static void unlink_record(struct fs_catalogue *core, struct fs_record *record)
     fsc_prune_later(core, node);
     core->records_n--;
     core->bytes -= sizeof(*record) + sizeof(record);
-    core_free(record);
+    fsc_free(core, record, sizeof(*record));
 }
 
 void fsc_lost_drop(struct fs_catalogue *core, struct fs_record *record)
@@ -183,7 +183,7 @@ static struct fs_record *record_new(struct fs_catalogue *core,
                                     uint8_t flags,
                                     uint8_t line)
 {
-    struct fs_record *record = core_malloc(sizeof(*record));
+    struct fs_record *record = fsc_alloc(core, sizeof(*record));
     if (record == NULL) {
         core->error = KITH_E_MEMORY;
         return NULL;

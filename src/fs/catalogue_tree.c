@@ -99,14 +99,14 @@ static struct fs_folder *folder_of(struct fs_catalogue *core, struct fs_node *pa
 
 static size_t node_bytes(const struct fs_node *node)
 {
-    return sizeof(*node) + node->name_len + 1;
+    return offsetof(struct fs_node, name) + node->name_len + 1;
 }
 
 static struct fs_node *
 child_make(struct fs_catalogue *core, struct fs_node *parent, const char *name, size_t len)
 {
     if (parent != NULL && parent->folder == NULL) {
-        parent->folder = core_calloc(1, sizeof(*parent->folder));
+        parent->folder = fsc_alloc(core, sizeof(*parent->folder));
         if (parent->folder == NULL)
             return NULL;
         core->bytes += sizeof(*parent->folder);
@@ -115,7 +115,7 @@ child_make(struct fs_catalogue *core, struct fs_node *parent, const char *name, 
     struct fs_node *node = fsc_child(folder, name, len);
     if (node != NULL)
         return node;
-    node = core_calloc(1, sizeof(*node) + len + 1);
+    node = fsc_alloc(core, offsetof(struct fs_node, name) + len + 1);
     if (node == NULL)
         return NULL;
     node->parent = parent;
@@ -169,20 +169,15 @@ void fsc_prune_later(struct fs_catalogue *core, struct fs_node *node)
     core->prune[core->prune_n++] = node;
 }
 
-/* With its versions, which it has at the end of the whole only. */
 static void node_free(struct fs_catalogue *core, struct fs_node *node)
 {
-    while (node->versions != NULL) {
-        struct fs_known *known = node->versions;
-        node->versions = known->next;
-        core_free(known);
-    }
     core->nodes_n--;
     core->bytes -= node_bytes(node);
-    if (node->folder != NULL)
+    if (node->folder != NULL) {
         core->bytes -= sizeof(*node->folder);
-    core_free(node->folder);
-    core_free(node);
+        fsc_free(core, node->folder, sizeof(*node->folder));
+    }
+    fsc_free(core, node, node_bytes(node));
 }
 
 static bool node_is_empty(const struct fs_node *node)
@@ -204,34 +199,6 @@ void fsc_prune(struct fs_catalogue *core)
         node_free(core, node);
         if (parent != NULL)
             fsc_prune_later(core, parent); /* there is room: one was just taken */
-    }
-}
-
-void fsc_tree_free(struct fs_catalogue *core)
-{
-    /* Turned so that each is freed without a stack: the left tree first, then the right one. */
-    struct fs_node *at = core->shares.root;
-    core->shares.root = NULL;
-    while (at != NULL) {
-        struct fs_node *below = at->folder != NULL ? at->folder->root : NULL;
-        struct fs_node **hole = below != NULL ? &at->folder->root : NULL;
-        if (hole == NULL && at->left != NULL) {
-            below = at->left;
-            hole = &at->left;
-        }
-        if (hole == NULL) {
-            struct fs_node *next = at->right;
-            node_free(core, at);
-            at = next;
-            continue;
-        }
-        /* What is below comes first; this one hangs at its rightmost end. */
-        *hole = NULL;
-        struct fs_node *end = below;
-        while (end->right != NULL)
-            end = end->right;
-        end->right = at;
-        at = below;
     }
 }
 

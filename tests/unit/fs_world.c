@@ -151,7 +151,8 @@ static void note_version(unsigned node, struct kith_bytes data)
     for (size_t i = 0; i < fw.versions_n; i++) {
         const struct world_version *old = &fw.versions[i];
         const struct fs_disk_id *disk = &version->author.disk;
-        if (old->path == v.path && fs_disk_equal(&old->version.author.disk, disk) &&
+        bool seen = old->durable || !old->excused; /* else lost by a crash, before anybody saw it */
+        if (seen && old->path == v.path && fs_disk_equal(&old->version.author.disk, disk) &&
             fs_vector_of(&old->version.vector, disk) == fs_vector_of(&version->vector, disk))
             fs_world_wrong("node %u: %s: one counter for two versions", node,
                            fs_world_path(v.path));
