@@ -48,13 +48,29 @@ void world_fail(const char *format, ...)
 
 /* ---- items ---- */
 
+static void make_room(void)
+{
+    if (w.items_n < w.items_cap)
+        return;
+    size_t cap = w.items_cap * 2 + 16;
+    w.items = realloc(w.items, cap * sizeof(*w.items));
+    assert_non_null(w.items);
+    for (unsigned k = 0; k < w.nodes_n; k++) {
+        struct node *node = &w.nodes[k];
+        node->parts = realloc(node->parts, cap * sizeof(*node->parts));
+        node->has = realloc(node->has, cap * sizeof(*node->has));
+        node->fetchings = realloc(node->fetchings, cap * sizeof(*node->fetchings));
+        assert_true(node->parts != NULL && node->has != NULL && node->fetchings != NULL);
+    }
+    w.items_cap = cap;
+}
+
 size_t world_item(uint64_t size, unsigned zero_of)
 {
-    size_t i = w.items_n++;
     struct content_builder builder;
     struct kith_bytes list;
-    w.items = realloc(w.items, w.items_n * sizeof(*w.items));
-    assert_non_null(w.items);
+    make_room();
+    size_t i = w.items_n++;
     struct item *item = &w.items[i];
     *item = (struct item){.bytes = calloc(1, size + 8)};
     assert_non_null(item->bytes);
@@ -72,9 +88,6 @@ size_t world_item(uint64_t size, unsigned zero_of)
     content_builder_deinit(&builder);
     for (unsigned k = 0; k < w.nodes_n; k++) {
         struct node *node = &w.nodes[k];
-        node->parts = realloc(node->parts, w.items_n * sizeof(*node->parts));
-        node->has = realloc(node->has, w.items_n * sizeof(*node->has));
-        node->fetchings = realloc(node->fetchings, w.items_n * sizeof(*node->fetchings));
         node->parts[i] = (struct part){0};
         node->has[i] = false;
         node->fetchings[i] = (struct fetching){0};

@@ -75,7 +75,7 @@ struct world {
     uint64_t bytes_max;
     uint64_t lists_bytes_max; /* 0: the default */
     unsigned nodes_n;
-    size_t items_n;
+    size_t items_n, items_cap;
     struct item *items;
     struct node nodes[NODES_MAX];
     bool linked[NODES_MAX][NODES_MAX];
