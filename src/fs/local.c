@@ -450,12 +450,12 @@ void local_free(struct local_core *core)
 {
     if (core == NULL)
         return;
+    heap_deinit(&core->due); /* its nodes are in what the tree has */
     tree_free(core);
     problem_free(core);
     for (size_t i = 0; i < core->wishes_n; i++)
         core_free(core->wishes[i].name);
     map64_deinit(&core->tokens);
-    heap_deinit(&core->due);
     fs_ignore_free(core->ignore);
     arena_deinit(&core->arena);
     core_free(core->actions);
