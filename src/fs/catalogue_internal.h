@@ -347,6 +347,7 @@ struct fs_catalogue {
     bool renewing;
     struct list waiting;
     uint32_t waiting_n;
+    bool waiting_due; /* a node is not busy any more */
 
     /* spread */
     struct fs_link links[FS_LINKS_MAX];

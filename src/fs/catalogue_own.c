@@ -72,6 +72,7 @@ static void op_end(struct fs_catalogue *core, const struct fs_own *op, int code)
         fsc_published(core, op->id, code, op->known != NULL ? op->known->id : 0);
     fsc_ticket_done(core, op->ticket, code);
     op->node->flags &= (uint8_t)~FS_NODE_BUSY;
+    core->waiting_due = true;
     op->node->pins--;
     fsc_prune_later(core, op->node);
     if (op->known != NULL)

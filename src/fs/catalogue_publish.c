@@ -408,11 +408,16 @@ bool fsc_wait(struct fs_catalogue *core,
 
 void fsc_waiting_run(struct fs_catalogue *core)
 {
+    if (!core->waiting_due)
+        return;
+    core->waiting_due = false;
     list_for_each_safe (it, &core->waiting) {
         struct fs_waiting *waiting = container_of(it, struct fs_waiting, link);
         struct fs_node *node = waiting->node;
-        if ((node->flags & (FS_NODE_BUSY | FS_NODE_DIRTY)) != 0)
+        if ((node->flags & (FS_NODE_BUSY | FS_NODE_DIRTY)) != 0) {
+            core->waiting_due = core->waiting_due || (node->flags & FS_NODE_BUSY) == 0;
             continue;
+        }
         list_remove(&waiting->link);
         core->waiting_n--;
         node->pins--;

@@ -517,6 +517,25 @@ static void a_full_catalogue_refuses(void **state)
     nodes_end();
 }
 
+static void changes_that_wait_for_one_before_them_are_bounded(void **state)
+{
+    (void)state;
+    nodes_begin(1);
+    ns.node[0].holds_sync = true;
+    struct fs_publication p = nodes_publication(FS_PUT, FS_ON_CURRENT, "a");
+    for (unsigned i = 0; i <= FS_PUBLICATIONS_MAX; i++) {
+        p.content = nodes_content(i + 1);
+        assert_int_equal(nodes_publish(0, &p), 1); /* one is being stored, the others wait */
+    }
+    assert_int_equal(nodes_publish(0, &p), KITH_E_BUSY);
+    p.path = "b";
+    assert_int_equal(nodes_publish(0, &p), 1); /* this one waits for nobody */
+    struct catalogue_stats stats;
+    fs_catalogue_stats(ns.node[0].core, &stats);
+    assert_int_equal(stats.waiting, FS_PUBLICATIONS_MAX + 2);
+    nodes_end();
+}
+
 static void disks_beyond_the_limit_are_not_heard(void **state)
 {
     (void)state;
@@ -663,6 +682,7 @@ int main(void)
         cmocka_unit_test(old_deletions_go_and_bring_nothing_back),
         cmocka_unit_test(lists_come_in_pages_and_in_order),
         cmocka_unit_test(a_full_catalogue_refuses),
+        cmocka_unit_test(changes_that_wait_for_one_before_them_are_bounded),
         cmocka_unit_test(disks_beyond_the_limit_are_not_heard),
         cmocka_unit_test(more_disks_than_a_vector_names_make_no_false_history),
         cmocka_unit_test(an_entry_takes_at_most_400_bytes),
