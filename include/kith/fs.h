@@ -158,12 +158,12 @@ enum kith_fs_op_kind {
                                path may be that of a conflict. both: it becomes a file of its own */
     KITH_FS_PIN = 13,       /* stays in the cache; is fetched if it is not there */
     KITH_FS_UNPIN = 14,
-    KITH_FS_EVICT = 15,      /* leaves the cache now; copies that are kept for others stay */
-    KITH_FS_CACHE = 16,      /* result.cache */
-    KITH_FS_VERIFY = 17,     /* reads again what this node holds under path, and repairs */
-    KITH_FS_SHARE_ADD = 18,  /* path: the name; local: the folder; share */
-    KITH_FS_SHARE_RM = 19,   /* path: the name. Files stay where they are, versions too */
-    KITH_FS_SHARE_LIST = 20, /* path: one name, or all. result.shares */
+    KITH_FS_EVICT = 15,         /* leaves the cache now; copies that are kept for others stay */
+    KITH_FS_CACHE = 16,         /* result.cache */
+    KITH_FS_VERIFY = 17,        /* reads again what this node holds under path, and repairs */
+    KITH_FS_SHARE_ADD = 18,     /* path: the name; local: the folder; share */
+    KITH_FS_SHARE_RM = 19,      /* path: the name. Files stay where they are, versions too */
+    KITH_FS_SHARE_LIST = 20,    /* path: one name, or all. result.shares */
     KITH_FS_SHARE_CONFIRM = 21, /* path: the name. What vanished there was deleted indeed */
 };
 
@@ -197,8 +197,8 @@ struct kith_fs_op {
 
 /* What became of it. Borrowed for the callback, or the caller's, freed by kith_fs_result_free(). */
 struct kith_fs_result {
-    int code;         /* 0 or a KITH_E_*; then only text counts */
-    const char *text; /* for people; "" without a code */
+    int code;                            /* 0 or a KITH_E_*; then only text counts */
+    const char *text;                    /* for people; "" without a code */
     const struct kith_fs_entry *entries; /* LIST, FIND, CONFLICTS: by path; STAT, PUT, WRITE,
                                             APPEND, RESTORE, RESOLVE: the one as it is now */
     size_t entries_n;
@@ -243,9 +243,8 @@ KITH_API KITH_MUST_CHECK int kith_fs_do_async(struct kith_node *node,
  * Returns 0 with the result in *@result_out (may be NULL), which the caller frees with
  * kith_fs_result_free(); or a code, with its sentence in kith_errmsg().
  */
-KITH_API KITH_MUST_CHECK int kith_fs_do(struct kith_node *node,
-                                        const struct kith_fs_op *op,
-                                        struct kith_fs_result **result_out);
+KITH_API KITH_MUST_CHECK int
+kith_fs_do(struct kith_node *node, const struct kith_fs_op *op, struct kith_fs_result **result_out);
 KITH_API void kith_fs_result_free(struct kith_fs_result *result);
 
 /*
@@ -259,8 +258,10 @@ KITH_API KITH_MUST_CHECK int
 kith_fs_list(struct kith_node *node, const char *path, struct kith_fs_result **result_out);
 KITH_API KITH_MUST_CHECK int
 kith_fs_stat(struct kith_node *node, const char *path, struct kith_fs_result **result_out);
-KITH_API KITH_MUST_CHECK int kith_fs_get(struct kith_node *node, const char *path, const char *file);
-KITH_API KITH_MUST_CHECK int kith_fs_put(struct kith_node *node, const char *file, const char *path);
+KITH_API KITH_MUST_CHECK int
+kith_fs_get(struct kith_node *node, const char *path, const char *file);
+KITH_API KITH_MUST_CHECK int
+kith_fs_put(struct kith_node *node, const char *file, const char *path);
 KITH_API KITH_MUST_CHECK int
 kith_fs_append(struct kith_node *node, const char *path, const void *data, size_t len);
 KITH_API KITH_MUST_CHECK int kith_fs_remove(struct kith_node *node, const char *path);
