@@ -346,6 +346,15 @@ int fs_catalogue_content(const struct fs_catalogue *core,
                          struct fs_content_facts *facts_out,
                          struct kith_node_id *holders_out,
                          size_t max);
+/*
+ * The @nth path, from 0, of which this disk says that its folder has the content: share and path
+ * are appended with a NUL each. False behind the last, and if memory is short.
+ */
+bool fs_catalogue_content_own(const struct fs_catalogue *core,
+                              const uint8_t root[FS_ROOT_BYTES],
+                              size_t nth,
+                              struct buf *share_out,
+                              struct buf *path_out);
 /* All contents by turns: `uint64_t at = 0; while (fs_catalogue_content_next(core, &at, &content))`.
  * What comes or goes meanwhile may be missed or come twice. */
 bool fs_catalogue_content_next(const struct fs_catalogue *core,

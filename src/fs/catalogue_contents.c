@@ -117,3 +117,34 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
     return buf_append(out, share->name, share->name_len) == 0 && buf_append(out, "/", 1) == 0 &&
            buf_append(out, path, len) == 0;
 }
+
+bool fs_catalogue_content_own(const struct fs_catalogue *core,
+                              const uint8_t root[FS_ROOT_BYTES],
+                              size_t nth,
+                              struct buf *share_out,
+                              struct buf *path_out)
+{
+    char path[FS_PATH_BYTES_MAX + 1];
+    const struct fs_blob *blob = fsc_blob_find(core, root);
+
+    if (blob == NULL)
+        return false;
+    list_for_each (it, &blob->versions) {
+        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
+        for (const struct fs_record *record = known->node->records; record != NULL;
+             record = record->next) {
+            if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
+                record->of.known != known || record->disk != core->own->no ||
+                (record->flags & FS_RECORD_PLACE & FS_IN_FOLDER) == 0)
+                continue;
+            if (nth-- > 0)
+                continue;
+            const struct fs_node *share = fsc_share(known->node);
+            size_t len = fsc_path(known->node, path);
+            return buf_append(share_out, share->name, share->name_len) == 0 &&
+                   buf_append_u8(share_out, 0) == 0 && buf_append(path_out, path, len) == 0 &&
+                   buf_append_u8(path_out, 0) == 0;
+        }
+    }
+    return false;
+}

@@ -94,7 +94,7 @@ static void say_no(struct serve_core *core, struct peer *peer, uint64_t request,
 
 /* ---- life ---- */
 
-int serve_new(struct serve_core **core_out, const struct serve_config *config)
+int fs_serve_new(struct serve_core **core_out, const struct serve_config *config)
 {
     struct serve_core *core = core_calloc(1, sizeof(*core));
     if (core == NULL)
@@ -139,7 +139,7 @@ static void peer_free(struct serve_core *core, struct peer *peer)
     core->stats.peers--;
 }
 
-void serve_free(struct serve_core *core)
+void fs_serve_free(struct serve_core *core)
 {
     if (core == NULL)
         return;
@@ -402,7 +402,9 @@ static void read_done(struct serve_core *core, uint64_t token, int code, struct 
 
 /* ---- steps ---- */
 
-int serve_step(struct serve_core *core, const struct serve_event *event, struct serve_output *out)
+int fs_serve_step(struct serve_core *core,
+                  const struct serve_event *event,
+                  struct serve_output *out)
 {
     int r = 0;
     struct peer *peer = mapid_find(&core->peers, &event->peer);
@@ -435,18 +437,18 @@ int serve_step(struct serve_core *core, const struct serve_event *event, struct 
     return r != 0 ? r : core->error;
 }
 
-void serve_stats(const struct serve_core *core, struct serve_stats *stats_out)
+void fs_serve_stats(const struct serve_core *core, struct serve_stats *stats_out)
 {
     *stats_out = core->stats;
 }
 
-uint64_t serve_bytes_to(const struct serve_core *core, const struct kith_node_id *peer)
+uint64_t fs_serve_bytes_to(const struct serve_core *core, const struct kith_node_id *peer)
 {
     const struct peer *found = mapid_find(&core->peers, peer);
     return found != NULL ? found->bytes_out : 0;
 }
 
-void serve_check(const struct serve_core *core)
+void fs_serve_check(const struct serve_core *core)
 {
     uint64_t bytes = 0;
     uint64_t asks = 0;

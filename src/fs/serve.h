@@ -81,14 +81,16 @@ struct serve_output {
     size_t actions_n;
 };
 
-int serve_new(struct serve_core **core_out, const struct serve_config *config);
-void serve_free(struct serve_core *core); /* NULL is fine */
+int fs_serve_new(struct serve_core **core_out, const struct serve_config *config);
+void fs_serve_free(struct serve_core *core); /* NULL is fine */
 
 /*
  * One event. 0; KITH_E_CORRUPT for a frame that does not decode (counted; what came before the
  * damage counts); KITH_E_MEMORY. @out is valid whatever is returned. There is no time in here.
  */
-int serve_step(struct serve_core *core, const struct serve_event *event, struct serve_output *out);
+int fs_serve_step(struct serve_core *core,
+                  const struct serve_event *event,
+                  struct serve_output *out);
 
 struct serve_stats {
     uint64_t peers, asks;       /* now; asks that wait or are being answered */
@@ -97,9 +99,9 @@ struct serve_stats {
     uint64_t asks_in, cancels_in; /* ever */
     uint64_t bytes_out, chunks_out, refused_unknown, refused_busy, refused_unreadable, bad_frames;
 };
-void serve_stats(const struct serve_core *core, struct serve_stats *stats_out);
+void fs_serve_stats(const struct serve_core *core, struct serve_stats *stats_out);
 /* Bytes sent to @peer since it is up; 0 if it is not. */
-uint64_t serve_bytes_to(const struct serve_core *core, const struct kith_node_id *peer);
-void serve_check(const struct serve_core *core);
+uint64_t fs_serve_bytes_to(const struct serve_core *core, const struct kith_node_id *peer);
+void fs_serve_check(const struct serve_core *core);
 
 #endif

@@ -489,7 +489,7 @@ static void serve_do(unsigned i, struct serve_event *event)
     struct node *node = &w.nodes[i];
     struct serve_output out;
     bool sent[NODES_MAX] = {false};
-    int r = serve_step(node->serve, event, &out);
+    int r = fs_serve_step(node->serve, event, &out);
     if (r != 0)
         world_fail("a frame of asks was refused: %d", r);
     for (size_t k = 0; k < out.actions_n; k++) {
@@ -502,7 +502,7 @@ static void serve_do(unsigned i, struct serve_event *event)
         }
     }
     if (w.checks)
-        serve_check(node->serve);
+        fs_serve_check(node->serve);
     for (unsigned k = 0; k < w.nodes_n; k++) {
         struct serve_event told = {.type = SERVE_ROOM, .peer = w.nodes[k].id, .room = room(i, k)};
         if (sent[k])
@@ -548,7 +548,7 @@ void world_node_start(unsigned i)
                                  .stall_ms = 3000};
     struct serve_config serve = {0};
     assert_int_equal(fetch_new(&node->fetch, &fetch), 0);
-    assert_int_equal(serve_new(&node->serve, &serve), 0);
+    assert_int_equal(fs_serve_new(&node->serve, &serve), 0);
     node->up = true;
     node->life++;
     for (unsigned k = 0; k < w.nodes_n; k++)
@@ -565,7 +565,7 @@ void world_node_crash(unsigned i)
     for (unsigned k = 0; k < w.nodes_n; k++)
         world_link(i, k, false);
     fetch_free(node->fetch);
-    serve_free(node->serve);
+    fs_serve_free(node->serve);
     node->fetch = NULL;
     node->serve = NULL;
     node->up = false;
@@ -801,7 +801,7 @@ void world_end(void)
     for (unsigned i = 0; i < w.nodes_n; i++) {
         struct node *node = &w.nodes[i];
         fetch_free(node->fetch);
-        serve_free(node->serve);
+        fs_serve_free(node->serve);
         asked_of_peer_end(node, 0, true);
         map64_deinit(&node->asked);
         for (size_t k = 0; k < w.items_n; k++) {

@@ -461,37 +461,37 @@ static void an_asker_that_asks_for_too_much_hears_no(void **state)
     struct serve_output out;
     struct buf asks = {0};
     struct kith_node_id asker = {{7}};
-    assert_int_equal(serve_new(&core, &config), 0);
+    assert_int_equal(fs_serve_new(&core, &config), 0);
     struct fetch_ask ask = {.content = {.size = 9, .hash = CONTENT_BLAKE2B_256, .chunk_log2 = 17}};
     for (ask.request = 1; ask.request <= 12; ask.request++)
         assert_int_equal(fetch_ask_append(&asks, &ask), 0);
     struct serve_event event = {.type = SERVE_PEER_UP, .peer = asker}; /* no room yet */
-    assert_int_equal(serve_step(core, &event, &out), 0);
+    assert_int_equal(fs_serve_step(core, &event, &out), 0);
     event.type = SERVE_RECV;
     event.data = (struct kith_bytes){asks.data, asks.len};
-    assert_int_equal(serve_step(core, &event, &out), 0);
+    assert_int_equal(fs_serve_step(core, &event, &out), 0);
     assert_int_equal(out.actions_n, 2); /* two are too many, and none is read without room */
     struct fetch_data no;
     assert_int_equal(fetch_data_decode(out.actions[1].head.data, out.actions[1].head.len, &no), 0);
     assert_true(no.no && no.reason == FETCH_NO_BUSY && no.request == 12);
     /* The same number again is damage. */
     event.data = (struct kith_bytes){asks.data, FETCH_ASK_BYTES};
-    assert_int_equal(serve_step(core, &event, &out), KITH_E_CORRUPT);
+    assert_int_equal(fs_serve_step(core, &event, &out), KITH_E_CORRUPT);
     event = (struct serve_event){.type = SERVE_ROOM, .peer = asker, .room = 20};
-    assert_int_equal(serve_step(core, &event, &out), 0);
+    assert_int_equal(fs_serve_step(core, &event, &out), 0);
     assert_int_equal(out.actions_n, 3); /* until what is read fills the room */
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(out.actions[i].type, SERVE_READ);
-    serve_check(core);
+    fs_serve_check(core);
     /* One who goes takes all that he asked for with him. */
     uint64_t token = out.actions[0].token;
     event = (struct serve_event){.type = SERVE_PEER_DOWN, .peer = asker};
-    assert_int_equal(serve_step(core, &event, &out), 0);
+    assert_int_equal(fs_serve_step(core, &event, &out), 0);
     event = (struct serve_event){.type = SERVE_READ_DONE, .token = token, .data = {"123456789", 9}};
-    assert_int_equal(serve_step(core, &event, &out), 0);
+    assert_int_equal(fs_serve_step(core, &event, &out), 0);
     assert_int_equal(out.actions_n, 0);
-    serve_check(core);
-    serve_free(core);
+    fs_serve_check(core);
+    fs_serve_free(core);
     buf_deinit(&asks);
 }
 
