@@ -21,6 +21,7 @@
 #include <kith/api.h>
 #include <kith/dvar.h>
 #include <kith/error.h>
+#include <kith/fs.h>
 #include <kith/module.h>
 #include <kith/mutex.h>
 #include <kith/name.h>

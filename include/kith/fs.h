@@ -105,12 +105,12 @@ struct kith_fs_entry {
     const char *path; /* SHARE/dir/file, with the conflict's part if it is one */
     enum kith_fs_kind kind;
     uint64_t size;
-    uint32_t mode;             /* permission bits */
-    uint64_t modified_unix_ns; /* of the file, as its author's disk said */
-    uint64_t changed_unix_ms;  /* when its author published it, by that node's clock */
-    const char *hash;          /* of a file's content: 64 hex digits; else "" */
-    const char *target;        /* of a symlink; else "" */
-    struct kith_node_id author;
+    uint32_t mode;              /* permission bits */
+    uint64_t modified_unix_ns;  /* of the file, as its author's disk said */
+    uint64_t changed_unix_ms;   /* when its author published it, by that node's clock */
+    const char *hash;           /* of a file's content: 64 hex digits; else "" */
+    const char *target;         /* of a symlink; else "" */
+    struct kith_node_id author; /* not in lists: zeros and "" there */
     const char *author_name;
     const struct kith_fs_holder *holders; /* nodes that hold the content, those alive first */
     size_t holders_n;
@@ -143,16 +143,17 @@ struct kith_fs_progress {
 /* ---- operations ------------------------------------------------------------------------------ */
 
 enum kith_fs_op_kind {
-    KITH_FS_LIST = 1,       /* what is in path; "": the shares. recursive; deleted */
-    KITH_FS_STAT = 2,       /* path alone */
-    KITH_FS_FIND = 3,       /* under path, what fits pattern: * ? [...] in the last part */
-    KITH_FS_READ = 4,       /* up to count bytes from offset on: result.data */
-    KITH_FS_GET = 5,        /* into the file `local` of this machine, whole or not at all */
-    KITH_FS_PUT = 6,        /* the file `local` becomes path */
-    KITH_FS_WRITE = 7,      /* data becomes path */
-    KITH_FS_APPEND = 8,     /* data behind what path has; absent: as WRITE */
-    KITH_FS_REMOVE = 9,     /* a file, or with recursive a directory */
-    KITH_FS_RESTORE = 10,   /* what was deleted in the last 7 days */
+    KITH_FS_LIST = 1,   /* what is in path; "": the shares. recursive; deleted */
+    KITH_FS_STAT = 2,   /* path alone */
+    KITH_FS_FIND = 3,   /* under path, what fits pattern: * ? [...] in the last part */
+    KITH_FS_READ = 4,   /* up to count bytes from offset on: result.data */
+    KITH_FS_GET = 5,    /* into the file `local` of this machine, whole or not at all */
+    KITH_FS_PUT = 6,    /* the file `local` becomes path */
+    KITH_FS_WRITE = 7,  /* data becomes path */
+    KITH_FS_APPEND = 8, /* data behind what path has; absent: as WRITE */
+    KITH_FS_REMOVE = 9, /* a file, or with recursive a directory */
+    KITH_FS_RESTORE =
+        10, /* what was deleted: out of this node's trash (7 days), or what others have */
     KITH_FS_CONFLICTS = 11, /* paths with more than one version, under path */
     KITH_FS_RESOLVE = 12,   /* the version that is shown as path stays, no other of that file does;
                                path may be that of a conflict. both: it becomes a file of its own */
@@ -186,11 +187,13 @@ struct kith_fs_op {
     uint64_t offset; /* READ */
     size_t count;
     bool recursive;
-    bool deleted;        /* LIST: deleted paths too */
-    bool create_only;    /* PUT, WRITE: KITH_E_EXISTS if path exists */
-    bool many;           /* REMOVE: also 20 entries and more that are over a quarter of the share */
-    bool both;           /* RESOLVE */
-    uint64_t timeout_ms; /* 0: as long as it takes, but READ 60 s */
+    bool deleted;     /* LIST: deleted paths too */
+    bool create_only; /* PUT, WRITE: KITH_E_EXISTS if path exists */
+    bool many;        /* REMOVE: also 20 entries and more that are over a quarter of the share */
+    bool both;        /* RESOLVE */
+    uint32_t mode;    /* WRITE, and commits: permission bits; 0: 0644, or what path has */
+    uint64_t modified_unix_ns; /* likewise; 0: now */
+    uint64_t timeout_ms;       /* 0: as long as it takes, but READ 60 s */
     struct kith_share_options share;
     kith_fs_progress_cb on_progress; /* GET, PUT, PIN, VERIFY; at most 10 a second; may be NULL */
 };
@@ -298,8 +301,9 @@ KITH_API KITH_MUST_CHECK int kith_upload_write_async(
 KITH_API KITH_MUST_CHECK int
 kith_upload_write(struct kith_upload *upload, const void *data, size_t len);
 /*
- * What came so far becomes @path, as KITH_FS_WRITE with @op (path, hash, create_only; the others
- * are not looked at) does; @upload is gone from here on, unless this fails. As kith_fs_do_async().
+ * What came so far becomes @path, as KITH_FS_WRITE with @op (path, hash, create_only, mode,
+ * modified_unix_ns; the others are not looked at) does; @upload is gone from here on, unless this
+ * fails. As kith_fs_do_async().
  */
 KITH_API KITH_MUST_CHECK int kith_upload_commit_async(struct kith_upload *upload,
                                                       const struct kith_fs_op *op,
@@ -317,8 +321,10 @@ enum kith_fs_change_type {
     KITH_FS_RENAMED = 3,
     KITH_FS_ATTRIBUTES = 4, /* mode or time alone */
     KITH_FS_DELETED_NOW = 5,
+    KITH_FS_CONFLICTED = 6, /* what is shown stays; another version stands beside it */
+    KITH_FS_RESOLVED = 7,   /* none stands beside it any more */
 };
-/* "created" ... "deleted". Static. */
+/* "created" ... "resolved". Static. */
 KITH_API const char *kith_fs_change_text(enum kith_fs_change_type type);
 
 /* Borrowed for the callback. */

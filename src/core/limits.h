@@ -468,4 +468,14 @@ static_assert(STORE_GROUP_PUTS_MAX * 8 + STORE_GROUP_BYTES_MAX / 4096 < 131071,
               "a group fits a transaction, with 8 pages changed for an entry");
 static_assert(RPC_BODY_BYTES_MAX < NET_RPC_FRAME_BYTES_MAX, "a body fits its frame");
 
+/* ---- files, of one node ---- */
+/* Folders that one node shares; each has a descriptor of inotify, of which a user has 128. */
+#define FS_FOLDERS_MAX 64
+/* Files that are brought to a node piece by piece at a time. */
+#define FS_UPLOADS_MAX 64
+/* Copies of each content where a share does not say. */
+#define FS_REPLICAS_DEFAULT 3
+/* Watches of changes that programs of one node have. */
+#define FS_WATCHES_MAX 1024
+
 #endif

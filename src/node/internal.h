@@ -20,6 +20,7 @@
 #include "net/uv_net.h"
 #include "node/config.h"
 #include "node/facts.h"
+#include "node/fs.h"
 #include "node/history.h"
 #include "node/log.h"
 #include "node/node.h"
@@ -177,6 +178,7 @@ struct kith_node {
     struct node_net_rate net_rate;
 
     struct node_state state; /* views, variables, mutexes */
+    struct node_fs *fs;      /* files (uv_fs.h); NULL: a program has none */
     struct mapid labels;     /* struct node_label by node (labels.c) */
     bool labels_pushed;
     struct node_request labels_request;

@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "node/internal.h"
 #include "node/token.h"
+#include "node/uv_fs.h"
 
 /* Set by the build; 0: callbacks are not measured. */
 #ifndef NODE_CALLBACK_MS
@@ -196,6 +197,8 @@ on_stream_closed(void *user, struct uv_peer *peer, enum net_class net_class, con
         node_state_link(node, uv_peer_id(peer), uv_peer_boot_no(peer), false);
     } else if (net_class == NET_RPC) {
         node_rpc_link(node, RPC_LINK_DOWN, peer, uv_peer_boot_no(peer));
+    } else {
+        node_fs_bulk_lost(node, peer);
     }
 }
 
@@ -240,6 +243,8 @@ on_unreachable(void *user, struct uv_peer *peer, enum net_class net_class, const
               NULL);
     if (net_class == NET_RPC)
         node_rpc_link(node, RPC_UNREACHABLE, peer, uv_peer_boot_no(peer));
+    else if (net_class == NET_BULK)
+        node_fs_bulk_lost(node, peer);
 }
 
 /* To the calls it is as if the stream had been there and ended: they ask for it again. */
@@ -248,6 +253,8 @@ static void on_given_up(void *user, struct uv_peer *peer, enum net_class net_cla
     struct kith_node *node = user;
     if (net_class == NET_RPC)
         node_rpc_link(node, RPC_LINK_DOWN, peer, uv_peer_boot_no(peer));
+    else if (net_class == NET_BULK)
+        node_fs_bulk_lost(node, peer);
 }
 
 static uint64_t on_stale_boot(void *user, uint64_t seen)
@@ -272,6 +279,12 @@ static bool on_in_use(void *user, struct uv_peer *peer)
 {
     struct kith_node *node = user;
     return rpc_peer_in_use(node->rpc, uv_peer_id(peer));
+}
+
+static void on_drained(void *user, struct uv_peer *peer, enum net_class net_class)
+{
+    if (net_class == NET_BULK)
+        node_fs_drained(user, peer);
 }
 
 static int open_net(struct kith_node *node)
@@ -301,7 +314,7 @@ static int open_net(struct kith_node *node)
                    .given_up = on_given_up,
                    .stale_boot = on_stale_boot,
                    .in_use = on_in_use,
-                   .drained = NULL},
+                   .drained = on_drained},
         .user = node,
     };
     int r = uv_net_open(&node->net, &config);

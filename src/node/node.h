@@ -120,6 +120,20 @@ void node_locks_each(struct kith_node *node,
                                 void *user),
                      void *user);
 
+/* ---- files (kith/fs.h) ---- */
+
+/*
+ * As kith_fs_track(), from any thread: @began runs once on the loop, with the number of the watch
+ * once changes are told, or with a code and its sentence; unless this fails.
+ */
+int node_fs_track(struct kith_node *node,
+                  const char *local,
+                  bool recursive,
+                  kith_fs_change_cb cb,
+                  void *user,
+                  void (*began)(struct kith_node *node, int64_t no, const char *text, void *user),
+                  void *began_user);
+
 /* ---- names (kith/name.h) ---- */
 
 /* @name: whose it is, for KITH_E_EXISTS as well; @text: the sentence of @code. */

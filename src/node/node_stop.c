@@ -15,6 +15,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/internal.h"
+#include "node/uv_fs.h"
 
 #define LEAVE_MS      2000
 #define VIEW_LEAVE_MS 1500  /* of it, at most for giving away what this node keeps */
@@ -120,7 +121,7 @@ static void on_idle_timer(uv_timer_t *timer)
     char calls[24];
 
     if (node->ctx_busy_n == 0 && node->refused == NULL && !node->cache_writing &&
-        atomic_load(&node->inside_n) == 0) {
+        node_fs_idle(node) && atomic_load(&node->inside_n) == 0) {
         close_channel(node);
         return;
     }

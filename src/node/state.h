@@ -125,6 +125,7 @@ struct node_state {
 /* The store's tokens: the core's own, and whose it is in the highest bits. */
 #define NODE_TOKEN_VIEW (1ull << 62)
 #define NODE_TOKEN_DVAR (2ull << 62)
+#define NODE_TOKEN_FS   (3ull << 62)
 #define NODE_TOKEN_CORE (3ull << 62)
 
 /* ---- uv_state_life.c ---- */

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "net/peer_cache.h"
 #include "node/internal.h"
+#include "node/uv_fs.h"
 
 #define CACHE_DELAY_MS 1000
 
@@ -233,6 +234,7 @@ static void forgotten(struct kith_node *node, const struct member_action *action
 {
     struct uv_peer *peer = uv_net_find(node->net, &action->id);
 
+    node_fs_forget(node, &action->id);
     if (action->member != NULL) {
         rpc_peer_event(node, RPC_PEER_DOWN, action->member, true);
         if (action->member->facts.role != KITH_ROLE_PROGRAM)

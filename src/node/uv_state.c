@@ -13,6 +13,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/internal.h"
+#include "node/uv_fs.h"
 
 /* Bodies above travel on the class rpc (net/frame.h). */
 #define CONTROL_BODY_BYTES_MAX (60 * 1024)
@@ -685,6 +686,12 @@ void node_state_frame(struct kith_node *node,
     if (!node->state.started)
         return;
     switch (type) {
+    case FRAME_FS:
+    case FRAME_FS_ASK:
+    case FRAME_FS_DATA:
+    case FRAME_FS_KEEP:
+        node_fs_frame(node, from, type, data, len);
+        return;
     case FRAME_VIEW:
         step_view(node,
                   &(struct view_event){.type = VIEW_RECV, .from = boot, .data = data, .len = len});
@@ -754,6 +761,7 @@ void node_state_link(struct kith_node *node,
         node, &(struct avail_event){.type = up ? AVAIL_LINK_UP : AVAIL_LINK_DOWN, .peer = *id});
     node_view_step(node,
                    &(struct view_event){.type = up ? VIEW_LINK_UP : VIEW_LINK_DOWN, .from = boot});
+    node_fs_link(node, id, up);
     if (!up)
         return;
     node_dvar_step(node, &(struct dvar_event){.type = DVAR_LINK_UP, .from = boot});
@@ -791,6 +799,7 @@ void node_state_sample(struct kith_node *node)
 
     if (!node->state.started || node->ending)
         return;
+    node_fs_sample(node);
     look_at_quorum(node);
     if (now_ms - node->state.swept_ms >= SWEEP_MS) {
         node->state.swept_ms = now_ms;
@@ -822,6 +831,7 @@ void node_state_stop(struct kith_node *node)
 {
     if (!node->state.started)
         return;
+    node_fs_stop(node);
     node_mutex_step(node, &(struct mutex_event){.type = MUTEX_STOP});
     node_vars_stop(node);
     pump(node);

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "node/internal.h"
+#include "node/uv_fs.h"
 
 #define TOKENS_AT_ONCE 64
 /* Slots that move at once to or from a keeper. With two, as the specification has it, a cluster of
@@ -62,8 +63,11 @@ static void on_store(uv_async_t *async)
                 node_view_step(node, &(struct view_event){.type = VIEW_PERSISTED, .token = token});
             else if ((tokens[i] & NODE_TOKEN_CORE) == NODE_TOKEN_DVAR)
                 node_dvar_step(node, &(struct dvar_event){.type = DVAR_PERSISTED, .token = token});
+            else if ((tokens[i] & NODE_TOKEN_CORE) == NODE_TOKEN_FS)
+                node_fs_stored(node, token);
         }
     }
+    node_fs_store_ready(node);
     look_at_disk(node);
 }
 
@@ -114,7 +118,9 @@ static int recall(struct kith_node *node)
 {
     int r = store_recall(node->state.store, STORE_KEY_VIEW, recall_view, node);
 
-    return r == 0 ? store_recall(node->state.store, STORE_KEY_DVAR, recall_dvar, node) : r;
+    if (r == 0)
+        r = store_recall(node->state.store, STORE_KEY_DVAR, recall_dvar, node);
+    return r == 0 ? node_fs_recall(node) : r;
 }
 
 /* ---- life ---- */
@@ -170,6 +176,8 @@ int node_state_open(struct kith_node *node)
                                                             .persist = !node->program});
     if (r == 0)
         r = node_items_open(node);
+    if (r == 0)
+        r = node_fs_open(node);
     if (r == 0 && state->store != NULL)
         r = recall(node);
     return r;
@@ -200,6 +208,7 @@ int node_state_first(struct kith_node *node)
     node_symbols_step(node, &(struct symbols_event){.type = SYMBOLS_START});
     (void)node_avail_step(node, &(struct avail_event){.type = AVAIL_START});
     (void)node_items_step(node, &(struct avail_event){.type = AVAIL_START});
+    node_fs_first(node);
     node_labels_first(node);
     if (expect > 0 && view_placement(node->state.view)->epoch == 0) {
         node_view_step(node, &(struct view_event){.type = VIEW_BOOTSTRAP, .expect = expect});
@@ -232,12 +241,14 @@ void node_state_boot_raised(struct kith_node *node)
 
 void node_state_close(struct kith_node *node)
 {
+    node_fs_close(node);
     store_close(node->state.store);
     node->state.store = NULL;
 }
 
 void node_state_deinit(struct kith_node *node)
 {
+    node_fs_deinit(node);
     node_locks_deinit(node);
     node_vars_deinit(node);
     node_items_deinit(node);

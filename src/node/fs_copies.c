@@ -1,0 +1,378 @@
+/*
+ * Copying a content into the keep: chunk by chunk, from wherever it is, to a part file that becomes
+ * the copy when it is whole. A part that is there from before a crash is read and checked first, so
+ * nothing has to be remembered of it.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "node/fs_keep.h"
+#include "node/fs_lists.h"
+#include "node/internal.h"
+
+/* Chunks of one copy that are asked for at a time: so many, and about so many bytes. */
+#define WINDOW_CHUNKS 16
+#define WINDOW_BYTES  (16u * 1024 * 1024)
+
+struct fs_copying;
+
+struct copy_chunk {
+    struct fs_copying *copying;
+    struct fs_getting getting;
+    struct fs_job job; /* writes it */
+    struct fs_chunk *chunk;
+    bool getting_now, writing;
+    uint32_t no;
+    int code;
+    char text[256];
+};
+
+struct fs_copying {
+    struct node_fs *fs;
+    struct fs_copy *copy; /* NULL: it has been given up */
+    struct content content;
+    struct fs_job job; /* opens, or ends */
+    struct fs_todo todo;
+    int fd;
+    uint8_t *have; /* a byte a chunk */
+    uint32_t chunks_n, next;
+    uint32_t window_n;
+    uint32_t busy_n; /* chunks under way */
+    bool ending;
+    int code;
+    char text[512];
+    struct copy_chunk chunks[WINDOW_CHUNKS];
+};
+
+static void copying_free(struct fs_copying *copying)
+{
+    if (copying->fd >= 0)
+        (void)close(copying->fd);
+    core_free(copying->have);
+    core_free(copying);
+}
+
+static void copying_end(struct node_fs *fs, struct fs_copying *copying)
+{
+    struct fs_copy *copy = copying->copy;
+
+    if (copy != NULL) {
+        char text[sizeof(copying->text)];
+        int code = copying->code;
+        memcpy(text, copying->text, sizeof(text));
+        copy->inside = NULL;
+        copying_free(copying);
+        copy->done(fs, copy, code, text);
+        return;
+    }
+    copying_free(copying);
+}
+
+static void fail(struct fs_copying *copying, int code, const char *text)
+{
+    if (copying->code != 0)
+        return;
+    copying->code = code;
+    snprintf(copying->text, sizeof(copying->text), "%s", text);
+}
+
+/* ---- the end: synced, named, recorded, announced ---- */
+
+static void on_held(struct node_fs *fs, void *user, int code, const char *text)
+{
+    struct fs_copying *copying = user;
+
+    if (code != 0)
+        fail(copying, code, text);
+    copying_end(fs, copying);
+}
+
+static void end_work(struct fs_job *job)
+{
+    struct fs_copying *copying = container_of(job, struct fs_copying, job);
+    int fd = copying->fd;
+
+    copying->fd = -1; /* it is closed whatever happens */
+    int r = fs_part_keep(job->fs->move->files, copying->content.root, fd);
+    if (r != 0)
+        fail(copying, r, kith_errmsg());
+}
+
+static void end_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct fs_copying *copying = container_of(job, struct fs_copying, job);
+    struct fs_kept *kept;
+
+    if (copying->code != 0 || fs->stopping) {
+        copying_end(fs, copying);
+        return;
+    }
+    kept = fs_kept_get(fs, &copying->content);
+    if (kept != NULL) {
+        kept->scrubbed_wall_ms = node_turn_unix_ms(fs->node);
+        fs_kept_store(fs, kept);
+    }
+    fs->move->keep_bytes += copying->content.size;
+    fs_hold(fs, &copying->content, true, on_held, copying);
+}
+
+/* ---- chunks ---- */
+
+static void copying_go(struct node_fs *fs, struct fs_copying *copying);
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
+}
+
+static void write_work(struct fs_job *job)
+{
+    struct copy_chunk *chunk = container_of(job, struct copy_chunk, job);
+    struct fs_copying *copying = chunk->copying;
+
+    if (is_zero(chunk->chunk->data, chunk->chunk->len))
+        return; /* a hole of the part file */
+    chunk->code = fs_write_all(copying->fd, chunk->chunk->data, chunk->chunk->len,
+                               content_chunk_offset(&copying->content, chunk->no));
+    if (chunk->code != 0)
+        snprintf(chunk->text, sizeof(chunk->text), "%s", kith_errmsg());
+}
+
+static void write_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct copy_chunk *chunk = container_of(job, struct copy_chunk, job);
+    struct fs_copying *copying = chunk->copying;
+
+    if (chunk->code != 0)
+        fail(copying, chunk->code, chunk->text);
+    else if (copying->copy != NULL)
+        copying->copy->done_bytes += chunk->chunk->len;
+    fs_chunk_unref(chunk->chunk);
+    chunk->chunk = NULL;
+    chunk->writing = false;
+    copying->busy_n--;
+    copying_go(fs, copying);
+}
+
+static void on_chunk(struct node_fs *fs,
+                     struct fs_getting *getting,
+                     int code,
+                     const char *text,
+                     struct fs_chunk *bytes)
+{
+    struct copy_chunk *chunk = container_of(getting, struct copy_chunk, getting);
+    struct fs_copying *copying = chunk->copying;
+
+    chunk->getting_now = false;
+    if (code != 0) {
+        fail(copying, code, text);
+        copying->busy_n--;
+        copying_go(fs, copying);
+        return;
+    }
+    chunk->chunk = fs_chunk_ref(bytes);
+    chunk->writing = true;
+    chunk->job.work = write_work;
+    chunk->job.done = write_done;
+    fs_job_start(fs, &chunk->job);
+}
+
+static struct copy_chunk *free_slot(struct fs_copying *copying)
+{
+    for (uint32_t i = 0; i < copying->window_n; i++) {
+        if (!copying->chunks[i].getting_now && !copying->chunks[i].writing)
+            return &copying->chunks[i];
+    }
+    return NULL;
+}
+
+static void copying_go(struct node_fs *fs, struct fs_copying *copying)
+{
+    struct copy_chunk *chunk;
+
+    while (copying->code == 0 && copying->copy != NULL && copying->next < copying->chunks_n) {
+        if (copying->have[copying->next]) {
+            copying->copy->done_bytes += content_chunk_bytes(&copying->content, copying->next++);
+            continue;
+        }
+        chunk = free_slot(copying);
+        if (chunk == NULL)
+            return;
+        chunk->copying = copying;
+        chunk->no = copying->next++;
+        chunk->getting = (struct fs_getting){.content = copying->content,
+                                             .no = chunk->no,
+                                             .priority = copying->copy->priority,
+                                             .waits = copying->copy->waits,
+                                             .passing = true,
+                                             .done = on_chunk};
+        chunk->getting_now = true;
+        copying->busy_n++;
+        fs_get_chunk(fs, &chunk->getting);
+    }
+    if (copying->busy_n > 0 || copying->ending)
+        return;
+    copying->ending = true;
+    if (copying->code != 0 || copying->copy == NULL) {
+        copying_end(fs, copying);
+        return;
+    }
+    if (copying->copy->to_part) {
+        copying->copy->fd = copying->fd;
+        copying->fd = -1;
+        copying_end(fs, copying);
+        return;
+    }
+    copying->job.work = end_work;
+    copying->job.done = end_done;
+    fs_job_start(fs, &copying->job);
+}
+
+/* ---- the beginning ---- */
+
+/* Which chunks of an old part are good. */
+static void check_old(struct fs_copying *copying)
+{
+    struct buf list = {0};
+    uint8_t *data = core_malloc((size_t)1 << copying->content.chunk_log2);
+
+    if (data != NULL && fs_list_read(copying->fs, &copying->content, &list) == 0) {
+        for (uint32_t i = 0; i < copying->chunks_n; i++) {
+            uint32_t len = content_chunk_bytes(&copying->content, i);
+            copying->have[i] =
+                pread(copying->fd, data, len, (off_t)content_chunk_offset(&copying->content, i)) ==
+                    (ssize_t)len &&
+                content_chunk_check(&copying->content,
+                                    content_chunk_hash(&copying->content, list.data, i), i, data,
+                                    len) == 0;
+        }
+    }
+    buf_deinit(&list);
+    core_free(data);
+}
+
+static void open_work(struct fs_job *job)
+{
+    struct fs_copying *copying = container_of(job, struct fs_copying, job);
+    bool old = false;
+
+    copying->fd =
+        fs_part_open(job->fs->move->files, copying->content.root, copying->content.size, &old);
+    if (copying->fd < 0) {
+        fail(copying, copying->fd, kith_errmsg());
+        copying->fd = -1;
+    } else if (old) {
+        check_old(copying);
+    }
+}
+
+static void open_done(struct node_fs *fs, struct fs_job *job)
+{
+    copying_go(fs, container_of(job, struct fs_copying, job));
+}
+
+static void memory_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    copying_end(fs, container_of(todo, struct fs_copying, todo));
+}
+
+void fs_copy_start(struct node_fs *fs, struct fs_copy *copy)
+{
+    struct fs_copying *copying = core_calloc(1, sizeof(*copying));
+    uint32_t chunk_bytes = 1u << copy->content.chunk_log2;
+
+    if (copying == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    copying->fs = fs;
+    copying->copy = copy;
+    copying->content = copy->content;
+    copying->fd = -1;
+    copying->chunks_n = content_chunks(&copy->content);
+    copying->window_n = WINDOW_BYTES / chunk_bytes < 1 ? 1 : WINDOW_BYTES / chunk_bytes;
+    if (copying->window_n > WINDOW_CHUNKS)
+        copying->window_n = WINDOW_CHUNKS;
+    copying->have = core_calloc(copying->chunks_n + 1, 1);
+    copy->inside = copying;
+    copy->done_bytes = 0;
+    copy->fd = -1;
+    if (copying->have == NULL) {
+        fail(copying, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        copying->todo.run = memory_run;
+        fs_enter(fs);
+        fs_later(fs, &copying->todo);
+        fs_leave(fs);
+        return;
+    }
+    copying->job.work = open_work;
+    copying->job.done = open_done;
+    fs_job_start(fs, &copying->job);
+}
+
+void fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy)
+{
+    struct fs_copying *copying = copy->inside;
+
+    if (copying == NULL)
+        return;
+    copy->inside = NULL;
+    copying->copy = NULL;
+    for (uint32_t i = 0; i < copying->window_n; i++) {
+        struct copy_chunk *chunk = &copying->chunks[i];
+        if (!chunk->getting_now)
+            continue;
+        fs_get_cancel(fs, &chunk->getting);
+        chunk->getting_now = false;
+        copying->busy_n--;
+    }
+    if (copying->busy_n == 0 && copying->next > 0 && !copying->ending)
+        copying_go(fs, copying); /* no job is under way: it ends now */
+}
+
+/* ---- announcing ---- */
+
+struct fs_holding_change {
+    struct fs_publishing publishing;
+    void (*done)(struct node_fs *fs, void *user, int code, const char *text);
+    void *user;
+};
+
+static void on_published(struct node_fs *fs,
+                         struct fs_publishing *publishing,
+                         int code,
+                         const char *text,
+                         uint64_t version_id)
+{
+    struct fs_holding_change *change =
+        container_of(publishing, struct fs_holding_change, publishing);
+    void (*done)(struct node_fs *, void *, int, const char *) = change->done;
+    void *user = change->user;
+    char copy[256];
+
+    (void)version_id;
+    snprintf(copy, sizeof(copy), "%s", text);
+    core_free(change);
+    if (done != NULL)
+        done(fs, user, code, copy);
+}
+
+void fs_hold(struct node_fs *fs,
+             const struct content *content,
+             bool held,
+             void (*done)(struct node_fs *fs, void *user, int code, const char *text),
+             void *user)
+{
+    struct fs_holding_change *change = core_calloc(1, sizeof(*change));
+
+    if (change == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    change->done = done;
+    change->user = user;
+    change->publishing.is_holding = true;
+    change->publishing.done = on_published;
+    change->publishing.holding.held = held;
+    memcpy(change->publishing.holding.root, content->root, FS_ROOT_BYTES);
+    if (fs_publish(fs, &change->publishing) != 0)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+}

@@ -1,0 +1,76 @@
+/*
+ * Contents that this node keeps whole: copies for others, what was put here, what is pinned.
+ */
+#ifndef NODE_FS_KEEP_H
+#define NODE_FS_KEEP_H
+
+#include "node/fs_move.h"
+
+/* What is remembered of a content in the keep, or of one that nobody names. */
+struct fs_kept {
+    struct content content;
+    uint64_t scrubbed_wall_ms;
+    uint64_t unreferenced_wall_ms; /* 0: it is named */
+    bool pinned;
+};
+struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/* The one of @content, made if there is none; NULL if memory is short. To be stored when changed.
+ */
+struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content);
+void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept);
+void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+uint64_t fs_kept_pinned_bytes(struct node_fs *fs);
+int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry);
+
+/* ---- fs_copies.c ---- */
+
+/* A content on its way into the keep; embedded by its owner. */
+struct fs_copy {
+    struct content content;
+    uint8_t priority; /* enum fetch_priority */
+    bool waits;
+    bool to_part; /* it becomes no copy: fd is the part file, whole, for reading; the owner closes
+                     it, and removes the part */
+    int fd;
+    uint64_t done_bytes;
+    /* Once, never before fs_copy_start() returns: it is in the keep, recorded and announced; or
+     * not. */
+    void (*done)(struct node_fs *fs, struct fs_copy *copy, int code, const char *text);
+    struct fs_copying *inside;
+};
+void fs_copy_start(struct node_fs *fs, struct fs_copy *copy);
+void fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy); /* done does not run */
+
+/* Announces that the keep has @content, or has it no more; @done runs once, later. */
+struct fs_holding_change;
+void fs_hold(struct node_fs *fs,
+             const struct content *content,
+             bool held,
+             void (*done)(struct node_fs *fs, void *user, int code, const char *text),
+             void *user);
+
+/* ---- fs_verify.c ---- */
+
+/* Reads all of a content that is here and checks it; on a thread. As fs_where_read(), and
+ * KITH_E_CORRUPT. *@bytes_out grows by what was read; @stop ends it with KITH_E_CANCELED. */
+int fs_verify_where(struct node_fs *fs,
+                    const struct fs_where *where,
+                    const struct content *content,
+                    uint64_t *bytes_out);
+
+/* ---- uv_fs_keep.c ---- */
+int fs_keep_open(struct node_fs *fs);
+void fs_keep_first(struct node_fs *fs);
+void fs_keep_stop(struct node_fs *fs);
+void fs_keep_deinit(struct node_fs *fs);
+void fs_keep_link(struct node_fs *fs, const struct kith_node_id *id, bool up);
+void fs_keep_frame(struct node_fs *fs, const struct kith_node_id *from, struct kith_bytes data);
+void fs_keep_content(struct node_fs *fs, const struct content *content);
+void fs_keep_tick(struct node_fs *fs, uint64_t now_ms);
+uint64_t fs_keep_deadline_ms(struct node_fs *fs);
+void fs_keep_sample(struct node_fs *fs); /* once a second: the next contents of the round */
+/* Its copy in the keep is no good: set aside, and fetched again by the rules of copies. */
+void fs_keep_damage(struct node_fs *fs, const struct content *content);
+void fs_keep_forget(struct node_fs *fs, const struct kith_node_id *id);
+
+#endif

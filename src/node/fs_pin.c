@@ -1,0 +1,382 @@
+/*
+ * PIN, UNPIN, EVICT, CACHE and VERIFY: what is done to all contents under a path, one after the
+ * other.
+ */
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "node/fs_keep.h"
+#include "node/internal.h"
+
+#define WALK_AT_ONCE 256
+
+/* The contents under a path, with what becomes of them. */
+struct each {
+    struct fs_op *op; /* NULL: given up; what is under way ends it */
+    struct content *contents;
+    size_t n, cap, next;
+    struct fs_copy copy;
+    struct fs_job job;
+    struct fs_where where;
+    bool copying, repairing;
+    uint64_t all_bytes, done_bytes, read_bytes;
+    uint64_t began_ms, told_ms;
+    uint64_t counted_n, damaged_n, repaired_n;
+    int code;
+    char text[600];
+};
+
+static void each_free(struct each *each)
+{
+    fs_where_deinit(&each->where);
+    core_free(each->contents);
+    core_free(each);
+}
+
+static int each_add(struct each *each, const struct content *content)
+{
+    if (each->n == each->cap) {
+        size_t cap = each->cap == 0 ? 64 : 2 * each->cap;
+        struct content *contents = core_realloc(each->contents, cap * sizeof(*contents));
+        if (contents == NULL)
+            return KITH_E_MEMORY;
+        each->contents = contents;
+        each->cap = cap;
+    }
+    each->contents[each->n++] = *content;
+    each->all_bytes += content->size;
+    return 0;
+}
+
+/* All of it where the share is "". */
+static int
+add_share(struct node_fs *fs, struct each *each, struct kith_bytes share, struct kith_bytes path)
+{
+    struct fs_walk walk = {.share = share, .path = path};
+    struct fs_walked *walked = core_calloc(WALK_AT_ONCE, sizeof(*walked));
+    struct fs_listing at = {.begun = false};
+    int r = walked == NULL ? KITH_E_MEMORY : 0;
+
+    while (r == 0 && !at.ended) {
+        size_t n = 0;
+        r = fs_catalogue_walk(fs->catalogue, &walk, &at, walked, WALK_AT_ONCE, &n);
+        for (size_t i = 0; i < n && r == 0; i++) {
+            if (walked[i].entry.has_content)
+                r = each_add(each, &walked[i].entry.content);
+        }
+    }
+    core_free(walked);
+    return r;
+}
+
+static struct each *each_new(struct node_fs *fs, struct fs_op *op, void (*stop)(struct fs_op *))
+{
+    struct each *each = core_calloc(1, sizeof(*each));
+    struct fs_entry entry;
+    struct fs_ref ref;
+    int r = each == NULL ? KITH_E_MEMORY : 0;
+
+    if (r == 0 && op->op.path[0] == '\0') {
+        r = add_share(fs, each, (struct kith_bytes){"", 0}, (struct kith_bytes){"", 0});
+    } else if (r == 0) {
+        r = fs_find(fs, op->op.path, &ref, NULL, &entry);
+        if (r == 0 && entry.has_content)
+            r = each_add(each, &entry.content);
+        else if (r == 0 && entry.kind == FS_DIRECTORY)
+            r = add_share(fs, each, ref.share, ref.path);
+    }
+    if (r != 0) {
+        if (each != NULL)
+            each_free(each);
+        fs_op_fail(op, r, NULL);
+        return NULL;
+    }
+    each->op = op;
+    each->began_ms = node_now_ms();
+    op->state = each;
+    op->stop = stop;
+    return each;
+}
+
+static void each_end(struct each *each)
+{
+    struct fs_op *op = each->op;
+
+    if (op != NULL) {
+        struct fs_box *box = each->code == 0 ? fs_box_new() : NULL;
+        op->stop = NULL;
+        if (box != NULL) {
+            box->result.counted_n = each->counted_n;
+            box->result.bytes = each->done_bytes;
+            box->result.damaged_n = each->damaged_n;
+            box->result.repaired_n = each->repaired_n;
+            fs_op_done(op, box);
+        } else {
+            fs_op_fail(op, each->code != 0 ? each->code : KITH_E_MEMORY, each->text);
+        }
+    }
+    each_free(each);
+}
+
+/* ---- PIN ---- */
+
+static void pin_next(struct node_fs *fs, struct each *each);
+
+static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const char *text)
+{
+    struct each *each = container_of(copy, struct each, copy);
+
+    each->copying = false;
+    if (code != 0) {
+        each->code = code;
+        snprintf(each->text, sizeof(each->text), "%s: %s", each->op->op.path, text);
+        each_end(each);
+        return;
+    }
+    each->counted_n++;
+    each->done_bytes += copy->content.size;
+    pin_next(fs, each);
+}
+
+static bool is_here(struct node_fs *fs, const struct content *content)
+{
+    struct fs_content_facts facts;
+
+    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
+           facts.own != FS_NOWHERE;
+}
+
+static bool set_pin(struct node_fs *fs, const struct content *content, bool pinned)
+{
+    struct fs_kept *kept = pinned ? fs_kept_get(fs, content) : fs_kept_find(fs, content->root);
+
+    if (kept == NULL)
+        return !pinned;
+    kept->pinned = pinned;
+    fs_kept_store(fs, kept);
+    return true;
+}
+
+static void pin_next(struct node_fs *fs, struct each *each)
+{
+    while (each->next < each->n) {
+        const struct content *content = &each->contents[each->next++];
+        if (!set_pin(fs, content, true)) {
+            each->code = KITH_E_MEMORY;
+            break;
+        }
+        if (is_here(fs, content)) {
+            each->counted_n++;
+            each->done_bytes += content->size;
+            continue;
+        }
+        fs_op_progress(each->op, each->done_bytes, each->all_bytes, each->began_ms, &each->told_ms);
+        each->copy = (struct fs_copy){.content = *content,
+                                      .priority = FETCH_ORDINARY,
+                                      .waits = each->op->op.timeout_ms != 0,
+                                      .done = on_pinned};
+        each->copying = true;
+        fs_copy_start(fs, &each->copy);
+        return;
+    }
+    each_end(each);
+}
+
+static void pin_stop(struct fs_op *op)
+{
+    struct each *each = op->state;
+
+    each->op = NULL;
+    if (each->copying)
+        fs_copy_cancel(op->node->fs, &each->copy);
+    each_free(each);
+}
+
+void fs_op_pin(struct node_fs *fs, struct fs_op *op)
+{
+    struct each *each = each_new(fs, op, pin_stop);
+
+    if (each == NULL)
+        return;
+    if (op->op.kind == KITH_FS_PIN) {
+        pin_next(fs, each);
+        return;
+    }
+    for (size_t i = 0; i < each->n; i++) {
+        if (fs_move_pinned(fs, each->contents[i].root) && set_pin(fs, &each->contents[i], false))
+            each->counted_n++;
+    }
+    each_end(each);
+}
+
+/* ---- EVICT, CACHE ---- */
+
+void fs_op_evict(struct node_fs *fs, struct fs_op *op)
+{
+    struct each *each = each_new(fs, op, NULL);
+
+    if (each == NULL)
+        return;
+    for (size_t i = 0; i < each->n; i++) {
+        struct cache_event event = {.type = CACHE_FORGET};
+        uint64_t bytes = cache_bytes_of(fs->move->cache, each->contents[i].root);
+        if (bytes == 0)
+            continue;
+        memcpy(event.root, each->contents[i].root, sizeof(event.root));
+        fs_cache_event(fs, &event, NULL);
+        each->counted_n++;
+        each->done_bytes += bytes;
+    }
+    if (op->op.path[0] == '\0') /* also what nothing names any more */
+        fs_cache_event(fs, &(struct cache_event){.type = CACHE_EMPTY}, NULL);
+    each_end(each);
+}
+
+void fs_op_cache(struct node_fs *fs, struct fs_op *op)
+{
+    struct fs_box *box = fs_box_new();
+    struct kith_fs_cache_info *info = box != NULL ? arena_alloc(&box->arena, sizeof(*info)) : NULL;
+    struct cache_stats cache;
+    struct fetch_stats fetch;
+
+    if (info == NULL) {
+        fs_box_free(box);
+        fs_op_fail(op, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    cache_stats(fs->move->cache, &cache);
+    fetch_stats(fs->move->fetch, &fetch);
+    *info = (struct kith_fs_cache_info){
+        .memory_bytes = cache.memory_bytes,
+        .memory_bytes_max = cache.memory_bytes_max,
+        .disk_bytes = cache.disk_bytes,
+        .disk_bytes_max = cache.disk_bytes_max,
+        .keep_bytes = fs->move->keep_bytes,
+        .pinned_bytes = fs_kept_pinned_bytes(fs),
+        .memory_hits = cache.memory_hits,
+        .disk_hits = cache.disk_hits,
+        .misses = cache.gets - cache.memory_hits - cache.disk_hits,
+        .memory_used_percent = fs->move->memory_percent,
+        .memory_mark_percent = config_u64(fs->node->config, "fs.memory_mark"),
+        .fetching_n = fetch.contents,
+        .fetching_bytes = fetch.bytes_held,
+    };
+    box->result.cache = info;
+    fs_op_done(op, box);
+}
+
+/* ---- VERIFY ---- */
+
+static void verify_next(struct node_fs *fs, struct each *each);
+
+static void on_repaired(struct node_fs *fs, struct fs_copy *copy, int code, const char *text)
+{
+    struct each *each = container_of(copy, struct each, copy);
+
+    (void)text;
+    each->copying = false;
+    each->repaired_n += code == 0;
+    verify_next(fs, each);
+}
+
+/* The record says that it is gone; then it is fetched from another. */
+static void on_set_aside(struct node_fs *fs, void *user, int code, const char *text)
+{
+    struct each *each = user;
+
+    (void)text;
+    if (each->op == NULL || code != 0 || fs->stopping) {
+        each->repairing = false;
+        if (each->op == NULL)
+            each_free(each);
+        else
+            verify_next(fs, each);
+        return;
+    }
+    each->repairing = false;
+    each->copy = (struct fs_copy){
+        .content = each->contents[each->next - 1], .priority = FETCH_ORDINARY, .done = on_repaired};
+    each->copying = true;
+    fs_copy_start(fs, &each->copy);
+}
+
+static void verify_work(struct fs_job *job)
+{
+    struct each *each = container_of(job, struct each, job);
+
+    each->code =
+        fs_verify_where(job->fs, &each->where, &each->contents[each->next - 1], &each->read_bytes);
+}
+
+static void verify_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct each *each = container_of(job, struct each, job);
+    const struct content *content = &each->contents[each->next - 1];
+    bool keep = each->where.keep;
+    int code = each->code;
+
+    fs_where_deinit(&each->where);
+    each->code = 0;
+    each->done_bytes += each->read_bytes;
+    each->read_bytes = 0;
+    if (each->op == NULL) {
+        each_free(each);
+        return;
+    }
+    each->counted_n++;
+    if (code == KITH_E_AGAIN || code == KITH_E_CANCELED) { /* it is changing: no damage */
+        verify_next(fs, each);
+        return;
+    }
+    if (code != 0) {
+        struct buf path = {0};
+        fs_content_path(fs, content->root, &path);
+        log_warn(&fs->node->log.log, "files", "a file on this node's disk is damaged", "path",
+                 path.data != NULL ? (const char *)path.data : "?", "reason", kith_strerror(code),
+                 NULL);
+        buf_deinit(&path);
+        each->damaged_n++;
+        if (keep) {
+            each->repairing = true;
+            fs_hold(fs, content, false, on_set_aside, each);
+            return;
+        }
+    }
+    verify_next(fs, each);
+}
+
+static void verify_next(struct node_fs *fs, struct each *each)
+{
+    fs_op_progress(each->op, each->done_bytes, each->all_bytes, each->began_ms, &each->told_ms);
+    while (each->next < each->n) {
+        const struct content *content = &each->contents[each->next++];
+        if (content->size == 0 || !fs_where_is(fs, content, &each->where))
+            continue;
+        each->job.work = verify_work;
+        each->job.done = verify_done;
+        fs_job_start(fs, &each->job);
+        return;
+    }
+    each_end(each);
+}
+
+static void verify_stop(struct fs_op *op)
+{
+    struct each *each = op->state;
+
+    each->op = NULL;
+    if (each->copying) {
+        fs_copy_cancel(op->node->fs, &each->copy);
+        each_free(each);
+    }
+    /* Else a thread or a publication is under way, and ends it. */
+}
+
+void fs_op_verify(struct node_fs *fs, struct fs_op *op)
+{
+    struct each *each = each_new(fs, op, verify_stop);
+
+    if (each != NULL)
+        verify_next(fs, each);
+}

@@ -1,0 +1,594 @@
+/*
+ * The driver of copies (fs/keep.h): the catalogue's facts, nodes, frames and time in; fetches,
+ * drops and readings of the keep out. And what is remembered of each content in the keep.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "node/fs_folder.h"
+#include "node/fs_keep.h"
+#include "node/fs_lists.h"
+#include "node/internal.h"
+
+/* ---- what is remembered: STORE_KEY_FS 'k' ROOT -> content, scrubbed, unreferenced, pinned ---- */
+
+#define KEPT_KEY_BYTES   (2 + CONTENT_ROOT_BYTES)
+#define KEPT_VALUE_BYTES (CONTENT_WIRE_BYTES + 8 + 8 + 1)
+
+struct fs_keeping {
+    struct map64 kept; /* struct fs_kept by the first bytes of the root, which are a hash */
+    uint64_t round_at; /* where the round through all contents stands */
+    uint64_t round_ms; /* when it was last gone on with */
+    bool stepping;
+};
+
+static uint64_t kept_key(const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    return hash_bytes(root, CONTENT_ROOT_BYTES, 0);
+}
+
+struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    struct fs_kept *kept = map64_find(&fs->keeping->kept, kept_key(root));
+
+    return kept != NULL && memcmp(kept->content.root, root, CONTENT_ROOT_BYTES) == 0 ? kept : NULL;
+}
+
+struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content)
+{
+    struct fs_kept *kept = fs_kept_find(fs, content->root);
+
+    if (kept != NULL)
+        return kept;
+    kept = core_calloc(1, sizeof(*kept));
+    if (kept == NULL || map64_find(&fs->keeping->kept, kept_key(content->root)) != NULL ||
+        map64_set(&fs->keeping->kept, kept_key(content->root), kept) != 0) {
+        core_free(kept);
+        return NULL;
+    }
+    kept->content = *content;
+    return kept;
+}
+
+static void kept_put(struct node_fs *fs, const uint8_t *root, const struct fs_kept *kept)
+{
+    uint8_t key[KEPT_KEY_BYTES] = {STORE_KEY_FS, 'k'}, value[KEPT_VALUE_BYTES];
+
+    memcpy(key + 2, root, CONTENT_ROOT_BYTES);
+    if (kept != NULL) {
+        content_encode(&kept->content, value);
+        put_le64(value + CONTENT_WIRE_BYTES, kept->scrubbed_wall_ms);
+        put_le64(value + CONTENT_WIRE_BYTES + 8, kept->unreferenced_wall_ms);
+        value[CONTENT_WIRE_BYTES + 16] = kept->pinned;
+    }
+    fs_put(fs, (struct kith_bytes){key, sizeof(key)},
+           (struct kith_bytes){kept != NULL ? value : NULL, kept != NULL ? sizeof(value) : 0});
+}
+
+void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept)
+{
+    kept_put(fs, kept->content.root, kept);
+    fs_put_flush(fs);
+}
+
+void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    struct fs_kept *kept = fs_kept_find(fs, root);
+
+    if (kept == NULL)
+        return;
+    map64_remove(&fs->keeping->kept, kept_key(root));
+    kept_put(fs, root, NULL);
+    fs_put_flush(fs);
+    core_free(kept);
+}
+
+int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry)
+{
+    struct reader r = reader_of(entry->value.data, entry->value.len);
+    struct content content;
+    struct fs_kept *kept;
+
+    content_read(&r, &content);
+    uint64_t scrubbed_ms = read_le64(&r), unreferenced_ms = read_le64(&r);
+    uint8_t pinned = read_u8(&r);
+    if (entry->key.len != KEPT_KEY_BYTES || r.bad)
+        return 0; /* of a later version: the keep's own reading finds it again */
+    kept = fs_kept_get(fs, &content);
+    if (kept == NULL)
+        return KITH_E_MEMORY;
+    kept->scrubbed_wall_ms = scrubbed_ms;
+    kept->unreferenced_wall_ms = unreferenced_ms;
+    kept->pinned = pinned != 0;
+    return 0;
+}
+
+bool fs_move_pinned(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES])
+{
+    const struct fs_kept *kept = fs_kept_find(fs, root);
+    return kept != NULL && kept->pinned;
+}
+
+uint64_t fs_kept_pinned_bytes(struct node_fs *fs)
+{
+    const struct fs_kept *kept;
+    uint64_t bytes = 0;
+
+    for (size_t at = 0; (kept = map64_next(&fs->keeping->kept, &at)) != NULL;)
+        bytes += kept->pinned ? kept->content.size : 0;
+    return bytes;
+}
+
+bool fs_move_cached(struct node_fs *fs, const struct content *content)
+{
+    return content->size > 0 && cache_bytes_of(fs->move->cache, content->root) == content->size;
+}
+
+/* ---- steps ---- */
+
+static void keep_do(struct node_fs *fs, struct keep_event *event);
+
+/* An event for when the step at hand is done. */
+struct later {
+    struct fs_todo todo;
+    struct keep_event event;
+};
+
+static void later_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct later *later = container_of(todo, struct later, todo);
+
+    keep_do(fs, &later->event);
+    core_free(later);
+}
+
+static void keep_later(struct node_fs *fs, const struct keep_event *event)
+{
+    struct later *later = core_calloc(1, sizeof(*later));
+
+    if (later == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    later->event = *event;
+    later->todo.run = later_run;
+    fs_enter(fs);
+    fs_later(fs, &later->todo);
+    fs_leave(fs);
+}
+
+static void look(struct node_fs *fs, const struct content *content)
+{
+    struct kith_node_id holders[FS_KEEP_HOLDERS_MAX];
+    const struct fs_kept *kept = fs_kept_find(fs, content->root);
+    struct fs_content_facts known;
+    struct keep_facts facts = {.content = *content, .holders = holders};
+    struct keep_event event = {.type = KEEP_LOOK, .facts = &facts};
+
+    if (fs_catalogue_content(fs->catalogue, content->root, &known, holders, FS_KEEP_HOLDERS_MAX) ==
+        0) {
+        facts.content = known.content;
+        facts.copies = known.copies;
+        facts.live = known.live;
+        facts.place = (known.own & FS_IN_FOLDER) != 0 ? KEEP_FOLDER
+                      : (known.own & FS_IN_KEEP) != 0 ? KEEP_KEEP
+                                                      : KEEP_NOWHERE;
+        facts.holders_n =
+            known.holders_n < FS_KEEP_HOLDERS_MAX ? known.holders_n : FS_KEEP_HOLDERS_MAX;
+    }
+    if (kept != NULL) {
+        facts.pinned = kept->pinned;
+        facts.scrubbed_wall_ms = kept->scrubbed_wall_ms;
+        facts.unreferenced_wall_ms = kept->unreferenced_wall_ms;
+    }
+    keep_do(fs, &event);
+}
+
+struct look_later {
+    struct fs_todo todo;
+    struct content content;
+};
+
+static void look_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct look_later *later = container_of(todo, struct look_later, todo);
+
+    look(fs, &later->content);
+    core_free(later);
+}
+
+/* Called inside a step of the catalogue. */
+void fs_keep_content(struct node_fs *fs, const struct content *content)
+{
+    struct look_later *later = core_calloc(1, sizeof(*later));
+
+    if (later == NULL)
+        return; /* the round comes by */
+    later->content = *content;
+    later->todo.run = look_run;
+    fs_later(fs, &later->todo);
+}
+
+/* ---- what it wants: copies ---- */
+
+struct keep_copy {
+    struct list link;
+    struct fs_copy copy;
+};
+
+static void on_copied(struct node_fs *fs, struct fs_copy *copy, int code, const char *text)
+{
+    struct keep_copy *one = container_of(copy, struct keep_copy, copy);
+    struct keep_event event = {.type = KEEP_FETCHED, .content = copy->content, .code = code};
+
+    if (code != 0)
+        log_debug(&fs->node->log.log, "files", "a copy is not made", "reason", text, NULL);
+    list_remove(&one->link);
+    core_free(one);
+    keep_later(fs, &event);
+}
+
+static void fetch(struct node_fs *fs, const struct keep_action *action)
+{
+    struct keep_copy *one = core_calloc(1, sizeof(*one));
+
+    if (one == NULL) {
+        keep_later(fs, &(struct keep_event){.type = KEEP_FETCHED,
+                                            .content = action->content,
+                                            .code = KITH_E_MEMORY});
+        return;
+    }
+    one->copy.content = action->content;
+    one->copy.priority = FETCH_BACKGROUND;
+    one->copy.done = on_copied;
+    list_append(&fs->copies, &one->link);
+    fs_copy_start(fs, &one->copy);
+}
+
+/* ---- drops, damage ---- */
+
+struct removal {
+    struct fs_job job;
+    struct content content;
+    bool damage;
+    int code;
+};
+
+static void removal_over(struct node_fs *fs, struct removal *removal, int code)
+{
+    struct keep_event event = {.type = KEEP_DROPPED, .content = removal->content, .code = code};
+
+    if (!removal->damage)
+        keep_later(fs, &event);
+    core_free(removal);
+}
+
+static void remove_work(struct fs_job *job)
+{
+    struct removal *removal = container_of(job, struct removal, job);
+
+    removal->code = fs_content_remove(job->fs->move->files, FS_ROOM_KEEP, removal->content.root, 0);
+    fs_list_remove(job->fs, removal->content.root);
+}
+
+static void remove_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct removal *removal = container_of(job, struct removal, job);
+
+    removal_over(fs, removal, removal->code);
+}
+
+/* The record that says so is stored and announced; the file follows. */
+static void on_unheld(struct node_fs *fs, void *user, int code, const char *text)
+{
+    struct removal *removal = user;
+    struct fs_content_facts facts;
+
+    (void)text;
+    if (code != 0 || fs->stopping) {
+        removal_over(fs, removal, code);
+        return;
+    }
+    if (fs_catalogue_content(fs->catalogue, removal->content.root, &facts, NULL, 0) == 0 &&
+        (facts.own & FS_IN_KEEP) != 0) { /* it was put here meanwhile */
+        removal_over(fs, removal, KITH_E_EXISTS);
+        return;
+    }
+    if (fs->move->keep_bytes >= removal->content.size)
+        fs->move->keep_bytes -= removal->content.size;
+    if (!fs_move_pinned(fs, removal->content.root))
+        fs_kept_forget(fs, removal->content.root);
+    removal->job.work = remove_work;
+    removal->job.done = remove_done;
+    fs_job_start(fs, &removal->job);
+}
+
+static void drop(struct node_fs *fs, const struct content *content, bool damage)
+{
+    struct removal *removal = core_calloc(1, sizeof(*removal));
+
+    if (removal == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    removal->content = *content;
+    removal->damage = damage;
+    fs_hold(fs, content, false, on_unheld, removal);
+}
+
+void fs_keep_damage(struct node_fs *fs, const struct content *content)
+{
+    log_warn(&fs->node->log.log, "files",
+             "a copy that is kept here is damaged on disk and is fetched again", NULL);
+    drop(fs, content, true);
+}
+
+/* ---- readings ---- */
+
+struct scrub {
+    struct fs_job job;
+    struct content content;
+    struct fs_where where;
+    uint64_t bytes;
+    int code;
+};
+
+static void scrub_work(struct fs_job *job)
+{
+    struct scrub *scrub = container_of(job, struct scrub, job);
+
+    scrub->code = fs_verify_where(job->fs, &scrub->where, &scrub->content, &scrub->bytes);
+}
+
+static void scrub_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct scrub *scrub = container_of(job, struct scrub, job);
+    struct fs_kept *kept = fs_kept_find(fs, scrub->content.root);
+    struct keep_event event = {
+        .type = KEEP_SCRUBBED, .content = scrub->content, .code = scrub->code};
+
+    if (scrub->code == 0 && kept != NULL) {
+        kept->scrubbed_wall_ms = node_turn_unix_ms(fs->node);
+        fs_kept_store(fs, kept);
+    }
+    core_free(scrub);
+    if (!fs->stopping)
+        keep_later(fs, &event);
+}
+
+static void scrub(struct node_fs *fs, const struct keep_action *action)
+{
+    struct scrub *one = core_calloc(1, sizeof(*one));
+
+    if (one == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    one->content = action->content;
+    one->where.keep = true;
+    one->job.work = scrub_work;
+    one->job.done = scrub_done;
+    fs_job_start(fs, &one->job);
+}
+
+/* Where it is, really: on the disk. */
+struct place_check {
+    struct fs_job job;
+    uint64_t token;
+    struct content content;
+    struct fs_where where;
+    bool known;
+    uint8_t place;
+};
+
+static void place_work(struct fs_job *job)
+{
+    struct place_check *check = container_of(job, struct place_check, job);
+    uint8_t byte;
+    uint64_t len = check->content.size > 0 ? 1 : 0;
+
+    check->place = KEEP_NOWHERE;
+    if (check->known && fs_where_read(job->fs->move->files, &check->where, &check->content,
+                                      check->content.size - len, &byte, (size_t)len) == 0)
+        check->place = check->where.keep ? KEEP_KEEP : KEEP_FOLDER;
+}
+
+static void place_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct place_check *check = container_of(job, struct place_check, job);
+    struct keep_event event = {.type = KEEP_CHECKED, .token = check->token, .place = check->place};
+
+    fs_where_deinit(&check->where);
+    core_free(check);
+    if (!fs->stopping)
+        keep_later(fs, &event);
+}
+
+static void check_place(struct node_fs *fs, const struct keep_action *action)
+{
+    struct place_check *check = core_calloc(1, sizeof(*check));
+    struct fs_content_facts facts;
+
+    if (check == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    check->token = action->token;
+    if (fs_catalogue_content(fs->catalogue, action->root, &facts, NULL, 0) == 0) {
+        check->content = facts.content;
+        check->known = facts.live && fs_where_is(fs, &facts.content, &check->where);
+    }
+    check->job.work = place_work;
+    check->job.done = place_done;
+    fs_job_start(fs, &check->job);
+}
+
+static void note(struct node_fs *fs, const struct keep_action *action)
+{
+    struct fs_kept *kept = fs_kept_get(fs, &action->content);
+
+    if (kept == NULL)
+        return;
+    kept->unreferenced_wall_ms = action->wall_ms;
+    fs_kept_store(fs, kept);
+}
+
+/* ---- the core ---- */
+
+static void do_action(struct node_fs *fs, const struct keep_action *action)
+{
+    switch (action->type) {
+    case KEEP_SEND:
+        node_state_send(fs->node, &action->peer, FRAME_FS_KEEP, action->data.data,
+                        action->data.len);
+        break;
+    case KEEP_FETCH:
+        fetch(fs, action);
+        break;
+    case KEEP_DROP:
+        drop(fs, &action->content, false);
+        break;
+    case KEEP_NOTE:
+        note(fs, action);
+        break;
+    case KEEP_SCRUB:
+        scrub(fs, action);
+        break;
+    case KEEP_DAMAGE:
+        fs_keep_damage(fs, &action->content);
+        break;
+    case KEEP_CHECK:
+        check_place(fs, action);
+        break;
+    case KEEP_SCARCE:
+        break; /* kith fs ls says of each file who has it */
+    }
+}
+
+static void keep_do(struct node_fs *fs, struct keep_event *event)
+{
+    struct keep_output out;
+
+    event->now_ms = node_boot_ms();
+    event->wall_ms = node_turn_unix_ms(fs->node);
+    fs_enter(fs);
+    assert(!fs->keeping->stepping);
+    fs->keeping->stepping = true;
+    (void)keep_step(fs->move->keep, event, &out);
+    for (size_t i = 0; i < out.actions_n; i++)
+        do_action(fs, &out.actions[i]);
+    fs->keeping->stepping = false;
+    fs_leave(fs);
+}
+
+void fs_keep_link(struct node_fs *fs, const struct kith_node_id *id, bool up)
+{
+    keep_do(fs, &(struct keep_event){.type = up ? KEEP_NODE_UP : KEEP_NODE_DOWN, .peer = *id});
+}
+
+void fs_keep_forget(struct node_fs *fs, const struct kith_node_id *id)
+{
+    keep_do(fs, &(struct keep_event){.type = KEEP_NODE_GONE, .peer = *id});
+}
+
+void fs_keep_frame(struct node_fs *fs, const struct kith_node_id *from, struct kith_bytes data)
+{
+    keep_do(fs, &(struct keep_event){.type = KEEP_RECV, .peer = *from, .data = data});
+}
+
+void fs_keep_tick(struct node_fs *fs, uint64_t now_ms)
+{
+    if (keep_deadline_ms(fs->move->keep) <= now_ms)
+        keep_do(fs, &(struct keep_event){.type = KEEP_TICK});
+}
+
+uint64_t fs_keep_deadline_ms(struct node_fs *fs)
+{
+    return keep_deadline_ms(fs->move->keep);
+}
+
+/* Once a second: the next part of a round through all contents in KEEP_ROUND_MS. */
+void fs_keep_sample(struct node_fs *fs)
+{
+    struct catalogue_stats stats;
+    struct content content;
+
+    fs_catalogue_stats(fs->catalogue, &stats);
+    uint64_t n = stats.contents * 1000 / KEEP_ROUND_MS + 1;
+    fs_enter(fs);
+    keep_do(fs, &(struct keep_event){.type = KEEP_USED,
+                                     .bytes = fs->move->keep_bytes,
+                                     .full = fs->node->state.disk_full});
+    for (uint64_t i = 0; i < n; i++) {
+        if (!fs_catalogue_content_next(fs->catalogue, &fs->keeping->round_at, &content)) {
+            fs->keeping->round_at = 0;
+            break;
+        }
+        look(fs, &content);
+    }
+    fs_leave(fs);
+}
+
+/* ---- life ---- */
+
+static int
+on_keep_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint64_t bytes)
+{
+    struct fs_move *move = user;
+
+    (void)root;
+    (void)chunk;
+    move->keep_bytes += bytes;
+    return 0;
+}
+
+int fs_keep_open(struct node_fs *fs)
+{
+    struct keep_config config = {.self = fs->node->identity.id, .bytes_max = UINT64_MAX};
+
+    list_init(&fs->copies);
+    fs->keeping = core_calloc(1, sizeof(*fs->keeping));
+    if (fs->keeping == NULL)
+        return KITH_E_MEMORY;
+    int r = keep_new(&fs->move->keep, &config);
+    return r == 0 ? fs_content_each(fs->move->files, FS_ROOM_KEEP, on_keep_file, fs->move) : r;
+}
+
+/* A copy of which no record tells: the process ended between the two. */
+static int on_orphan(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint64_t bytes)
+{
+    struct node_fs *fs = user;
+    struct fs_content_facts facts;
+
+    if (fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) == 0 &&
+        (facts.own & FS_IN_KEEP) != 0)
+        return 0;
+    fs->move->keep_bytes -= bytes;
+    (void)fs_content_remove(fs->move->files, FS_ROOM_KEEP, root, chunk);
+    return 0;
+}
+
+void fs_keep_first(struct node_fs *fs)
+{
+    (void)fs_content_each(fs->move->files, FS_ROOM_KEEP, on_orphan, fs);
+    keep_do(fs, &(struct keep_event){.type = KEEP_START});
+}
+
+void fs_keep_stop(struct node_fs *fs)
+{
+    struct list *first;
+
+    while ((first = list_first(&fs->copies)) != NULL) {
+        struct keep_copy *one = container_of(first, struct keep_copy, link);
+        list_remove(first);
+        fs_copy_cancel(fs, &one->copy);
+        core_free(one);
+    }
+}
+
+void fs_keep_deinit(struct node_fs *fs)
+{
+    struct fs_kept *kept;
+
+    if (fs->keeping == NULL)
+        return;
+    for (size_t at = 0; (kept = map64_next(&fs->keeping->kept, &at)) != NULL;)
+        core_free(kept);
+    map64_deinit(&fs->keeping->kept);
+    core_free(fs->keeping);
+    keep_free(fs->move->keep);
+}

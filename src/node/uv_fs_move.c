@@ -1,0 +1,598 @@
+/*
+ * The driver of fetching and serving: frames, peers, checks on threads and time in, asks, data and
+ * chunks out. See fs_move.h for who asks it for chunks.
+ */
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "node/fs_keep.h"
+#include "node/fs_lists.h"
+#include "node/internal.h"
+
+/* Chunks up to this are checked where they come in: a thread would cost more. */
+#define CHECK_HERE_BYTES (16 * 1024)
+
+static void fetch_do(struct node_fs *fs, struct fetch_event *event);
+
+/* ---- checks ---- */
+
+struct check {
+    struct fs_job job;
+    struct fs_todo todo;
+    uint64_t token;
+    struct content content;
+    uint32_t chunk;
+    uint8_t hash[CONTENT_ROOT_BYTES];
+    struct kith_bytes data; /* the core's, until it is answered */
+    int code;
+};
+
+static void check_now(struct check *check)
+{
+    if (check->chunk == FETCH_LIST)
+        check->code = content_list_check(&check->content, check->data.data, check->data.len);
+    else
+        check->code = content_chunk_check(&check->content, check->hash, check->chunk,
+                                          check->data.data, check->data.len);
+}
+
+static void check_answer(struct node_fs *fs, struct check *check)
+{
+    struct fetch_event event = {.type = FETCH_VERIFIED, .token = check->token, .code = check->code};
+
+    core_free(check);
+    fetch_do(fs, &event);
+}
+
+static void check_work(struct fs_job *job)
+{
+    check_now(container_of(job, struct check, job));
+}
+
+static void check_done(struct node_fs *fs, struct fs_job *job)
+{
+    check_answer(fs, container_of(job, struct check, job));
+}
+
+static void check_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    check_answer(fs, container_of(todo, struct check, todo));
+}
+
+static void check_start(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct check *check = core_calloc(1, sizeof(*check));
+
+    if (check == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    check->token = action->token;
+    check->content = action->content;
+    check->chunk = action->chunk;
+    check->data = action->data;
+    if (action->hash != NULL)
+        memcpy(check->hash, action->hash, sizeof(check->hash));
+    check->todo.run = check_run;
+    if (action->data.data == NULL) { /* nothing is kept from a former life: it is fetched anew */
+        check->code = KITH_E_NOT_FOUND;
+        fs_later(fs, &check->todo);
+    } else if (action->data.len <= CHECK_HERE_BYTES) {
+        check_now(check);
+        fs_later(fs, &check->todo);
+    } else {
+        check->job.work = check_work;
+        check->job.done = check_done;
+        fs_job_start(fs, &check->job);
+    }
+}
+
+/* ---- lists are kept on disk: the caches check what they read by them ---- */
+
+struct list_job {
+    struct fs_job job;
+    struct content content;
+    struct buf list;
+};
+
+static void list_work(struct fs_job *job)
+{
+    struct list_job *list = container_of(job, struct list_job, job);
+    fs_list_keep(job->fs, &list->content, (struct kith_bytes){list->list.data, list->list.len});
+}
+
+static void list_done(struct node_fs *fs, struct fs_job *job)
+{
+    struct list_job *list = container_of(job, struct list_job, job);
+
+    (void)fs;
+    buf_deinit(&list->list);
+    core_free(list);
+}
+
+static void keep_list(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct list_job *list = action->list.len > 0 ? core_calloc(1, sizeof(*list)) : NULL;
+
+    if (list == NULL || buf_append(&list->list, action->list.data, action->list.len) != 0) {
+        core_free(list);
+        return;
+    }
+    list->content = action->content;
+    list->job.work = list_work;
+    list->job.done = list_done;
+    fs_job_start(fs, &list->job);
+}
+
+/* ---- chunks that came ---- */
+
+struct written {
+    struct fs_todo todo;
+    uint64_t token;
+    int code;
+};
+
+static void written_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct written *written = container_of(todo, struct written, todo);
+    struct fetch_event event = {
+        .type = FETCH_WRITTEN, .token = written->token, .code = written->code};
+
+    core_free(written);
+    fetch_do(fs, &event);
+}
+
+/* The bytes go to those who wait and to the cache; to the core that is as good as written. */
+static void write_chunk(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct written *written = core_calloc(1, sizeof(*written));
+    struct fs_want *want =
+        map64_find(&fs->move->wants, fs_chunk_key(action->content.root, action->chunk));
+    void *data = fetch_take(fs->move->fetch, action->token);
+
+    if (written == NULL)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+    written->token = action->token;
+    written->todo.run = written_run;
+    written->code = data == NULL ? KITH_E_MEMORY : 0;
+    struct fs_chunk *chunk =
+        data == NULL ? NULL : fs_chunk_new(&action->content, action->chunk, data);
+    if (want != NULL && chunk != NULL)
+        fs_want_came(fs, want, chunk);
+    fs_chunk_unref(chunk);
+    fs_later(fs, &written->todo);
+}
+
+/* A hole: whoever waits for a chunk of it gets zeros. */
+static void zeros(struct node_fs *fs, const struct fetch_action *action)
+{
+    for (uint32_t i = 0; i < action->chunks_n && fs->move->wants.n > 0; i++) {
+        uint32_t no = action->chunk + i;
+        struct fs_want *want = map64_find(&fs->move->wants, fs_chunk_key(action->content.root, no));
+        if (want == NULL || want->id == 0)
+            continue;
+        void *data = core_calloc(1, content_chunk_bytes(&action->content, no));
+        struct fs_chunk *chunk = data == NULL ? NULL : fs_chunk_new(&action->content, no, data);
+        if (chunk != NULL)
+            fs_want_came(fs, want, chunk);
+        fs_chunk_unref(chunk);
+    }
+}
+
+static void fetch_done(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct fs_want *want = map64_remove(&fs->move->fetches, action->id);
+    char text[600];
+
+    if (want == NULL) /* it came, or nobody waits any more */
+        return;
+    want->id = 0;
+    if (action->code == 0) {
+        fs_want_again(fs, want);
+        return;
+    }
+    snprintf(text, sizeof(text), "%s", action->text);
+    if (action->code == KITH_E_UNREACHABLE || action->code == KITH_E_NOT_FOUND)
+        fs_holders_text(fs, &want->content, text, sizeof(text));
+    fs_want_failed(fs, want, action->code, text);
+}
+
+/* A chunk that was written before, for somebody else, and has left the cache since: from anew, once
+ * the core knows nothing of it any more. */
+void fs_want_again(struct node_fs *fs, struct fs_want *want)
+{
+    list_append(&fs->move->again, &want->link);
+}
+
+struct again {
+    struct fs_todo todo;
+    struct content content;
+};
+
+static void again_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct again *again = container_of(todo, struct again, todo);
+
+    list_for_each_safe (it, &fs->move->again) {
+        struct fs_want *want = container_of(it, struct fs_want, link);
+        if (!content_equal(&want->content, &again->content))
+            continue;
+        list_remove(it);
+        fs_fetch_start(fs, want);
+    }
+    core_free(again);
+}
+
+static void fetch_ended(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct again *again = list_empty(&fs->move->again) ? NULL : core_calloc(1, sizeof(*again));
+
+    if (again == NULL)
+        return;
+    again->content = action->content;
+    again->todo.run = again_run;
+    fs_later(fs, &again->todo);
+}
+
+void fs_content_path(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES], struct buf *out)
+{
+    if (!fs_catalogue_content_path(fs->catalogue, root, out))
+        out->len = 0;
+    (void)buf_append_u8(out, 0);
+}
+
+static void damaged(struct node_fs *fs, const struct fetch_action *action)
+{
+    char digits[KITH_NODE_ID_DIGITS + 1];
+    struct buf path = {0};
+
+    fs_content_path(fs, action->content.root, &path);
+    log_warn(&fs->node->log.log, "files", "a node sent damaged data; it is fetched elsewhere",
+             "node", fs_node_name(fs, &action->peer, digits), "path",
+             path.data != NULL ? (const char *)path.data : "?", "reason", action->text, NULL);
+    buf_deinit(&path);
+}
+
+/* ---- fetching ---- */
+
+struct lost {
+    struct fs_todo todo;
+    struct kith_node_id peer;
+};
+
+static void lost_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct lost *lost = container_of(todo, struct lost, todo);
+    struct uv_peer *peer = uv_net_find(fs->node->net, &lost->peer);
+
+    fetch_do(fs, &(struct fetch_event){.type = FETCH_PEER_DOWN, .peer = lost->peer});
+    if (peer != NULL && uv_peer_is_open(peer, NET_CONTROL))
+        fetch_do(fs, &(struct fetch_event){.type = FETCH_PEER_UP, .peer = lost->peer});
+    core_free(lost);
+}
+
+/* An ask that was not taken is asked anew, by the same road if it is still there. */
+static void send_ask(struct node_fs *fs, const struct fetch_action *action)
+{
+    struct uv_peer *peer = uv_net_find(fs->node->net, &action->peer);
+    const struct kith_bytes part = {action->data.data, action->data.len};
+    struct lost *lost;
+
+    if (peer != NULL && uv_net_send(fs->node->net, peer, NET_CONTROL, FRAME_FS_ASK, &part, 1) == 0)
+        return;
+    lost = core_calloc(1, sizeof(*lost));
+    if (lost == NULL)
+        return;
+    lost->peer = action->peer;
+    lost->todo.run = lost_run;
+    fs_later(fs, &lost->todo);
+}
+
+static void connect_to(struct node_fs *fs, const struct kith_node_id *id)
+{
+    struct uv_peer *peer = uv_net_find(fs->node->net, id);
+
+    if (peer != NULL)
+        (void)uv_net_connect(fs->node->net, peer, NET_CONTROL);
+}
+
+static void fetch_action(struct node_fs *fs, const struct fetch_action *action)
+{
+    switch (action->type) {
+    case FETCH_SEND:
+        send_ask(fs, action);
+        break;
+    case FETCH_CONNECT:
+        connect_to(fs, &action->peer);
+        break;
+    case FETCH_VERIFY:
+        check_start(fs, action);
+        break;
+    case FETCH_WRITE:
+        write_chunk(fs, action);
+        break;
+    case FETCH_ZEROS:
+        zeros(fs, action);
+        break;
+    case FETCH_PERSIST:
+        keep_list(fs, action);
+        break;
+    case FETCH_DAMAGED:
+        damaged(fs, action);
+        break;
+    case FETCH_DONE:
+        fetch_done(fs, action);
+        break;
+    case FETCH_END:
+        fetch_ended(fs, action);
+        break;
+    }
+}
+
+static void fetch_do(struct node_fs *fs, struct fetch_event *event)
+{
+    struct fetch_output out;
+
+    event->now_ms = node_boot_ms();
+    fs_enter(fs);
+    assert(!fs->move->fetching);
+    fs->move->fetching = true;
+    (void)fetch_step(fs->move->fetch, event, &out);
+    for (size_t i = 0; i < out.actions_n; i++)
+        fetch_action(fs, &out.actions[i]);
+    fs->move->fetching = false;
+    fs_leave(fs);
+}
+
+void fs_fetch_start(struct node_fs *fs, struct fs_want *want)
+{
+    struct kith_node_id holders[FS_FETCH_HOLDERS_MAX];
+    struct fs_content_facts facts;
+    struct fetch_event event = {.type = FETCH_START,
+                                .id = ++fs->move->next_id,
+                                .content = want->content,
+                                .holders = holders,
+                                .priority = want->priority,
+                                .flags = want->waits ? FETCH_WAIT : 0,
+                                .offset = content_chunk_offset(&want->content, want->no),
+                                .len = content_chunk_bytes(&want->content, want->no)};
+
+    if (fs_catalogue_content(fs->catalogue, want->content.root, &facts, holders,
+                             FS_FETCH_HOLDERS_MAX) == 0)
+        event.holders_n =
+            facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
+    want->id = event.id;
+    if (map64_set(&fs->move->fetches, want->id, want) != 0) {
+        fs_want_failed(fs, want, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    fetch_do(fs, &event);
+}
+
+struct cancel {
+    struct fs_todo todo;
+    uint64_t id;
+};
+
+static void cancel_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct cancel *cancel = container_of(todo, struct cancel, todo);
+
+    fetch_do(fs, &(struct fetch_event){.type = FETCH_CANCEL, .id = cancel->id});
+    core_free(cancel);
+}
+
+void fs_fetch_cancel(struct node_fs *fs, struct fs_want *want)
+{
+    struct cancel *cancel;
+
+    if (want->id == 0 || map64_remove(&fs->move->fetches, want->id) == NULL)
+        return;
+    cancel = core_calloc(1, sizeof(*cancel));
+    if (cancel != NULL) {
+        cancel->id = want->id;
+        cancel->todo.run = cancel_run;
+        fs_later(fs, &cancel->todo);
+    }
+    want->id = 0;
+}
+
+void fs_holders_text(struct node_fs *fs, const struct content *content, char *out, size_t bytes)
+{
+    struct kith_node_id holders[FS_FETCH_HOLDERS_MAX];
+    struct fs_content_facts facts;
+    char digits[KITH_NODE_ID_DIGITS + 1];
+    size_t at = 0;
+
+    if (fs_catalogue_content(fs->catalogue, content->root, &facts, holders, FS_FETCH_HOLDERS_MAX) !=
+            0 ||
+        facts.holders_n == 0) {
+        snprintf(out, bytes, "no node has this content any more");
+        return;
+    }
+    size_t n = facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
+    at = (size_t)snprintf(out, bytes, "nobody who has it answers: ");
+    for (size_t i = 0; i < n && at < bytes; i++)
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s%s", i > 0 ? ", " : "",
+                               fs_node_name(fs, &holders[i], digits),
+                               fs_node_alive(fs, &holders[i]) ? "" : " (away)");
+    if (at < bytes)
+        snprintf(out + at, bytes - at, "; start or reconnect one of them");
+}
+
+/* ---- events from outside ---- */
+
+void fs_move_frame(struct node_fs *fs,
+                   const struct kith_node_id *from,
+                   uint8_t type,
+                   struct kith_bytes data)
+{
+    switch (type) {
+    case FRAME_FS_ASK:
+        fs_serve_do(fs, &(struct serve_event){.type = SERVE_RECV, .peer = *from, .data = data});
+        break;
+    case FRAME_FS_DATA:
+        fetch_do(fs, &(struct fetch_event){.type = FETCH_RECV, .peer = *from, .data = data});
+        break;
+    case FRAME_FS_KEEP:
+        fs_keep_frame(fs, from, data);
+        break;
+    default: /* of a later version */
+        break;
+    }
+}
+
+static void peer_up(struct node_fs *fs, const struct kith_node_id *id, bool up)
+{
+    struct uv_peer *peer = uv_net_find(fs->node->net, id);
+    struct serve_event serve = {.type = up ? SERVE_PEER_UP : SERVE_PEER_DOWN, .peer = *id};
+    struct fetch_event fetch = {.type = up ? FETCH_PEER_UP : FETCH_PEER_DOWN, .peer = *id};
+
+    if (up && peer != NULL)
+        serve.room = fs_serve_room(fs, peer);
+    fs_serve_do(fs, &serve);
+    fetch_do(fs, &fetch);
+}
+
+void fs_move_link(struct node_fs *fs, const struct kith_node_id *id, bool up)
+{
+    fs_enter(fs);
+    peer_up(fs, id, up);
+    fs_keep_link(fs, id, up);
+    fs_leave(fs);
+}
+
+/* What was asked on a bulk stream is forgotten with it by both ends. */
+void node_fs_bulk_lost(struct kith_node *node, struct uv_peer *peer)
+{
+    struct node_fs *fs = node->fs;
+
+    if (fs == NULL || !fs->started || fs->stopping || !uv_peer_is_open(peer, NET_CONTROL))
+        return;
+    fs_enter(fs);
+    peer_up(fs, uv_peer_id(peer), false);
+    peer_up(fs, uv_peer_id(peer), true);
+    fs_leave(fs);
+}
+
+void node_fs_drained(struct kith_node *node, struct uv_peer *peer)
+{
+    struct node_fs *fs = node->fs;
+
+    if (fs == NULL || !fs->started || fs->stopping)
+        return;
+    fs_serve_do(fs, &(struct serve_event){.type = SERVE_ROOM,
+                                          .peer = *uv_peer_id(peer),
+                                          .room = fs_serve_room(fs, peer)});
+}
+
+void fs_move_content(struct node_fs *fs, const struct content *content)
+{
+    fs_keep_content(fs, content);
+    if (fs->move->wants.n > 0)
+        fs_fetch_holders(fs, content);
+}
+
+struct holders {
+    struct fs_todo todo;
+    struct content content;
+};
+
+static void holders_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct holders *holders = container_of(todo, struct holders, todo);
+    struct kith_node_id ids[FS_FETCH_HOLDERS_MAX];
+    struct fs_content_facts facts;
+    struct fetch_event event = {.type = FETCH_HOLDERS, .content = holders->content, .holders = ids};
+
+    if (fs_catalogue_content(fs->catalogue, holders->content.root, &facts, ids,
+                             FS_FETCH_HOLDERS_MAX) == 0)
+        event.holders_n =
+            facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
+    fetch_do(fs, &event);
+    core_free(holders);
+}
+
+/* Somebody waits for chunks of it, or may: who holds it is another than before. */
+void fs_fetch_holders(struct node_fs *fs, const struct content *content)
+{
+    struct holders *holders = core_calloc(1, sizeof(*holders));
+
+    if (holders == NULL)
+        return;
+    holders->content = *content;
+    holders->todo.run = holders_run;
+    fs_later(fs, &holders->todo);
+}
+
+/* ---- time and life ---- */
+
+void fs_move_tick(struct node_fs *fs, uint64_t now_ms)
+{
+    if (fetch_deadline_ms(fs->move->fetch) <= now_ms)
+        fetch_do(fs, &(struct fetch_event){.type = FETCH_TICK});
+    fs_keep_tick(fs, now_ms);
+    fs_local_tick(fs, now_ms);
+    fs_puts_tick(fs, now_ms);
+}
+
+uint64_t fs_move_deadline_ms(struct node_fs *fs)
+{
+    uint64_t due_ms = fetch_deadline_ms(fs->move->fetch);
+    uint64_t keep_ms = fs_keep_deadline_ms(fs);
+    uint64_t local_ms = fs_local_deadline_ms(fs);
+    uint64_t puts_ms = fs_puts_deadline_ms(fs);
+
+    due_ms = keep_ms < due_ms ? keep_ms : due_ms;
+    due_ms = puts_ms < due_ms ? puts_ms : due_ms;
+    return local_ms < due_ms ? local_ms : due_ms;
+}
+
+int fs_move_open(struct node_fs *fs)
+{
+    struct fetch_config fetch = {.seed = node_seed()};
+    struct serve_config serve = {.reads_max = 0};
+    int r;
+
+    fs->move = core_calloc(1, sizeof(*fs->move));
+    if (fs->move == NULL)
+        return KITH_E_MEMORY;
+    fs->move->fs = fs;
+    list_init(&fs->move->again);
+    r = fs_files_open(&fs->move->files, fs->dir);
+    if (r == 0)
+        r = fetch_new(&fs->move->fetch, &fetch);
+    if (r == 0)
+        r = fs_serve_new(&fs->move->serve, &serve);
+    if (r == 0)
+        r = fs_chunks_open(fs->move);
+    return r == 0 ? fs_keep_open(fs) : r;
+}
+
+void fs_move_first(struct node_fs *fs)
+{
+    fs_keep_first(fs);
+}
+
+void fs_move_stop(struct node_fs *fs)
+{
+    fs_keep_stop(fs);
+}
+
+void fs_move_deinit(struct node_fs *fs)
+{
+    struct fs_move *move = fs->move;
+    struct fs_want *want;
+
+    if (move == NULL)
+        return;
+    fs_keep_deinit(fs);
+    for (size_t at = 0; (want = map64_next(&move->wants, &at)) != NULL;)
+        core_free(want);
+    map64_deinit(&move->wants);
+    map64_deinit(&move->fetches);
+    fs_chunks_deinit(move);
+    fetch_free(move->fetch);
+    fs_serve_free(move->serve);
+    fs_files_close(move->files);
+    core_free(move);
+}
