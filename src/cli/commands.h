@@ -85,6 +85,30 @@ int cmd_lock_acquire(struct cli *cli);
 int cmd_lock_release(struct cli *cli);
 int cmd_lock_run(struct cli *cli);
 int cmd_lock_break(struct cli *cli);
+/* share.c */
+int cmd_share_add(struct cli *cli);
+int cmd_share_rm(struct cli *cli);
+int cmd_share_ls(struct cli *cli);
+int cmd_share_confirm(struct cli *cli);
+/* fs.c */
+int cmd_fs_ls(struct cli *cli);
+int cmd_fs_tree(struct cli *cli);
+int cmd_fs_stat(struct cli *cli);
+int cmd_fs_find(struct cli *cli);
+int cmd_fs_rm(struct cli *cli);
+int cmd_fs_restore(struct cli *cli);
+int cmd_fs_watch(struct cli *cli);
+int cmd_fs_track(struct cli *cli);
+int cmd_fs_conflicts(struct cli *cli);
+int cmd_fs_evict(struct cli *cli);
+int cmd_fs_cache(struct cli *cli);
+/* fs_data.c */
+int cmd_fs_get(struct cli *cli);
+int cmd_fs_cat(struct cli *cli);
+int cmd_fs_put(struct cli *cli);
+int cmd_fs_append(struct cli *cli);
+int cmd_fs_pin(struct cli *cli);
+int cmd_fs_verify(struct cli *cli);
 /* view.c */
 int cmd_view(struct cli *cli);
 int cmd_view_force(struct cli *cli);

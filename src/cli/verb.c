@@ -40,8 +40,8 @@ static const struct opt *const agent_options[] = {&opt_socket, &opt_data_dir, &o
 static const struct opt *const global_options[] = {
     &opt_help, &opt_version, &opt_json, &opt_socket, &opt_data_dir, &opt_dev, &opt_dir};
 
-static const char *const groups[] = {"run nodes",    "look",  "change", "functions",
-                                     "shared state", "pages", "other",  NULL};
+static const char *const groups[] = {"run nodes", "look",  "change", "functions", "shared state",
+                                     "files",     "pages", "other",  NULL};
 
 const struct verb *verbs(size_t *n_out)
 {

@@ -130,6 +130,8 @@ extern const struct control_verb control_verbs_bundle[];    /* bundle.c */
 extern const struct control_verb control_verbs_var_info[];  /* verbs_var_info.c */
 extern const struct control_verb control_verbs_view[];      /* verbs_view.c */
 extern const struct control_verb control_verbs_name[];      /* verbs_name.c */
+extern const struct control_verb control_verbs_fs[];        /* verbs_fs.c */
+extern const struct control_verb control_verbs_fs_stream[]; /* verbs_fs_stream.c */
 extern const struct control_verb control_verbs_host[];      /* verbs_host.c */
 extern const struct control_verb control_verbs_dev[];       /* verbs_dev.c */
 

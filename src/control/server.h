@@ -18,6 +18,8 @@ struct control_server {
     uv_timer_t stop_timer;  /* for clients that do not read their last answer */
     unsigned handles_n;
     struct list served; /* functions that clients serve (verbs_serve.c) */
+    struct list puts;   /* files that clients bring piece by piece (verbs_fs_stream.c) */
+    uint64_t puts_no;
     bool stopping;
 };
 

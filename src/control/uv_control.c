@@ -572,6 +572,7 @@ static int open_now(struct kith_node *node, const char *path)
     list_init(&server->clients);
     list_init(&server->asked_here);
     list_init(&server->served);
+    list_init(&server->puts);
     uv_pipe_init(node_loop(node), &server->pipe, 0);
     uv_timer_init(node_loop(node), &server->stop_timer);
     server->pipe.data = server;

@@ -1,0 +1,303 @@
+"""Files on real nodes: what the command shows, and what survives (the cores have worlds of their own)."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from kithtest import BUILD, SLOW, wait_for
+
+WAIT = 60
+
+
+@pytest.fixture
+def folders(short_dir):
+    """Makes folders: folders('a') is DIR/a, which exists."""
+    def make(name):
+        path = short_dir / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+    return make
+
+
+def entries(node, *path, flags=("-r",)):
+    """{path: entry} of a listing."""
+    listed = node.kith("fs", "ls", *path, *flags, "--json").json
+    assert listed["schema"] == "kith.fs.ls/1"
+    return {entry["path"]: entry for entry in listed["entries"]}
+
+
+def files(node, *path):
+    return {name: entry["hash"] for name, entry in entries(node, *path).items() if entry["kind"] == "file"}
+
+
+def wait_files(nodes, expect, *path):
+    for node in nodes:
+        wait_for(lambda: set(files(node, *path)) == set(expect), WAIT,
+                 lambda: f"{node} lists {sorted(expect)}")
+
+
+def share(node, name, folder, *flags):
+    node.kith("share", "add", name, folder, *flags)
+
+
+def wait_seen(node, path, text):
+    wait_for(lambda: node.kith("fs", "cat", path, check=(0, 1, 4)).out == text, WAIT,
+             f"{node} reads {text!r} at {path}")
+
+
+# ---- two folders are one tree ----
+
+def test_folders_of_two_nodes_are_one_tree_that_both_list(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one, two = folders("one"), folders("two")
+    (one / "a.txt").write_text("from a\n")
+    (one / "dir").mkdir()
+    (one / "dir" / "deep.txt").write_text("deep\n")
+    (two / "b.txt").write_text("from b\n")
+    share(a, "docs", one)
+    share(b, "docs", two)
+    expect = {"docs/a.txt", "docs/b.txt", "docs/dir/deep.txt"}
+    wait_files((a, b), expect, "docs")
+    assert files(a, "docs") == files(b, "docs")
+    listed = entries(b, "docs")
+    assert listed["docs/a.txt"]["holders"] == [a.name]
+    assert listed["docs/a.txt"]["size"] == 7
+    assert b.kith("fs", "cat", "docs/a.txt").out == b"from a\n"
+    assert a.kith("fs", "cat", "docs/b.txt").out == b"from b\n"
+    # A file that was fetched is in the cache, and not in the folder of the other.
+    assert not (two / "a.txt").exists()
+    assert b.kith("fs", "stat", "docs/a.txt", "--json").json["entry"]["cached"]
+    assert a.kith("fs", "stat", "docs/nothing", check=4).error.count("docs/nothing") == 1
+    # Listing goes on while the other is away, and says so.
+    a.kill()
+    wait_for(lambda: entries(b, "docs")["docs/a.txt"]["holders_alive"] == 0, WAIT, "a is away")
+    assert set(files(b, "docs")) == expect
+    gone = b.kith("fs", "cat", "docs/dir/deep.txt", check=1)
+    assert a.name in gone.error
+
+
+def test_get_fetches_a_large_file_whole_from_another_node(cluster, folders, short_dir):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    data = os.urandom(5_000_000)
+    (one / "big.bin").write_bytes(data)
+    (one / "empty").write_bytes(b"")
+    share(a, "s", one)
+    wait_files((b,), {"s/big.bin", "s/empty"}, "s")
+    b.kith("fs", "get", "s/big.bin", "--out", short_dir / "got.bin")
+    assert (short_dir / "got.bin").read_bytes() == data
+    b.kith("fs", "get", "s/empty", cwd=short_dir)
+    assert (short_dir / "empty").read_bytes() == b""
+    assert list(short_dir.glob("*.part")) == []
+    got = b.kith("fs", "get", "s/big.bin", "--out", short_dir / "x", "--json").json
+    assert got["schema"] == "kith.fs.get/1" and got["size"] == 5_000_000
+
+
+def test_a_change_by_an_editor_is_told_on_the_other_node(cluster, folders, processes):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    (one / "t.txt").write_text("1\n")
+    share(a, "s", one)
+    wait_files((b,), {"s/t.txt"}, "s")
+    watch = processes.start([BUILD / "kith", "fs", "watch", "s", "--json", "-c", "2", "--socket", b.socket])
+    watch.wait_log("watching", WAIT)
+    # As editors do it: another file, renamed over the old one.
+    (one / ".t.txt.swp").write_text("noise")
+    (one / "t.txt~new").write_text("two\n")
+    os.rename(one / "t.txt~new", one / "t.txt")
+    wait_seen(b, "s/t.txt", b"two\n")
+    (one / "t.txt").unlink()
+    assert watch.wait(WAIT) == 0
+    told = [json.loads(line) for line in watch.log.splitlines() if line.startswith("{")]
+    assert [(one["type"], one["path"]) for one in told] == [("modified", "s/t.txt"), ("deleted", "s/t.txt")]
+    assert told[0]["author"] == a.name
+
+
+# ---- writing through the catalogue ----
+
+def test_put_append_replace_and_remove(cluster, folders, short_dir):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    share(a, "s", one)
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
+    # On the node that shares the folder it is a file there.
+    a.kith("fs", "put", "-", "s/dir/x.txt", input=b"first\n")
+    assert (one / "dir" / "x.txt").read_bytes() == b"first\n"
+    wait_seen(b, "s/dir/x.txt", b"first\n")
+    # On another node it is kept without a folder.
+    b.kith("fs", "put", "-", "s/y.txt", input=b"by b\n")
+    b.kith("fs", "append", "s/y.txt", "more\n")
+    assert b.kith("fs", "cat", "s/y.txt").out == b"by b\nmore\n"
+    wait_seen(a, "s/y.txt", b"by b\nmore\n")
+    a.kith("fs", "append", "s/dir/x.txt", "second\n")
+    assert (one / "dir" / "x.txt").read_bytes() == b"first\nsecond\n"
+    assert b.kith("fs", "put", "-", "s/y.txt", "--new", input=b"no", check=7).code == 7
+    a.kith("fs", "rm", "s/dir/x.txt")
+    wait_for(lambda: not (one / "dir" / "x.txt").exists(), WAIT, "it left the folder")
+    wait_files((a, b), {"s/y.txt"}, "s")
+    b.kith("fs", "rm", "s/y.txt")
+    wait_files((a, b), set(), "s")
+
+
+def test_an_acknowledged_put_survives_kill_9(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    share(a, "s", folders("one"))
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
+    kept = {}
+    for i in range(8):
+        data = os.urandom(1000 + 100_000 * (i % 2))
+        b.kith("fs", "put", "-", f"s/f{i}", input=data)
+        kept[f"s/f{i}"] = data
+    b.kill()
+    a.kill()
+    b.start()
+    for name, data in kept.items():
+        assert b.kith("fs", "cat", name).out == data
+    a.start()
+    wait_files((a,), kept, "s")
+    assert a.kith("fs", "cat", "s/f1").out == kept["s/f1"]
+
+
+def test_a_read_only_share_is_never_written(cluster, folders):
+    a, = cluster.start(1)
+    one = folders("one")
+    (one / "a").write_text("a")
+    share(a, "s", one, "--read-only")
+    wait_files((a,), {"s/a"}, "s")
+    refused = a.kith("fs", "put", "-", "s/b", input=b"b", check=5)
+    assert "read-only" in refused.error
+    a.kith("fs", "rm", "s/a", check=5)
+    assert sorted(p.name for p in one.iterdir()) == ["a"]
+
+
+# ---- folders in step ----
+
+def test_folders_in_step_follow_each_other(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one, two = folders("one"), folders("two")
+    (one / "a.txt").write_text("1\n")
+    (two / "b.txt").write_text("2\n")
+    share(a, "s", one, "--sync")
+    share(b, "s", two, "--sync")
+    wait_for(lambda: (two / "a.txt").exists() and (one / "b.txt").exists(), WAIT, "both have both")
+    (one / "sub").mkdir()
+    (one / "sub" / "c.txt").write_text("3\n")
+    wait_for(lambda: (two / "sub" / "c.txt").exists(), WAIT, "a new file came")
+    assert (two / "sub" / "c.txt").read_text() == "3\n"
+    (two / "a.txt").write_text("changed by b\n")
+    wait_for(lambda: (one / "a.txt").read_text() == "changed by b\n", WAIT, "a change came")
+    (one / "b.txt").unlink()
+    wait_for(lambda: not (two / "b.txt").exists(), WAIT, "a deletion came")
+    b.kith("fs", "restore", "s/b.txt")
+    wait_for(lambda: (two / "b.txt").exists(), WAIT, "it came back out of the trash")
+
+
+# ---- what is missing is no deletion ----
+
+def test_a_folder_that_is_missing_or_emptied_deletes_nothing(cluster, folders, short_dir):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    for i in range(30):
+        (one / f"f{i}").write_text(str(i))
+    share(a, "s", one)
+    expect = {f"s/f{i}" for i in range(30)}
+    wait_files((a, b), expect, "s")
+    os.rename(one, short_dir / "moved")
+    wait_for(lambda: a.kith("share", "ls", "--json").json["shares"][0]["state"] == "away", WAIT, "it is away")
+    assert set(files(b, "s")) == expect
+    os.rename(short_dir / "moved", one)
+    wait_for(lambda: a.kith("share", "ls", "--json").json["shares"][0]["state"] == "watched", WAIT, "it is back")
+    for i in range(25):
+        (one / f"f{i}").unlink()
+    wait_for(lambda: a.kith("share", "ls", "--json").json["shares"][0]["state"] == "held", WAIT, "it asks")
+    assert set(files(b, "s")) == expect
+    a.kith("share", "confirm", "s")
+    wait_files((a, b), {f"s/f{i}" for i in range(25, 30)}, "s")
+
+
+def test_the_data_directory_cannot_be_shared(cluster, folders):
+    a, = cluster.start(1)
+    refused = a.kith("share", "add", "s", a.dir, check=5)
+    assert "keys" in refused.error
+    a.kith("share", "add", "s", a.dir.parent, check=5)
+    a.kith("share", "add", "bad/name", folders("x"), check=2)
+
+
+# ---- many, and damaged ----
+
+def test_ten_thousand_small_files(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    for i in range(100):
+        (one / f"d{i:02}").mkdir()
+        for j in range(100):
+            (one / f"d{i:02}" / f"f{j:02}").write_text(f"{i}/{j}\n")
+    share(a, "s", one)
+    wait_for(lambda: b.kith("share", "ls", "s", "--json").json["shares"][0]["entries"] >= 10_000, 120 * SLOW,
+             "b knows all of them")
+    found = files(b, "s")
+    assert len(found) == 10_000
+    assert b.kith("fs", "cat", "s/d42/f17").out == b"42/17\n"
+    assert len(b.kith("fs", "find", "f99", "s", "--json").json["entries"]) == 100
+
+
+def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    data = os.urandom(300_000)
+    (one / "x").write_bytes(data)
+    share(a, "s", one)
+    wait_files((b,), {"s/x"}, "s")
+    b.kith("fs", "pin", "s/x")
+    copies = [p for p in (b.dir / "files" / "keep").rglob("*") if p.is_file()]
+    assert len(copies) == 1
+    with open(copies[0], "r+b") as copy:
+        copy.seek(200_000)
+        copy.write(b"damage")
+    verified = b.kith("fs", "verify", "s", "--json").json
+    assert (verified["damaged"], verified["repaired"]) == (1, 1)
+    assert b.kith("fs", "cat", "s/x").out == data
+    assert b.kith("fs", "verify", "s", "--json").json["damaged"] == 0
+
+
+def test_pinned_files_are_there_without_the_others(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one = folders("one")
+    (one / "x").write_bytes(b"pinned\n")
+    share(a, "s", one)
+    wait_files((b,), {"s/x"}, "s")
+    b.kith("fs", "pin", "s")
+    a.kill()
+    b.kith("fs", "evict")
+    assert b.kith("fs", "cat", "s/x").out == b"pinned\n"
+    assert b.kith("fs", "pin", "s", "--remove", "--json").json["count"] == 1
+
+
+# ---- this machine's files ----
+
+def test_track_tells_of_files_that_are_not_shared(cluster, folders, processes):
+    a, = cluster.start(1)
+    one = folders("one")
+    (one / "there").write_text("x")
+    track = processes.start([BUILD / "kith", "fs", "track", str(one), "--json", "-c", "2", "--socket", a.socket])
+    track.wait_log("watching", WAIT)
+    (one / "new").write_text("y")
+    wait_for(lambda: "created" in track.log, WAIT, "created is told")
+    (one / "there").unlink()
+    assert track.wait(WAIT) == 0
+    told = [json.loads(line) for line in track.log.splitlines() if line.startswith("{")]
+    assert [(one["type"], os.path.basename(one["path"])) for one in told] == [("created", "new"), ("deleted", "there")]
+    assert a.kith("fs", "ls", "--json").json["entries"] == []
