@@ -10,7 +10,7 @@
 #include "node/internal.h"
 #include "node/uv_fs.h"
 
-#define VERSIONS_MAX 64
+#define CONFLICTS_MAX 64 /* of one file that a list gives */
 
 struct page {
     struct node_fs *fs;
@@ -92,23 +92,30 @@ static int list_folder(struct page *page, struct kith_bytes share, struct kith_b
 
 /* ---- beneath a folder ---- */
 
-/* The versions that stand beside the one that is shown. */
+/* The versions that stand beside the one that is shown: in the list of its folder they come behind
+ * it, with the names that are made for them. */
 static int add_conflicts(struct page *page, struct kith_bytes share, struct kith_bytes path)
 {
-    struct fs_entry versions[VERSIONS_MAX];
-    char text[2 * FS_PATH_BYTES_MAX];
-    size_t n = fs_catalogue_versions(page->fs->catalogue, share, path, versions, VERSIONS_MAX);
     const char *slash = memrchr(path.data, '/', path.len);
-    int dir_len = slash != NULL ? (int)(slash + 1 - (const char *)path.data) : 0;
-    int r = 0;
+    const char *name = slash != NULL ? slash + 1 : path.data;
+    size_t name_len = path.len - (size_t)(name - (const char *)path.data);
+    struct kith_bytes folder = {path.data, slash != NULL ? path.len - name_len - 1 : 0};
+    struct fs_entry *found = core_calloc(CONFLICTS_MAX, sizeof(*found));
+    struct fs_listing at = {.begun = true, .after_len = (uint32_t)name_len};
+    char text[2 * FS_PATH_BYTES_MAX];
+    size_t n = 0;
+    int r = found == NULL ? KITH_E_MEMORY : 0;
 
-    for (size_t i = 1; i < n && i < VERSIONS_MAX && r == 0; i++) {
-        if (!versions[i].is_conflict)
-            continue;
-        int len = snprintf(text, sizeof(text), "%.*s%.*s", dir_len, (const char *)path.data,
-                           (int)versions[i].name_len, versions[i].name);
-        r = page_add(page, share, (struct kith_bytes){text, (size_t)len}, &versions[i]);
+    memcpy(at.after, name, name_len);
+    if (r == 0)
+        r = fs_catalogue_list(page->fs->catalogue, share, folder, &at, found, CONFLICTS_MAX, &n);
+    for (size_t i = 0; i < n && r == 0 && found[i].is_conflict; i++) {
+        int len =
+            snprintf(text, sizeof(text), "%.*s%s%.*s", (int)folder.len, (const char *)folder.data,
+                     folder.len > 0 ? "/" : "", (int)found[i].name_len, found[i].name);
+        r = page_add(page, share, (struct kith_bytes){text, (size_t)len}, &found[i]);
     }
+    core_free(found);
     return r;
 }
 
@@ -191,7 +198,7 @@ void fs_op_list(struct node_fs *fs, struct fs_op *op)
     page.pattern = op->op.kind == KITH_FS_FIND ? op->op.pattern : NULL;
     page.flags = (op->op.kind == KITH_FS_CONFLICTS ? FS_WALK_CONFLICTED : 0u) |
                  (op->op.deleted ? FS_WALK_DELETED : 0u);
-    page.cap = 2 * (size_t)max + VERSIONS_MAX;
+    page.cap = 2 * (size_t)max + CONFLICTS_MAX;
     if (page.box != NULL)
         page.entries = arena_alloc(&page.box->arena, page.cap * sizeof(*page.entries));
     int r = page.entries == NULL ? KITH_E_MEMORY : fill(&page);

@@ -201,6 +201,39 @@ def test_folders_in_step_follow_each_other(cluster, folders):
     wait_for(lambda: (two / "b.txt").exists(), WAIT, "it came back out of the trash")
 
 
+def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one, two = folders("one"), folders("two")
+    (one / "t.txt").write_text("base\n")
+    (two / "t.txt").write_text("base\n")
+    share(a, "s", one)
+    share(b, "s", two)
+    wait_for(lambda: len(entries(a, "s").get("s/t.txt", {}).get("holders", [])) == 2, WAIT, "both have it")
+    b.kill()
+    (one / "t.txt").write_text("side a\n")
+    wait_seen(a, "s/t.txt", b"side a\n")
+    a.kill()
+    (two / "t.txt").write_text("side b\n")
+    b.start()
+    wait_seen(b, "s/t.txt", b"side b\n")
+    a.start()
+    for node in (a, b):
+        wait_for(lambda: len(entries(node, "s")) == 2, WAIT, f"{node} lists both versions")
+    names = sorted(entries(a, "s"))
+    assert names[0] == "s/t.txt" and names[1].startswith("s/t.txt.conflict-")
+    for node in (a, b):
+        assert {node.kith("fs", "cat", name).out for name in names} == {b"side a\n", b"side b\n"}
+    assert "conflict" in a.kith("fs", "conflicts").text
+    # Names of conflicts are the catalogue's alone.
+    assert [p.name for p in one.iterdir()] == ["t.txt"]
+    chosen = a.kith("fs", "cat", names[1]).out
+    a.kith("fs", "conflicts", "keep", names[1])
+    for node in (a, b):
+        wait_for(lambda: sorted(entries(node, "s")) == ["s/t.txt"], WAIT, f"{node} has one version")
+        wait_seen(node, "s/t.txt", chosen)
+
+
 # ---- what is missing is no deletion ----
 
 def test_a_folder_that_is_missing_or_emptied_deletes_nothing(cluster, folders, short_dir):
