@@ -111,12 +111,12 @@ static void serves(struct reader *reader)
     struct serve_output out;
     struct kith_bytes message;
     struct kith_node_id asker = {{1}};
-    must(serve_new(&core, &config) == 0);
+    must(fs_serve_new(&core, &config) == 0);
     struct serve_event event = {.type = SERVE_PEER_UP, .peer = asker, .room = 100000};
-    must(serve_step(core, &event, &out) == 0);
+    must(fs_serve_step(core, &event, &out) == 0);
     while (next(reader, &message)) {
         event = (struct serve_event){.type = SERVE_RECV, .peer = asker, .data = message};
-        int r = serve_step(core, &event, &out);
+        int r = fs_serve_step(core, &event, &out);
         must(r == 0 || r == KITH_E_CORRUPT);
         uint64_t token = 0;
         for (size_t i = 0; i < out.actions_n; i++) {
@@ -131,12 +131,12 @@ static void serves(struct reader *reader)
         if (token != 0) {
             event.type = SERVE_READ_DONE;
             event.token = token;
-            must(serve_step(core, &event, &out) == 0);
+            must(fs_serve_step(core, &event, &out) == 0);
         }
-        serve_check(core);
+        fs_serve_check(core);
         free((void *)(uintptr_t)message.data);
     }
-    serve_free(core);
+    fs_serve_free(core);
 }
 
 static void keeps(struct reader *reader)
