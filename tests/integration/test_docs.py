@@ -290,7 +290,7 @@ def test_limits_are_those_of_the_header(tmp_path):
 
 
 def documented_keys():
-    rows = rows_named("docs/operations.md", r"(?:node|net|member|view|rpc|loop|web|log)\.\w+")
+    rows = rows_named("docs/operations.md", r"(?:node|net|member|view|rpc|loop|fs|web|log)\.\w+")
     return {key: cells for key, cells in rows.items() if len(cells) == 5}  # not files, as node.key
 
 
