@@ -219,6 +219,17 @@ static void do_op(struct control_request *request, const struct kith_fs_op *op)
     }
 }
 
+/* Of a page: one line takes them, with long paths and many holders, too (CONTROL_LINE_BYTES_MAX).
+ */
+#define ENTRIES_MAX 32
+
+static uint32_t entries_max(const struct control_request *request)
+{
+    uint64_t max = control_u64(request, "max", ENTRIES_MAX);
+
+    return max == 0 || max > ENTRIES_MAX ? ENTRIES_MAX : (uint32_t)max;
+}
+
 struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op_kind kind)
 {
     return (struct kith_fs_op){
@@ -227,7 +238,7 @@ struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op
         .pattern = control_text(request, "pattern"),
         .hash = control_text(request, "hash"),
         .after = control_text(request, "after"),
-        .max = (uint32_t)control_u64(request, "max", 0),
+        .max = entries_max(request),
         .data = request->data,
         .len = request->data_len,
         .offset = control_u64(request, "offset", 0),
