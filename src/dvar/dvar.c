@@ -427,6 +427,15 @@ static void on_decided(struct dvar_core *core, uint32_t slot_no)
     home_retry(core, 1ull << slot_no);
 }
 
+static void on_quorum(struct dvar_core *core, bool have)
+{
+    core->quorum = have;
+    if (have)
+        return;
+    client_quorum(core);
+    home_retry_waiting(core);
+}
+
 static int handle(struct dvar_core *core, const struct dvar_event *event)
 {
     switch (event->type) {
@@ -468,11 +477,7 @@ static int handle(struct dvar_core *core, const struct dvar_event *event)
         slots_lease(core, event->until_ms);
         return 0;
     case DVAR_QUORUM:
-        core->quorum = event->have;
-        if (!core->quorum) {
-            client_quorum(core);
-            home_retry_waiting(core);
-        }
+        on_quorum(core, event->have);
         return 0;
     case DVAR_SLOT_DECIDED:
         on_decided(core, event->slot);
