@@ -6,7 +6,9 @@ import { bench, calm, drag, dumpOf, kinds, pixels, shown, wave } from "./board-b
 const setup = bench({ before, after, afterEach });
 const pages = (n) => setup.pages(n, { viewport: { width: 960, height: 640 } });
 const same = async (a, b) => {
-  await b.waitForFunction((n) => window.whiteboard.session.board.count === n, await a.evaluate(() => window.whiteboard.session.board.count));
+  const known = (page) => page.evaluate(() => window.whiteboard.session.board.count);
+  for (const until = Date.now() + 60000; await known(a) !== await known(b) || await dumpOf(a) !== await dumpOf(b);)
+    assert.ok(Date.now() < until, "the pages do not come to know the same"); // each may be the one that waits
   await calm(a);
   await calm(b);
   assert.equal(await dumpOf(a), await dumpOf(b));
