@@ -33,7 +33,8 @@ struct kith_node;
 #define KITH_FS_HASH_DIGITS 64
 /* Most bytes that one READ gives, or one WRITE or APPEND takes. */
 #define KITH_FS_DATA_BYTES_MAX (16u * 1024 * 1024)
-/* Most entries that one LIST or FIND gives: ask again with `next`. */
+/* Most entries that one LIST or FIND gives, and fewer if they are long, or perhaps none if a
+ * pattern fits next to nothing: ask again while there is `next`. */
 #define KITH_FS_PAGE_MAX 1000
 
 enum kith_fs_kind {

@@ -56,7 +56,7 @@ static const char *when_text(json_t *entry, const char *key, char *out, size_t b
     const char *utc = cli_json_text(entry, key);
 
     if (strptime(utc, "%Y-%m-%dT%H:%M:%S", &tm) == NULL) {
-        snprintf(out, bytes, "%s", utc);
+        snprintf(out, bytes, "%s", utc[0] != '\0' ? utc : "-");
         return out;
     }
     time_t at = timegm(&tm);

@@ -21,8 +21,12 @@ void control_fs_put_entry(struct json *json, const struct kith_fs_entry *entry)
     json_kv_text(json, "kind", kith_fs_kind_text(entry->kind));
     json_kv_u64(json, "size", entry->size);
     json_kv_text(json, "hash", entry->hash);
-    json_key(json, "modified");
-    json_time_ms(json, entry->modified_unix_ns / 1000000);
+    if (entry->modified_unix_ns > 0) { /* a share has no such time, nor has a folder in one */
+        json_key(json, "modified");
+        json_time_ms(json, entry->modified_unix_ns / 1000000);
+    } else {
+        json_kv_text(json, "modified", "");
+    }
     json_key(json, "changed");
     json_time_ms(json, entry->changed_unix_ms);
     json_kv_u64(json, "mode", entry->mode);
@@ -219,17 +223,6 @@ static void do_op(struct control_request *request, const struct kith_fs_op *op)
     }
 }
 
-/* Of a page: one line takes them, with long paths and many holders, too (CONTROL_LINE_BYTES_MAX).
- */
-#define ENTRIES_MAX 32
-
-static uint32_t entries_max(const struct control_request *request)
-{
-    uint64_t max = control_u64(request, "max", ENTRIES_MAX);
-
-    return max == 0 || max > ENTRIES_MAX ? ENTRIES_MAX : (uint32_t)max;
-}
-
 struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op_kind kind)
 {
     return (struct kith_fs_op){
@@ -238,7 +231,7 @@ struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op
         .pattern = control_text(request, "pattern"),
         .hash = control_text(request, "hash"),
         .after = control_text(request, "after"),
-        .max = entries_max(request),
+        .max = (uint32_t)control_u64(request, "max", 0),
         .data = request->data,
         .len = request->data_len,
         .offset = control_u64(request, "offset", 0),

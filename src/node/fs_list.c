@@ -2,6 +2,7 @@
  * Operations that look: LIST, STAT, FIND, CONFLICTS. They end at once; long lists come page by
  * page, so that no page holds the loop up.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -11,6 +12,11 @@
 #include "node/uv_fs.h"
 
 #define CONFLICTS_MAX 64 /* of one file that a list gives */
+/* What a page comes to, as JSON, before its last entry and that one's conflicts: with them it is a
+ * line of the control socket (CONTROL_LINE_BYTES_MAX). */
+#define PAGE_BYTES_MAX (64 * 1024)
+#define ENTRY_BYTES    400 /* beside its texts */
+#define WALKS_MAX      8   /* in vain, for one page: a pattern may fit next to nothing */
 
 struct page {
     struct node_fs *fs;
@@ -18,6 +24,7 @@ struct page {
     struct fs_box *box;
     struct kith_fs_entry *entries;
     size_t n, max, cap;
+    size_t bytes; /* about */
     struct fs_listing at;
     unsigned flags; /* enum fs_walk_flags */
     const char *pattern;
@@ -54,14 +61,33 @@ static int cursor_print(struct page *page)
     return page->box->result.next != NULL ? 0 : KITH_E_MEMORY;
 }
 
+/* A text may come to be twice as long, as JSON. */
+static size_t entry_bytes(const struct kith_fs_entry *entry)
+{
+    size_t texts = strlen(entry->path) + strlen(entry->target) + strlen(entry->conflict_of);
+
+    for (size_t i = 0; i < entry->holders_n; i++)
+        texts += strlen(entry->holders[i].name) + 2;
+    return ENTRY_BYTES + 2 * texts;
+}
+
 static int page_add(struct page *page,
                     struct kith_bytes share,
                     struct kith_bytes path,
                     const struct fs_entry *entry)
 {
-    return page->n < page->cap ? fs_entry_fill(page->fs, page->box, share, path, entry, false,
-                                               &page->entries[page->n++])
-                               : 0;
+    assert(page->n < page->cap);
+    struct kith_fs_entry *out = &page->entries[page->n++];
+    int r = fs_entry_fill(page->fs, page->box, share, path, entry, false, out);
+
+    if (r == 0)
+        page->bytes += entry_bytes(out);
+    return r;
+}
+
+static bool page_goes_on(const struct page *page)
+{
+    return !page->at.ended && page->n < page->max && page->bytes < PAGE_BYTES_MAX;
 }
 
 /* ---- one folder ---- */
@@ -69,24 +95,24 @@ static int page_add(struct page *page,
 static int list_folder(struct page *page, struct kith_bytes share, struct kith_bytes folder)
 {
     char path[FS_PATH_BYTES_MAX + FS_PART_BYTES_MAX + 64];
-    struct fs_entry *entries = core_calloc(page->max, sizeof(*entries));
-    size_t n = 0;
-    int r = entries == NULL ? KITH_E_MEMORY
-                            : fs_catalogue_list(page->fs->catalogue, share, folder, &page->at,
-                                                entries, page->max, &n);
+    struct fs_entry entry;
+    int r = 0;
 
-    for (size_t i = 0; i < n && r == 0; i++) {
-        struct kith_bytes name = {entries[i].name, entries[i].name_len};
+    while (r == 0 && page_goes_on(page)) {
+        size_t n = 0;
+        r = fs_catalogue_list(page->fs->catalogue, share, folder, &page->at, &entry, 1, &n);
+        if (r != 0 || n == 0)
+            continue;
+        struct kith_bytes name = {entry.name, entry.name_len};
         if (share.len == 0) { /* the shares themselves */
-            r = page_add(page, name, (struct kith_bytes){"", 0}, &entries[i]);
+            r = page_add(page, name, (struct kith_bytes){"", 0}, &entry);
             continue;
         }
         int len =
             snprintf(path, sizeof(path), "%.*s%s%.*s", (int)folder.len, (const char *)folder.data,
                      folder.len > 0 ? "/" : "", (int)name.len, (const char *)name.data);
-        r = page_add(page, share, (struct kith_bytes){path, (size_t)len}, &entries[i]);
+        r = page_add(page, share, (struct kith_bytes){path, (size_t)len}, &entry);
     }
-    core_free(entries);
     return r;
 }
 
@@ -119,53 +145,40 @@ static int add_conflicts(struct page *page, struct kith_bytes share, struct kith
     return r;
 }
 
-/* What was walked, one after the other. The core's room for names is used again by what is asked of
- * it meanwhile, so they are copied first. */
+/* The core's room for names is used again by what is asked of it meanwhile, so the path is
+ * copied. */
 static int add_walked(struct page *page,
                       const struct fs_walked *walked,
-                      size_t n,
                       struct kith_bytes share,
                       struct kith_bytes folder)
 {
-    struct buf names = {0};
-    size_t at = 0;
-    int r = 0;
+    char text[FS_PATH_BYTES_MAX + 1];
+    struct kith_bytes in = {walked->share, strlen(walked->share)};
+    struct kith_bytes path = {text, walked->path_len};
+    bool itself = share.len > 0 && path.len == folder.len;
 
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = buf_append(&names, walked[i].path, walked[i].path_len);
-    for (size_t i = 0; i < n && r == 0; i++) {
-        struct kith_bytes in = {walked[i].share, strlen(walked[i].share)};
-        struct kith_bytes path = {names.data + at, walked[i].path_len};
-        bool itself = share.len > 0 && path.len == folder.len;
-        at += walked[i].path_len;
-        if (itself || (path.len == 0 && page->op->kind != KITH_FS_LIST))
-            continue;
-        r = page_add(page, in, path, &walked[i].entry);
-        if (r == 0 && walked[i].entry.conflicts_n > 0)
-            r = add_conflicts(page, in, path);
-    }
-    buf_deinit(&names);
-    return r;
+    memcpy(text, walked->path, walked->path_len);
+    if (itself || (path.len == 0 && page->op->kind != KITH_FS_LIST))
+        return 0;
+    int r = page_add(page, in, path, &walked->entry);
+    return r == 0 && walked->entry.conflicts_n > 0 ? add_conflicts(page, in, path) : r;
 }
 
-/* A page may be longer than asked for by the conflicts of its last entries. */
 static int walk(struct page *page, struct kith_bytes share, struct kith_bytes folder)
 {
     struct fs_walk asked = {
         .share = share, .path = folder, .pattern = page->pattern, .flags = page->flags};
-    struct fs_walked *walked = core_calloc(page->max, sizeof(*walked));
-    int r = walked == NULL ? KITH_E_MEMORY : 0;
-    size_t found_n = 0;
+    struct fs_walked walked;
+    unsigned in_vain = 0;
+    int r = 0;
 
-    while (r == 0 && found_n < page->max && !page->at.ended) {
+    while (r == 0 && page_goes_on(page) && in_vain < WALKS_MAX) {
         size_t n = 0;
-        r = fs_catalogue_walk(page->fs->catalogue, &asked, &page->at, walked, page->max - found_n,
-                              &n);
-        found_n += n;
-        if (r == 0)
-            r = add_walked(page, walked, n, share, folder);
+        r = fs_catalogue_walk(page->fs->catalogue, &asked, &page->at, &walked, 1, &n);
+        in_vain += n == 0;
+        if (r == 0 && n > 0)
+            r = add_walked(page, &walked, share, folder);
     }
-    core_free(walked);
     return r;
 }
 
@@ -198,7 +211,7 @@ void fs_op_list(struct node_fs *fs, struct fs_op *op)
     page.pattern = op->op.kind == KITH_FS_FIND ? op->op.pattern : NULL;
     page.flags = (op->op.kind == KITH_FS_CONFLICTS ? FS_WALK_CONFLICTED : 0u) |
                  (op->op.deleted ? FS_WALK_DELETED : 0u);
-    page.cap = 2 * (size_t)max + CONFLICTS_MAX;
+    page.cap = (size_t)max + CONFLICTS_MAX; /* the last entry may have some */
     if (page.box != NULL)
         page.entries = arena_alloc(&page.box->arena, page.cap * sizeof(*page.entries));
     int r = page.entries == NULL ? KITH_E_MEMORY : fill(&page);
