@@ -442,6 +442,8 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
                                const struct fs_version *version,
                                uint64_t id);
 void fsc_known_link(struct fs_catalogue *core, struct fs_known *known);
+/* No version of its path any more, until a record names it again; its node is dirty. */
+void fsc_known_unlink(struct fs_known *known);
 void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known);
 /* Frees what nothing points to any more. */
 void fsc_dead_free(struct fs_catalogue *core);

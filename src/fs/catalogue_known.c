@@ -289,18 +289,23 @@ void fsc_known_link(struct fs_catalogue *core, struct fs_known *known)
     (void)core;
 }
 
+void fsc_known_unlink(struct fs_known *known)
+{
+    if ((known->flags & FS_KNOWN_LINKED) == 0)
+        return;
+    struct fs_known **at = &known->node->versions;
+    while (*at != known)
+        at = &(*at)->next;
+    *at = known->next;
+    known->flags &= (uint8_t)~FS_KNOWN_LINKED;
+}
+
 void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known)
 {
     assert(known->refs > 0);
     if (--known->refs > 0)
         return;
-    if ((known->flags & FS_KNOWN_LINKED) != 0) {
-        struct fs_known **at = &known->node->versions;
-        while (*at != known)
-            at = &(*at)->next;
-        *at = known->next;
-        known->flags &= (uint8_t)~FS_KNOWN_LINKED;
-    }
+    fsc_known_unlink(known);
     known->next = core->dead;
     core->dead = known;
 }

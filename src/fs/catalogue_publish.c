@@ -110,6 +110,27 @@ static int add(struct fs_catalogue *core, const struct fs_own *op)
     return fsc_own_add(core, op) ? 0 : kith_fail_with(KITH_E_MEMORY, "out of memory");
 }
 
+static uint8_t free_extra_line(const struct fs_catalogue *core, const struct fs_node *node)
+{
+    uint8_t line = FS_LINE_EXTRA;
+    while (line < FS_LINES_N - 1 && own_record(core, node, line) != NULL)
+        line++;
+    return line;
+}
+
+/* What is deleted by name and is in the keep of this disk stays with it until the keep lets it go:
+ * without a record nobody could bring it back. */
+static int keep_deleted(struct fs_catalogue *core, struct fs_node *node)
+{
+    const struct fs_record *record = own_record(core, node, FS_LINE_PUT);
+    struct fs_known *known = record != NULL ? record->of.known : NULL;
+    if (known == NULL || known->blob == NULL || (known->blob->flags & FS_BLOB_KEPT) == 0)
+        return 0;
+    struct fs_own extra = {
+        .node = node, .known = known, .flags = FS_IN_KEEP, .line = free_extra_line(core, node)};
+    return add(core, &extra);
+}
+
 static int mint(struct fs_catalogue *core,
                 const struct fs_publication *p,
                 struct fs_node *node,
@@ -228,7 +249,8 @@ static int delete (struct fs_catalogue *core, const struct fs_publication *p, st
             return take(core, &nowhere, node, known, FS_LINE_FOLDER);
     }
     struct fs_version v = {.kind = FS_DELETED, .mtime_ns = (int64_t)(core->wall_ms * 1000000)};
-    return mint(core, p, node, mine, &v);
+    int r = p->basis == FS_ON_OWN ? 0 : keep_deleted(core, node);
+    return r == 0 ? mint(core, p, node, mine, &v) : r;
 }
 
 /* What only this disk names stays with it as mere knowledge, before it says that its folder is
@@ -244,10 +266,10 @@ static int release(struct fs_catalogue *core, const struct fs_publication *p, st
     bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
     int r = 0;
     if (kept || (known->live_n == 1 && (known->flags & FS_KNOWN_MAXIMAL) != 0)) {
-        struct fs_own extra = {.node = node, .known = known, .line = FS_LINE_EXTRA};
-        extra.flags = kept ? FS_IN_KEEP : FS_NOWHERE;
-        while (extra.line < FS_LINES_N - 1 && own_record(core, node, extra.line) != NULL)
-            extra.line++;
+        struct fs_own extra = {.node = node,
+                               .known = known,
+                               .flags = kept ? FS_IN_KEEP : FS_NOWHERE,
+                               .line = free_extra_line(core, node)};
         r = add(core, &extra);
     }
     struct fs_own gone = {.node = node, .id = p->id, .acked = true, .line = FS_LINE_FOLDER};

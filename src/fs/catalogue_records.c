@@ -173,6 +173,8 @@ static void record_detach(struct fs_catalogue *core, struct fs_record *record)
     }
     fsc_persist_drop(core, record->disk, pass, record->number);
     unlink_record(core, record);
+    if (known->live_n == 0) /* a change under way may refer to it still */
+        fsc_known_unlink(known);
     fsc_known_unref(core, known);
 }
 

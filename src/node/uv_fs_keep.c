@@ -538,7 +538,9 @@ on_keep_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint
 
 int fs_keep_open(struct node_fs *fs)
 {
-    struct keep_config config = {.self = fs->node->identity.id, .bytes_max = UINT64_MAX};
+    struct keep_config config = {.self = fs->node->identity.id,
+                                 .bytes_max = UINT64_MAX,
+                                 .unreferenced_ms = FS_TRASH_MS}; /* what is deleted comes back */
 
     list_init(&fs->copies);
     fs->keeping = core_calloc(1, sizeof(*fs->keeping));

@@ -144,6 +144,13 @@ def test_put_append_replace_and_remove(cluster, folders, short_dir):
     wait_files((a, b), {"s/y.txt"}, "s")
     b.kith("fs", "rm", "s/y.txt")
     wait_files((a, b), set(), "s")
+    # What was kept without a folder comes back, too, from anywhere, and after a crash.
+    b.kill()
+    b.start()
+    cluster.wait_alive()
+    wait_for(lambda: a.kith("fs", "restore", "s/y.txt", check=(0, 1, 4)).code == 0, WAIT, "it comes back")
+    for node in (a, b):
+        wait_seen(node, "s/y.txt", b"by b\nmore\n")
 
 
 def test_an_acknowledged_put_survives_kill_9(cluster, folders):

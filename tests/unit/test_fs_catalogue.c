@@ -411,6 +411,40 @@ static void copies_are_held_and_let_go(void **state)
     nodes_end();
 }
 
+/* Or nobody could bring it back, and its file in the keep would belong to nothing. */
+static void what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go(void **state)
+{
+    (void)state;
+    nodes_begin(2);
+    nodes_link(0, 1, true);
+    struct content content = nodes_content(7);
+    struct fs_publication p = nodes_publication(FS_PUT, FS_ON_CURRENT, "a");
+    p.content = content;
+    p.place = FS_IN_KEEP;
+    assert_int_equal(nodes_publish(0, &p), 0);
+    struct fs_publication gone = nodes_publication(FS_DELETE, FS_ON_CURRENT, "a");
+    assert_int_equal(nodes_publish(0, &gone), 0);
+    nodes_wait(100);
+    for (unsigned i = 0; i < 2; i++) {
+        struct fs_content_facts facts;
+        struct kith_node_id holders[4];
+        assert_int_equal(nodes_shows(i, "a"), 0);
+        assert_int_equal(fs_catalogue_content(ns.node[i].core, content.root, &facts, holders, 4),
+                         0);
+        assert_false(facts.live);
+        assert_int_equal(facts.own, i == 0 ? FS_IN_KEEP : FS_NOWHERE);
+        assert_int_equal(facts.holders_n, i == 0 ? 0 : 1);
+    }
+    assert_int_equal(nodes_hold(0, 7, false), 0);
+    nodes_wait(100);
+    for (unsigned i = 0; i < 2; i++) {
+        struct fs_content_facts facts;
+        assert_int_equal(fs_catalogue_content(ns.node[i].core, content.root, &facts, NULL, 0),
+                         KITH_E_NOT_FOUND);
+    }
+    nodes_end();
+}
+
 static void a_share_that_goes_leaves_its_files_known(void **state)
 {
     (void)state;
@@ -678,6 +712,7 @@ int main(void)
         cmocka_unit_test(what_a_forgotten_node_alone_named_stays_known),
         cmocka_unit_test(a_node_with_a_new_disk_has_no_old_one),
         cmocka_unit_test(copies_are_held_and_let_go),
+        cmocka_unit_test(what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go),
         cmocka_unit_test(a_share_that_goes_leaves_its_files_known),
         cmocka_unit_test(old_deletions_go_and_bring_nothing_back),
         cmocka_unit_test(lists_come_in_pages_and_in_order),
