@@ -591,6 +591,8 @@ void dvar_each_home(struct dvar_core *core,
                                          .value = block_value(var->block),
                                          .value_len = var->block->len,
                                          .settled = var_readable(core, var)};
+            if (MUTANT(DVAR_UNSETTLED_TOLD))
+                change.settled = true;
             if (value_view(change.value, change.value_len).type != VALUE_NONE)
                 each(arg, &change);
         }

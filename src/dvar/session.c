@@ -65,6 +65,8 @@ void session_end(struct dvar_core *core, struct node *home)
 
 void sessions_stop(struct dvar_core *core)
 {
+    if (MUTANT(DVAR_LEAVES_CACHING))
+        return;
     core->stopping = true;
     for (size_t i = 0; i < core->nodes_n; i++) {
         if (core->nodes[i]->session_id != 0)

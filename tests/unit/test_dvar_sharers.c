@@ -626,6 +626,9 @@ int main(void)
          cmocka_unit_test(what_a_dead_home_let_others_cache_is_waited_for)},
         {MUTANT_DVAR_NO_RELEASE,
          cmocka_unit_test(a_home_that_holds_its_slot_is_waited_for_until_its_end_is_known)},
+        {MUTANT_DVAR_LEAVES_CACHING,
+         cmocka_unit_test(who_is_about_to_leave_caches_nothing_any_more)},
+        {MUTANT_DVAR_UNSETTLED_TOLD, cmocka_unit_test(what_is_being_written_is_not_settled)},
         {MUTANT_DVAR_NO_POISON,
          cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again)},
     };
