@@ -8,6 +8,9 @@
  */
 #include "core/mutant.h"
 #include "fs_fetch_world.h"
+#ifdef KITH_MUTANTS
+#include "unit/caught.h"
+#endif
 
 #define KIB    1024ull
 #define MIB    (1024 * KIB)
@@ -627,40 +630,22 @@ int main(void)
 
 #else
 
-static void caught(enum mutant mutant, const char *(*run)(uint64_t seed), uint64_t seeds_n)
-{
-    uint64_t seed = 1;
-    const char *problem = NULL;
-    for (mutant_on = MUTANT_NONE; seed <= 3; seed++)
-        assert_null(run(seed));
-    mutant_on = mutant;
-    for (seed = 1; seed <= seeds_n; seed++) {
-        problem = run(seed);
-        if (problem != NULL)
-            break;
-    }
-    mutant_on = MUTANT_NONE;
-    print_message("%s: seed %llu: %s\n", mutant_names[mutant], (unsigned long long)seed,
-                  problem != NULL ? problem : "not noticed");
-    assert_true(seed <= seeds_n);
-}
-
 static void using_a_chunk_unverified_is_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_UNVERIFIED, run_chaos, 20);
+    assert_caught(MUTANT_FS_UNVERIFIED, run_chaos, 20);
 }
 
 static void asking_for_everything_at_once_is_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_NO_WINDOW, run_resume, 3);
+    assert_caught(MUTANT_FS_NO_WINDOW, run_resume, 3);
 }
 
 static void trusting_a_former_life_is_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_RESUME_TRUSTS, run_resume, 5);
+    assert_caught(MUTANT_FS_RESUME_TRUSTS, run_resume, 5);
 }
 
 int main(void)

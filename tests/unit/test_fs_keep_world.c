@@ -14,6 +14,9 @@
 #include "fs/keep.h"
 #include "kith/error.h"
 #include "lib/test.h"
+#ifdef KITH_MUTANTS
+#include "unit/caught.h"
+#endif
 
 #define NODES    6u
 #define CONTENTS 24u
@@ -827,40 +830,22 @@ int main(void)
 
 #else
 
-static void caught(enum mutant mutant, const char *(*run)(uint64_t seed), uint64_t seeds_n)
-{
-    uint64_t seed = 1;
-    const char *problem = NULL;
-    for (mutant_on = MUTANT_NONE; seed <= 3; seed++)
-        assert_null(run(seed));
-    mutant_on = mutant;
-    for (seed = 1; seed <= seeds_n; seed++) {
-        problem = run(seed);
-        if (problem != NULL)
-            break;
-    }
-    mutant_on = MUTANT_NONE;
-    print_message("%s: seed %llu: %s\n", mutant_names[mutant], (unsigned long long)seed,
-                  problem != NULL ? problem : "not noticed");
-    assert_true(seed <= seeds_n);
-}
-
 static void dropping_without_a_question_is_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_DROP_LAST, run_chaos, 10);
+    assert_caught(MUTANT_FS_DROP_LAST, run_chaos, 10);
 }
 
 static void two_that_drop_because_of_each_other_are_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_DROP_MUTUAL, run_two, 10);
+    assert_caught(MUTANT_FS_DROP_MUTUAL, run_two, 10);
 }
 
 static void a_scrub_without_repair_is_caught(void **state)
 {
     (void)state;
-    caught(MUTANT_FS_NO_REPAIR, run_chaos, 10);
+    assert_caught(MUTANT_FS_NO_REPAIR, run_chaos, 10);
 }
 
 int main(void)
