@@ -15,7 +15,10 @@ static const char *role_text(enum view_role role)
 
 static const char *keeper_text(enum keeper_state state)
 {
-    static const char *const texts[] = {"active", "excluded", "ended"};
+    static const char *const texts[] = {[KEEPER_ACTIVE] = "active",
+                                        [KEEPER_EXCLUDED] = "excluded",
+                                        [KEEPER_ENDED] = "ended",
+                                        [KEEPER_DIED] = "died"};
     return texts[state];
 }
 
