@@ -21,7 +21,7 @@
 
 #define WB_SHARE "boards"
 /* Longest path of these, with its NUL. */
-#define WB_PATH_BYTES (sizeof(WB_SHARE) + BOARD_NAME_BYTES_MAX + 5 + 2 * (32 + 1) + 8 + 1 + 1)
+#define WB_PATH_BYTES (sizeof(WB_SHARE) + BOARD_NAME_BYTES_MAX + 5 + 2 * (32 + 1) + 8 + 1)
 
 /* A log: one of those that a writer has at a node, numbered from 1. */
 struct wb_log_name {
