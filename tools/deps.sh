@@ -10,7 +10,7 @@ for set in "$@"; do
         packages="$packages gcc libc6-dev meson ninja-build pkgconf python3
             libuv1-dev libsodium-dev libssl-dev libprotobuf-c-dev protobuf-c-compiler
             libjansson-dev libinih-dev liblmdb-dev libpng-dev libcmocka-dev
-            libutf8proc-dev
+            libutf8proc-dev libpango1.0-dev libjpeg-dev libwebp-dev
             libwebsockets-dev libwebsockets-evlib-uv"
         ;;
     test)

@@ -79,3 +79,22 @@ void board_out_escaped(struct board_out *out, const char *text, size_t len)
             board_out_raw(out, &text[i], 1);
         }
 }
+
+void board_out_base64(struct board_out *out, const uint8_t *data, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        uint32_t bits = (uint32_t)data[i] << 16;
+        if (n > 1)
+            bits |= (uint32_t)data[i + 1] << 8;
+        if (n > 2)
+            bits |= data[i + 2];
+        char text[4] = {digits[bits >> 18], digits[bits >> 12 & 63], digits[bits >> 6 & 63],
+                        digits[bits & 63]};
+        for (size_t k = n + 1; k < sizeof(text); k++)
+            text[k] = '=';
+        board_out_raw(out, text, sizeof(text));
+    }
+}

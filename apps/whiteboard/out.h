@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zeroed is empty. After a failed allocation it takes nothing more and @failed says so. */
 struct board_out {
@@ -23,5 +24,6 @@ void board_out_number(struct board_out *out, double value, unsigned digits);
 void board_out_numbers(struct board_out *out, const char *format, const double *values);
 /* With what XML wants escaped. */
 void board_out_escaped(struct board_out *out, const char *text, size_t len);
+void board_out_base64(struct board_out *out, const uint8_t *data, size_t len);
 
 #endif

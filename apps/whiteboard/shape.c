@@ -1,6 +1,7 @@
 #include "shape.h"
 
 #include <math.h>
+#include <string.h>
 
 static double min2(double a, double b)
 {
@@ -112,14 +113,9 @@ local_box(const struct board_element *element, const struct board_point *around,
     return box;
 }
 
-bool board_box_of(const struct board_element *element,
-                  const struct board_point *around,
-                  size_t around_n,
-                  struct board_box *box_out)
+static bool box_seen(struct board_box in, const double m[6], struct board_box *box_out)
 {
-    struct board_box in = local_box(element, around, around_n);
     struct board_box box = {INFINITY, INFINITY, -INFINITY, -INFINITY};
-    const double *m = element->m;
 
     for (unsigned i = 0; i < 4; i++) {
         double x = i & 1 ? in.x1 : in.x0, y = i & 2 ? in.y1 : in.y0;
@@ -128,4 +124,41 @@ bool board_box_of(const struct board_element *element,
     *box_out = box;
     return fabs(box.x0) <= BOARD_FAR && fabs(box.y0) <= BOARD_FAR && fabs(box.x1) <= BOARD_FAR &&
            fabs(box.y1) <= BOARD_FAR;
+}
+
+bool board_box_of(const struct board_element *element,
+                  const struct board_point *around,
+                  size_t around_n,
+                  struct board_box *box_out)
+{
+    return box_seen(local_box(element, around, around_n), element->m, box_out);
+}
+
+bool board_rough_box_of(const struct board_element *element, struct board_box *box_out)
+{
+    const struct board_op *op = element->op;
+    struct board_box box = {INFINITY, INFINITY, -INFINITY, -INFINITY};
+
+    if (!board_kind_stroke(op->kind))
+        return board_box_of(element, NULL, 0, box_out);
+    for (size_t i = 0; i < op->points_n; i++)
+        include(&box, (double)op->points[2 * i] / BOARD_UNIT,
+                (double)op->points[2 * i + 1] / BOARD_UNIT);
+    /* size times 1.45, its radius at most 0.75 of it */
+    widen(&box, (double)element->width / BOARD_UNIT * 1.1 + 1.5);
+    return box_seen(box, element->m, box_out);
+}
+
+struct board_box board_box_join(struct board_box a, struct board_box b)
+{
+    include(&a, b.x0, b.y0);
+    include(&a, b.x1, b.y1);
+    return a;
+}
+
+size_t board_line_end(const char *at, const char *end)
+{
+    if (*at == '\n')
+        return 1;
+    return end - at >= 3 && memcmp(at, "\xe2\x80\xa8", 3) == 0 ? 3 : 0;
 }

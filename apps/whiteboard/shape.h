@@ -39,4 +39,17 @@ bool board_box_of(const struct board_element *element,
                   size_t around_n,
                   struct board_box *box_out);
 
+/* The smallest box around both. */
+struct board_box board_box_join(struct board_box a, struct board_box b);
+
+/*
+ * About where @element is seen, never less, without the work of an outline. Returns false if it is
+ * too far away to be drawn.
+ */
+bool board_rough_box_of(const struct board_element *element, struct board_box *box_out);
+
+/* How many bytes of the text @at, which goes to @end, end a line here: a line end, or U+2028 where
+ * the page broke it; 0 if none do. */
+size_t board_line_end(const char *at, const char *end);
+
 #endif

@@ -6,21 +6,11 @@
 #include <string.h>
 
 #include "limits.h"
+#include "palette.h"
 #include "shape.h"
 
-#define MARGIN  16
-#define PAPER   "#ffffff"
 #define FAMILY  "system-ui, sans-serif"
 #define OPACITY " fill-opacity=\"0.35\""
-
-static const char *const ink[BOARD_COLOURS_N] = {
-    "#1d2320", "#7a8580", "#d92d20", "#e8740c", "#e3b505", "#2b9a3e",
-    "#0b7f79", "#2f6fe0", "#7a4be0", "#d6409f", "#8a5a3c", "#ffffff",
-};
-static const char *const soft[BOARD_COLOURS_N] = {
-    "#e6e9e6", "#eceeed", "#fcdcd7", "#fde3cc", "#fff0b3", "#d6f0d9",
-    "#d0eeea", "#d9e6fd", "#e6dcfd", "#fad9ec", "#efe2d8", "#ffffff",
-};
 
 static void
 numbers(struct board_out *out, const char *format, double a, double b, double c, double d)
@@ -47,7 +37,7 @@ static void put_matrix(struct board_out *out, const struct board_element *elemen
 static void put_pen(struct board_out *out, const struct board_element *element)
 {
     board_out_text(out, " stroke=\"");
-    board_out_text(out, ink[element->colour]);
+    board_out_text(out, board_ink[element->colour]);
     board_out_text(out, "\" stroke-width=\"");
     board_out_number(out, (double)element->width / BOARD_UNIT, 2);
     board_out_text(out, "\" stroke-linecap=\"round\" stroke-linejoin=\"round\"");
@@ -55,7 +45,7 @@ static void put_pen(struct board_out *out, const struct board_element *element)
 
 static void put_area(struct board_out *out, const struct board_element *element)
 {
-    const char *fills[] = {"none", soft[element->colour], ink[element->colour]};
+    const char *fills[] = {"none", board_soft[element->colour], board_ink[element->colour]};
 
     board_out_text(out, " fill=\"");
     board_out_text(out, fills[element->fill]);
@@ -76,7 +66,7 @@ static void put_stroke(struct board_out *out,
         numbers(out, "Q# # # #", p[i].x, p[i].y, (p[i].x + next->x) / 2, (p[i].y + next->y) / 2);
     }
     board_out_text(out, "Z\" fill=\"");
-    board_out_text(out, ink[element->colour]);
+    board_out_text(out, board_ink[element->colour]);
     board_out_text(out, "\"");
     if (element->op->kind == BOARD_HIGHLIGHT)
         board_out_text(out, OPACITY);
@@ -122,20 +112,38 @@ static void put_ellipse(struct board_out *out, const struct board_element *eleme
     put_pen(out, element);
 }
 
-static void put_image(struct board_out *out, const struct board_element *element)
+/* The image itself if it is there, else the name of its file. */
+static void
+put_href(struct board_out *out, const struct board_op *op, const struct board_images *images)
 {
-    static const char *const endings[] = {"png", "jpg", "webp"};
-    struct board_frame frame = board_frame_of(element);
-    char hex[2 * BOARD_HASH_BYTES + 1];
+    static const char *const types[] = {"png", "jpeg", "webp"};
+    const uint8_t *data = NULL;
+    size_t len = 0;
 
-    for (unsigned i = 0; i < BOARD_HASH_BYTES; i++)
-        (void)snprintf(hex + 2 * (size_t)i, 3, "%02x", element->op->hash[i]);
+    if (images != NULL)
+        data = images->get(images->user, op, &len);
+    if (data != NULL) {
+        board_out_text(out, "data:image/");
+        board_out_text(out, types[op->type]);
+        board_out_text(out, ";base64,");
+        board_out_base64(out, data, len);
+        return;
+    }
+    char name[BOARD_IMAGE_NAME_BYTES];
+    board_image_name(op, name);
+    board_out_text(out, "files/");
+    board_out_text(out, name);
+}
+
+static void put_image(struct board_out *out,
+                      const struct board_element *element,
+                      const struct board_images *images)
+{
+    struct board_frame frame = board_frame_of(element);
     board_out_text(out, "<image");
     put_frame(out, &frame);
-    board_out_text(out, " href=\"files/");
-    board_out_text(out, hex);
-    board_out_text(out, ".");
-    board_out_text(out, endings[element->op->type]);
+    board_out_text(out, " href=\"");
+    put_href(out, element->op, images);
     board_out_text(out, "\" preserveAspectRatio=\"none\"");
 }
 
@@ -151,20 +159,12 @@ static void put_text_line(struct board_out *out,
     numbers(out, "<text x=\"#\" y=\"#\" font-family=\"" FAMILY "\"", x, y, 0, 0);
     numbers(out, " font-size=\"#\"", (double)element->width / BOARD_UNIT, 0, 0, 0);
     board_out_text(out, " fill=\"");
-    board_out_text(out, ink[sticky ? 0 : element->colour]);
+    board_out_text(out, board_ink[sticky ? 0 : element->colour]);
     board_out_text(out, "\" xml:space=\"preserve\"");
     put_matrix(out, element);
     board_out_text(out, ">");
     board_out_escaped(out, text, len);
     board_out_text(out, "</text>\n");
-}
-
-/* How many bytes end a line here: a line end, or U+2028 where the page broke it; 0 if none do. */
-static size_t line_end(const char *at, const char *end)
-{
-    if (*at == '\n')
-        return 1;
-    return end - at >= 3 && memcmp(at, "\xe2\x80\xa8", 3) == 0 ? 3 : 0;
 }
 
 static void put_letters(struct board_out *out, const struct board_element *element)
@@ -181,14 +181,14 @@ static void put_letters(struct board_out *out, const struct board_element *eleme
         board_out_text(out, "<rect");
         put_frame(out, &frame);
         board_out_text(out, " rx=\"4\" fill=\"");
-        board_out_text(out, soft[element->colour]);
+        board_out_text(out, board_soft[element->colour]);
         board_out_text(out, "\"");
         put_matrix(out, element);
         board_out_text(out, "/>\n");
     }
     for (unsigned i = 0; line < end; i++) {
         size_t len = 0, skip = 0;
-        while (line + len < end && (skip = line_end(line + len, end)) == 0)
+        while (line + len < end && (skip = board_line_end(line + len, end)) == 0)
             len++;
         if (len > 0)
             put_text_line(out, element, x, y + size + i * size * BOARD_LINE_HEIGHT, line, len);
@@ -199,7 +199,8 @@ static void put_letters(struct board_out *out, const struct board_element *eleme
 static void put_element(struct board_out *out,
                         const struct board_element *element,
                         const struct board_point *around,
-                        size_t around_n)
+                        size_t around_n,
+                        const struct board_images *images)
 {
     switch (element->op->kind) {
     case BOARD_STROKE:
@@ -217,7 +218,7 @@ static void put_element(struct board_out *out,
         put_ellipse(out, element);
         break;
     case BOARD_IMAGE:
-        put_image(out, element);
+        put_image(out, element, images);
         break;
     default:
         put_letters(out, element);
@@ -228,8 +229,11 @@ static void put_element(struct board_out *out,
 }
 
 /* All elements into @body, and where they are into @box; false if there is nothing to be seen. */
-static int
-put_elements(const struct board *board, struct board_out *body, struct board_box *box, bool *any)
+static int put_elements(const struct board *board,
+                        const struct board_images *images,
+                        struct board_out *body,
+                        struct board_box *box,
+                        bool *any)
 {
     for (size_t i = 0; i < board->elements_n; i++) {
         const struct board_element *element = &board->elements[i];
@@ -240,33 +244,28 @@ put_elements(const struct board *board, struct board_out *body, struct board_box
             board_outline(element->op, element->width, &around, &around_n) != 0)
             return KITH_E_MEMORY;
         if (board_box_of(element, around, around_n, &mine)) {
-            if (!*any)
-                *box = mine;
-            box->x0 = mine.x0 < box->x0 ? mine.x0 : box->x0;
-            box->y0 = mine.y0 < box->y0 ? mine.y0 : box->y0;
-            box->x1 = mine.x1 > box->x1 ? mine.x1 : box->x1;
-            box->y1 = mine.y1 > box->y1 ? mine.y1 : box->y1;
+            *box = *any ? board_box_join(*box, mine) : mine;
             *any = true;
-            put_element(body, element, around, around_n);
+            put_element(body, element, around, around_n, images);
         }
         free(around);
     }
     return 0;
 }
 
-int board_svg(const struct board *board, struct board_out *out)
+int board_svg(const struct board *board, const struct board_images *images, struct board_out *out)
 {
     struct board_out body = {0};
     struct board_box box = {0};
     bool any = false;
-    int result = put_elements(board, &body, &box, &any);
-    double x = box.x0 - MARGIN, y = box.y0 - MARGIN;
-    double w = box.x1 - box.x0 + 2 * MARGIN, h = box.y1 - box.y0 + 2 * MARGIN;
+    int result = put_elements(board, images, &body, &box, &any);
+    double x = box.x0 - BOARD_MARGIN, y = box.y0 - BOARD_MARGIN;
+    double w = box.x1 - box.x0 + 2 * BOARD_MARGIN, h = box.y1 - box.y0 + 2 * BOARD_MARGIN;
 
     numbers(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"# # # #\"", x, y, w, h);
     numbers(out, " width=\"#\" height=\"#\">\n", w, h, 0, 0);
     numbers(out, "<rect x=\"#\" y=\"#\" width=\"#\" height=\"#\" fill=\"", x, y, w, h);
-    board_out_text(out, PAPER "\"/>\n");
+    board_out_text(out, BOARD_PAPER "\"/>\n");
     board_out_raw(out, body.data, body.len);
     board_out_text(out, "</svg>\n");
     if (body.failed || out->failed)

@@ -4,13 +4,15 @@
 #ifndef WHITEBOARD_SVG_H
 #define WHITEBOARD_SVG_H
 
+#include "image.h"
 #include "merge.h"
 #include "out.h"
 
 /*
- * Writes @board. Images are named files/HASH.png, .jpg or .webp, beside it.
+ * Writes @board. @images gives what is to be part of it; an image that is not there, or all if
+ * @images is NULL, are named files/HASH.png, .jpg or .webp, beside it.
  * Returns 0 or KITH_E_MEMORY; the caller frees out->data in either case.
  */
-int board_svg(const struct board *board, struct board_out *out);
+int board_svg(const struct board *board, const struct board_images *images, struct board_out *out);
 
 #endif

@@ -132,11 +132,14 @@ static int error_reply(struct cli *cli, json_t *error)
     return exit_code;
 }
 
-int cli_receive(struct cli *cli, uint64_t timeout_ms, struct cli_reply *reply_out)
+/* The next reply; *@error_out is NULL, or why the agent refuses. */
+static int
+receive(struct cli *cli, uint64_t timeout_ms, struct cli_reply *reply_out, json_t **error_out)
 {
     struct agent_message message;
 
     *reply_out = (struct cli_reply){0};
+    *error_out = NULL;
     for (;;) {
         int r = agent_client_receive(cli->client, timeout_ms, &message);
         if (r != 0)
@@ -146,13 +149,41 @@ int cli_receive(struct cli *cli, uint64_t timeout_ms, struct cli_reply *reply_ou
     }
     json_t *ok = json_object_get(message.json, "ok");
     reply_out->id = cli_json_u64(message.json, "id", 0);
-    if (!json_is_true(ok))
-        return error_reply(cli, json_object_get(message.json, "error"));
+    if (!json_is_true(ok)) {
+        *error_out = json_object_get(message.json, "error");
+        return EXIT_OK;
+    }
     reply_out->result = json_object_get(message.json, "result");
     reply_out->more = json_is_true(json_object_get(message.json, "more"));
     reply_out->data = message.data;
     reply_out->data_len = message.data_len;
     return EXIT_OK;
+}
+
+int cli_receive(struct cli *cli, uint64_t timeout_ms, struct cli_reply *reply_out)
+{
+    json_t *error;
+    int x = receive(cli, timeout_ms, reply_out, &error);
+
+    return x == EXIT_OK && error != NULL ? error_reply(cli, error) : x;
+}
+
+int cli_ask_softly(struct cli *cli,
+                   const char *verb,
+                   json_t *request_args,
+                   uint64_t timeout_ms,
+                   struct cli_reply *reply_out,
+                   const char **code_out,
+                   const char **text_out)
+{
+    json_t *error = NULL;
+    int x = cli_send(cli, verb, request_args, NULL, 0, NULL);
+
+    if (x == EXIT_OK)
+        x = receive(cli, timeout_ms, reply_out, &error);
+    *code_out = cli_json_text(error, "code");
+    *text_out = cli_json_text(error, "message");
+    return x;
 }
 
 int cli_ask(struct cli *cli,

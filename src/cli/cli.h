@@ -98,6 +98,18 @@ int cli_ask(struct cli *cli,
             uint64_t timeout_ms,
             struct cli_reply *reply_out);
 /*
+ * As cli_ask(), but that the agent refuses is no failure, and nothing is said of it:
+ * reply_out->result is NULL then, and *@code_out (such as "KITH_E_NOT_FOUND") and *@text_out say
+ * why; they are borrowed as the reply is.
+ */
+int cli_ask_softly(struct cli *cli,
+                   const char *verb,
+                   json_t *request_args,
+                   uint64_t timeout_ms,
+                   struct cli_reply *reply_out,
+                   const char **code_out,
+                   const char **text_out);
+/*
  * For verbs that ask one thing: asks, prints the result as --json document or calls @show. Returns
  * the exit code.
  */

@@ -109,6 +109,9 @@ int cmd_fs_put(struct cli *cli);
 int cmd_fs_append(struct cli *cli);
 int cmd_fs_pin(struct cli *cli);
 int cmd_fs_verify(struct cli *cli);
+/* board.c */
+int cmd_board_ls(struct cli *cli);
+int cmd_board_export(struct cli *cli);
 /* view.c */
 int cmd_view(struct cli *cli);
 int cmd_view_force(struct cli *cli);

@@ -181,6 +181,15 @@ static const struct opt opt_both = {"both", 0, OPT_FLAG, false, COMPLETE_NONE, N
 static const struct opt opt_remove_pin = {"remove", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "end it", {0}};
 
+static const struct opt opt_format = {"format", 0, OPT_CHOICE, false, COMPLETE_NONE, "FORMAT",
+    "kind of the picture (default: as --out ends, else png)", {"png", "svg"}};
+static const struct opt opt_board_out = {"out", 'o', OPT_TEXT, false, COMPLETE_FILE, "FILE",
+    "file to write (default: BOARD.png or BOARD.svg, here); - is stdout", {0}};
+static const struct opt opt_scale = {"scale", 0, OPT_TEXT, false, COMPLETE_NONE, "N",
+    "pixels of a PNG for each pixel at 100 % on the page (default: 2)", {0}};
+static const struct opt opt_at = {"at", 0, OPT_TEXT, false, COMPLETE_NONE, "TIME",
+    "as it was then: 2026-11-30T06:10:00Z, '2026-11-30 06:10' of this place, or how long ago: 10m", {0}};
+
 #define OPTIONS(...) (const struct opt *const[]){__VA_ARGS__ __VA_OPT__(,) NULL}
 
 #define PASSES "everything goes to another program, which has options of its own"
@@ -645,6 +654,20 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_quiet), NULL,
      {{"kith fs verify", "all"}, {"kith fs verify photos", "one share"}},
      cmd_fs_verify},
+    {"board ls", NULL, "files", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
+     "list boards of the whiteboard",
+     "With what is on them, which is read from their logs. Exits with 8 if not all of these can be read.",
+     OPTIONS(&opt_no_headers), NULL,
+     {{"kith board ls", "names, titles, when they changed"}, {"kith board ls --json", "for programs"}},
+     cmd_board_ls},
+    {"board export", NULL, "files", "BOARD", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "make a picture of a board",
+     "The same as the page saves, on any node: what is on the board is read from the catalogue. Exits with 8 if parts of "
+     "it cannot be read and are not in the picture; which is said.",
+     OPTIONS(&opt_format, &opt_board_out, &opt_scale, &opt_at, &opt_quiet), NULL,
+     {{"kith board export plan", "plan.png"}, {"kith board export plan -o plan.svg", "as vectors, images inside"},
+      {"kith board export plan --at 1h --scale 1 -o - > before.png", "as it was an hour ago"}},
+     cmd_board_export},
     {"web", NULL, "pages", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "print a link that logs in to the pages of this node",
      "Once, within 10 minutes, as admin: who can read the control socket owns the node. While there are no users that "

@@ -56,6 +56,7 @@ PACKAGES = {
     "libpng": "libpng-dev", "smartcols": "libsmartcols-dev", "libedit": "libedit-dev",
     "protoc-c": "protobuf-c-compiler", "threads": "libc6-dev",
     "lmdb": "liblmdb-dev", "libutf8proc": "libutf8proc-dev",
+    "pangocairo": "libpango1.0-dev", "libjpeg": "libjpeg-dev", "libwebp": "libwebp-dev",
 }
 
 

@@ -51,7 +51,7 @@ static void merge(const struct board_op *ops, size_t n)
         board_dump(&board, &one);
         board_dump(&again, &other);
         assert(one.len == other.len && memcmp(one.data, other.data, one.len) == 0);
-        assert(board_svg(&board, &picture) == 0);
+        assert(board_svg(&board, NULL, &picture) == 0);
         board_deinit(&again);
     }
     board_deinit(&board);

@@ -83,7 +83,7 @@ static int show_board(const char *how, const struct input *inputs, size_t n)
             ops[ops_n++] = &inputs[i].log.ops[k];
     int result = board_merge(&board, ops, ops_n);
     if (result == 0 && strcmp(how, "svg") == 0)
-        result = board_svg(&board, &out);
+        result = board_svg(&board, NULL, &out);
     else if (result == 0)
         board_dump(&board, &out);
     if (result == 0)

@@ -252,7 +252,7 @@ static void picture_of_a_rectangle(void **state)
     (void)state;
     make_rect(&made, 1, 1, 100);
     assert_int_equal(board_merge(&board, made.list, made.ops_n), 0);
-    assert_int_equal(board_svg(&board, &out), 0);
+    assert_int_equal(board_svg(&board, NULL, &out), 0);
     board_out_raw(&out, "", 1);
     assert_string_equal(
         out.data,
@@ -274,7 +274,7 @@ static void picture_of_nothing(void **state)
 
     (void)state;
     assert_int_equal(board_merge(&board, made.list, 0), 0);
-    assert_int_equal(board_svg(&board, &out), 0);
+    assert_int_equal(board_svg(&board, NULL, &out), 0);
     assert_memory_equal(out.data, "<svg ", 5);
     free(out.data);
     board_deinit(&board);
