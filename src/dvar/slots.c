@@ -47,6 +47,16 @@ static void take_back_cells(struct slot *slot)
     }
 }
 
+/* Values that stay here when the slot is not ours any more are for the next SYNC alone. */
+static void take_back_copies(struct slot *slot)
+{
+    list_for_each (it, &slot->vars) {
+        struct var *var = container_of(it, struct var, link);
+        if (var->cell != NULL && var->state != VAR_CACHED)
+            cell_take_back(var->cell);
+    }
+}
+
 /* From now on nothing of an epoch before @se is read here. */
 void slot_release(struct slot *slot, uint64_t se)
 {
@@ -369,8 +379,11 @@ static void slot_update(struct dvar_core *core, uint32_t slot_no, bool same_keep
     struct slot *slot = &core->slots[slot_no];
     const struct placement_slot *now = &core->placement.slots[slot_no];
     uint64_t active_before = slot->active.se;
+    bool ours_before = slot->active.self >= 0;
     if (!same_keepers || !is_read(&now->active, &slot->active))
         config_read(core, &now->active, &slot->active);
+    if (ours_before && slot->active.self < 0 && !MUTANT(DVAR_READS_ON))
+        take_back_copies(slot);
     if (!same_keepers || !is_read(&now->chosen, &slot->chosen))
         config_read(core, &now->chosen, &slot->chosen);
     const struct placement_keeper *home =

@@ -491,6 +491,67 @@ static void a_cell_follows_its_variable(void **state)
     dvar_free(core);
 }
 
+/* x = 1 in a cell of this node, which then slept; @returns the cell. */
+static struct dvar_cell *cell_of_a_home_that_slept(void)
+{
+    begin(&(struct dvar_config){0}, 1);
+    step((struct dvar_event){.type = DVAR_OPEN, .id = 5, .name = "x", .name_len = 1});
+    struct dvar_cell *cell = the(DVAR_OPENED)->cell;
+    op("x", set("1", 1));
+    now_ms += 30000;
+    placement.keepers_n = 2;
+    placement.keepers[1] = (struct placement_keeper){.member_id = 2, .boot = boot_of(2)};
+    return cell;
+}
+
+static bool is_readable(struct dvar_cell *cell)
+{
+    uint8_t value[256];
+    uint64_t version;
+    return cell_read(cell, value, sizeof(value), &version, clock_zero) != SIZE_MAX;
+}
+
+/* Hears of what was decided meanwhile, and has a lease again. */
+static void wake(void)
+{
+    placement.epoch = 9;
+    step((struct dvar_event){.type = DVAR_PLACEMENT, .placement = &placement});
+    step((struct dvar_event){.type = DVAR_LEASE, .until_ms = now_ms + 3000});
+}
+
+/* state-swarm 27224: its slots had another home for a while, and it was chosen to keep them again.
+ * What it has is for the next SYNC; its threads must not read it. */
+static void a_copy_of_a_slot_that_went_elsewhere_is_not_read(void **state)
+{
+    (void)state;
+    struct dvar_cell *cell = cell_of_a_home_that_slept();
+    assert_true(is_readable(cell));
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS; i++) {
+        placement.slots[i].active =
+            (struct placement_config){.slot_epoch = 5, .replicas = {2}, .replicas_n = 1};
+        placement.slots[i].chosen =
+            (struct placement_config){.slot_epoch = 6, .replicas = {2, 1}, .replicas_n = 2};
+    }
+    wake();
+    assert_false(is_readable(cell));
+    step((struct dvar_event){.type = DVAR_CLOSE, .cell = cell});
+    dvar_free(core);
+}
+
+/* The same boot, as another member: nothing else was decided of the slots that it had. */
+static void a_copy_of_a_membership_that_ended_is_not_read(void **state)
+{
+    (void)state;
+    struct dvar_cell *cell = cell_of_a_home_that_slept();
+    placement.keepers[0].state = KEEPER_ENDED;
+    placement.keepers[2] = (struct placement_keeper){.member_id = 3, .boot = boot_of(1)};
+    placement.keepers_n = 3;
+    wake();
+    assert_false(is_readable(cell));
+    step((struct dvar_event){.type = DVAR_CLOSE, .cell = cell});
+    dvar_free(core);
+}
+
 static void limits_refuse_with_their_error(void **state)
 {
     (void)state;
@@ -563,6 +624,8 @@ int main(void)
         cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again),
         cmocka_unit_test(a_home_whose_membership_ended_stops_to_fill_its_slots),
         cmocka_unit_test(a_cell_follows_its_variable),
+        cmocka_unit_test(a_copy_of_a_slot_that_went_elsewhere_is_not_read),
+        cmocka_unit_test(a_copy_of_a_membership_that_ended_is_not_read),
         cmocka_unit_test(limits_refuse_with_their_error),
         cmocka_unit_test(without_a_quorum_operations_end_at_once),
     };
@@ -575,6 +638,8 @@ int main(void)
          cmocka_unit_test(what_a_chosen_copy_has_on_disk_counts_after_its_restart)},
         {MUTANT_DVAR_ASK_AFTER_LOSS,
          cmocka_unit_test(a_write_that_may_have_been_lost_is_not_asked_for_again)},
+        {MUTANT_DVAR_READS_ON, cmocka_unit_test(a_copy_of_a_slot_that_went_elsewhere_is_not_read)},
+        {MUTANT_DVAR_READS_ON, cmocka_unit_test(a_copy_of_a_membership_that_ended_is_not_read)},
     };
     failed += left_out_all(rules, sizeof(rules) / sizeof(rules[0]));
 #endif
