@@ -47,7 +47,7 @@
     XX(LOCAL_SCAN_IS_PROOF, "local-scan-is-proof", "what a scan did not see is gone")              \
     XX(LOCAL_NO_OVERFLOW, "local-no-overflow", "lost events are not looked for")                   \
     XX(DVAR_LEAVES_CACHING, "dvar-leaves-caching", "who said good-bye reads what it cached")       \
-    XX(DVAR_READS_ON, "dvar-reads-on", "a copy of a slot that went elsewhere is read")            \
+    XX(DVAR_READS_ON, "dvar-reads-on", "a copy of a slot that went elsewhere is read")             \
     XX(DVAR_UNSETTLED_TOLD, "dvar-unsettled-told", "what is being written counts as settled")      \
     XX(VIEW_NO_ACTIVATION_RECORD, "view-no-activation", "what is chosen serves at once")           \
     XX(VIEW_SAME_MEMBER_AFTER_RESTART, "view-same-member", "a new boot is the same member")        \
