@@ -298,9 +298,13 @@
 #define FS_TARGET_BYTES_MAX 4095
 /* Counters of a version's vector: disks that changed one path. The lowest are folded beyond. */
 #define FS_VECTOR_MAX 32
-/* Records of all disks, some 50 bytes each beside what they share: 4 million paths, each at three
+/* Records of all disks, some 30 bytes each beside what they share: 4 million paths, each at three
  * nodes. Then own publications are refused, and indexes of others stay incomplete. */
 #define FS_RECORDS_MAX 12000000
+/* Numbers of an index, and counters of vectors (milliseconds since 1970: until the year 6400): what
+ * is held has 48 bits. What others say is at most half of it, so that the next can be counted. */
+#define FS_NUMBER_MAX  ((1ull << 48) - 1)
+#define FS_COUNTER_MAX ((1ull << 48) - 1)
 /* Disks of which something is known, those of forgotten nodes (which only count) too. */
 #define FS_DISKS_MAX 32768
 /* Versions that one disk may have of one path beside its main one. */

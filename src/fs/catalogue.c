@@ -168,6 +168,9 @@ void fs_catalogue_free(struct fs_catalogue *core)
     for (uint32_t i = 0; i < core->disks_n; i++)
         disk_free(core->disks[i]);
     core_free(core->lost.items);
+    for (size_t i = 0; i < core->buckets_n; i++)
+        for (struct fs_blob *blob = core->buckets[i]; blob != NULL; blob = blob->next)
+            fsc_tally_free(core, blob);
     core_free(core->buckets);
     fsc_pool_free(core); /* nodes, versions, contents, records */
     mapid_deinit(&core->disk_map);
@@ -198,7 +201,7 @@ static void start(struct fs_catalogue *core)
     core->started = true;
     core->sweep_at_ms = core->now_ms + SWEEP_MS;
     for (uint32_t i = 0; i < core->own->slots_n; i++) {
-        struct fs_record *record = core->own->slots[i];
+        const struct fs_record *record = fsc_record(core, core->own->slots[i]);
         if (record != NULL && record->line != FS_LINE_FOLDER)
             fsc_tidy_later(core, fsc_record_node(record));
     }
@@ -211,7 +214,7 @@ static void adopt_due(struct fs_catalogue *core)
     for (uint32_t i = 0; i < core->lost.n; i++) {
         const struct fs_aside *aside = &core->lost.items[i];
         if (aside->due_ms <= core->now_ms)
-            fsc_tidy_later(core, aside->record->of.known->node);
+            fsc_tidy_later(core, fsc_at(core, aside->record)->of.known->node);
         else if (aside->due_ms < next)
             next = aside->due_ms;
     }

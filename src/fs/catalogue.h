@@ -338,6 +338,7 @@ struct fs_content_facts {
     bool live;        /* a version that is not history names it */
     uint8_t own;      /* enum fs_place */
     size_t holders_n; /* other nodes that say they hold it, all of them */
+    size_t looked_n;  /* what it took: records, or counts, that were looked at */
 };
 /* Fills up to @max holders (the node itself is none of them). 0; KITH_E_NOT_FOUND: no record names
  * it. */

@@ -16,7 +16,7 @@ check_versions(const struct fs_catalogue *core, const struct fs_node *node, stru
         uint32_t live = 0;
         uint32_t all = 0;
         assert(k->node == node && (k->flags & FS_KNOWN_LINKED) != 0);
-        for (const struct fs_record *r = node->records; r != NULL; r = r->next) {
+        for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
             if ((r->flags & FS_RECORD_GONE) != 0 || r->of.known != k)
                 continue;
             all++;
@@ -35,17 +35,17 @@ check_versions(const struct fs_catalogue *core, const struct fs_node *node, stru
 static void
 check_records(const struct fs_catalogue *core, const struct fs_node *node, struct tally *tally)
 {
-    for (const struct fs_record *r = node->records; r != NULL; r = r->next) {
+    for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
         const struct fs_disk *disk = core->disks[r->disk];
         assert(fsc_record_node(r) == node);
         tally->records++;
         if ((r->flags & FS_RECORD_LOST) != 0)
-            assert(core->lost.items[r->slot].record == r);
+            assert(fsc_at(core, core->lost.items[r->slot].record) == r);
         else if ((r->flags & FS_RECORD_STALE) != 0)
-            assert(disk->stale.items[r->slot].record == r);
+            assert(fsc_at(core, disk->stale.items[r->slot].record) == r);
         else
-            assert(disk->slots[r->slot] == r);
-        for (const struct fs_record *o = r->next; o != NULL; o = o->next)
+            assert(fsc_at(core, disk->slots[r->slot]) == r);
+        for (const struct fs_record *o = fsc_next(core, r); o != NULL; o = fsc_next(core, o))
             assert(o->disk != r->disk || o->line != r->line ||
                    ((o->flags | r->flags) & (FS_RECORD_LOST | FS_RECORD_STALE)) != 0);
     }
@@ -102,14 +102,14 @@ static void check_folder(const struct fs_catalogue *core,
     assert(sum.conflicted_n == folder->conflicted_n);
 }
 
-static void check_disk(const struct fs_disk *disk)
+static void check_disk(const struct fs_catalogue *core, const struct fs_disk *disk)
 {
     uint64_t number = 0;
     uint64_t n = 0;
     uint64_t sum = 0;
     uint32_t gaps = 0;
     for (uint32_t i = 0; i < disk->slots_n; i++) {
-        const struct fs_record *record = disk->slots[i];
+        const struct fs_record *record = fsc_record(core, disk->slots[i]);
         if (record == NULL) {
             gaps++;
             continue;
@@ -132,8 +132,11 @@ void fs_catalogue_check(const struct fs_catalogue *core)
     assert(tally.nodes == core->nodes_n && tally.records == core->records_n);
     assert(tally.versions <= core->versions_n);
     for (uint32_t i = 1; i < core->disks_n; i++) {
-        check_disk(core->disks[i]);
+        check_disk(core, core->disks[i]);
         pulls += core->disks[i]->pulling;
     }
     assert(pulls == core->pulls_n);
+    for (size_t i = 0; i < core->buckets_n; i++)
+        for (const struct fs_blob *blob = core->buckets[i]; blob != NULL; blob = blob->next)
+            fsc_tally_check(core, blob);
 }

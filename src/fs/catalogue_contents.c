@@ -3,9 +3,9 @@
  */
 #include "fs/catalogue_internal.h"
 
-static uint8_t copies_of(const struct fs_catalogue *core, const struct fs_known *known)
+static uint8_t copies_of(const struct fs_catalogue *core, const struct fs_node *node)
 {
-    const struct fs_known *root = fsc_current(fsc_share(known->node));
+    const struct fs_known *root = fsc_current(fsc_share(node));
     return root != NULL && root->replicas != 0 ? root->replicas : core->config.replicas;
 }
 
@@ -27,19 +27,25 @@ static int add_holder(const struct fs_catalogue *core, struct holders *holders, 
     return mapid_set(&holders->seen, &node, &here);
 }
 
+static void
+want(const struct fs_catalogue *core, const struct fs_node *node, struct fs_content_facts *facts)
+{
+    uint8_t copies = copies_of(core, node);
+    facts->live = true;
+    facts->copies = copies > facts->copies ? copies : facts->copies;
+}
+
 static int add_version(const struct fs_catalogue *core,
                        const struct fs_known *known,
                        struct fs_content_facts *facts,
                        struct holders *holders)
 {
     int r = 0;
-    if ((known->flags & FS_KNOWN_MAXIMAL) != 0) {
-        uint8_t copies = copies_of(core, known);
-        facts->live = true;
-        facts->copies = copies > facts->copies ? copies : facts->copies;
-    }
-    for (const struct fs_record *record = known->node->records; record != NULL && r == 0;
-         record = record->next) {
+    if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
+        want(core, known->node, facts);
+    for (const struct fs_record *record = fsc_first(core, known->node); record != NULL && r == 0;
+         record = fsc_next(core, record)) {
+        facts->looked_n++;
         if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || record->of.known != known ||
             (record->flags & FS_RECORD_PLACE) == 0)
             continue;
@@ -48,6 +54,27 @@ static int add_version(const struct fs_catalogue *core,
         else
             r = add_holder(core, holders, record->disk);
     }
+    return r;
+}
+
+static int add_tally(const struct fs_catalogue *core,
+                     const struct fs_tally *tally,
+                     struct fs_content_facts *facts,
+                     struct holders *holders)
+{
+    int r = 0;
+    for (size_t i = 0; i < tally->wanted_n; i++)
+        want(core, tally->wanted[i].share, facts);
+    for (size_t i = 0; i < tally->held_n && r == 0; i++) {
+        const struct fs_held *held = &tally->held[i];
+        if (held->disk != core->own->no) {
+            r = add_holder(core, holders, held->disk);
+            continue;
+        }
+        facts->own |= held->folder_n > 0 ? FS_IN_FOLDER : 0;
+        facts->own |= held->keep_n > 0 ? FS_IN_KEEP : 0;
+    }
+    facts->looked_n += tally->wanted_n + tally->held_n;
     return r;
 }
 
@@ -63,10 +90,13 @@ int fs_catalogue_content(const struct fs_catalogue *core,
     if (blob == NULL)
         return kith_fail_with(KITH_E_NOT_FOUND, "no file of the catalogue has this content");
     *facts_out = (struct fs_content_facts){.content = fsc_blob_content(blob)};
-    list_for_each (it, &blob->versions) {
-        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
-        if ((known->flags & FS_KNOWN_LINKED) != 0 && r == 0)
-            r = add_version(core, known, facts_out, &holders);
+    if ((blob->flags & FS_BLOB_TALLIED) != 0) {
+        r = add_tally(core, blob->of.tally, facts_out, &holders);
+    } else {
+        for (const struct fs_known *known = blob->of.first; known != NULL && r == 0;
+             known = known->of_blob)
+            if ((known->flags & FS_KNOWN_LINKED) != 0)
+                r = add_version(core, known, facts_out, &holders);
     }
     facts_out->holders_n = holders.seen.n;
     mapid_deinit(&holders.seen);
@@ -102,8 +132,8 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
     const struct fs_known *best = NULL;
     if (blob == NULL)
         return false;
-    list_for_each (it, &blob->versions) {
-        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
+    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
+         known = known->of_blob) {
         if ((known->flags & FS_KNOWN_LINKED) == 0)
             continue;
         best = known;
@@ -118,6 +148,18 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
            buf_append(out, path, len) == 0;
 }
 
+/* False: this disk has no record that says so. */
+static bool folder_has(const struct fs_catalogue *core, const struct fs_blob *blob)
+{
+    if ((blob->flags & FS_BLOB_TALLIED) == 0)
+        return true;
+    const struct fs_tally *tally = blob->of.tally;
+    for (size_t i = 0; i < tally->held_n; i++)
+        if (tally->held[i].disk == core->own->no)
+            return tally->held[i].folder_n > 0;
+    return false;
+}
+
 bool fs_catalogue_content_own(const struct fs_catalogue *core,
                               const uint8_t root[FS_ROOT_BYTES],
                               size_t nth,
@@ -127,12 +169,12 @@ bool fs_catalogue_content_own(const struct fs_catalogue *core,
     char path[FS_PATH_BYTES_MAX + 1];
     const struct fs_blob *blob = fsc_blob_find(core, root);
 
-    if (blob == NULL)
+    if (blob == NULL || !folder_has(core, blob))
         return false;
-    list_for_each (it, &blob->versions) {
-        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
-        for (const struct fs_record *record = known->node->records; record != NULL;
-             record = record->next) {
+    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
+         known = known->of_blob) {
+        for (const struct fs_record *record = fsc_first(core, known->node); record != NULL;
+             record = fsc_next(core, record)) {
             if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
                 record->of.known != known || record->disk != core->own->no ||
                 (record->flags & FS_RECORD_PLACE & FS_IN_FOLDER) == 0)

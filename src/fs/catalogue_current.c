@@ -7,8 +7,10 @@
 
 static void set_maximal(struct fs_catalogue *core, struct fs_known *known, bool maximal)
 {
-    if (((known->flags & FS_KNOWN_MAXIMAL) != 0) != maximal)
+    if (((known->flags & FS_KNOWN_MAXIMAL) != 0) != maximal) {
         fsc_blob_dirty(core, known->blob);
+        fsc_tally_live(core, known, maximal);
+    }
     known->flags &= (uint8_t) ~(FS_KNOWN_MAXIMAL | FS_KNOWN_SHOWN);
     known->flags |= maximal ? FS_KNOWN_MAXIMAL : 0;
 }
@@ -85,15 +87,16 @@ static void count_node(struct fs_catalogue *core, const struct fs_dirty *dirty)
 
 static void judge_lost(struct fs_catalogue *core, struct fs_node *node)
 {
-    struct fs_record *next;
-    for (struct fs_record *record = node->records; record != NULL; record = next) {
+    uint32_t next;
+    for (uint32_t ref = node->records; ref != 0; ref = next) {
+        const struct fs_record *record = fsc_at(core, ref);
         const struct fs_known *known = record->of.known;
         next = record->next;
         if ((record->flags & FS_RECORD_LOST) == 0)
             continue;
         if (known->live_n > 0 || (known->flags & FS_KNOWN_MAXIMAL) == 0 ||
             fsc_deleted_long_ago(core, known, 2 * DAY_MS)) {
-            fsc_lost_drop(core, record);
+            fsc_lost_drop(core, ref);
             continue;
         }
         struct fs_aside *aside = &core->lost.items[record->slot];
@@ -106,7 +109,8 @@ static void judge_lost(struct fs_catalogue *core, struct fs_node *node)
 
 static bool needs_tidy(const struct fs_catalogue *core, const struct fs_node *node)
 {
-    for (const struct fs_record *record = node->records; record != NULL; record = record->next)
+    for (const struct fs_record *record = fsc_first(core, node); record != NULL;
+         record = fsc_next(core, record))
         if (record->disk == core->own->no && record->line != FS_LINE_FOLDER &&
             (record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0)
             return true;
@@ -207,7 +211,7 @@ static void tell_all(struct fs_catalogue *core)
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
         if (what_changed(dirty) == FS_REMOVED && dirty->before->blob != NULL)
-            dirty->before->blob->mark = (uint32_t)i + 1;
+            dirty->before->blob->mark = ((uint32_t)i + 1) & 0xfffffff;
     }
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
@@ -246,7 +250,7 @@ static void tell_contents(struct fs_catalogue *core)
     for (size_t i = 0; i < core->blobs_dirty_n; i++) {
         struct fs_blob *blob = core->blobs_dirty[i];
         struct catalogue_action *action = fsc_act(core, CATALOGUE_CONTENT);
-        blob->flags &= (uint8_t)~FS_BLOB_DIRTY;
+        fsc_blob_flag(blob, FS_BLOB_DIRTY, false);
         if (action != NULL)
             action->content = fsc_blob_content(blob);
     }

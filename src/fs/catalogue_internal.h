@@ -5,6 +5,7 @@
  *     catalogue_memory.c   pieces of it
  *     catalogue_tree.c     paths: nodes and folders
  *     catalogue_known.c    disks, authors, versions, contents
+ *     catalogue_tally.c    who holds what many paths have
  *     catalogue_records.c  records of disks, what nobody names any more
  *     catalogue_current.c  what is current, and what changed
  *     catalogue_own.c      the own index: batches that are signed, stored, announced
@@ -17,8 +18,10 @@
  *     catalogue_read.c     look-ups and lists
  *     catalogue_check.c    invariants
  *
- * Memory is what a million paths make it: a node of a path (72 bytes and its name), a version (156
- * and its vector), a content (72), and for each disk that has it a record (32) in a slot (8).
+ * Memory is what a million paths make it: a node of a path (54 bytes and its name), a version (144
+ * and 8 for each disk of its vector), a content (64), and for each disk that has it a record (24)
+ * in a slot (4). So records are named by a number of 32 bits, not by where they are, and fields
+ * have the bits that their limits need.
  */
 #ifndef FS_CATALOGUE_INTERNAL_H
 #define FS_CATALOGUE_INTERNAL_H
@@ -50,18 +53,34 @@ enum fs_record_flags {
 };
 #define FS_RECORD_WIRE (FS_RECORD_PLACE | FS_RECORD_GONE)
 
+/* Records are named by a number, 0 being none: fsc_at(), fsc_record(). */
+#define FS_RECORD_REF_BITS 26
 struct fs_record {
     union {
         struct fs_known *known;
         struct fs_node *node; /* GONE */
     } of;
-    struct fs_record *next; /* of the node */
-    uint64_t number;
-    uint32_t slot; /* in the disk's slots; STALE, LOST: in the list of those */
-    uint16_t disk;
-    uint8_t flags;
-    uint8_t line;
+    uint64_t number : 48;
+    uint64_t disk : 16;
+    uint32_t next : FS_RECORD_REF_BITS; /* of the node */
+    uint32_t flags : 6;
+    uint32_t slot : FS_RECORD_REF_BITS; /* in the disk's; STALE, LOST: in the list of those */
+    uint32_t line : 6;
 };
+/* Slots have gaps, as many as records at most. */
+static_assert(2 * FS_RECORDS_MAX < 1 << FS_RECORD_REF_BITS, "a record's number has room");
+static_assert(FS_LINES_N <= 1 << 6, "a line has 6 bits");
+static_assert(sizeof(struct fs_record) == 24, "there are millions of records");
+#define FS_RECORDS_BLOCK 1024 /* that are allocated together */
+
+static inline void fsc_flags_set(struct fs_record *record, unsigned flags)
+{
+    record->flags = (record->flags | flags) & 0x3f;
+}
+static inline void fsc_flags_clear(struct fs_record *record, unsigned flags)
+{
+    record->flags = record->flags & ~flags & 0x3f;
+}
 
 enum fs_known_flags {
     FS_KNOWN_MAXIMAL = 1 << 0, /* no other version of the path replaces it */
@@ -70,34 +89,37 @@ enum fs_known_flags {
 };
 
 struct fs_pair {
-    uint32_t disk;
-    uint32_t low, high; /* counter */
+    uint64_t disk : 16;
+    uint64_t counter : 48;
 };
-static inline uint64_t fs_pair_counter(const struct fs_pair *pair)
-{
-    return (uint64_t)pair->high << 32 | pair->low;
-}
+static_assert(FS_COUNTER_MAX < 1ull << 48, "a counter has 48 bits");
+static_assert(FS_DISKS_MAX <= 1 << 16, "a disk's number has 16 bits");
 
 struct fs_known {
     struct fs_node *node;
     struct fs_known *next;
-    struct fs_blob *blob; /* NULL: no content */
-    struct list of_blob;
+    struct fs_blob *blob;         /* NULL: no content */
+    struct fs_known *of_blob;     /* the next version of the content */
+    struct fs_known **of_blob_at; /* what points to this one there */
     uint64_t id;
     int64_t mtime_ns;
     uint64_t moment;
-    uint32_t author;
-    uint32_t refs;   /* records, and whatever else points here */
-    uint32_t live_n; /* records but LOST ones */
+    uint32_t refs;        /* records, and whatever else points here */
+    uint32_t live_n : 24; /* records but LOST ones */
+    uint32_t vector_n : 8;
+    uint16_t author; /* writer */
     uint16_t mode;
-    uint16_t target_len;
-    uint8_t kind;
+    uint16_t target_len : 12;
+    uint16_t kind : 4;
     uint8_t replicas;
-    uint8_t vector_n;
     uint8_t flags;
     uint8_t signature[FS_SIGNATURE_BYTES];
     struct fs_pair vector[]; /* by disk number; then the target */
 };
+static_assert(sizeof(struct fs_known) == 144, "there are millions of versions");
+static_assert(2 * FS_DISKS_MAX <= 1 << 16, "a writer's number has 16 bits");
+static_assert(FS_TARGET_BYTES_MAX < 1 << 12, "a target's length has 12 bits");
+static_assert(FS_DISKS_MAX * FS_LINES_N < 1 << 24, "a path's records are counted in 24 bits");
 static inline const char *fs_known_target(const struct fs_known *known)
 {
     return (const char *)&known->vector[known->vector_n];
@@ -106,19 +128,51 @@ static inline const char *fs_known_target(const struct fs_known *known)
 enum fs_blob_flags {
     FS_BLOB_KEPT = 1 << 0, /* the keep of this disk has it */
     FS_BLOB_DIRTY = 1 << 1,
+    FS_BLOB_TALLIED = 1 << 2,
+};
+
+/* Of a content that many paths have: who holds it and who wants it, counted as records come and go
+ * (catalogue_tally.c), so that nobody goes through all its versions. */
+struct fs_held {
+    uint32_t disk;
+    uint32_t folder_n, keep_n; /* its records that say so */
+};
+struct fs_wanted {
+    struct fs_node *share;
+    uint32_t live_n; /* versions beneath it that are not history */
+};
+struct fs_tally {
+    struct fs_known *first;
+    struct fs_held *held; /* by disk */
+    struct fs_wanted *wanted;
+    size_t held_n, held_cap, wanted_n, wanted_cap;
 };
 
 struct fs_blob {
     struct fs_blob *next; /* of the bucket */
-    struct list versions;
-    uint64_t size;
+    union {
+        struct fs_known *first; /* of its versions */
+        struct fs_tally *tally; /* TALLIED */
+    } of;
+    uint64_t size : 48;
+    uint64_t hash : 8;
+    uint64_t chunk_log2 : 8;
     uint32_t refs;
-    uint32_t mark; /* for renames, within a step */
-    uint8_t hash;
-    uint8_t chunk_log2;
-    uint8_t flags;
+    uint32_t mark : 28; /* for renames, within a step: place in dirty + 1 */
+    uint32_t flags : 4;
     uint8_t root[FS_ROOT_BYTES];
 };
+static_assert(sizeof(struct fs_blob) == 64, "there are millions of contents");
+static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
+static inline struct fs_known *fsc_blob_first(const struct fs_blob *blob)
+{
+    return (blob->flags & FS_BLOB_TALLIED) != 0 ? blob->of.tally->first : blob->of.first;
+}
+static inline void fsc_blob_flag(struct fs_blob *blob, unsigned flags, bool on)
+{
+    unsigned now = on ? blob->flags | flags : blob->flags & ~flags;
+    blob->flags = now & 0xf;
+}
 
 /* What is beneath a path. */
 struct fs_folder {
@@ -145,8 +199,8 @@ struct fs_node {
     struct fs_node *left, *right;
     struct fs_folder *folder; /* NULL: nothing beneath */
     struct fs_known
-        *versions; /* the current one first, conflicts, others that are not history, history */
-    struct fs_record *records;
+        *versions;    /* the current one first, conflicts, others that are not history, history */
+    uint32_t records; /* the first one */
     uint32_t priority;
     uint32_t pins; /* by what is under way, and by versions */
     uint8_t flags;
@@ -178,7 +232,7 @@ struct fs_head {
 
 /* A record that is in no slot. */
 struct fs_aside {
-    struct fs_record *record;
+    uint32_t record;
     uint32_t pass;
     uint64_t due_ms; /* LOST: when it is taken into the own index */
 };
@@ -202,7 +256,7 @@ struct fs_disk {
     uint64_t index_id, highest;
     uint64_t records_n, sum;           /* of those that are not GONE or STALE */
     uint64_t mark_number, mark_unix_s; /* what is GONE up to this number was so at this time */
-    struct fs_record **slots;          /* by number; NULL: replaced since */
+    uint32_t *slots;                   /* records by number; 0: replaced since */
     uint32_t slots_n, slots_cap, gaps;
     struct fs_asides stale;
     struct list wanting;
@@ -311,6 +365,9 @@ struct fs_catalogue {
     uint32_t writers_n, writers_cap;
     struct fs_disk *own;
     uint32_t hand; /* the disk number under which changes by name are made */
+    struct fs_record **record_blocks;
+    uint32_t record_blocks_n, record_blocks_cap;
+    uint32_t record_free; /* the first of those that are free */
     struct fs_blob **buckets;
     size_t buckets_n, blobs_n;
     uint64_t versions_n, records_n, nodes_n, bytes;
@@ -396,6 +453,30 @@ void *fsc_alloc(struct fs_catalogue *core, size_t size);
 /* @size as it was asked for. */
 void fsc_free(struct fs_catalogue *core, void *memory, size_t size);
 void fsc_pool_free(struct fs_catalogue *core);
+/* A record that is all zeros; 0 if memory is short or there are too many. */
+uint32_t fsc_record_alloc(struct fs_catalogue *core);
+void fsc_record_free(struct fs_catalogue *core, uint32_t ref);
+/* @ref is not 0. */
+static inline struct fs_record *fsc_at(const struct fs_catalogue *core, uint32_t ref)
+{
+    return &core->record_blocks[ref / FS_RECORDS_BLOCK][ref % FS_RECORDS_BLOCK];
+}
+/* NULL for 0. */
+static inline struct fs_record *fsc_record(const struct fs_catalogue *core, uint32_t ref)
+{
+    return ref != 0 ? fsc_at(core, ref) : NULL;
+}
+/* Through the records of a path. */
+static inline struct fs_record *fsc_first(const struct fs_catalogue *core,
+                                          const struct fs_node *node)
+{
+    return fsc_record(core, node->records);
+}
+static inline struct fs_record *fsc_next(const struct fs_catalogue *core,
+                                         const struct fs_record *record)
+{
+    return fsc_record(core, record->next);
+}
 
 /* ---- catalogue_tree.c ---- */
 
@@ -443,7 +524,7 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
                                uint64_t id);
 void fsc_known_link(struct fs_catalogue *core, struct fs_known *known);
 /* No version of its path any more, until a record names it again; its node is dirty. */
-void fsc_known_unlink(struct fs_known *known);
+void fsc_known_unlink(struct fs_catalogue *core, struct fs_known *known);
 void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known);
 /* Frees what nothing points to any more. */
 void fsc_dead_free(struct fs_catalogue *core);
@@ -464,14 +545,32 @@ struct fs_blob *fsc_blob_find(const struct fs_catalogue *core, const uint8_t roo
 void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob);
 struct content fsc_blob_content(const struct fs_blob *blob);
 
+/* ---- catalogue_tally.c ---- */
+
+/* A version of the content has come or gone: counts begin with the 17th and end with the 7th. */
+void fsc_tally_fit(struct fs_catalogue *core, struct fs_blob *blob);
+void fsc_tally_free(struct fs_catalogue *core, struct fs_blob *blob);
+/* A record that is not LOST names the version, or does not any more. */
+void fsc_tally_record(struct fs_catalogue *core,
+                      const struct fs_known *known,
+                      const struct fs_record *record,
+                      bool there);
+/* The version is one of its path and no history, or not any more. */
+void fsc_tally_live(struct fs_catalogue *core, const struct fs_known *known, bool live);
+/* Asserts that they are what the versions say. */
+void fsc_tally_check(const struct fs_catalogue *core, const struct fs_blob *blob);
+
 /* ---- catalogue_records.c ---- */
 
 static inline struct fs_node *fsc_record_node(const struct fs_record *record)
 {
     return (record->flags & FS_RECORD_GONE) != 0 ? record->of.node : record->of.known->node;
 }
-/* The record of a line; LOST ones are none. */
-struct fs_record *fsc_record_find(const struct fs_node *node, uint32_t disk, uint8_t line);
+/* The record of a line; LOST ones are none. 0: there is none. */
+uint32_t fsc_record_find(const struct fs_catalogue *core,
+                         const struct fs_node *node,
+                         uint32_t disk,
+                         uint8_t line);
 /* As the newest of the disk (@number above all); replaces what is there of the line. @known NULL:
  * GONE. False: memory or limit, nothing is changed. */
 bool fsc_record_put(struct fs_catalogue *core,
@@ -497,10 +596,10 @@ bool fsc_record_aside(struct fs_catalogue *core,
  */
 bool fsc_record_settle(struct fs_catalogue *core,
                        struct fs_disk *disk,
-                       struct fs_record *record,
+                       uint32_t ref,
                        uint32_t pass);
-void fsc_record_forget(struct fs_catalogue *core, struct fs_record *record);
-void fsc_lost_drop(struct fs_catalogue *core, struct fs_record *record);
+void fsc_record_forget(struct fs_catalogue *core, uint32_t ref);
+void fsc_lost_drop(struct fs_catalogue *core, uint32_t ref);
 uint64_t fsc_record_sum(const struct fs_record *record);
 void fsc_touch(struct fs_catalogue *core, struct fs_node *node);
 /* Finds out anew what is current in all that was touched, and tells what changed. */

@@ -140,11 +140,10 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
         blob = buckets_grow(core) ? fsc_alloc(core, sizeof(*blob)) : NULL;
         if (blob == NULL)
             return NULL;
-        blob->size = content->size;
+        blob->size = content->size & ((1ull << 48) - 1);
         blob->hash = content->hash;
         blob->chunk_log2 = content->chunk_log2;
         memcpy(blob->root, content->root, FS_ROOT_BYTES);
-        list_init(&blob->versions);
         struct fs_blob **bucket = &core->buckets[bucket_of(core, blob->root)];
         blob->next = *bucket;
         *bucket = blob;
@@ -152,12 +151,33 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
         core->bytes += sizeof(*blob);
     }
     blob->refs++;
+    fsc_tally_fit(core, blob);
     return blob;
+}
+
+static void blob_add_version(struct fs_blob *blob, struct fs_known *known)
+{
+    bool tallied = (blob->flags & FS_BLOB_TALLIED) != 0;
+    struct fs_known **first = tallied ? &blob->of.tally->first : &blob->of.first;
+    known->of_blob = *first;
+    known->of_blob_at = first;
+    if (*first != NULL)
+        (*first)->of_blob_at = &known->of_blob;
+    *first = known;
+}
+
+static void blob_remove_version(struct fs_known *known)
+{
+    *known->of_blob_at = known->of_blob;
+    if (known->of_blob != NULL)
+        known->of_blob->of_blob_at = known->of_blob_at;
 }
 
 static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
 {
-    if (--blob->refs > 0)
+    blob->refs--;
+    fsc_tally_fit(core, blob);
+    if (blob->refs > 0)
         return;
     struct fs_blob **at = &core->buckets[bucket_of(core, blob->root)];
     while (*at != blob)
@@ -175,7 +195,7 @@ void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
     if (!fsc_grow(core, &core->blobs_dirty, &core->blobs_dirty_cap, core->blobs_dirty_n,
                   sizeof(struct fs_blob *)))
         return;
-    blob->flags |= FS_BLOB_DIRTY;
+    fsc_blob_flag(blob, FS_BLOB_DIRTY, true);
     core->blobs_dirty[core->blobs_dirty_n++] = blob;
 }
 
@@ -227,9 +247,8 @@ static bool set_vector(struct fs_catalogue *core, struct fs_known *known, const 
         uint32_t at = i;
         for (; at > 0 && known->vector[at - 1].disk > disk->no; at--)
             known->vector[at] = known->vector[at - 1];
-        known->vector[at] = (struct fs_pair){.disk = disk->no,
-                                             .low = (uint32_t)v->counters[i].counter,
-                                             .high = (uint32_t)(v->counters[i].counter >> 32)};
+        known->vector[at] = (struct fs_pair){.disk = disk->no & 0xffff,
+                                             .counter = v->counters[i].counter & FS_COUNTER_MAX};
     }
     return true;
 }
@@ -249,14 +268,13 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
     known->id = id;
     known->mtime_ns = version->mtime_ns;
     known->moment = version->moment;
-    known->author = author;
+    known->author = (uint16_t)author;
     known->mode = (uint16_t)version->mode;
-    known->target_len = (uint16_t)version->target_len;
-    known->kind = version->kind;
+    known->target_len = version->target_len & 0xfff;
+    known->kind = version->kind & 0xfu;
     known->replicas = version->replicas;
     known->vector_n = (uint8_t)version->vector.n;
     memcpy(known->signature, version->signature, FS_SIGNATURE_BYTES);
-    list_init(&known->of_blob);
     bool fine = set_vector(core, known, &version->vector);
     if (fine && version->target_len > 0)
         memcpy(&known->vector[known->vector_n], version->target, version->target_len);
@@ -269,7 +287,7 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
         return NULL;
     }
     if (known->blob != NULL)
-        list_append(&known->blob->versions, &known->of_blob);
+        blob_add_version(known->blob, known);
     node->pins++; /* a version's own */
     core->versions_n++;
     core->bytes += known_bytes(known);
@@ -286,13 +304,16 @@ void fsc_known_link(struct fs_catalogue *core, struct fs_known *known)
     *at = known;
     known->next = NULL;
     known->flags |= FS_KNOWN_LINKED;
-    (void)core;
+    if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
+        fsc_tally_live(core, known, true);
 }
 
-void fsc_known_unlink(struct fs_known *known)
+void fsc_known_unlink(struct fs_catalogue *core, struct fs_known *known)
 {
     if ((known->flags & FS_KNOWN_LINKED) == 0)
         return;
+    if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
+        fsc_tally_live(core, known, false);
     struct fs_known **at = &known->node->versions;
     while (*at != known)
         at = &(*at)->next;
@@ -305,7 +326,7 @@ void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known)
     assert(known->refs > 0);
     if (--known->refs > 0)
         return;
-    fsc_known_unlink(known);
+    fsc_known_unlink(core, known);
     known->next = core->dead;
     core->dead = known;
 }
@@ -316,9 +337,10 @@ void fsc_dead_free(struct fs_catalogue *core)
         struct fs_known *known = core->dead;
         core->dead = known->next;
         assert(known->refs == 0);
-        list_remove(&known->of_blob);
-        if (known->blob != NULL)
+        if (known->blob != NULL) {
+            blob_remove_version(known);
             blob_unref(core, known->blob);
+        }
         known->node->pins--;
         fsc_prune_later(core, known->node);
         core->versions_n--;
@@ -354,7 +376,7 @@ void fsc_known_expand(const struct fs_catalogue *core,
              at--)
             v->vector.counters[at] = v->vector.counters[at - 1];
         v->vector.counters[at] =
-            (struct fs_counter){.disk = *id, .counter = fs_pair_counter(&known->vector[i])};
+            (struct fs_counter){.disk = *id, .counter = known->vector[i].counter};
     }
     v->vector.n = known->vector_n;
 }
@@ -372,7 +394,7 @@ uint64_t fsc_counter_of(const struct fs_known *known, uint32_t disk)
 {
     for (uint32_t i = 0; i < known->vector_n && known->vector[i].disk <= disk; i++)
         if (known->vector[i].disk == disk)
-            return fs_pair_counter(&known->vector[i]);
+            return known->vector[i].counter;
     return 0;
 }
 
@@ -389,10 +411,10 @@ bool fsc_before(const struct fs_catalogue *core, const struct fs_known *a, const
         while (at < b->vector_n && b->vector[at].disk < pair->disk)
             at++;
         bool there = at < b->vector_n && b->vector[at].disk == pair->disk;
-        uint64_t seen = there ? fs_pair_counter(&b->vector[at]) : 0;
-        if (seen == 0 && pair->disk != author && fs_pair_counter(pair) <= folded)
+        uint64_t seen = there ? b->vector[at].counter : 0;
+        if (seen == 0 && pair->disk != author && pair->counter <= folded)
             continue;
-        if (seen < fs_pair_counter(pair))
+        if (seen < pair->counter)
             return false;
     }
     return true;

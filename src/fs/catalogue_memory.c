@@ -74,8 +74,52 @@ void fsc_free(struct fs_catalogue *core, void *memory, size_t size)
     core->pool.free[c] = piece;
 }
 
+/* ---- records ---- */
+
+static bool records_more(struct fs_catalogue *core)
+{
+    size_t cap = core->record_blocks_cap;
+    uint32_t first = core->record_blocks_n * FS_RECORDS_BLOCK;
+    if (first + FS_RECORDS_BLOCK > 1u << FS_RECORD_REF_BITS)
+        return false;
+    bool room = fsc_grow(core, &core->record_blocks, &cap, core->record_blocks_n,
+                         sizeof(struct fs_record *));
+    core->record_blocks_cap = (uint32_t)cap;
+    struct fs_record *block = room ? core_calloc(FS_RECORDS_BLOCK, sizeof(*block)) : NULL;
+    if (block == NULL)
+        return false;
+    core->record_blocks[core->record_blocks_n++] = block;
+    for (uint32_t i = FS_RECORDS_BLOCK; i-- > 0;)
+        if (first + i != 0)
+            fsc_record_free(core, first + i);
+    return true;
+}
+
+uint32_t fsc_record_alloc(struct fs_catalogue *core)
+{
+    if (core->record_free == 0 && !records_more(core)) {
+        core->error = KITH_E_MEMORY;
+        return 0;
+    }
+    uint32_t ref = core->record_free;
+    struct fs_record *record = fsc_at(core, ref);
+    core->record_free = record->next;
+    record->next = 0;
+    return ref;
+}
+
+void fsc_record_free(struct fs_catalogue *core, uint32_t ref)
+{
+    struct fs_record *record = fsc_at(core, ref);
+    *record = (struct fs_record){.next = core->record_free & ((1u << FS_RECORD_REF_BITS) - 1)};
+    core->record_free = ref;
+}
+
 void fsc_pool_free(struct fs_catalogue *core)
 {
+    for (uint32_t i = 0; i < core->record_blocks_n; i++)
+        core_free(core->record_blocks[i]);
+    core_free(core->record_blocks);
     while (core->pool.blocks != NULL) {
         struct fs_block *block = core->pool.blocks;
         core->pool.blocks = block->next;

@@ -126,15 +126,15 @@ static void batch_store(struct fs_catalogue *core, struct fs_batch *batch)
     for (size_t i = 0; i < batch->ops_n; i++) {
         struct fs_own *op = &batch->ops[i];
         op->number = ++core->assigned;
-        struct fs_record record = {.number = op->number,
-                                   .disk = (uint16_t)core->own->no,
-                                   .flags = op->flags,
-                                   .line = op->line};
+        struct fs_record record = {.number = op->number & FS_NUMBER_MAX,
+                                   .disk = core->own->no & 0xffff,
+                                   .flags = op->flags & FS_RECORD_PLACE,
+                                   .line = op->line & 0x3fu};
         if (op->known != NULL) {
             record.of.known = op->known;
         } else {
             record.of.node = op->node;
-            record.flags |= FS_RECORD_GONE;
+            fsc_flags_set(&record, FS_RECORD_GONE);
         }
         fsc_persist_record(core, &record, core->own->pass);
     }
@@ -217,7 +217,7 @@ static void batch_apply(struct fs_catalogue *core, struct fs_batch *batch)
         if (!fsc_record_put(core, own, op->node, op->known, op->number, op->flags, op->line))
             op->number = 0;
         else if (keeps)
-            op->known->blob->flags |= FS_BLOB_KEPT;
+            fsc_blob_flag(op->known->blob, FS_BLOB_KEPT, true);
     }
     own->highest = batch->highest;
     if (batch->renewal) {
@@ -302,11 +302,11 @@ static void renew_run(struct fs_catalogue *core)
         core->assigned = core->renew_highest;
     own->sum = 0;
     for (uint32_t i = 0; i < own->slots_n; i++) {
-        struct fs_record *record = own->slots[i];
+        struct fs_record *record = fsc_record(core, own->slots[i]);
         if (record == NULL)
             continue;
         old[i] = record->number;
-        record->number = ++core->assigned;
+        record->number = ++core->assigned & FS_NUMBER_MAX;
         if ((record->flags & FS_RECORD_GONE) == 0)
             own->sum += fsc_record_sum(record);
         fsc_persist_record(core, record, own->pass + 1);
@@ -316,7 +316,7 @@ static void renew_run(struct fs_catalogue *core)
     own->highest = ++core->assigned;
     fsc_persist_head(core, own, own->highest);
     for (uint32_t i = 0; i < own->slots_n; i++)
-        if (own->slots[i] != NULL)
+        if (own->slots[i] != 0)
             fsc_persist_drop(core, own->no, pass, old[i]);
     core_free(old);
     own->whole = false;
@@ -408,7 +408,8 @@ tidy_extra(struct fs_catalogue *core, struct tidy *tidy, struct fs_known *known,
  * again. */
 static bool named_above(const struct fs_catalogue *core, const struct fs_known *known)
 {
-    for (const struct fs_record *r = known->node->records; r != NULL; r = r->next) {
+    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+         r = fsc_next(core, r)) {
         if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST | FS_RECORD_STALE)) != 0 ||
             r->of.known != known || r->disk == core->own->no)
             continue;
@@ -440,7 +441,7 @@ tidy_record(struct fs_catalogue *core, struct tidy *tidy, const struct fs_record
 
 static bool has_own(const struct fs_catalogue *core, const struct fs_known *known)
 {
-    for (const struct fs_record *r = known->node->records; r != NULL; r = r->next)
+    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL; r = fsc_next(core, r))
         if (r->disk == core->own->no && (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 &&
             r->of.known == known)
             return true;
@@ -454,10 +455,10 @@ void fsc_tidy(struct fs_catalogue *core, struct fs_node *node, struct fs_ticket 
         (void)fsc_wait(core, node, NULL, ticket);
         return;
     }
-    for (const struct fs_record *r = node->records; r != NULL; r = r->next)
+    for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r))
         if (r->disk == core->own->no && (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0)
             tidy.lines |= 1ull << r->line;
-    for (const struct fs_record *r = node->records; r != NULL; r = r->next)
+    for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r))
         if (r->disk == core->own->no && (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0)
             tidy_record(core, &tidy, r);
     for (struct fs_known *known = node->versions; known != NULL; known = known->next) {
@@ -465,7 +466,7 @@ void fsc_tidy(struct fs_catalogue *core, struct fs_node *node, struct fs_ticket 
         if (kept && (known->flags & FS_KNOWN_MAXIMAL) != 0 && !has_own(core, known))
             tidy_extra(core, &tidy, known, FS_IN_KEEP);
     }
-    for (const struct fs_record *r = node->records; r != NULL; r = r->next) {
+    for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
         if ((r->flags & FS_RECORD_LOST) == 0 || r->of.known->live_n > 0)
             continue;
         struct fs_aside *aside = &core->lost.items[r->slot];

@@ -101,7 +101,7 @@ static void set_vector(struct fs_catalogue *core,
 static struct fs_record *
 own_record(const struct fs_catalogue *core, const struct fs_node *node, uint8_t line)
 {
-    struct fs_record *record = fsc_record_find(node, core->own->no, line);
+    struct fs_record *record = fsc_record(core, fsc_record_find(core, node, core->own->no, line));
     return record != NULL && (record->flags & FS_RECORD_GONE) == 0 ? record : NULL;
 }
 
@@ -375,10 +375,9 @@ void fsc_hold(struct fs_catalogue *core, const struct fs_holding *holding)
         return;
     }
     *ticket = (struct fs_ticket){.id = holding->id, .left = 1};
-    unsigned flags = blob->flags & ~(unsigned)FS_BLOB_KEPT;
-    blob->flags = (uint8_t)(flags | (holding->held ? FS_BLOB_KEPT : 0u));
-    list_for_each (it, &blob->versions) {
-        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
+    fsc_blob_flag(blob, FS_BLOB_KEPT, holding->held);
+    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
+         known = known->of_blob) {
         if ((known->flags & FS_KNOWN_LINKED) != 0)
             fsc_tidy(core, known->node, ticket);
     }

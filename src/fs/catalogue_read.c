@@ -5,8 +5,8 @@
 
 #include "fs/catalogue_internal.h"
 
-/* Versions of one content that are looked at for who holds it: what more of them would add is
- * seldom worth a second of a list of a hundred thousand equal files. */
+/* Versions of one content that are looked at for who holds it, where they are not counted
+ * (catalogue_tally.c). */
 #define VERSIONS_LOOKED_AT 64
 /* Nodes of the tree that one call of fs_catalogue_walk() looks at. */
 #define WALK_NODES_MAX 8192
@@ -16,15 +16,11 @@
 struct holders {
     struct kith_node_id *nodes;
     size_t n, max;
-    bool others_only;
 };
 
-static void
-holder_add(const struct fs_catalogue *core, struct holders *holders, const struct fs_record *record)
+static void holder_add(const struct fs_catalogue *core, struct holders *holders, uint32_t disk)
 {
-    struct kith_node_id node = fsc_node_of(core, record->disk);
-    if (holders->others_only && record->disk == core->own->no)
-        return;
+    struct kith_node_id node = fsc_node_of(core, disk);
     for (size_t i = 0; i < holders->n; i++)
         if (kith_node_id_equal(&holders->nodes[i], &node))
             return;
@@ -36,15 +32,19 @@ static void
 holders_of(const struct fs_catalogue *core, const struct fs_blob *blob, struct holders *holders)
 {
     unsigned left = VERSIONS_LOOKED_AT;
-    list_for_each (it, &blob->versions) {
-        const struct fs_known *known = container_of(it, struct fs_known, of_blob);
-        if (left-- == 0)
-            break;
-        for (const struct fs_record *r = known->node->records; r != NULL; r = r->next)
+    if ((blob->flags & FS_BLOB_TALLIED) != 0) {
+        const struct fs_tally *tally = blob->of.tally;
+        for (size_t i = 0; i < tally->held_n && holders->n < holders->max; i++)
+            holder_add(core, holders, tally->held[i].disk);
+        return;
+    }
+    for (const struct fs_known *known = blob->of.first; known != NULL && left > 0;
+         known = known->of_blob, left--)
+        for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+             r = fsc_next(core, r))
             if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 && r->of.known == known &&
                 (r->flags & FS_RECORD_PLACE) != 0)
-                holder_add(core, holders, r);
-    }
+                holder_add(core, holders, r->disk);
 }
 
 /* ---- entries ---- */
@@ -52,7 +52,8 @@ holders_of(const struct fs_catalogue *core, const struct fs_blob *blob, struct h
 static void
 own_of(const struct fs_catalogue *core, const struct fs_known *known, struct fs_entry *entry)
 {
-    for (const struct fs_record *r = known->node->records; r != NULL; r = r->next) {
+    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+         r = fsc_next(core, r)) {
         if (r->disk != core->own->no || (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
             r->of.known != known)
             continue;
@@ -257,7 +258,8 @@ int fs_catalogue_stat_at(const struct fs_catalogue *core,
 {
     const struct fs_node *node = fsc_find(core, share, path);
     const struct fs_record *best = NULL;
-    for (const struct fs_record *r = node != NULL ? node->records : NULL; r != NULL; r = r->next) {
+    for (const struct fs_record *r = node != NULL ? fsc_first(core, node) : NULL; r != NULL;
+         r = fsc_next(core, r)) {
         if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || r->line >= FS_LINE_EXTRA)
             continue;
         struct kith_node_id of = fsc_node_of(core, r->disk);
@@ -476,7 +478,8 @@ static const struct fs_node *walk_next(struct walk *walk, const struct fs_node *
 
 static bool own_main(const struct fs_catalogue *core, const struct fs_node *node)
 {
-    const struct fs_record *r = fsc_record_find(node, core->own->no, FS_LINE_FOLDER);
+    const struct fs_record *r =
+        fsc_record(core, fsc_record_find(core, node, core->own->no, FS_LINE_FOLDER));
     return r != NULL && (r->flags & FS_RECORD_GONE) == 0;
 }
 

@@ -110,7 +110,7 @@ take_record(struct fs_catalogue *core, struct fs_disk *disk, const struct fs_wir
     bool fine = fsc_record_put(core, disk, node, known, wire->number, wire->flags & FS_RECORD_PLACE,
                                wire->line);
     if (fine)
-        fsc_persist_record(core, disk->slots[disk->slots_n - 1], disk->pass);
+        fsc_persist_record(core, fsc_at(core, disk->slots[disk->slots_n - 1]), disk->pass);
     if (known != NULL)
         fsc_known_unref(core, known);
     core->stats.records_in++;

@@ -18,13 +18,28 @@ uint64_t fsc_record_sum(const struct fs_record *record)
     return hash_bytes(bytes, sizeof(bytes), 12);
 }
 
-struct fs_record *fsc_record_find(const struct fs_node *node, uint32_t disk, uint8_t line)
+static uint32_t find(const struct fs_catalogue *core,
+                     const struct fs_node *node,
+                     uint32_t disk,
+                     uint32_t line,
+                     unsigned but)
 {
-    struct fs_record *record = node->records;
-    while (record != NULL &&
-           (record->disk != disk || record->line != line || (record->flags & FS_RECORD_LOST) != 0))
-        record = record->next;
-    return record;
+    uint32_t ref = node->records;
+    while (ref != 0) {
+        const struct fs_record *record = fsc_at(core, ref);
+        if (record->disk == disk && record->line == line && (record->flags & but) == 0)
+            break;
+        ref = record->next;
+    }
+    return ref;
+}
+
+uint32_t fsc_record_find(const struct fs_catalogue *core,
+                         const struct fs_node *node,
+                         uint32_t disk,
+                         uint8_t line)
+{
+    return find(core, node, disk, line, FS_RECORD_LOST);
 }
 
 void fsc_touch(struct fs_catalogue *core, struct fs_node *node)
@@ -54,14 +69,16 @@ void fsc_tidy_later(struct fs_catalogue *core, struct fs_node *node)
 
 /* ---- slots, and records in none ---- */
 
-static void slots_close_gaps(struct fs_disk *disk)
+#define REF(n) ((n) & ((1u << FS_RECORD_REF_BITS) - 1))
+
+static void slots_close_gaps(struct fs_catalogue *core, struct fs_disk *disk)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < disk->slots_n; i++) {
-        if (disk->slots[i] == NULL)
+        if (disk->slots[i] == 0)
             continue;
         disk->slots[n] = disk->slots[i];
-        disk->slots[n]->slot = n;
+        fsc_at(core, disk->slots[n])->slot = REF(n);
         n++;
     }
     disk->slots_n = n;
@@ -71,26 +88,30 @@ static void slots_close_gaps(struct fs_disk *disk)
 static bool slots_reserve(struct fs_catalogue *core, struct fs_disk *disk)
 {
     if (disk->gaps > 16 && disk->gaps > disk->slots_n / 2)
-        slots_close_gaps(disk);
+        slots_close_gaps(core, disk);
     size_t cap = disk->slots_cap;
-    bool fine = fsc_grow(core, &disk->slots, &cap, disk->slots_n, sizeof(struct fs_record *));
+    bool fine = fsc_grow(core, &disk->slots, &cap, disk->slots_n, sizeof(*disk->slots));
     disk->slots_cap = (uint32_t)cap;
     return fine;
 }
 
-static bool aside_add(struct fs_catalogue *core,
-                      struct fs_asides *list,
-                      struct fs_record *record,
-                      uint32_t pass)
+/* There is room. */
+static void slot_add(struct fs_catalogue *core, struct fs_disk *disk, uint32_t ref)
+{
+    fsc_at(core, ref)->slot = REF(disk->slots_n);
+    disk->slots[disk->slots_n++] = ref;
+}
+
+static bool
+aside_add(struct fs_catalogue *core, struct fs_asides *list, uint32_t ref, uint32_t pass)
 {
     size_t cap = list->cap;
     bool fine = fsc_grow(core, &list->items, &cap, list->n, sizeof(*list->items));
     list->cap = (uint32_t)cap;
     if (!fine)
         return false;
-    record->slot = list->n;
-    list->items[list->n++] =
-        (struct fs_aside){.record = record, .pass = pass, .due_ms = UINT64_MAX};
+    fsc_at(core, ref)->slot = REF(list->n);
+    list->items[list->n++] = (struct fs_aside){.record = ref, .pass = pass, .due_ms = UINT64_MAX};
     return true;
 }
 
@@ -109,48 +130,57 @@ static bool asides_reserve(struct fs_catalogue *core, struct fs_asides *list, ui
     return true;
 }
 
-static void aside_remove(struct fs_asides *list, uint32_t at)
+static void aside_remove(struct fs_catalogue *core, struct fs_asides *list, uint32_t at)
 {
     list->items[at] = list->items[--list->n];
-    list->items[at].record->slot = at;
+    fsc_at(core, list->items[at].record)->slot = REF(at);
 }
 
 /* ---- coming and going ---- */
 
-static void unlink_record(struct fs_catalogue *core, struct fs_record *record)
+#define RECORD_BYTES (sizeof(struct fs_record) + sizeof(uint32_t))
+
+static void unlink_record(struct fs_catalogue *core, uint32_t ref)
 {
+    struct fs_record *record = fsc_at(core, ref);
     struct fs_node *node = fsc_record_node(record);
-    struct fs_record **at = &node->records;
-    while (*at != record)
-        at = &(*at)->next;
-    *at = record->next;
+    if (node->records == ref) {
+        node->records = record->next;
+    } else {
+        struct fs_record *before = fsc_at(core, node->records);
+        while (before->next != ref)
+            before = fsc_at(core, before->next);
+        before->next = record->next;
+    }
     fsc_prune_later(core, node);
     core->records_n--;
-    core->bytes -= sizeof(*record) + sizeof(record);
-    fsc_free(core, record, sizeof(*record));
+    core->bytes -= RECORD_BYTES;
+    fsc_record_free(core, ref);
 }
 
-void fsc_lost_drop(struct fs_catalogue *core, struct fs_record *record)
+void fsc_lost_drop(struct fs_catalogue *core, uint32_t ref)
 {
+    const struct fs_record *record = fsc_at(core, ref);
     struct fs_known *known = record->of.known;
     fsc_persist_drop(core, record->disk, core->lost.items[record->slot].pass, record->number);
-    aside_remove(&core->lost, record->slot);
-    unlink_record(core, record);
+    aside_remove(core, &core->lost, record->slot);
+    unlink_record(core, ref);
     fsc_known_unref(core, known);
 }
 
 /* Out of its index. The last that names its version stays as LOST. */
-static void record_detach(struct fs_catalogue *core, struct fs_record *record)
+static void record_detach(struct fs_catalogue *core, uint32_t ref)
 {
+    struct fs_record *record = fsc_at(core, ref);
     struct fs_disk *disk = core->disks[record->disk];
     bool gone = (record->flags & FS_RECORD_GONE) != 0;
     uint32_t pass = disk->pass;
     if ((record->flags & FS_RECORD_STALE) != 0) {
         pass = disk->stale.items[record->slot].pass;
-        aside_remove(&disk->stale, record->slot);
-        record->flags &= (uint8_t)~FS_RECORD_STALE;
+        aside_remove(core, &disk->stale, record->slot);
+        fsc_flags_clear(record, FS_RECORD_STALE);
     } else {
-        disk->slots[record->slot] = NULL;
+        disk->slots[record->slot] = 0;
         disk->gaps++;
         if (!gone) {
             disk->records_n--;
@@ -159,51 +189,54 @@ static void record_detach(struct fs_catalogue *core, struct fs_record *record)
     }
     if (gone) {
         fsc_persist_drop(core, record->disk, pass, record->number);
-        unlink_record(core, record);
+        unlink_record(core, ref);
         return;
     }
     struct fs_known *known = record->of.known;
     fsc_touch(core, known->node);
     fsc_blob_dirty(core, known->blob);
+    fsc_tally_record(core, known, record, false);
     known->live_n--;
     if (known->live_n == 0 && !MUTANT(FS_ORPHANS_DROPPED) &&
-        aside_add(core, &core->lost, record, pass)) {
-        record->flags |= FS_RECORD_LOST;
+        aside_add(core, &core->lost, ref, pass)) {
+        fsc_flags_set(record, FS_RECORD_LOST);
         return;
     }
     fsc_persist_drop(core, record->disk, pass, record->number);
-    unlink_record(core, record);
+    unlink_record(core, ref);
     if (known->live_n == 0) /* a change under way may refer to it still */
-        fsc_known_unlink(known);
+        fsc_known_unlink(core, known);
     fsc_known_unref(core, known);
 }
 
-static struct fs_record *record_new(struct fs_catalogue *core,
-                                    const struct fs_disk *disk,
-                                    struct fs_node *node,
-                                    struct fs_known *known,
-                                    uint8_t flags,
-                                    uint8_t line)
+/* In the list of its path, and in no index yet. 0: no memory. */
+static uint32_t record_new(struct fs_catalogue *core,
+                           const struct fs_disk *disk,
+                           struct fs_node *node,
+                           struct fs_known *known,
+                           const struct fs_record *as)
 {
-    struct fs_record *record = fsc_alloc(core, sizeof(*record));
-    if (record == NULL) {
-        core->error = KITH_E_MEMORY;
-        return NULL;
-    }
-    *record = (struct fs_record){.disk = (uint16_t)disk->no, .line = line, .flags = flags};
+    uint32_t ref = fsc_record_alloc(core);
+    if (ref == 0)
+        return 0;
+    struct fs_record *record = fsc_at(core, ref);
+    *record = *as;
+    record->disk = disk->no & 0xffff;
     if (known != NULL) {
         record->of.known = known;
         fsc_known_link(core, known);
         known->refs++;
+        known->live_n = (known->live_n + 1) & 0xffffff;
+        fsc_tally_record(core, known, record, true);
     } else {
         record->of.node = node;
-        record->flags |= FS_RECORD_GONE;
+        fsc_flags_set(record, FS_RECORD_GONE);
     }
-    record->next = node->records;
-    node->records = record;
+    record->next = REF(node->records);
+    node->records = ref;
     core->records_n++;
-    core->bytes += sizeof(*record) + sizeof(record);
-    return record;
+    core->bytes += RECORD_BYTES;
+    return ref;
 }
 
 bool fsc_record_put(struct fs_catalogue *core,
@@ -218,22 +251,20 @@ bool fsc_record_put(struct fs_catalogue *core,
         core->stats.refused_limit++;
         return false;
     }
-    struct fs_record *old = fsc_record_find(node, disk->no, line);
-    struct fs_record *record =
-        slots_reserve(core, disk) ? record_new(core, disk, node, known, flags, line) : NULL;
-    if (record == NULL)
+    const struct fs_record as = {
+        .number = number & FS_NUMBER_MAX, .line = line & 0x3fu, .flags = flags & FS_RECORD_PLACE};
+    uint32_t old = fsc_record_find(core, node, disk->no, line);
+    uint32_t ref = slots_reserve(core, disk) ? record_new(core, disk, node, known, &as) : 0;
+    if (ref == 0)
         return false;
     fsc_touch(core, node);
-    record->number = number;
-    record->slot = disk->slots_n;
-    disk->slots[disk->slots_n++] = record;
+    slot_add(core, disk, ref);
     if (known != NULL) {
-        known->live_n++;
         disk->records_n++;
-        disk->sum += fsc_record_sum(record);
+        disk->sum += fsc_record_sum(fsc_at(core, ref));
         fsc_blob_dirty(core, known->blob);
     }
-    if (old != NULL)
+    if (old != 0)
         record_detach(core, old);
     return true;
 }
@@ -247,61 +278,51 @@ bool fsc_record_aside(struct fs_catalogue *core,
                       const struct fs_wire_record *wire,
                       uint32_t pass)
 {
-    uint8_t flags = wire->flags & FS_RECORD_PLACE;
-    struct fs_record *record = record_new(core, disk, node, known, flags, wire->line);
-    if (record == NULL)
+    const struct fs_record as = {.number = wire->number & FS_NUMBER_MAX,
+                                 .line = wire->line & 0x3fu,
+                                 .flags = (wire->flags & FS_RECORD_PLACE) | FS_RECORD_STALE};
+    uint32_t ref = record_new(core, disk, node, known, &as);
+    if (ref == 0)
         return false;
-    record->number = wire->number;
-    record->flags |= FS_RECORD_STALE;
-    if (known != NULL)
-        known->live_n++;
     fsc_touch(core, node);
-    if (aside_add(core, &disk->stale, record, pass))
+    if (aside_add(core, &disk->stale, ref, pass))
         return true;
-    fsc_record_forget(core, record);
+    fsc_record_forget(core, ref);
     return false;
 }
 
-void fsc_record_forget(struct fs_catalogue *core, struct fs_record *record)
+void fsc_record_forget(struct fs_catalogue *core, uint32_t ref)
 {
+    const struct fs_record *record = fsc_at(core, ref);
     struct fs_known *known = (record->flags & FS_RECORD_GONE) == 0 ? record->of.known : NULL;
-    unlink_record(core, record);
+    if (known != NULL)
+        fsc_tally_record(core, known, record, false);
+    unlink_record(core, ref);
     if (known == NULL)
         return;
     known->live_n--;
     fsc_known_unref(core, known);
 }
 
-static struct fs_record *in_slot(const struct fs_node *node, uint32_t disk, uint8_t line)
-{
-    struct fs_record *record = node->records;
-    while (record != NULL && (record->disk != disk || record->line != line ||
-                              (record->flags & (FS_RECORD_LOST | FS_RECORD_STALE)) != 0))
-        record = record->next;
-    return record;
-}
-
-bool fsc_record_settle(struct fs_catalogue *core,
-                       struct fs_disk *disk,
-                       struct fs_record *record,
-                       uint32_t pass)
+bool fsc_record_settle(struct fs_catalogue *core, struct fs_disk *disk, uint32_t ref, uint32_t pass)
 {
     if (pass != disk->pass)
-        return aside_add(core, &disk->stale, record, pass);
-    struct fs_record *old = in_slot(fsc_record_node(record), disk->no, record->line);
+        return aside_add(core, &disk->stale, ref, pass);
+    struct fs_record *record = fsc_at(core, ref);
+    uint32_t old = find(core, fsc_record_node(record), disk->no, record->line,
+                        FS_RECORD_LOST | FS_RECORD_STALE);
     if (!slots_reserve(core, disk))
         return false;
-    record->flags &= (uint8_t)~FS_RECORD_STALE;
-    record->slot = disk->slots_n;
-    disk->slots[disk->slots_n++] = record;
+    fsc_flags_clear(record, FS_RECORD_STALE);
+    slot_add(core, disk, ref);
     if ((record->flags & FS_RECORD_GONE) == 0) {
         disk->records_n++;
         disk->sum += fsc_record_sum(record);
         struct fs_blob *blob = record->of.known->blob;
         if (disk == core->own && blob != NULL && (record->flags & FS_IN_KEEP) != 0)
-            blob->flags |= FS_BLOB_KEPT;
+            fsc_blob_flag(blob, FS_BLOB_KEPT, true);
     }
-    if (old != NULL)
+    if (old != 0)
         record_detach(core, old);
     return true;
 }
@@ -313,15 +334,16 @@ bool fsc_pass_begin(struct fs_catalogue *core, struct fs_disk *disk)
     if (!asides_reserve(core, &disk->stale, disk->slots_n))
         return false;
     for (uint32_t i = 0; i < disk->slots_n; i++) {
-        struct fs_record *record = disk->slots[i];
-        if (record == NULL)
+        uint32_t ref = disk->slots[i];
+        if (ref == 0)
             continue;
+        struct fs_record *record = fsc_at(core, ref);
         if ((record->flags & FS_RECORD_GONE) != 0) {
-            record_detach(core, record);
+            record_detach(core, ref);
             continue;
         }
-        (void)aside_add(core, &disk->stale, record, disk->pass);
-        record->flags |= FS_RECORD_STALE;
+        (void)aside_add(core, &disk->stale, ref, disk->pass);
+        fsc_flags_set(record, FS_RECORD_STALE);
     }
     disk->slots_n = 0;
     disk->gaps = 0;
@@ -357,12 +379,12 @@ void fsc_sweep(struct fs_catalogue *core)
         struct fs_disk *disk = core->disks[d];
         bool due = disk->mark_unix_s + core->config.gone_ms / 1000 <= fsc_unix_s(core);
         for (uint32_t i = 0; i < disk->slots_n; i++) {
-            struct fs_record *record = disk->slots[i];
-            if (record == NULL)
+            if (disk->slots[i] == 0)
                 continue;
+            const struct fs_record *record = fsc_at(core, disk->slots[i]);
             if ((record->flags & FS_RECORD_GONE) != 0) {
                 if (due && record->number <= disk->mark_number)
-                    record_detach(core, record);
+                    record_detach(core, disk->slots[i]);
             } else if (disk == core->own && fsc_deleted_long_ago(core, record->of.known, 0)) {
                 fsc_tidy_later(core, record->of.known->node);
             }

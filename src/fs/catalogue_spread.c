@@ -458,18 +458,19 @@ static void give(struct fs_catalogue *core, const struct giving *giving, const s
 }
 
 /* The first slot with a greater number. */
-static uint32_t slot_after(const struct fs_disk *disk, uint64_t number)
+static uint32_t
+slot_after(const struct fs_catalogue *core, const struct fs_disk *disk, uint64_t number)
 {
     uint32_t low = 0;
     uint32_t high = disk->slots_n;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         uint32_t at = middle;
-        while (at < high && disk->slots[at] == NULL)
+        while (at < high && disk->slots[at] == 0)
             at++;
         if (at == high)
             high = middle;
-        else if (disk->slots[at]->number > number)
+        else if (fsc_at(core, disk->slots[at])->number > number)
             high = middle;
         else
             low = at + 1;
@@ -491,13 +492,13 @@ static bool give_some(struct fs_catalogue *core,
     fsc_pack_begin(core, &pack);
     while (*at < disk->slots_n && fsc_pack_bytes(&pack) < FS_MESSAGE_FILL_BYTES &&
            fsc_pack_bytes(&pack) < *budget) {
-        const struct fs_record *record = disk->slots[(*at)++];
+        const struct fs_record *record = fsc_record(core, disk->slots[(*at)++]);
         if (record == NULL)
             continue;
         fsc_pack_record(&pack, record);
         to = record->number;
     }
-    while (*at < disk->slots_n && disk->slots[*at] == NULL)
+    while (*at < disk->slots_n && disk->slots[*at] == 0)
         (*at)++;
     bool end = *at == disk->slots_n;
     size_t bytes = fsc_pack_bytes(&pack);
@@ -529,7 +530,7 @@ void fsc_push_own(struct fs_catalogue *core, uint64_t from)
         return;
     struct giving giving = {.first = core->link_next, .from = from};
     giving.links = turn(core);
-    uint32_t at = slot_after(own, from);
+    uint32_t at = slot_after(core, own, from);
     size_t budget = PUSH_BYTES_MAX;
     while (give_some(core, own, &giving, &at, &budget))
         continue;
@@ -558,7 +559,7 @@ static int on_pull(struct fs_catalogue *core, const struct kith_node_id *peer, s
     if (index_id < disk->index_id)
         giving.from = 0;
     budget = budget < FS_PULL_BYTES_MAX ? budget : FS_PULL_BYTES_MAX;
-    uint32_t at = slot_after(disk, giving.from);
+    uint32_t at = slot_after(core, disk, giving.from);
     while (give_some(core, disk, &giving, &at, &budget))
         continue;
     return 0;

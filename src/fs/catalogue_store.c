@@ -179,11 +179,20 @@ int fsc_recall(struct fs_catalogue *core, struct kith_bytes key, struct kith_byt
     return recall_record(core, &id, pass, &r);
 }
 
+/* For the time of the sort its number stands where the time of a LOST one does. */
 static int by_number(const void *a, const void *b)
 {
-    const struct fs_record *ra = ((const struct fs_aside *)a)->record;
-    const struct fs_record *rb = ((const struct fs_aside *)b)->record;
-    return (ra->number > rb->number) - (ra->number < rb->number);
+    uint64_t na = ((const struct fs_aside *)a)->due_ms;
+    uint64_t nb = ((const struct fs_aside *)b)->due_ms;
+    return (na > nb) - (na < nb);
+}
+
+static void sort_by_number(const struct fs_catalogue *core, struct fs_asides *list)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        list->items[i].due_ms = fsc_at(core, list->items[i].record)->number;
+    if (list->n > 0)
+        qsort(list->items, list->n, sizeof(*list->items), by_number);
 }
 
 /* Those of the last pass that the head tells of are the index; the own one may be ahead of its
@@ -194,19 +203,19 @@ static void recall_disk(struct fs_catalogue *core, struct fs_disk *disk)
     struct fs_asides list = disk->stale;
     bool own = disk == core->own;
     disk->stale = (struct fs_asides){0};
-    if (list.n > 0)
-        qsort(list.items, list.n, sizeof(*list.items), by_number);
+    sort_by_number(core, &list);
     for (uint32_t i = 0; i < list.n; i++) {
-        struct fs_record *record = list.items[i].record;
+        uint32_t ref = list.items[i].record;
+        const struct fs_record *record = fsc_at(core, ref);
         uint32_t pass = list.items[i].pass;
         bool told = own || (disk->recalled_head && record->number <= disk->highest);
         bool fits = pass < disk->pass ? disk->recalled_head : pass == disk->pass && told;
         if (own && fits && pass == disk->pass && record->number > disk->highest)
             disk->highest = record->number;
-        if (fits && fsc_record_settle(core, disk, record, pass))
+        if (fits && fsc_record_settle(core, disk, ref, pass))
             continue;
         fsc_persist_drop(core, disk->no, pass, record->number);
-        fsc_record_forget(core, record);
+        fsc_record_forget(core, ref);
     }
     core_free(list.items);
     bool same = disk->records_n == disk->recalled_n && disk->sum == disk->recalled_sum;

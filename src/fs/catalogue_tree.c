@@ -182,7 +182,7 @@ static void node_free(struct fs_catalogue *core, struct fs_node *node)
 
 static bool node_is_empty(const struct fs_node *node)
 {
-    return node->versions == NULL && node->records == NULL && node->pins == 0 &&
+    return node->versions == NULL && node->records == 0 && node->pins == 0 &&
            (node->flags & (FS_NODE_DIRTY | FS_NODE_TIDY | FS_NODE_BUSY)) == 0 &&
            (node->folder == NULL || node->folder->children_n == 0);
 }

@@ -54,7 +54,7 @@ bool fsc_head_read(struct reader *r, struct fs_head *head_out)
     head->sum = read_le64(r);
     /* So that the next one can be counted. */
     if (fs_disk_equal(&head->disk, &fs_disk_folded) || head->index_id >= UINT64_MAX / 2 ||
-        head->highest >= UINT64_MAX / 2)
+        head->highest > FS_NUMBER_MAX / 2)
         r->bad = true;
     return !r->bad;
 }
@@ -161,7 +161,7 @@ static int pack_version(struct fs_pack *pack, const struct fs_known *known)
     (void)buf_append_u8(body, known->vector_n);
     for (uint32_t i = 0; i < known->vector_n; i++) {
         (void)fsc_append_le(body, disk_number(pack, known->vector[i].disk), 2);
-        (void)fsc_append_le(body, fs_pair_counter(&known->vector[i]), 8);
+        (void)fsc_append_le(body, known->vector[i].counter, 8);
     }
     return buf_append(body, known->signature, FS_SIGNATURE_BYTES);
 }
@@ -177,7 +177,7 @@ void fsc_pack_record(struct fs_pack *pack, const struct fs_record *record)
     if (r == 0) {
         (void)fsc_append_le(body, record->number, 8);
         (void)buf_append_u8(body, record->flags & FS_RECORD_WIRE);
-        (void)buf_append_u8(body, record->line);
+        (void)buf_append_u8(body, record->line & 0x3f);
         (void)buf_append_u8(body, share->name_len);
         (void)buf_append(body, share->name, share->name_len);
         (void)fsc_append_le(body, len, 2);
@@ -303,8 +303,8 @@ bool fsc_unpack_record(struct fs_unpack *unpack, struct fs_wire_record *record_o
     record->share.data = read_bytes(r, record->share.len);
     record->path.len = read_le16(r);
     record->path.data = read_bytes(r, record->path.len);
-    bool fine = !r->bad && record->number != 0 && (record->flags & ~FS_RECORD_WIRE) == 0 &&
-                record->line < FS_LINES_N &&
+    bool fine = !r->bad && record->number != 0 && record->number <= FS_NUMBER_MAX &&
+                (record->flags & ~FS_RECORD_WIRE) == 0 && record->line < FS_LINES_N &&
                 fs_share_check(record->share.data, record->share.len) == 0 &&
                 fs_path_problem(record->path.data, record->path.len) == FS_NAME_FINE;
     if (fine && (record->flags & FS_RECORD_GONE) == 0)

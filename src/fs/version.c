@@ -289,7 +289,7 @@ bool fs_version_fits(const struct fs_version *v)
     for (uint32_t i = 0; i < v->vector.n; i++) {
         const struct fs_counter *counter = &v->vector.counters[i];
         /* So that the next one can be counted, too. */
-        if (counter->counter == 0 || counter->counter >= UINT64_MAX / 2)
+        if (counter->counter == 0 || counter->counter > FS_COUNTER_MAX / 2)
             return false;
         if (i > 0 && disk_compare(&v->vector.counters[i - 1].disk, &counter->disk) >= 0)
             return false;
