@@ -325,9 +325,8 @@ static bool same_voters(const struct view_record *a, const struct view_record *b
 }
 
 /*
- * New voters are proposed once they have given us a lease, which takes a heartbeat. Fewer than
- * there were have acknowledged one that was sent since they are wanted: a lease may be of somebody
- * who died since.
+ * New voters are proposed once most of them have acknowledged a heartbeat that was sent since they
+ * are wanted: what they granted before may be of somebody who died since.
  */
 static void warm_voters(struct view_core *core, struct view_record *next)
 {
@@ -336,14 +335,12 @@ static void warm_voters(struct view_core *core, struct view_record *next)
         core->want_ms = 0;
         return;
     }
-    bool fewer = next->voters_n < core->decided.voters_n && !MUTANT(VIEW_SILENT_VOTER);
     if (core->want_ms == 0 || !same_voters(next, &core->want)) {
         core->want_ms = core->now_ms;
-        if (fewer)
-            core->hb_at_ms = core->now_ms;
+        core->hb_at_ms = core->now_ms;
     }
     core->want = *next;
-    bool here = !fewer || lead_answered_since(core, next, core->want_ms);
+    bool here = lead_answered_since(core, next, core->want_ms) || MUTANT(VIEW_SILENT_VOTER);
     if ((here && lead_until_of_ms(core, next) > core->now_ms) || MUTANT(VIEW_NO_JOINT_LEASE))
         return;
     memcpy(next->voters, core->decided.voters, sizeof(next->voters));

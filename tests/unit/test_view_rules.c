@@ -579,6 +579,43 @@ static void the_only_vote_goes_to_who_is_there(void **state)
     }
 }
 
+static bool leader_votes_no_more(struct vw *w, void *arg)
+{
+    const size_t *nodes = arg; /* who sees it, and the leader */
+    return voter_place(record(w, nodes[0]), &w->nodes[nodes[1]].config.self.node) < 0;
+}
+
+/* state-swarm 28508: of four keepers one without a vote and then a voter die, and their disks with
+ * them. The leader leaves before that is noticed: its vote goes to nobody who is dead, as two of
+ * three would be, and nothing is ever decided again. */
+static void a_vote_goes_to_who_is_there(void **state)
+{
+    (void)state;
+    for (uint64_t after_ms = 0; after_ms <= 1200; after_ms += 300) {
+        struct vw *w = cluster(4);
+        size_t leader = (size_t)vw_leader(w) % 4;
+        size_t outsider = 0;
+        while (voter_place(record(w, leader), &w->nodes[outsider].config.self.node) >= 0)
+            outsider++;
+        size_t dead = leader == (outsider + 1) % 4 ? (outsider + 2) % 4 : (outsider + 1) % 4;
+        size_t stays = 6 - leader - outsider - dead;
+        assert_int_equal(record(w, stays)->voters_n, 3);
+        vw_wipe(w, outsider);
+        vw_run(w, after_ms);
+        vw_wipe(w, dead);
+        vw_run(w, after_ms / 3);
+        (void)vw_event(w, leader, &(struct view_event){.type = VIEW_LEAVE});
+        size_t nodes[2] = {stays, leader};
+        assert_true(vw_until(w, leader_votes_no_more, nodes, 5000));
+        vw_goodbye(w, leader);
+        vw_boot(w, dead);
+        vw_boot(w, outsider);
+        assert_true(vw_until(w, is_taken_in, &dead, 30000));
+        assert_true(vw_until(w, is_taken_in, &outsider, 30000));
+        done(w);
+    }
+}
+
 /* Node @at hears from @from who leads. */
 static void hear_of_leader(struct vw *w, size_t at, size_t from, const struct view_ballot *ballot)
 {
@@ -908,6 +945,7 @@ int main(void)
         cmocka_unit_test(leaving_moves_vote_and_slots_first),
         cmocka_unit_test(the_voter_of_two_may_leave),
         cmocka_unit_test(the_only_vote_goes_to_who_is_there),
+        cmocka_unit_test(a_vote_goes_to_who_is_there),
         cmocka_unit_test(leader_outbids_a_former_one_of_its_round),
         cmocka_unit_test(other_chain_is_refused),
         cmocka_unit_test(forced_view_of_the_only_survivor_serves),
