@@ -11,11 +11,12 @@ for set in "$@"; do
             libuv1-dev libsodium-dev libssl-dev libprotobuf-c-dev protobuf-c-compiler
             libjansson-dev libinih-dev liblmdb-dev libpng-dev libcmocka-dev
             libutf8proc-dev libpango1.0-dev libjpeg-dev libwebp-dev
+            libfuse3-dev
             libwebsockets-dev libwebsockets-evlib-uv"
         ;;
     test)
         packages="$packages clang clang-format clang-tidy libclang-rt-14-dev binutils git
-            iproute2 procps python3-pytest python3-websockets prometheus"
+            fuse3 iproute2 procps python3-pytest python3-websockets prometheus"
         ;;
     web)
         packages="$packages chromium fonts-dejavu-core"

@@ -262,7 +262,7 @@ int cmd_board_export(struct cli *cli)
 
 /* What kith-board says of a board. */
 struct looked {
-    char title[300];
+    char title[512];
     uint64_t elements, operations, first_us, last_us;
     bool partly;
 };

@@ -109,6 +109,8 @@ int cmd_fs_put(struct cli *cli);
 int cmd_fs_append(struct cli *cli);
 int cmd_fs_pin(struct cli *cli);
 int cmd_fs_verify(struct cli *cli);
+/* mount.c */
+int cmd_fs_mount(struct cli *cli);
 /* board.c */
 int cmd_board_ls(struct cli *cli);
 int cmd_board_export(struct cli *cli);

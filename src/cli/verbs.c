@@ -181,6 +181,10 @@ static const struct opt opt_both = {"both", 0, OPT_FLAG, false, COMPLETE_NONE, N
 static const struct opt opt_remove_pin = {"remove", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "end it", {0}};
 
+static const struct opt opt_foreground = {"foreground", 'f', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "stay, and say on stderr why something is refused", {0}};
+static const struct opt opt_mount_read_only = {"read-only", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "nothing can be changed by way of it", {0}};
 static const struct opt opt_format = {"format", 0, OPT_CHOICE, false, COMPLETE_NONE, "FORMAT",
     "kind of the picture (default: as --out ends, else png)", {"png", "svg"}};
 static const struct opt opt_board_out = {"out", 'o', OPT_TEXT, false, COMPLETE_FILE, "FILE",
@@ -654,6 +658,15 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_quiet), NULL,
      {{"kith fs verify", "all"}, {"kith fs verify photos", "one share"}},
      cmd_fs_verify},
+    {"fs mount", NULL, "files", "MOUNTPOINT", 1, 1, {COMPLETE_DIR}, VERB_AGENT,
+     "show all shares as a directory of this machine",
+     "By FUSE, in the background until it is unmounted. What is read is fetched when it is asked for; a file that is "
+     "written is put when it is closed, and close() says whether that was done. Nothing can be made beside the shares "
+     "(kith share add makes those). Others' changes are seen within a second.",
+     OPTIONS(&opt_foreground, &opt_mount_read_only, &opt_quiet), "it mounts, and prints nothing",
+     {{"kith fs mount /mnt/kith", "then ls /mnt/kith; umount /mnt/kith ends it"},
+      {"kith fs mount /mnt/kith --read-only", "to look only"}},
+     cmd_fs_mount},
     {"board ls", NULL, "files", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
      "list boards of the whiteboard",
      "With what is on them, which is read from their logs. Exits with 8 if not all of these can be read.",

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Arrows between rooms go one way: who may include whom.
 
-programs and cli > {http > control} > node > {member, view, rpc, dvar, mutex, fs, job} > net, store > core
+programs, cli and mount > {http > control} > node > {member, view, rpc, dvar, mutex, fs, job} > net, store > core
 
 Rooms on one level never include each other. The public headers may be included by all; apps and
 examples include nothing else of the project. A wire message's generated header belongs to its room.
@@ -18,7 +18,7 @@ LEVELS = {
     "node": 3,
     "control": 4,
     "http": 5,
-    "cli": 6,
+    "cli": 6, "mount": 6,
 }
 # The simulated world runs cores and what they stand on; it stands beside the node.
 SIM_LEVEL = LEVELS["node"]
@@ -28,7 +28,8 @@ LIBRARIES = {
     "lmdb": {"store"},
     "libwebsockets": {"http"},
     "curl": set(),
-    "jansson": {"node", "control", "http", "cli"},
+    "jansson": {"node", "control", "http", "cli", "mount"},
+    "fuse": {"mount"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

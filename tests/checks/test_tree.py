@@ -57,6 +57,7 @@ PACKAGES = {
     "protoc-c": "protobuf-c-compiler", "threads": "libc6-dev",
     "lmdb": "liblmdb-dev", "libutf8proc": "libutf8proc-dev",
     "pangocairo": "libpango1.0-dev", "libjpeg": "libjpeg-dev", "libwebp": "libwebp-dev",
+    "fuse3": "libfuse3-dev",
 }
 
 
