@@ -189,6 +189,7 @@ struct kith_fs_op {
     size_t count;
     bool recursive;
     bool deleted;     /* LIST: deleted paths too */
+    bool trash;       /* LIST: deleted paths alone, all beneath path */
     bool create_only; /* PUT, WRITE: KITH_E_EXISTS if path exists */
     bool many;        /* REMOVE: also 20 entries and more that are over a quarter of the share */
     bool both;        /* RESOLVE */

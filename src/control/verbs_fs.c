@@ -238,6 +238,7 @@ struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op
         .count = (size_t)control_u64(request, "count", 0),
         .recursive = control_bool(request, "recursive", false),
         .deleted = control_bool(request, "deleted", false),
+        .trash = control_bool(request, "trash", false),
         .create_only = control_bool(request, "create_only", false),
         .many = control_bool(request, "many", false),
         .both = control_bool(request, "both", false),

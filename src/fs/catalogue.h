@@ -305,6 +305,7 @@ enum fs_walk_flags {
     FS_WALK_CONFLICTED = 1 << 0, /* only paths with conflicts */
     FS_WALK_DELETED = 1 << 1,    /* deleted ones too */
     FS_WALK_OWN = 1 << 2,        /* only what this disk has a main record of */
+    FS_WALK_GONE = 1 << 3,       /* only deleted ones */
 };
 struct fs_walk {
     struct kith_bytes share, path;

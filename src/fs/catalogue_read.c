@@ -442,7 +442,7 @@ static bool folder_fits(const struct walk *walk, const struct fs_folder *folder)
 {
     if (folder == NULL || folder->root == NULL)
         return false;
-    if ((walk->flags & (FS_WALK_DELETED | FS_WALK_OWN)) != 0)
+    if ((walk->flags & (FS_WALK_DELETED | FS_WALK_GONE | FS_WALK_OWN)) != 0)
         return true;
     return (walk->flags & FS_WALK_CONFLICTED) != 0 ? folder->conflicted_n > 0 : folder->shown_n > 0;
 }
@@ -492,6 +492,8 @@ static bool node_fits(const struct walk *walk, const struct fs_node *node)
         return own_main(walk->core, node);
     if ((walk->flags & FS_WALK_CONFLICTED) != 0)
         return (node->flags & FS_NODE_CONFLICTED) != 0;
+    if ((walk->flags & FS_WALK_GONE) != 0)
+        return node->versions != NULL && !is_there(node);
     if ((walk->flags & FS_WALK_DELETED) != 0 && node->versions != NULL)
         return true;
     return is_there(node);

@@ -162,12 +162,29 @@ void changes_end_with_count(struct node_fs *fs, struct changes *changes)
     fs_op_done(changes->op, box);
 }
 
+/* The last place of @mark in @text, or NULL. */
+static const char *last_of(const char *text, const char *mark)
+{
+    const char *last = NULL;
+
+    for (const char *at = strstr(text, mark); at != NULL; at = strstr(at + 1, mark))
+        last = at;
+    return last;
+}
+
 void changes_end_with_entry(struct node_fs *fs, struct changes *changes)
 {
     struct fs_box *box;
-    int r = fs_box_of(fs, changes->op->op.path, &box);
+    const char *path = changes->op->op.path;
+    const char *mark = last_of(path, ".conflict-");
+    int r = fs_box_of(fs, path, &box);
 
-    if (r != 0) { /* its name is gone with the conflict */
+    if (r != 0 && mark != NULL) { /* its name is gone with the conflict: what is shown now */
+        char *shown = core_strndup(path, (size_t)(mark - path));
+        r = shown != NULL ? fs_box_of(fs, shown, &box) : KITH_E_MEMORY;
+        core_free(shown);
+    }
+    if (r != 0) {
         changes_end_with_count(fs, changes);
         return;
     }

@@ -189,7 +189,8 @@ static int fill(struct page *page)
     const char *path = page->op->path;
     struct fs_ref ref = {.share = {"", 0}, .path = {"", 0}};
     struct fs_entry entry;
-    bool walks = page->op->kind != KITH_FS_LIST || page->op->recursive || page->op->deleted;
+    bool walks = page->op->kind != KITH_FS_LIST || page->op->recursive || page->op->deleted ||
+                 page->op->trash;
     int r = cursor_parse(page->op->after, &page->at);
 
     if (r == 0 && path[0] != '\0')
@@ -210,7 +211,7 @@ void fs_op_list(struct node_fs *fs, struct fs_op *op)
 
     page.pattern = op->op.kind == KITH_FS_FIND ? op->op.pattern : NULL;
     page.flags = (op->op.kind == KITH_FS_CONFLICTS ? FS_WALK_CONFLICTED : 0u) |
-                 (op->op.deleted ? FS_WALK_DELETED : 0u);
+                 (op->op.deleted ? FS_WALK_DELETED : 0u) | (op->op.trash ? FS_WALK_GONE : 0u);
     page.cap = (size_t)max + CONFLICTS_MAX; /* the last entry may have some */
     if (page.box != NULL)
         page.entries = arena_alloc(&page.box->arena, page.cap * sizeof(*page.entries));

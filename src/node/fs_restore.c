@@ -105,6 +105,7 @@ struct untrash {
     struct fs_job job;
     struct fs_op *op; /* NULL: given up */
     int fd;
+    uint64_t id; /* of the newest so far, which is what was deleted last */
     uint64_t size;
     char share[FS_SHARE_BYTES_MAX + 1];
     char path[FS_PATH_BYTES_MAX + 1];
@@ -115,11 +116,17 @@ static int on_trashed(void *user, const struct fs_trashed *trashed)
     struct untrash *untrash = user;
 
     if (strcmp(trashed->share, untrash->share) != 0 || strcmp(trashed->name, untrash->path) != 0 ||
-        trashed->kind != FS_FILE)
+        trashed->kind != FS_FILE || (untrash->fd >= 0 && trashed->id < untrash->id))
         return 0;
-    untrash->fd = fs_trash_open(untrash->job.fs->move->files, trashed->id);
+    int fd = fs_trash_open(untrash->job.fs->move->files, trashed->id);
+    if (fd < 0)
+        return 0;
+    if (untrash->fd >= 0)
+        (void)close(untrash->fd);
+    untrash->fd = fd;
+    untrash->id = trashed->id;
     untrash->size = trashed->size;
-    return untrash->fd >= 0 ? 1 : 0;
+    return 0;
 }
 
 static void untrash_work(struct fs_job *job)
