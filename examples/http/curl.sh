@@ -25,5 +25,16 @@ echo "a mutex of this session, with its fence:"
 api -X POST "$web/v1/locks/demo?timeout_ms=5000"
 api -X DELETE "$web/v1/locks/demo" >/dev/null
 echo
+echo "a file is written as it comes, listed, read in part, and deleted:"
+folder=$(mktemp -d)
+kith share add curl-demo "$folder"
+echo "hello, files" | api -X PUT -H "If-None-Match: *" --data-binary @- "$web/v1/files/curl-demo/hello.txt" >/dev/null
+api "$web/v1/files/curl-demo/"
+echo
+api -H "Range: bytes=0-4" "$web/v1/files/curl-demo/hello.txt"
+echo
+api -X DELETE "$web/v1/files/curl-demo/hello.txt" >/dev/null
+kith share rm curl-demo
+rm -rf "$folder"
 echo "without a token nobody gets in:"
 curl -sS -o /dev/null -w '%{http_code}\n' "$web/v1/nodes"

@@ -340,6 +340,19 @@
 #define HTTP_QUIET_MS  10000
 #define HTTP_HEADER_MS 30000
 #define HTTP_IDLE_MS   60000
+#define HTTP_TAKE_MS   30000 /* without a byte of a file that its reader takes */
+/* Of a query: a cursor of a list of files holds a whole path. */
+#define HTTP_ARGUMENT_BYTES_MAX 2048
+/* A file that is read over HTTP: the piece that is read next lies twice in the node's operation
+ * while another one is written. All of them together; a small file counts less. */
+#define HTTP_READ_PIECE_BYTES (512 * 1024)
+#define HTTP_READ_BYTES_MAX   (2 * 1024 * 1024)
+#define HTTP_READS_BYTES_MAX  (128 * 1024 * 1024)
+/* A file that is written: one piece comes in while another one is on its way to the disk; so many
+ * files at once as FS_UPLOADS_MAX says. */
+#define HTTP_PIECE_BYTES_MAX  (1024 * 1024)
+#define HTTP_TRANSFERS_KEPT   32 /* that have ended, for so long: */
+#define HTTP_TRANSFER_KEPT_MS 10000
 /* Who is refused while sending is read on for so long, so much, so many at once: else the answer
  * would be lost with the reset of the connection. */
 #define HTTP_LINGER_MS        2000

@@ -8,6 +8,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "http/files.h"
 #include "http/server.h"
 
 /* ---- arguments ---- */
@@ -71,8 +72,30 @@ static void exchange_failed(struct http_exchange *x, int code, const struct buf 
     json_t *error = json_loadb((const char *)json->data, json->len, 0, NULL);
     const char *message = json_string_value(json_object_get(error, "message"));
 
-    http_fail(x, 0, code, message, json_string_value(json_object_get(error, "hint")));
+    bool fails = x->conditional && (code == KITH_E_FENCE || code == KITH_E_EXISTS);
+    http_fail(x, fails ? 412 : 0, code, message, json_string_value(json_object_get(error, "hint")));
     json_decref(error);
+}
+
+static void exchange_progress(struct http_exchange *x, const struct buf *json)
+{
+    json_t *doc = json_loadb((const char *)json->data, json->len, 0, NULL);
+    const char *text = json_string_value(json_object_get(doc, "text"));
+
+    http_transfer_at(x->transfer, (uint64_t)json_integer_value(json_object_get(doc, "done_bytes")),
+                     (uint64_t)json_integer_value(json_object_get(doc, "all_bytes")));
+    http_transfer_waits(x->transfer, text != NULL ? text : "");
+    json_decref(doc);
+}
+
+/* "ETag" of the entry in @json to @line. */
+static void entry_etag(const struct buf *json, char *line, size_t line_bytes)
+{
+    json_t *doc = json_loadb((const char *)json->data, json->len, 0, NULL);
+    const char *hash = json_string_value(json_object_get(json_object_get(doc, "entry"), "hash"));
+
+    snprintf(line, line_bytes, "ETag: \"%s\"\r\n", hash != NULL ? hash : "");
+    json_decref(doc);
 }
 
 static void exchange_answer(struct control_request *request,
@@ -84,14 +107,25 @@ static void exchange_answer(struct control_request *request,
 {
     struct http_exchange *x = request->client;
     struct http_body body = {.status = 200, .data = json->data, .len = json->len};
+    char etag[96];
 
     (void)data; /* what carries raw bytes has a route of its own */
     (void)len;
-    if (x == NULL || more)
+    if (x == NULL)
         return;
+    if (more) {
+        if (x->transfer != NULL)
+            exchange_progress(x, json);
+        return;
+    }
     request->client = NULL;
     x->control = NULL;
-    if (ok && strcmp(x->route->verb, "nodes") == 0) {
+    http_transfer_end(x->transfer, ok ? 0 : request->code, NULL);
+    x->transfer = NULL;
+    if (ok && x->etag) {
+        entry_etag(json, etag, sizeof(etag));
+        http_answer(x, &body, etag);
+    } else if (ok && strcmp(x->verb, "nodes") == 0) {
         json_t *doc = json_loadb((const char *)json->data, json->len, 0, NULL);
         http_members_mark(&x->server->members, doc);
         http_answer_json(x, 200, doc, NULL);
@@ -126,9 +160,9 @@ static void exchange_gone(struct http_exchange *x)
     http_exchange_free(x);
 }
 
-void http_dispatch(struct http_exchange *x)
+void http_dispatch_verb(
+    struct http_exchange *x, const char *verb, json_t *args, const void *data, size_t len)
 {
-    json_t *args = http_args(x);
     struct control_request *request =
         args != NULL ? control_request_new(x->server->service.node, &exchange_door, x, NULL, args)
                      : NULL;
@@ -138,8 +172,16 @@ void http_dispatch(struct http_exchange *x)
         return;
     }
     x->control = request;
+    x->verb = verb;
     x->gone = exchange_gone;
-    control_dispatch(request, x->route->verb);
+    request->data = data;
+    request->data_len = len;
+    control_dispatch(request, verb);
+}
+
+void http_dispatch(struct http_exchange *x)
+{
+    http_dispatch_verb(x, x->route->verb, http_args(x), NULL, 0);
 }
 
 /* ---- what the room asks for ---- */

@@ -346,6 +346,14 @@ void http_get_locks(struct http_exchange *x)
     http_locks_ask(x->server, on_doc, waiting);
 }
 
+void http_get_transfers(struct http_exchange *x)
+{
+    struct waiting *waiting = wait_for(x);
+
+    if (waiting != NULL)
+        http_transfers_ask(x->server, on_doc, waiting);
+}
+
 void http_get_times(struct http_exchange *x)
 {
     struct waiting *waiting = wait_for(x);

@@ -50,6 +50,9 @@ struct feed {
     /* Of topics that watch variables. */
     struct list watches;
     uint64_t listed_ms, last_seq;
+    /* Of those that watch files. */
+    int64_t fs_watch_no;
+    bool fs_changed;
 };
 
 /* New state of @feed; takes @doc over (NULL: memory is short). */
@@ -62,6 +65,10 @@ const struct buf *feed_full(struct feed *feed);
 const struct topic *topic_find(const char *name, const json_t *args);
 /* Is an argument wrong? A sentence, or NULL. */
 const char *topic_args_wrong(const struct topic *topic, const json_t *args);
+
+/* files.c: the topic files. */
+void http_topic_files(struct feed *feed);
+void http_topic_files_end(struct feed *feed);
 
 /* stream.c: @feed has a new version. */
 void stream_feed_changed(struct feed *feed);

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "http/files.h"
 #include "http/server.h"
 #include "net/uv_net.h"
 #include "node/config.h"
@@ -231,7 +232,7 @@ static void answer_preflight(struct web_request *web, const char *origin)
              "Access-Control-Allow-Origin: %.255s\r\nVary: Origin\r\n"
              "Access-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n"
              "Access-Control-Allow-Headers: authorization, content-type, x-kith, if-match, "
-             "if-none-match\r\nAccess-Control-Max-Age: 600\r\n",
+             "if-none-match, range, if-range\r\nAccess-Control-Max-Age: 600\r\n",
              origin);
     web_answer(web, &answer);
 }
@@ -318,6 +319,7 @@ static struct http_exchange *exchange_new(struct http_server *server,
 void http_exchange_free(struct http_exchange *x)
 {
     list_remove(&x->link);
+    http_transfer_end(x->transfer, KITH_E_CANCELED, "the client has gone");
     json_decref(x->body);
     core_free(x->name);
     core_free((void *)(uintptr_t)x->origin);

@@ -24,6 +24,7 @@ enum conn_state {
     CONN_BODY,     /* takes its body */
     CONN_ASKED,    /* the handler has it */
     CONN_ANSWERED, /* its answer is on the way */
+    CONN_STREAMS,  /* its answer is given piece by piece */
     CONN_SOCKET,   /* it is a WebSocket */
     CONN_ENDS,
 };
@@ -40,6 +41,8 @@ struct web_request {
     bool closes;       /* close once the answer is written */
     bool socket_ready; /* opened */
     bool parked;       /* nothing is read */
+    bool paused;       /* likewise, by the handler */
+    bool in_pieces;    /* its body */
     bool done;         /* the answer has left, the next request may come */
     struct list again; /* web.again: it may take the next request at once */
     /* What of the stream belonged to earlier requests, to know the size of a header. */
@@ -48,14 +51,20 @@ struct web_request {
     enum web_method method;
     char *path;
     struct buf body;
-    size_t body_want;
+    uint64_t body_want, body_came, body_max;
+    uint64_t resumed_ms; /* since then it could send */
     void *user;
     /* The answer: head and body's copy, or head and a body that stays. */
     uint8_t *out; /* LWS_PRE in front */
     size_t out_len, out_at;
     const uint8_t *kept;
     size_t kept_len, kept_at;
-    struct buf message; /* of a WebSocket, until it is whole */
+    /* An answer in pieces. */
+    struct piece *pieces, *pieces_last;
+    uint64_t pieces_left; /* bytes that are to be given yet */
+    bool writing, broken;
+    uint64_t acked, acked_ms; /* what the client had taken at the last tick that it took some */
+    struct buf message;       /* of a WebSocket, until it is whole */
 };
 
 /* One connection is one or the other; they share what belongs to it. */
@@ -115,6 +124,27 @@ void conn_on_check(uv_check_t *check);
 int conn_write(struct web_request *conn);
 /* The same as a callback of the library returns: 0, or -1 to close. */
 int conn_answer(struct web_request *conn);
+
+/* All is written: 0 if the connection takes the next request, -1 if it is to be closed. */
+int conn_answered(struct web_request *conn);
+/* What an answer begins with, to conn->out. 0 or KITH_E_MEMORY. */
+int conn_head(struct web_request *conn,
+              const struct web_answer *answer,
+              uint64_t body_len,
+              size_t copied);
+/* Writing has ended outside the library's callbacks with @r of conn_answered(). */
+void conn_settle(struct web_request *conn, int r);
+/* Reads again, if it did not. */
+void conn_unpark(struct web_request *conn);
+
+/* ---- lws_pieces.c ---- */
+
+int conn_on_piece(struct web_request *conn, const void *data, size_t len);
+/* As a callback of the library returns: 0, or -1 to close. */
+int conn_pieces(struct web_request *conn);
+void conn_pieces_free(struct web_request *conn);
+/* Does its client take nothing, for too long? */
+bool conn_pieces_late(struct web_request *conn);
 
 /* ---- lws_request.c: a request, from its header to the handler; as the library's callbacks ---- */
 

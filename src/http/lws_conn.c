@@ -1,6 +1,7 @@
 /* Connections of libwebsockets: their life, who is too slow, and how answers leave. */
 #include "http/lws.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,8 +13,9 @@
 
 void conn_clear(struct web_request *conn)
 {
-    conn->web->stats.body_bytes -= conn->body_want;
-    conn->body_want = 0;
+    if (!conn->in_pieces)
+        conn->web->stats.body_bytes -= conn->body_want;
+    conn->body_want = conn->body_came = 0;
     core_free(conn->path);
     conn->path = NULL;
     buf_deinit(&conn->body);
@@ -22,8 +24,9 @@ void conn_clear(struct web_request *conn)
     conn->out_len = conn->out_at = 0;
     conn->kept = NULL;
     conn->kept_len = conn->kept_at = 0;
+    conn_pieces_free(conn);
     conn->user = NULL;
-    conn->closes = conn->unknown_end = conn->with_body = false;
+    conn->closes = conn->unknown_end = conn->with_body = conn->in_pieces = false;
 }
 
 int conn_new(struct web *web, struct lws *wsi)
@@ -49,7 +52,7 @@ void conn_gone(struct web_request *conn)
 
     conn->state = CONN_ENDS;
     conn->inside = true; /* nothing is written any more */
-    if (state == CONN_ASKED || state == CONN_BODY)
+    if (state == CONN_ASKED || state == CONN_BODY || state == CONN_STREAMS)
         conn->web->handler->on_gone(conn, conn->web->user);
     if (state == CONN_SOCKET) {
         conn->web->stats.sockets--;
@@ -150,6 +153,24 @@ static void conn_park(struct web_request *conn)
     }
 }
 
+/*
+ * A body that the handler does not take for now, or an answer that leaves piece by piece. For what
+ * a client sends during that the library would be called again and again: it is dropped, and the
+ * connection ends with the answer.
+ */
+static void conn_look(struct web_request *conn)
+{
+    if (conn->state == CONN_BODY)
+        lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* the wait is ours */
+    if (http_socket_ended(lws_get_socket_fd(conn->wsi)))
+        conn_kill(conn);
+    else if (conn->state == CONN_STREAMS && conn_pieces_late(conn))
+        conn_late(conn, false);
+    else if (conn->state == CONN_STREAMS && !conn->web->tls &&
+             http_socket_drop(lws_get_socket_fd(conn->wsi)))
+        conn->closes = true;
+}
+
 /* Once a second: who has sent part of a request and then nothing, or nothing at all for long. */
 void conn_on_tick(uv_timer_t *timer)
 {
@@ -160,10 +181,16 @@ void conn_on_tick(uv_timer_t *timer)
         uint32_t quiet_ms = 0;
         if (conn->state == CONN_ASKED)
             conn_park(conn);
+        if (conn->state == CONN_STREAMS || (conn->state == CONN_BODY && conn->paused)) {
+            conn_look(conn);
+            continue;
+        }
         if (conn->state != CONN_WAITS && conn->state != CONN_BODY)
             continue;
         uint64_t bytes = conn_bytes(conn, &quiet_ms);
         bool begun = conn->state == CONN_BODY || bytes > conn->bytes_before;
+        if (conn->state == CONN_BODY && quiet_ms > uv_now(web->loop) - conn->resumed_ms)
+            quiet_ms = (uint32_t)(uv_now(web->loop) - conn->resumed_ms);
         if (begun && header_overflows(conn))
             conn_kill(conn);
         else if (quiet_ms >= HTTP_QUIET_MS && begun)
@@ -257,7 +284,13 @@ int conn_answer(struct web_request *conn)
         lws_callback_on_writable(conn->wsi);
         return 0;
     }
+    return conn_answered(conn);
+}
+
+int conn_answered(struct web_request *conn)
+{
     bool closes = conn->closes || conn->unknown_end;
+
     conn->state = closes ? CONN_ENDS : CONN_WAITS;
     if (conn->closes) /* refused: perhaps while it still sends */
         http_linger(&conn->web->lingers, lws_get_socket_fd(conn->wsi));
@@ -275,47 +308,73 @@ static void answer_now(struct web_request *conn)
 {
     conn->inside = true;
     int r = conn_answer(conn);
+    conn_settle(conn, r);
+}
+
+void conn_settle(struct web_request *conn, int r)
+{
     conn->inside = false;
     if (r == 0)
         return;
-    conn->state = CONN_ENDS;
+    if (conn->state != CONN_STREAMS) /* else the handler hears of it when it is closed */
+        conn->state = CONN_ENDS;
     lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE, LWS_TO_KILL_ASYNC);
     lws_cancel_service(conn->web->context);
 }
 
-void web_answer(struct web_request *request, const struct web_answer *answer)
+/* What is not to read does not write either, for the library. */
+void conn_unpark(struct web_request *conn)
+{
+    if (conn->parked || conn->paused)
+        lws_rx_flow_control(conn->wsi, 1);
+    conn->parked = conn->paused = false;
+}
+
+int conn_head(struct web_request *conn,
+              const struct web_answer *answer,
+              uint64_t body_len,
+              size_t copied)
 {
     const char *headers = answer->headers != NULL ? answer->headers : "";
+    size_t head_max = 192 + strlen(headers);
+    char length[48] = "";
+
+    conn->out = core_malloc(LWS_PRE + head_max + copied);
+    conn->closes = answer->close || conn->body_came < conn->body_want;
+    if (conn->out == NULL)
+        return KITH_E_MEMORY;
+    /* RFC 9110, 8.6: what has no content has no length, and 304 that of another answer. */
+    if (answer->status != 204 && answer->status != 304)
+        snprintf(length, sizeof(length), "Content-Length: %" PRIu64 "\r\n", body_len);
+    int n = snprintf((char *)conn->out + LWS_PRE, head_max, "HTTP/1.1 %d %s\r\n%s%s%s\r\n",
+                     answer->status, http_reason_of(answer->status), headers, length,
+                     conn->closes || conn->unknown_end ? "Connection: close\r\n"
+                     : conn->http_1_0                  ? "Connection: keep-alive\r\n"
+                                                       : "");
+    conn->out_len = (size_t)n;
+    return 0;
+}
+
+void web_answer(struct web_request *request, const struct web_answer *answer)
+{
     bool bodiless = request->method == WEB_HEAD || answer->status == 304 || answer->status == 204;
     size_t copied = bodiless || answer->body_kept ? 0 : answer->body_len;
-    size_t head_max = 160 + strlen(headers);
 
     if (request->state == CONN_ENDS)
         return;
-    request->out = core_malloc(LWS_PRE + head_max + copied);
     request->state = CONN_ANSWERED;
-    request->closes = answer->close || request->body.len < request->body_want;
-    if (request->out == NULL) {
+    if (conn_head(request, answer, answer->body_len, copied) != 0) {
         request->closes = true;
     } else {
-        char *text = (char *)request->out + LWS_PRE;
-        int n = snprintf(text, head_max, "HTTP/1.1 %d %s\r\n%sContent-Length: %zu\r\n%s\r\n",
-                         answer->status, http_reason_of(answer->status), headers, answer->body_len,
-                         request->closes || request->unknown_end ? "Connection: close\r\n"
-                         : request->http_1_0                     ? "Connection: keep-alive\r\n"
-                                                                 : "");
         if (copied > 0)
-            memcpy(text + n, answer->body, copied);
-        request->out_len = (size_t)n + copied;
+            memcpy(request->out + LWS_PRE + request->out_len, answer->body, copied);
+        request->out_len += copied;
         if (!bodiless && answer->body_kept) {
             request->kept = answer->body;
             request->kept_len = answer->body_len;
         }
     }
-    /* What is not to read does not write either, for the library. */
-    if (request->parked)
-        lws_rx_flow_control(request->wsi, 1);
-    request->parked = false;
+    conn_unpark(request);
     if (!request->inside)
         answer_now(request);
 }

@@ -21,7 +21,7 @@ const char *web_path(const struct web_request *request)
     return request->path;
 }
 
-size_t web_body_want(const struct web_request *request)
+uint64_t web_body_want(const struct web_request *request)
 {
     return request->body_want;
 }
@@ -60,6 +60,8 @@ static const enum lws_token_indexes tokens[] = {
     [WEB_AUTHORIZATION] = WSI_TOKEN_HTTP_AUTHORIZATION,
     [WEB_IF_MATCH] = WSI_TOKEN_HTTP_IF_MATCH,
     [WEB_IF_NONE_MATCH] = WSI_TOKEN_HTTP_IF_NONE_MATCH,
+    [WEB_RANGE] = WSI_TOKEN_HTTP_RANGE,
+    [WEB_IF_RANGE] = WSI_TOKEN_HTTP_IF_RANGE,
     [WEB_CONTENT_TYPE] = WSI_TOKEN_HTTP_CONTENT_TYPE,
     [WEB_PROTOCOLS] = WSI_TOKEN_PROTOCOL,
 };
@@ -107,7 +109,7 @@ void web_query_each(const struct web_request *request,
                     void (*fn)(void *arg, const char *key, const char *value),
                     void *arg)
 {
-    char text[1024];
+    char text[HTTP_ARGUMENT_BYTES_MAX];
 
     for (int i = 0;
          lws_hdr_copy_fragment(request->wsi, text, sizeof(text), WSI_TOKEN_HTTP_URI_ARGS, i) >= 0;
@@ -225,15 +227,21 @@ bool conn_header_fit(struct web_request *conn, int64_t length)
     } else if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
         web_refuse(conn, 411, KITH_E_UNSUPPORTED,
                    "a body in chunks is not taken; send Content-Length");
+    } else if (length == -1 && conn->in_pieces) {
+        /* Without one there is no body: an empty file, where somebody meant another. */
+        web_refuse(conn, 411, KITH_E_INVALID, "a file needs Content-Length, 0 if it is empty");
     } else if (length == -2 || has_double_header(conn)) {
         web_refuse(conn, 400, KITH_E_PARSE, "a header is there twice, or a length is no number");
     } else if (conn->with_body && sent_ahead(conn)) {
         web_refuse(conn, 503, KITH_E_BUSY,
                    "a request with a body came before the answer to another one; send it again, "
                    "alone");
-    } else if (length > HTTP_BODY_BYTES_MAX) {
-        web_refuse(conn, 413, KITH_E_TOO_LARGE, "the body is above 16 MiB, the limit of a request");
-    } else if (web->stats.body_bytes > HTTP_BODIES_BYTES_MAX) {
+    } else if (length > 0 &&
+               (uint64_t)length > (conn->in_pieces ? conn->body_max : HTTP_BODY_BYTES_MAX)) {
+        web_refuse(conn, 413, KITH_E_TOO_LARGE,
+                   conn->in_pieces ? "the body is above 1 TiB, the limit of a file"
+                                   : "the body is above 16 MiB, the limit of a request");
+    } else if (!conn->in_pieces && web->stats.body_bytes > HTTP_BODIES_BYTES_MAX) {
         web_refuse(conn, 503, KITH_E_BUSY,
                    "64 MiB of bodies are under way, the limit of this node; try again");
     } else {
@@ -249,6 +257,8 @@ static int ask(struct web_request *conn)
     conn->web->handler->on_request(conn, conn->web->user);
     if (conn->state == CONN_ANSWERED)
         return conn_answer(conn);
+    if (conn->state == CONN_STREAMS)
+        return conn_pieces(conn);
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* for as long as the answer takes */
     return 0;
 }
@@ -270,9 +280,12 @@ int conn_on_http(struct web_request *conn, const char *path, size_t path_len)
                                        conn->method == WEB_OTHER);
     conn->with_body = length > 0 || (length == 0 && conn->method == WEB_POST);
     conn->state = CONN_BODY;
-    if (length > 0 && length <= HTTP_BODY_BYTES_MAX) {
-        conn->body_want = (size_t)length;
-        conn->web->stats.body_bytes += conn->body_want;
+    conn->body_max = conn->web->handler->pieces_max(conn, conn->web->user);
+    conn->in_pieces = conn->body_max > 0;
+    conn->resumed_ms = uv_now(conn->web->loop);
+    if (length > 0 && (conn->in_pieces || length <= HTTP_BODY_BYTES_MAX)) {
+        conn->body_want = (uint64_t)length;
+        conn->web->stats.body_bytes += conn->in_pieces ? 0 : conn->body_want;
     }
     if (conn_header_fit(conn, length)) {
         if (conn->with_body) {
@@ -294,8 +307,11 @@ int conn_on_body(struct web_request *conn, const void *data, size_t len)
 {
     if (conn->state != CONN_BODY || len == 0)
         return 0;
-    if (conn->body.len + len > conn->body_want)
+    if (conn->body_came + len > conn->body_want)
         return -1;
+    conn->body_came += len;
+    if (conn->in_pieces)
+        return conn_on_piece(conn, data, len);
     if (conn->body.data == NULL && buf_reserve(&conn->body, conn->body_want) != 0)
         return -1;
     return buf_append(&conn->body, data, len) == 0 ? 0 : -1;
@@ -312,5 +328,7 @@ int conn_on_body_whole(struct web_request *conn)
 /* It may come unasked: then there is nothing to write. */
 int conn_on_http_writeable(struct web_request *conn)
 {
+    if (conn->state == CONN_STREAMS)
+        return conn_pieces(conn);
     return conn->state == CONN_ANSWERED ? conn_answer(conn) : 0;
 }

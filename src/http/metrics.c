@@ -191,6 +191,8 @@ static void put_http(struct buf *out, struct http_server *server)
         (double)web.refused_connections);
     one(out, "kith_http_timeouts_total", "counter", "Connections closed for being slow.",
         (double)web.timeouts);
+    one(out, "kith_http_read_bytes", "gauge", "Held for files that are read, at most.",
+        (double)server->reads_bytes);
     one(out, "kith_http_websockets", "gauge", "WebSockets open.", web.sockets);
     one(out, "kith_http_subscriptions", "gauge", "Subscriptions of WebSockets.",
         stream.subscriptions);

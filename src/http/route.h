@@ -18,6 +18,7 @@ enum http_role { HTTP_NOBODY, HTTP_VIEWER, HTTP_OPERATOR, HTTP_ADMIN };
 
 #define HTTP_ROUTE_JSON   1u /* its body is a JSON object of at most HTTP_JSON_BYTES_MAX */
 #define HTTP_ROUTE_SOCKET 2u /* a WebSocket */
+#define HTTP_ROUTE_PIECES 4u /* its body comes in pieces: a file */
 
 struct http_exchange;
 

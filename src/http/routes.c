@@ -3,6 +3,7 @@
 
 #define JSON   HTTP_ROUTE_JSON
 #define SOCKET HTTP_ROUTE_SOCKET
+#define PIECES HTTP_ROUTE_PIECES
 
 /* clang-format off */
 const struct http_route http_routes[] = {
@@ -34,6 +35,16 @@ const struct http_route http_routes[] = {
     {WEB_POST, "/v1/locks/*", HTTP_OPERATOR, 0, NULL, NULL, http_post_lock},
     {WEB_DELETE, "/v1/locks/*", HTTP_OPERATOR, 0, NULL, NULL, http_delete_lock},
     {WEB_POST, "/v1/locks/*/break", HTTP_ADMIN, 0, "lock.break", "name", NULL},
+    {WEB_GET, "/v1/files", HTTP_VIEWER, 0, NULL, NULL, http_get_file},
+    {WEB_GET, "/v1/files/*", HTTP_VIEWER, 0, NULL, NULL, http_get_file},
+    {WEB_PUT, "/v1/files/*", HTTP_OPERATOR, PIECES, NULL, NULL, http_put_file},
+    {WEB_POST, "/v1/files/*", HTTP_OPERATOR, 0, NULL, NULL, http_post_file},
+    {WEB_DELETE, "/v1/files/*", HTTP_OPERATOR, 0, NULL, NULL, http_delete_file},
+    {WEB_GET, "/v1/shares", HTTP_VIEWER, 0, "share.ls", NULL, NULL},
+    {WEB_GET, "/v1/shares/*", HTTP_VIEWER, 0, "share.ls", "name", NULL},
+    {WEB_POST, "/v1/shares/*/confirm", HTTP_OPERATOR, 0, "share.confirm", "name", NULL},
+    {WEB_GET, "/v1/cache", HTTP_VIEWER, 0, "fs.cache", NULL, NULL},
+    {WEB_GET, "/v1/transfers", HTTP_VIEWER, 0, NULL, NULL, http_get_transfers},
     {WEB_GET, "/v1/events", HTTP_VIEWER, 0, NULL, NULL, http_get_events},
     {WEB_GET, "/v1/config", HTTP_OPERATOR, 0, "config.show", NULL, NULL},
     {WEB_POST, "/v1/config/reload", HTTP_ADMIN, 0, "config.reload", NULL, NULL},

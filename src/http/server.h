@@ -47,6 +47,10 @@ struct http_server {
     bool registers;        /* web.register */
     uv_timer_t tick;
     unsigned handles_n;
+    size_t reads_bytes;    /* of files that are read, at most HTTP_READS_BYTES_MAX */
+    struct list transfers; /* struct http_transfer */
+    uint64_t transfers_no;
+    size_t transfers_ended_n;
     uint64_t requests[6]; /* answered, by the first digit of their status */
 };
 
@@ -58,6 +62,10 @@ struct http_exchange {
     struct http_session *session; /* NULL: an open route, or the session has ended since */
     enum http_role role;
     struct control_request *control; /* under way */
+    const char *verb;                /* of that */
+    bool conditional;                /* If-Match: that it does not hold is 412 */
+    bool etag;                       /* the answer's entry gives an ETag */
+    struct http_transfer *transfer;  /* is told of progress; or NULL */
     json_t *body;                    /* of a route that takes JSON */
     char *name;                      /* of the path */
     const char *origin;              /* of another member, to be allowed; owned */
@@ -112,6 +120,10 @@ void http_refuse(struct web_request *web,
 
 /* Runs the route's verb with query, body and name as arguments; its answer ends the exchange. */
 void http_dispatch(struct http_exchange *x);
+/* The same with @verb, its arguments @args (taken over; NULL: memory is short) and raw bytes, which
+ * are borrowed for the call. */
+void http_dispatch_verb(
+    struct http_exchange *x, const char *verb, json_t *args, const void *data, size_t len);
 /* The arguments of a request of the dispatcher: query, body, name. */
 json_t *http_args(struct http_exchange *x);
 /* Arguments of the query as numbers; @absent if not there or none. */
@@ -164,6 +176,13 @@ void http_get_var(struct http_exchange *x);      /* vars.c */
 void http_put_var(struct http_exchange *x);
 void http_delete_var(struct http_exchange *x);
 void http_post_incr(struct http_exchange *x);
+void http_get_file(struct http_exchange *x); /* files.c */
+void http_post_file(struct http_exchange *x);
+void http_delete_file(struct http_exchange *x);
+bool http_put_file_begin(struct http_exchange *x); /* files_write.c; false: answered */
+void http_put_file(struct http_exchange *x);
+void http_get_transfers(struct http_exchange *x); /* everywhere.c */
+void http_transfers_free(struct http_server *server);
 int http_vars_new(struct http_server *server);
 void http_vars_free(struct http_server *server);
 void http_get_stream(struct http_exchange *x); /* stream.c */
@@ -185,6 +204,8 @@ json_t *http_vars_doc(struct http_server *server, const char *prefix, size_t off
 json_t *http_events_doc(struct http_server *server, uint64_t after, uint64_t before, size_t limit);
 /* Every node's mutexes, joined by name. @done once, perhaps before this returns. */
 void http_locks_ask(struct http_server *server, http_asked_cb done, void *user);
+/* What goes through the routes of files. */
+void http_transfers_ask(struct http_server *server, http_asked_cb done, void *user);
 /* How long functions took lately, by every node. */
 void http_times_ask(struct http_server *server, http_asked_cb done, void *user);
 /* Echoes between all pairs of nodes. KITH_E_LIMIT if there are more than HTTP_RTT_NODES_MAX. */

@@ -91,6 +91,12 @@ static void ask_rtt(struct feed *feed)
     http_rtt_ask(feed->server, on_everywhere, feed);
 }
 
+static void ask_transfers(struct feed *feed)
+{
+    feed->asking = true;
+    http_transfers_ask(feed->server, on_everywhere, feed);
+}
+
 /* ---- variables ---- */
 
 struct feed_watch {
@@ -355,6 +361,8 @@ static const char *const args_vars[] = {"prefix", "offset", "limit", NULL};
 static const char *const args_var[] = {"name", NULL};
 static const char *const args_page[] = {"offset", "limit", NULL};
 static const char *const args_events[] = {"after", "limit", NULL};
+static const char *const args_files[] = {"path",   "recursive", "deleted",   "trash", "search",
+                                         "cursor", "limit",     "conflicts", NULL};
 static const char *const args_none[] = {NULL};
 
 static const struct topic topics[] = {
@@ -405,6 +413,23 @@ static const struct topic topics[] = {
      .ask = ask_events,
      .shape = {.array = "events", .key = "seq", .keeps = true},
      .period_ms = 500},
+    {.name = "files",
+     .args = args_files,
+     .ask = http_topic_files,
+     .end = http_topic_files_end,
+     .shape = {.array = "entries", .key = "path", .ordered = true},
+     .period_ms = 500},
+    {.name = "shares",
+     .args = args_none,
+     .verb = "share.ls",
+     .shape = {.array = "shares", .key = "name"},
+     .period_ms = 1000},
+    {.name = "transfers",
+     .args = args_none,
+     .ask = ask_transfers,
+     .shape = {.array = "transfers", .key = "id"},
+     .period_ms = 500},
+    {.name = "cache", .args = args_none, .verb = "fs.cache", .period_ms = 1000},
     {.name = "self", .args = args_node, .verb = "info", .period_ms = 1000},
 };
 

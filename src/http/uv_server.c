@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "http/certificate.h"
+#include "http/files.h"
 #include "http/http.h"
 #include "http/server.h"
 #include "http/stream.h"
@@ -60,7 +61,35 @@ static bool on_header(struct web_request *request, void *user)
                     lines);
         return false;
     }
-    return http_guard(user, request) != NULL;
+    struct http_exchange *x = http_guard(user, request);
+    return x != NULL && ((x->route->flags & HTTP_ROUTE_PIECES) == 0 || http_put_file_begin(x));
+}
+
+static uint64_t pieces_max(struct web_request *request, void *user)
+{
+    const char *name;
+    size_t name_len;
+    unsigned methods;
+    const struct http_route *route;
+
+    (void)user;
+    if (web_method(request) != WEB_PUT)
+        return 0;
+    route = http_route_find(http_routes, http_routes_n, WEB_PUT, web_path(request), &name,
+                            &name_len, &methods);
+    return route != NULL && (route->flags & HTTP_ROUTE_PIECES) != 0 ? FS_SIZE_MAX : 0;
+}
+
+static void on_piece(struct web_request *request, const void *data, size_t len, void *user)
+{
+    (void)user;
+    files_piece_came(web_request_user(request), data, len);
+}
+
+static void on_piece_left(struct web_request *request, bool all, void *user)
+{
+    (void)user;
+    files_piece_left(web_request_user(request), all);
 }
 
 static bool take_body(struct http_exchange *x)
@@ -151,6 +180,9 @@ static void on_closed(void *socket_user, void *user)
 static const struct web_handler handler = {.on_header = on_header,
                                            .refusal_lines = refusal_lines,
                                            .on_request = on_request,
+                                           .pieces_max = pieces_max,
+                                           .on_piece = on_piece,
+                                           .on_piece_left = on_piece_left,
                                            .on_gone = on_gone,
                                            .on_upgrade = on_upgrade,
                                            .on_open = on_open,
@@ -194,6 +226,7 @@ void http_server_closed_one(struct http_server *server)
     }
     node_service_stopped(&server->service);
     http_vars_free(server);
+    http_transfers_free(server);
     stream_free(server->stream);
     core_free(server);
 }
@@ -323,6 +356,7 @@ static struct http_server *server_new(struct kith_node *node)
     server->service.node = node;
     list_init(&server->exchanges);
     list_init(&server->asking);
+    list_init(&server->transfers);
     snprintf(server->cookie, sizeof(server->cookie), "kith-%.8s", kith_node_id_text(&self, id));
     server->service.reloaded = server_reloaded;
     server_reloaded(&server->service);

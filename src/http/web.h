@@ -6,6 +6,10 @@
  * Everything runs on the loop's thread. A request is whole (its body too) when it is told; it is
  * answered once, at once or later, or it ends by on_gone. What a request points to is borrowed
  * until then; pointers of web_header() only until the callback that told of it returns.
+ *
+ * Bodies and answers that nobody should hold whole come and go in pieces: a body by on_piece, no
+ * faster than the handler takes them (web_pause), an answer by web_answer_piece(), of which the
+ * handler gives no more than it wants to hold (on_piece_left).
  */
 #ifndef HTTP_WEB_H
 #define HTTP_WEB_H
@@ -38,6 +42,8 @@ enum web_header {
     WEB_AUTHORIZATION,
     WEB_IF_MATCH,
     WEB_IF_NONE_MATCH,
+    WEB_RANGE,
+    WEB_IF_RANGE,
     WEB_CONTENT_TYPE,
     WEB_X_KITH,
     WEB_PROTOCOLS, /* Sec-WebSocket-Protocol */
@@ -50,6 +56,13 @@ struct web_handler {
      */
     bool (*on_header)(struct web_request *request, void *user);
     void (*on_request)(struct web_request *request, void *user);
+    /* Most bytes of this request's body, if it comes in pieces (on_piece; on_request when it is
+     * whole); 0: it does not. Asked before on_header. */
+    uint64_t (*pieces_max)(struct web_request *request, void *user);
+    void (*on_piece)(struct web_request *request, const void *data, size_t len, void *user);
+    /* A piece of the answer has been written. @all: it was the last, @request is gone after this.
+     */
+    void (*on_piece_left)(struct web_request *request, bool all, void *user);
     /* The client went before the answer, or the server stops: @request is gone after this. */
     void (*on_gone)(struct web_request *request, void *user);
     /* Header lines for what is refused before on_header ("" is fine): @out, of @out_bytes. */
@@ -84,8 +97,8 @@ void web_close(struct web *web, void (*closed)(void *arg), void *arg);
 /* ---- requests ---- */
 
 enum web_method web_method(const struct web_request *request);
-const char *web_path(const struct web_request *request); /* decoded, without the query */
-size_t web_body_want(const struct web_request *request); /* as its header says */
+const char *web_path(const struct web_request *request);   /* decoded, without the query */
+uint64_t web_body_want(const struct web_request *request); /* as its header says */
 const uint8_t *web_body(const struct web_request *request, size_t *len_out);
 bool web_is_tls(const struct web_request *request);
 /* The value of a header, or NULL. A header that is there twice counts as damage: see on_header. */
@@ -117,6 +130,24 @@ struct web_answer {
     bool close;
 };
 void web_answer(struct web_request *request, const struct web_answer *answer);
+
+/* Of a body in pieces: nothing is read of it until it goes on. A few more may come in between. */
+void web_pause(struct web_request *request, bool paused);
+
+/*
+ * The same in pieces, @len bytes in all (more than none): the head now, its body by
+ * web_answer_piece() until all has been given. body of @answer is not looked at. 0; KITH_E_MEMORY:
+ * it is not answered yet.
+ */
+int web_answer_begin(struct web_request *request, const struct web_answer *answer, uint64_t len);
+/* Room for a piece of @len bytes; NULL if memory is short. */
+uint8_t *web_piece_new(size_t len);
+void web_piece_free(uint8_t *piece); /* of one that was not given; NULL is fine */
+/* Takes @piece over. May call on_piece_left before it returns. */
+void web_answer_piece(struct web_request *request, uint8_t *piece, size_t len);
+/* What was begun cannot be ended: the connection closes, short of the length. @request is gone,
+ * without on_gone. */
+void web_answer_break(struct web_request *request);
 
 /* answer.c: "Not Found", an error that also closes the connection, and the same as its bytes (how
  * many; 0: memory is short) where there is no request to answer. */

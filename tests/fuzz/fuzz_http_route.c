@@ -1,7 +1,8 @@
 /*
  * What a request says: its path among routes, and JSON that becomes states of the stream. The first
- * line is a path, the second a state, the third the next one. A route that is found fits, a name
- * is inside the path; what a delta says leads from one state to the other.
+ * line is a path (and a range, a list of ETags, a name of a file), the second a state, the third
+ * the next one. A route that is found fits, a name is inside the path; what a delta says leads from
+ * one state to the other.
  */
 #include <assert.h>
 #include <jansson.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "http/delta.h"
+#include "http/file_head.h"
 #include "http/route.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,6 +44,26 @@ static void route(const char *path)
         assert(name == NULL || (name >= path && name + len <= path + path_len && len > 0));
         assert(methods & 1u << found->method);
     }
+}
+
+/* A range is within the file; a name stays on its line. */
+static void head_of_file(const char *text)
+{
+    static const uint64_t sizes[] = {0, 1, 10, 1ull << 40};
+    char hash[65], line[FILE_DISPOSITION_BYTES];
+    bool shown;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint64_t from, end;
+        enum file_range range = file_range(text, sizes[i], &from, &end);
+        assert(range == FILE_BEHIND || (from <= end && end <= sizes[i]));
+        assert(range != FILE_PART || from < end);
+    }
+    if (file_etag_one(text, hash))
+        assert(file_etag_listed(text, hash, false));
+    assert(file_type(text, &shown) != NULL);
+    file_disposition(text, shown, line);
+    assert(strlen(line) < sizeof(line) && strpbrk(line, "\r\n") == NULL);
 }
 
 static void step(const char *before, const char *after)
@@ -77,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rest != NULL)
         *rest++ = '\0';
     route(text);
+    head_of_file(text);
     after = rest != NULL ? strchr(rest, '\n') : NULL;
     if (after != NULL) {
         *after++ = '\0';
