@@ -34,8 +34,13 @@ int folder_openat(int dir_fd, const char *name, uint64_t flags)
     return (int)fd;
 }
 
+/* Anybody may set a time that does not fit: 1677 to 2262 do. */
 static int64_t ns_of(const struct statx_timestamp *time)
 {
+    if (time->tv_sec >= INT64_MAX / 1000000000)
+        return INT64_MAX;
+    if (time->tv_sec <= INT64_MIN / 1000000000)
+        return INT64_MIN;
     return time->tv_sec * 1000000000 + time->tv_nsec;
 }
 

@@ -50,11 +50,13 @@ uint32_t fs_stat_tick_ms(const struct fs_stat *stat)
 enum fs_racy fs_stat_racy(const struct fs_stat *before, int64_t began_wall_ns)
 {
     int64_t tick_ns = (int64_t)fs_stat_tick_ms(before) * 1000000;
+    int64_t ended_ns = began_wall_ns - tick_ns;
+    int64_t ahead_ns = began_wall_ns < INT64_MAX - tick_ns ? began_wall_ns + tick_ns : INT64_MAX;
 
     /* An mtime can be set to what one likes: what lies ahead says nothing. */
-    if (before->mtime_ns <= began_wall_ns && before->mtime_ns > began_wall_ns - tick_ns)
+    if (before->mtime_ns <= began_wall_ns && before->mtime_ns > ended_ns)
         return FS_RACY_NOW;
-    if (before->ctime_ns > began_wall_ns + tick_ns)
+    if (before->ctime_ns > ahead_ns)
         return FS_RACY_LATER;
-    return before->ctime_ns > began_wall_ns - tick_ns ? FS_RACY_NOW : FS_NOT_RACY;
+    return before->ctime_ns > ended_ns ? FS_RACY_NOW : FS_NOT_RACY;
 }

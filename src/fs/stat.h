@@ -51,6 +51,8 @@ bool fs_stat_same(const struct fs_stat *a, const struct fs_stat *b);
  * since without that its times show it: they have ticks, of up to 10 ms, and of 2 s where they are
  * whole seconds (git calls such files racy). Now: in this tick, so what was read may be of two
  * states. Later: its ctime is in the future, and may be given to it once more when that comes.
+ * @began_wall_ns: since 1970; INT64_MAX if nothing was read that could be older, which is never
+ * racy.
  */
 enum fs_racy { FS_NOT_RACY = 0, FS_RACY_NOW = 1, FS_RACY_LATER = 2 };
 enum fs_racy fs_stat_racy(const struct fs_stat *before, int64_t began_wall_ns);

@@ -161,6 +161,32 @@ static void all_of_a_tree_is_told(void **state)
     buf_deinit(&told.lines);
 }
 
+static void times_that_do_not_fit_are_the_last_that_do(void **state)
+{
+    static const time_t set[] = {INT64_C(10000000000), INT64_MAX / 1000000000 - 1, -1};
+    struct fs_folder folder;
+    struct local_seen seen;
+    char room[FS_TARGET_BYTES_MAX + 1];
+
+    (void)state;
+    put_text("a", "hello");
+    assert_int_equal(fs_folder_open(&folder, root), 0);
+    for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
+        struct timespec times[2] = {{.tv_sec = set[i]}, {.tv_sec = set[i], .tv_nsec = 5}};
+        struct stat has;
+        assert_int_equal(utimensat(AT_FDCWD, in_root("a"), times, 0), 0);
+        assert_int_equal(stat(in_root("a"), &has), 0); /* a file system may have less room */
+        fs_look(&folder, "a", &seen, room);
+        assert_int_equal(seen.found, LOCAL_FOUND);
+        if (has.st_mtim.tv_sec >= INT64_MAX / 1000000000)
+            assert_int_equal(seen.stat.mtime_ns, INT64_MAX);
+        else
+            assert_int_equal(seen.stat.mtime_ns,
+                             has.st_mtim.tv_sec * 1000000000 + has.st_mtim.tv_nsec);
+    }
+    fs_folder_close(&folder);
+}
+
 static void nothing_leads_out_of_the_folder(void **state)
 {
     struct fs_folder folder;
@@ -400,6 +426,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
     const struct CMUnitTest tests[] = {
         CASE(all_of_a_tree_is_told),
+        CASE(times_that_do_not_fit_are_the_last_that_do),
         CASE(nothing_leads_out_of_the_folder),
         CASE(rules_keep_directories_out),
         CASE(what_cannot_be_read_is_told),
