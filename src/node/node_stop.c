@@ -95,9 +95,19 @@ static void on_walk(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+/* The turn in which the channel goes ends with the timers that are due: no core may ask for it any
+ * more. */
 static void on_net_closed(void *user)
 {
     struct kith_node *node = user;
+
+    uv_timer_stop(&node->member_timer);
+    uv_timer_stop(&node->rpc_timer);
+    uv_timer_stop(&node->wait_timer);
+    uv_timer_stop(&node->state.timer);
+    if (node->fs != NULL)
+        uv_timer_stop(&node->fs->timer);
+    node->net = NULL;
     node->net_closed = true;
     node->finished = true;
 }

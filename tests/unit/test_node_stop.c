@@ -7,6 +7,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "node/internal.h"
+#include "node/uv_fs.h"
+
 #define THREADS 4
 
 struct caller {
@@ -312,6 +315,70 @@ static void waits_end(void **state)
     assert_true(connecting.code == KITH_E_STOPPED || connecting.code == KITH_E_UNREACHABLE);
 }
 
+/* ---- the last turn of the loop ---- */
+
+static uv_prepare_t in_each_turn;
+static uv_timer_t last_timer;
+static unsigned last_timers_n, running_n;
+
+static void far(uv_timer_t *timer)
+{
+    (void)timer;
+    fail();
+}
+
+/* A turn of libuv may run timers once more when it has closed what was closing: the channel has
+ * gone by then. */
+static void on_last_timer(uv_timer_t *timer)
+{
+    struct kith_node *node = timer->data;
+    const uv_timer_t *timers[] = {&node->member_timer, &node->rpc_timer, &node->wait_timer,
+                                  &node->state.timer, &node->fs->timer};
+
+    last_timers_n += node->finished;
+    for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)
+        running_n += uv_is_active((const uv_handle_t *)timers[i]) != 0;
+}
+
+/* The turn in which the channel closes, when the workers have been joined: something is still due.
+ */
+static void on_each_turn(uv_prepare_t *prepare)
+{
+    struct kith_node *node = prepare->data;
+
+    if (node->workers != NULL)
+        return;
+    uv_prepare_stop(prepare);
+    uv_timer_start(&last_timer, on_last_timer, 1, 0);
+    uv_timer_start(&node->member_timer, far, 3600000, 0);
+    uv_timer_start(&node->rpc_timer, far, 3600000, 0);
+    uv_timer_start(&node->wait_timer, far, 3600000, 0);
+    uv_timer_start(&node->state.timer, far, 3600000, 0);
+    uv_timer_start(&node->fs->timer, far, 3600000, 0);
+    uv_sleep(5);
+}
+
+static void look_at_turns(struct kith_node *node, void *arg)
+{
+    (void)arg;
+    uv_timer_init(node_loop(node), &last_timer);
+    uv_prepare_init(node_loop(node), &in_each_turn);
+    last_timer.data = in_each_turn.data = node;
+    uv_prepare_start(&in_each_turn, on_each_turn);
+}
+
+static void no_timer_of_a_core_runs_when_the_channel_has_gone(void **state)
+{
+    struct kith_node *agent;
+
+    (void)state;
+    lab_agents_start(&agent, 1);
+    assert_int_equal(node_run(agent, look_at_turns, NULL), 0);
+    lab_agents_stop(&agent, 1);
+    assert_int_equal(last_timers_n, 1);
+    assert_int_equal(running_n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +389,7 @@ int main(void)
         cmocka_unit_test(function_in_a_synchronous_call_does_not_hold_the_end),
         cmocka_unit_test(deferred_call_is_cancelled_and_waited_for),
         cmocka_unit_test(waits_end),
+        cmocka_unit_test(no_timer_of_a_core_runs_when_the_channel_has_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
