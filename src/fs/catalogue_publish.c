@@ -54,12 +54,17 @@ static uint32_t hand_of(const struct fs_catalogue *core, const struct fs_publica
     return p->basis == FS_ON_OWN ? core->own->no : core->hand;
 }
 
+/* A folder has seen what it had, and whatever of others is just that: two that shared equal files
+ * before they knew each other have no conflict when one of them goes on. */
 static bool is_seen(const struct fs_publication *p,
                     const struct fs_known *known,
+                    const struct fs_known *mine,
                     const struct fs_known *current)
 {
-    if ((known->flags & FS_KNOWN_MAXIMAL) == 0 || p->basis == FS_ON_OWN)
+    if ((known->flags & FS_KNOWN_MAXIMAL) == 0)
         return false;
+    if (p->basis == FS_ON_OWN)
+        return mine != NULL && fsc_same(mine, known);
     return p->basis == FS_ON_ALL || known->kind == FS_DELETED ||
            (current != NULL && fsc_same(current, known));
 }
@@ -80,7 +85,7 @@ static void set_vector(struct fs_catalogue *core,
         bool of_hand = core->writers[known->author].disk == hand;
         uint64_t at = fsc_counter_of(known, hand);
         counter = at > counter ? at : counter;
-        if (!of_hand && known != mine && !is_seen(p, known, current))
+        if (!of_hand && known != mine && !is_seen(p, known, mine, current))
             continue;
         see(core, &v->vector, known);
         if (known->moment >= moment)

@@ -166,7 +166,8 @@ void fsc_send_head(struct fs_catalogue *core,
 {
     struct buf *out = &core->body;
     struct fs_head head = fsc_head_of(core, disk);
-    if (!is_told(disk))
+    bool to_owner = disk->known && !disk->forgotten && fsc_is_of(core, disk, peer);
+    if (!is_told(disk) && !to_owner)
         return;
     int r = heads_begin(out, 0);
     if (r == 0)
@@ -392,6 +393,12 @@ bool fsc_is_barred(const struct fs_catalogue *core,
     return disk->forgotten && !new && !fsc_is_of(core, disk, peer);
 }
 
+static bool is_behind(const struct fs_head *head, const struct fs_disk *disk)
+{
+    return head->index_id < disk->index_id ||
+           (head->index_id == disk->index_id && head->highest < disk->highest);
+}
+
 static int
 take_head(struct fs_catalogue *core, const struct kith_node_id *peer, const struct fs_head *head)
 {
@@ -408,6 +415,8 @@ take_head(struct fs_catalogue *core, const struct kith_node_id *peer, const stru
         fsc_want(core, disk, peer, head);
     else if (fsc_gives_way(core, disk, head, peer))
         fsc_repull(core, disk, peer, head);
+    else if (is_behind(head, disk) && fsc_is_of(core, disk, peer))
+        fsc_send_head(core, peer, disk);
     return 0;
 }
 

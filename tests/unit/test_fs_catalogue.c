@@ -188,6 +188,32 @@ static void a_folder_that_has_not_seen_a_change_does_not_replace_it(void **state
     nodes_end();
 }
 
+/* Two share the same file before they know each other: that is one file, also once it changes. */
+static void equal_files_of_two_folders_are_one_when_one_of_them_changes(void **state)
+{
+    (void)state;
+    for (unsigned content = 0; content < 10; content += 9) {
+        nodes_begin(3);
+        assert_int_equal(nodes_put(0, "a", 7, FS_ON_OWN), 0);
+        ns.wall_ms += 5000;
+        assert_int_equal(nodes_put(1, "a", 7, FS_ON_OWN), 0);
+        assert_int_equal(nodes_put(2, "a", 8, FS_ON_OWN), 0); /* another is another */
+        nodes_link(0, 1, true);
+        assert_int_equal(nodes_stat(0, "a").conflicts_n, 0);
+        assert_int_equal(nodes_stat(0, "a").holders_n, 2);
+        assert_int_equal(nodes_put(0, "a", content, FS_ON_OWN), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(nodes_shows(i, "a"), content);
+            assert_int_equal(nodes_stat(i, "a").conflicts_n, 0);
+        }
+        nodes_link(1, 2, true);
+        nodes_wait(1000);
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(nodes_stat(i, "a").conflicts_n, content == 0 ? 0 : 1);
+        nodes_end();
+    }
+}
+
 static void what_a_node_has_is_told_by_its_name(void **state)
 {
     (void)state;
@@ -702,6 +728,7 @@ int main(void)
         cmocka_unit_test(two_sides_of_a_cut_become_a_conflict_and_one_choice_ends_it),
         cmocka_unit_test(a_change_beside_a_deletion_stands),
         cmocka_unit_test(a_folder_that_has_not_seen_a_change_does_not_replace_it),
+        cmocka_unit_test(equal_files_of_two_folders_are_one_when_one_of_them_changes),
         cmocka_unit_test(what_a_node_has_is_told_by_its_name),
         cmocka_unit_test(only_if_it_is_what_was_seen),
         cmocka_unit_test(names_that_cannot_be_are_refused),

@@ -239,10 +239,21 @@ static void whatever_happens_all_agree_and_nothing_promised_is_lost(void **state
     }
 }
 
+/* Its disk was restored when the others had a part of its newer index, and nobody all of it: three
+ * of six waited for the rest for ever. */
+static void an_owner_hears_of_an_index_of_its_own_that_nobody_has_whole(void **state)
+{
+    (void)state;
+    const char *problem = run_chaos(12);
+    if (problem != NULL)
+        fail_msg("%s", problem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_happens_all_agree_and_nothing_promised_is_lost),
+        cmocka_unit_test(an_owner_hears_of_an_index_of_its_own_that_nobody_has_whole),
     };
     return cmocka_run_group_tests_name("fs_world", tests, NULL, NULL);
 }
