@@ -65,7 +65,7 @@ int uvn_addr_parse(const char *text,
 
 char *uvn_addr_text(const union uvn_addr *addr, char text_out[KITH_ADDRESS_TEXT_MAX + 1])
 {
-    char host[UV_IF_NAMESIZE + INET6_ADDRSTRLEN + 2] = "";
+    char host[INET6_ADDRSTRLEN + UV_IF_NAMESIZE] = ""; /* with a % between, for a NUL */
     text_out[0] = '\0';
     if (addr->sa.sa_family == AF_INET) {
         if (uv_ip4_name(&addr->in, host, sizeof(host)) == 0)

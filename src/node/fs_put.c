@@ -555,7 +555,7 @@ static int put_new(struct node_fs *fs, struct fs_op *op, struct fs_putting **put
 void fs_put_begin(
     struct node_fs *fs, struct fs_op *op, enum put_source source, int fd, uint64_t size)
 {
-    struct fs_putting *put;
+    struct fs_putting *put = NULL;
     bool waits = false;
     int r = put_new(fs, op, &put);
 
