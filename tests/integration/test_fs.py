@@ -1,4 +1,5 @@
 """Files on real nodes: what the command shows, and what survives (the cores have worlds of their own)."""
+import hashlib
 import json
 import os
 import signal
@@ -44,6 +45,10 @@ def share(node, name, folder, *flags):
 
 
 def wait_seen(node, path, text):
+    # Of what is not published yet the former content would be asked for, ten seconds long where nobody has it.
+    wanted = hashlib.blake2b(text, digest_size=32).hexdigest()
+    wait_for(lambda: node.kith("fs", "stat", path, "--json").json["entry"]["hash"] == wanted, WAIT,
+             f"{node} knows {text!r} at {path}")
     wait_for(lambda: node.kith("fs", "cat", path, check=(0, 1, 4)).out == text, WAIT,
              f"{node} reads {text!r} at {path}")
 
