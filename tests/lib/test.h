@@ -43,6 +43,17 @@ static inline struct rng test_rng(void)
     return rng;
 }
 
+/*
+ * How many of @n rounds to do: all, or, where each is slow (sanitizers), the part that
+ * KITH_TEST_DIVIDE says: what needs luck or numbers to be found is sought in the plain build.
+ */
+static inline unsigned test_rounds(unsigned n)
+{
+    const char *text = getenv("KITH_TEST_DIVIDE");
+    unsigned part = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 1;
+    return part > 1 ? (n + part - 1) / part : n;
+}
+
 /* Ends the case as skipped; @reason is shown at the end of the whole run. */
 #define test_skip(reason)                                                                          \
     do {                                                                                           \

@@ -500,7 +500,7 @@ static void thousands_of_variables_reach_a_newcomer(void **state)
     start_all(3, plain);
     set_link(0, 2, false);
     set_link(1, 2, false);
-    for (unsigned i = 0; i < 6000; i++) {
+    for (unsigned i = 0; i < test_rounds(6000); i++) {
         (void)snprintf(name, sizeof(name), "many/%u", i);
         struct avail_op op = {.kind = AVAIL_OP_SET,
                               .name = name,

@@ -637,19 +637,19 @@ static void all_pass(const char *(*run)(uint64_t seed), uint64_t seeds_n)
 static void whatever_happens_all_agree_and_nothing_promised_is_lost(void **state)
 {
     (void)state;
-    all_pass(run_chaos, 20);
+    all_pass(run_chaos, test_rounds(20));
 }
 
 static void the_later_write_wins_over_the_more_frequent(void **state)
 {
     (void)state;
-    all_pass(run_cut, 10);
+    all_pass(run_cut, test_rounds(10));
 }
 
 static void a_clock_a_year_ahead_wins_nothing(void **state)
 {
     (void)state;
-    all_pass(run_poison, 10);
+    all_pass(run_poison, test_rounds(10));
 }
 
 int main(void)

@@ -674,36 +674,37 @@ static size_t heap_bytes(void)
 
 static void an_entry_that_three_nodes_hold_takes_at_most_400_bytes(void **state)
 {
-    enum { N = 100000 };
+    const unsigned many = 1000 * test_rounds(100);
     struct timespec start;
     struct catalogue_stats stats;
     (void)state;
     nodes_begin(4);
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-    fill(0, N);
-    print_message("%d publications: %.1f us each\n", N, ms_since(&start) * 1e3 / N);
+    fill(0, many);
+    print_message("%u publications: %.1f us each\n", many, ms_since(&start) * 1e3 / many);
     size_t before = heap_bytes();
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
     nodes_link(3, 0, true);
     nodes_wait(1000);
-    print_message("learnt by another node: %.1f us each\n", ms_since(&start) * 1e3 / N);
+    print_message("learnt by another node: %.1f us each\n", ms_since(&start) * 1e3 / many);
     fs_catalogue_stats(ns.node[3].core, &stats);
-    assert_int_equal(stats.paths, N);
-    double one = (double)(heap_bytes() - before) / N;
+    assert_int_equal(stats.paths, many);
+    double one = (double)(heap_bytes() - before) / many;
     print_message("memory of an entry that one node holds: %.0f bytes (by count %.0f)\n", one,
-                  (double)stats.bytes / N);
+                  (double)stats.bytes / many);
     nodes_link(1, 0, true);
     nodes_link(2, 0, true);
     nodes_wait(1000);
     before = heap_bytes();
-    fill(1, N);
-    fill(2, N);
+    fill(1, many);
+    fill(2, many);
     nodes_wait(1000);
-    double more = (double)(heap_bytes() - before) / N / 4; /* at four nodes */
+    double more = (double)(heap_bytes() - before) / many / 4; /* at four nodes */
     print_message("that three nodes hold: %.0f bytes\n", one + more);
     fs_catalogue_stats(ns.node[3].core, &stats);
-    assert_int_equal(stats.records, 3 * N);
-    assert_true(one + more <= 400);
+    assert_int_equal(stats.records, 3 * many);
+    if (many == 100000) /* fewer do not make up for what each table has to spare */
+        assert_true(one + more <= 400);
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
     static struct fs_walked walked[1000];
     struct fs_listing at = {0};

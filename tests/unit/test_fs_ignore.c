@@ -292,16 +292,16 @@ static void git_says_the_same_of_random_patterns(void **state)
     static const char *const pieces[] = {"a", "b", "*", "**", "?",  "[ab]", "[!a]", "/",  "**/",
                                          "!", ".", "-", "]",  "\\", "[",    "/**/", "a*", "/a"};
     static const char *const names[] = {"a", "b", "ab", "a.b", "-", "aab", "]"};
-    enum { RUNS = 2000 };
+    const size_t runs_n = test_rounds(2000);
     struct rng rng = test_rng();
-    struct ignore_case *list = calloc(RUNS, sizeof *list);
-    char(*texts)[2][128] = calloc(RUNS, sizeof *texts);
+    struct ignore_case *list = calloc(runs_n, sizeof *list);
+    char(*texts)[2][128] = calloc(runs_n, sizeof *texts);
 
     (void)state;
     if (!there_is_git())
         test_skip("there is no git to ask");
     assert_true(list != NULL && texts != NULL);
-    for (size_t i = 0; i < RUNS; i++) {
+    for (size_t i = 0; i < runs_n; i++) {
         char *file = texts[i][0], *path = texts[i][1];
         (void)strcpy(file, ":");
         for (uint64_t n = 1 + rng_below(&rng, 6); n > 0; n--) {
@@ -322,7 +322,7 @@ static void git_says_the_same_of_random_patterns(void **state)
         }
         list[i] = (struct ignore_case){.files = {file}, .path = path};
     }
-    compare_with_git(list, RUNS);
+    compare_with_git(list, runs_n);
     free(list);
     free(texts);
 }

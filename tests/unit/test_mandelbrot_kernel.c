@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <kith/error.h>
 
+#include "lib/test.h"
 #include "mandelbrot/kernel.h"
 
 struct region {
@@ -208,7 +209,7 @@ static void random_regions_agree(void **state)
     uint64_t seed = 0x9e3779b97f4a7c15;
 
     (void)state;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < (int)test_rounds(300); round++) {
         double unit[4];
         for (int i = 0; i < 4; i++) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -240,11 +241,12 @@ static void random_regions_agree(void **state)
 /* The formulas for cardioid and disc must never claim a point that escapes, however late. */
 static void no_point_known_to_be_inside_escapes(void **state)
 {
-    uint64_t claimed = 0;
+    const int angles_n = (int)test_rounds(4000);
+    int claimed = 0;
 
     (void)state;
-    for (int i = 0; i < 4000; i++) {
-        double angle = 2 * 3.14159265358979323846 * i / 4000;
+    for (int i = 0; i < angles_n; i++) {
+        double angle = 2 * 3.14159265358979323846 * i / angles_n;
         for (int side = 0; side < 8; side++) {
             const int digits = 3 + side / 2 * 2;
             /* both outlines, approached from inside and outside down to 1e-9 */
@@ -264,7 +266,7 @@ static void no_point_known_to_be_inside_escapes(void **state)
             }
         }
     }
-    assert_true(claimed > 10000); /* the formulas do claim most of what is inside */
+    assert_true(claimed > angles_n * 5 / 2); /* the formulas do claim most of what is inside */
 }
 
 /* Shades rise with the escape time and never reach 0, the colour of what does not escape. */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "test_member_world.h"
 
 static uint64_t failed_after(struct world *world, size_t victim, uint64_t at_most_ms)
@@ -279,7 +280,7 @@ static void sick_node_may_suspect_but_not_confirm(void **state)
     for (size_t i = 0; i < 100; i++)
         if (i != sick)
             world_cut_from(world, i, sick, true);
-    world_run(world, 1800 * 1000);
+    world_run(world, test_rounds(1800) * 1000);
     for (size_t i = 0; i < 100; i++)
         for (size_t j = 0; j < 100; j++)
             if (j != sick)
@@ -330,7 +331,7 @@ static void lossy_ingress_of_one_fails_no_healthy_node(void **state)
     world->check_each_step = false;
     world_boot_all_joined(world);
     world->nodes[5].ingress_loss = 0.8;
-    world_run(world, 1800 * 1000);
+    world_run(world, test_rounds(1800) * 1000);
     for (size_t i = 0; i < 40; i++)
         for (size_t j = 0; j < 40; j++)
             if (j != 5)
@@ -345,7 +346,7 @@ static void tenth_of_datagrams_lost_fails_nobody(void **state)
     world->check_each_step = false;
     world_boot_all_joined(world);
     world->loss = 0.1;
-    world_run(world, 1800 * 1000);
+    world_run(world, test_rounds(1800) * 1000);
     assert_int_equal(world_count(world, MEMBER_FAILED), 0);
     world_free(world);
 }

@@ -198,7 +198,7 @@ static void four_that_wait_for_three_get_one_view(void **state)
 {
     (void)state;
     struct rng rng = test_rng();
-    for (unsigned run = 0; run < 200; run++) {
+    for (unsigned run = 0; run < test_rounds(200); run++) {
         struct vw *w = vw_new(5, rng_u64(&rng));
         w->loss = 0.3;
         for (size_t i = 0; i < 5; i++) {

@@ -168,7 +168,7 @@ static void any_order_and_repetition_gives_the_same(void **state)
     struct rng rng = test_rng();
 
     (void)state;
-    for (unsigned round = 0; round < 300; round++) {
+    for (unsigned round = 0; round < test_rounds(300); round++) {
         uint32_t counters[3] = {0};
         for (unsigned i = 0; i < 40; i++)
             one_op(&made, &rng, counters, 1000 + rng_below(&rng, 30));
@@ -236,9 +236,10 @@ static void merge_that_was_made_to_cost_is_refused(void **state)
         copies[i].counter = i + 1;
         list[i] = &copies[i];
     }
-    assert_int_equal(board_merge(&board, list, 4000), 0);
+    assert_int_equal(board_merge(&board, list, test_rounds(4000)), 0);
     board_deinit(&board);
-    assert_int_equal(board_merge(&board, list, COPIES), KITH_E_LIMIT);
+    if (test_rounds(COPIES) == COPIES) /* to come there takes long where all is watched */
+        assert_int_equal(board_merge(&board, list, COPIES), KITH_E_LIMIT);
     free(copies);
     free(list);
     unmake(&made);
