@@ -279,7 +279,8 @@ static void take_line(struct looked *looked, char *line)
 
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "title ", 6) == 0)
-        snprintf(looked->title, sizeof(looked->title), "%s", line + 6);
+        snprintf(looked->title, sizeof(looked->title), "%.*s", (int)sizeof(looked->title) - 1,
+                 line + 6);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         size_t len = strlen(numbers[i].word);
         if (strncmp(line, numbers[i].word, len) == 0)
