@@ -14,7 +14,9 @@
 #include "http/feed.h"
 #include "http/server.h"
 
-#define LIST_MS 2000 /* between two looks at which variables there are */
+#define LIST_MS       2000 /* between two looks at which variables there are */
+#define LOOK_MS       5000 /* a first look at a variable waits so long for an answer */
+#define LOOK_AGAIN_MS 2000 /* after one that failed */
 
 static size_t number_of(const json_t *args, const char *key, size_t absent, size_t most)
 {
@@ -105,7 +107,8 @@ struct feed_watch {
     int64_t watch_no;
     bool wanted;
     struct first_look *look; /* under way */
-    json_t *live;            /* what is known live */
+    uint64_t looked_ms;      /* the last one began or failed */
+    json_t *live; /* what is known live; NULL: nothing yet, not even that there is none */
     char name[];
 };
 
@@ -212,22 +215,42 @@ static void on_looked(struct kith_node *node, const struct kith_value *value, vo
     if (watch == NULL)
         return;
     watch->look = NULL;
-    if (value->code == 0 && value->found && watch->live == NULL) {
+    watch->looked_ms = http_now_ms();
+    if (watch->live != NULL)
+        return; /* the watch was quicker, and knows what is newer */
+    if (value->code == 0) {
         struct kith_var_change change = {.name = watch->name, .value = value};
         on_change(node, &change, watch);
     }
+    if (watch->feed->topic->shape.array != NULL)
+        return; /* its next round says it */
+    if (value->code != 0)
+        feed_fail(watch->feed, value->code, value->text);
+    else
+        watch->feed->topic->ask(watch->feed);
 }
 
+/*
+ * Looks until it is known what there is: its home may have died, or no majority be there, and
+ * whoever follows the variable must neither be told that there is none nor wait for ever.
+ */
 static void look_first(struct feed_watch *watch)
 {
     struct kith_var_op op = {.kind = KITH_VAR_GET};
-    struct first_look *look = core_calloc(1, sizeof(*look));
+    struct kith_var_options options = {.timeout_ms = LOOK_MS};
+    struct first_look *look;
+    uint64_t now_ms = http_now_ms();
 
+    if (watch->live != NULL || watch->look != NULL ||
+        (watch->looked_ms != 0 && now_ms < watch->looked_ms + LOOK_AGAIN_MS))
+        return;
+    watch->looked_ms = now_ms;
+    look = core_calloc(1, sizeof(*look));
     if (look == NULL)
         return;
     look->watch = watch;
     watch->look = look;
-    if (kith_var_do_async(watch->feed->server->service.node, watch->name, &op, NULL, on_looked,
+    if (kith_var_do_async(watch->feed->server->service.node, watch->name, &op, &options, on_looked,
                           look) != 0) {
         watch->look = NULL;
         core_free(look);
@@ -255,7 +278,6 @@ static struct feed_watch *watch_new(struct feed *feed, const char *name)
     memcpy(watch->name, name, len + 1);
     watch->watch_no = kith_var_watch(feed->server->service.node, name, on_change, watch);
     list_append(&feed->watches, &watch->link);
-    look_first(watch);
     return watch;
 }
 
@@ -296,6 +318,7 @@ static json_t *with_live(struct feed *feed, json_t *doc)
             watch = watch_new(feed, name);
         if (watch != NULL) {
             watch->wanted = true;
+            look_first(watch);
             if (watch->live != NULL)
                 (void)json_object_update(var, watch->live);
         }
@@ -342,7 +365,10 @@ static void ask_var(struct feed *feed)
         feed_fail(feed, watch != NULL ? (int)watch->watch_no : KITH_E_MEMORY, NULL);
         return;
     }
-    json_t *doc = watch->live != NULL ? json_copy(watch->live) : json_object();
+    look_first(watch);
+    if (watch->live == NULL)
+        return;
+    json_t *doc = json_copy(watch->live);
     if (doc != NULL) {
         (void)json_object_set_new(doc, "schema", json_string("kith.var/1"));
         (void)json_object_set_new(doc, "name", json_string(name));

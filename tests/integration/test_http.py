@@ -761,6 +761,29 @@ def test_a_node_that_dies_is_told(cluster):
     asyncio.run(run())
 
 
+def test_a_variable_that_cannot_be_read_now_is_not_told_as_absent_and_comes_when_it_can(cluster):
+    a, b, c = cluster.start(3, "--web", "127.0.0.1:0")
+    wait_for(lambda: len(a.kith("view", "--json").json["voters"]) == 3, 60, "all vote")
+    a.kith("var", "set", "x", "first")
+    b.kill()
+    c.kill()
+    wait_for(lambda: not a.kith("view", "--json").json["quorum"], 60, "no majority is there")
+    wait_for(lambda: a.kith("var", "get", "x", "--timeout", "1s", check=None).code != 0, 60, "x cannot be read")
+    web = Web(a, token=a.kith("web", "--token").text.strip())
+
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "var", name="x")
+            await s.subscribe(2, "vars", "vars", "name")
+            await s.until(lambda: 1 in s.errors, "why it is not known", 60)
+            assert s.errors[1]["error"]["code"] in ("KITH_E_NO_QUORUM", "KITH_E_TIMEOUT") and 1 not in s.docs
+            await asyncio.to_thread(b.start, "--web", "127.0.0.1:0")
+            await s.until(lambda: 1 in s.docs, "x is known", 60)
+            assert s.docs[1]["value"] == "first"
+            await s.until(lambda: [v.get("value") for v in s.docs[2]["vars"]] == ["first"], "and in the list", 60)
+    asyncio.run(run())
+
+
 def test_the_end_of_a_session_closes_its_stream(web):
     async def run():
         async with Stream(web) as s:

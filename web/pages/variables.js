@@ -126,6 +126,7 @@ async function create() {
 function one(name) {
   let now = null;
   let base = null; // the version the edit began from
+  let unknown = false; // the node says that it cannot know the value now
   const seen = []; // changes since the page was opened
   const value = h("pre.reply", { tabIndex: 0 });
   const about = h("div");
@@ -232,11 +233,14 @@ function one(name) {
 
   const live = subscribe("var", { name }, ({ doc, error }) => {
     if (error) {
+      unknown = true;
       fill(trouble, errorState(error));
       if (!now) fill(body, errorState(error));
       return;
     }
     const first = now === null;
+    if (unknown) fill(trouble);
+    unknown = false;
     now = doc;
     if (first) fill(body, content);
     draw(first);
