@@ -3,7 +3,7 @@ import { load as loadCharts } from "./lib/chart.js";
 import { fill, h, icon, text } from "./lib/dom.js";
 import { ago } from "./lib/format.js";
 import { here } from "./lib/route.js";
-import { loadSession, login, logout, onSession, session } from "./lib/session.js";
+import { addressThere, ApiError, loadSession, login, logout, onSession, session } from "./lib/session.js";
 import { connection, onConnection, start, stop, subscribe } from "./lib/stream.js";
 import { errorState, failed, loadingState } from "./lib/ui.js";
 import { door } from "./pages/door.js";
@@ -22,6 +22,7 @@ const ITEMS = [
 
 let frame = null;
 let shown = null; // {path, element, tick, close}
+let missing = false; // what is to be shown could not be loaded
 let turn = 0;
 
 async function boot() {
@@ -29,6 +30,7 @@ async function boot() {
   try {
     await exchangeLink();
     if (!session.info) await loadSession();
+    await takeOver();
   } catch (error) {
     fill(document.body, h("div.door", null, errorState(error, boot)));
     return;
@@ -50,6 +52,14 @@ async function exchangeLink() {
   }
 }
 
+// A page of a node that died sends one here with its token (addressThere). Who is logged in stays who it is.
+async function takeOver() {
+  const match = location.hash.match(/^#handover=([\w.-]+)&?(.*)/);
+  if (!match) return;
+  history.replaceState(null, "", `#${match[2] || "/"}`);
+  if (!session.info.logged_in) await login({ handover: match[1] }).catch(() => {}); // too old: one logs in
+}
+
 function enter() {
   if (!session.info?.logged_in) {
     stop();
@@ -63,7 +73,7 @@ function enter() {
     fill(document.body, frame.element);
     start();
     watchMembers();
-    show().then(() => (window.requestIdleCallback ?? setTimeout)(fetchRest));
+    show().then(() => (window.requestIdleCallback ? requestIdleCallback(fetchRest, { timeout: 1000 }) : setTimeout(fetchRest)));
   }
   frame.who();
 }
@@ -180,6 +190,7 @@ async function show() {
     return;
   }
   const patience = setTimeout(() => fill(place, loadingState(name)), 150);
+  missing = false;
   try {
     const { page } = await import(`./pages/${name}.js`);
     if (mine !== turn) return;
@@ -192,8 +203,16 @@ async function show() {
   } catch (error) {
     clearTimeout(patience);
     console.error(error);
-    if (mine === turn) fill(place, errorState(error, () => { shown = null; show(); }));
+    if (mine !== turn) return;
+    missing = !(error instanceof ApiError);
+    fill(place, errorState(error, () => { shown = null; show(); }));
+    goThere();
   }
+}
+
+// A page that was not loaded before its node died: the node that we went on at has it.
+function goThere() {
+  if (missing && session.base && connection.state === "live") location.replace(addressThere(location.hash));
 }
 
 function turnTheme() {
@@ -230,10 +249,13 @@ addEventListener("keydown", (event) => {
 });
 
 addEventListener("hashchange", () => {
-  if (/^#login=/.test(location.hash)) boot();
+  if (/^#(login|handover)=/.test(location.hash)) boot();
   else show();
 });
-onConnection(() => frame?.fresh());
+onConnection(() => {
+  frame?.fresh();
+  goThere();
+});
 setInterval(() => {
   if (document.hidden || !frame) return;
   frame.fresh();

@@ -118,6 +118,7 @@ test("by TLS a user goes on at another node as the same user, until that one is 
   await enter("ben");
   const shows = (value) => page.waitForFunction((wanted) => document.querySelector("pre.reply")?.textContent === wanted, value);
   await knowing(page);
+  await page.evaluate(() => import("/pages/variables.js")); // what was not loaded by then is another test's
   assert.match(await page.textContent(".who .name"), /ben · operator/);
   nodes.kith("dev", "kill", "1", "--quiet");
   const at = await moved(page);

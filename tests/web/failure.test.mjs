@@ -93,14 +93,36 @@ test("a node killed by the button is drawn around, and is suspect, then failed, 
   await page.waitForFunction(() => document.querySelector("nav .tally.bad"));
 });
 
+// Another page of dev-1, which has not got all pages when that dies.
+let other;
+const lacking = async (name) => {
+  const fresh = await logIn(browser, nodes, 1);
+  fresh.setDefaultTimeout(60000);
+  await fresh.route(`${nodes.web(1)}/pages/${name}.js`, (route) => route.abort());
+  await fresh.reload();
+  await fresh.waitForSelector(".link-state.live");
+  return fresh;
+};
+
 test("the page of a node that is killed goes on at another", async () => {
   nodes.kith("dev", "3", "--load", `${process.env.KITH_BUILD ?? "build"}/mandelbrot.so`, "--quiet");
   await go(page, "nodes");
   await page.waitForFunction(() => document.querySelectorAll("main tbody .badge.alive").length === 3, null, { timeout: 60000 });
   const origin = await page.evaluate(() => location.origin);
+  other = await lacking("locks");
   nodes.kith("dev", "kill", "1", "--quiet");
   await page.waitForFunction(() => /live, now at dev-[23]/.test(document.querySelector(".link-state")?.textContent ?? ""), null, { timeout: 60000 });
   assert.equal(await page.evaluate(() => location.origin), origin);
+});
+
+test("a page that could not be loaded in time is shown by the node that its reader went on at, to the same user", async () => {
+  await other.waitForFunction(() => /live, now at dev-[23]/.test(document.querySelector(".link-state")?.textContent ?? ""));
+  const at = (await other.textContent(".link-state")).at(-1);
+  await other.evaluate(() => { location.hash = "#/locks?filter=x"; });
+  await other.waitForURL(`${nodes.web(at)}/#/locks?filter=x`);
+  await other.waitForFunction(() => document.querySelector("main h1")?.textContent === "Locks" && document.querySelector(".link-state.live"));
+  assert.match(await other.textContent(".who .name"), /admin/);
+  await other.context().close();
 });
 
 test("a page that goes on at another node opens pages that it had not opened before", async () => {

@@ -5,8 +5,14 @@ let loading = null;
 /** Fetches the program that draws, once. */
 export function load() {
   loading ??= new Promise((resolve, reject) => {
-    document.head.append(h("link", { rel: "stylesheet", href: "/vendor/uplot/uPlot.min.css" }));
-    document.head.append(h("script", { src: "/vendor/uplot/uPlot.iife.min.js", onload: resolve, onerror: () => reject(new Error("The graph's program could not be loaded.")) }));
+    const style = h("link", { rel: "stylesheet", href: "/vendor/uplot/uPlot.min.css" });
+    const script = h("script", { src: "/vendor/uplot/uPlot.iife.min.js", onload: resolve, onerror: () => {
+      loading = null; // the next who wants one tries again
+      style.remove();
+      script.remove();
+      reject(new Error("The program that draws graphs could not be loaded."));
+    } });
+    document.head.append(style, script);
   });
   return loading;
 }
@@ -98,7 +104,12 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
         plot.setData(newest);
         return;
       }
-      await load();
+      try {
+        await load();
+      } catch (error) {
+        text(when, error.message);
+        return;
+      }
       if (closed || plot) return;
       make();
       fit();

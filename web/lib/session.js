@@ -12,6 +12,7 @@ export const session = {
 };
 
 let handover = "";
+let brought = ""; // the token by which we came to the node talked to; it takes none of its own
 let timer = 0;
 const underWay = new Set(); // AbortControllers of requests to the node
 const listeners = new Set();
@@ -183,7 +184,9 @@ export async function goElsewhere() {
       const waiting = [...underWay];
       session.bearer = token;
       session.base = member.web === location.origin ? "" : member.web;
+      const how = handover;
       await loadSession(AbortSignal.timeout(PATIENCE_MS));
+      brought = how;
       for (const controller of waiting) controller.abort();
       return member.name;
     } catch {
@@ -193,6 +196,12 @@ export async function goElsewhere() {
   }
   return "";
 }
+
+/**
+ * The address at which the node talked to serves what is at @hash itself, for who is elsewhere: a part of these pages
+ * that was not loaded in time cannot be had any more from where they came from. Logs in there, too; within 10 minutes.
+ */
+export const addressThere = (hash) => `${session.base}/#handover=${brought}${hash.replace(/^#?/, "&")}`;
 
 const ROLES = ["viewer", "operator", "admin"];
 /** May whoever is logged in do what needs @role? */
