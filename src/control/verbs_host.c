@@ -6,12 +6,40 @@
 #include "core/limits.h"
 #include "member/member.h"
 #include "node/history.h"
+#include "node/sensors.h"
 
 static void put_self(struct json *json, struct kith_node *node, struct kith_node_info *info)
 {
     node_info_of(node, member_self(node_members(node)), info);
     json_kv_id(json, "node", &info->id);
     json_kv_text(json, "name", info->name);
+}
+
+static void put_disk(struct json *json, struct kith_node *node)
+{
+    uint64_t bytes, available;
+
+    node_disk(node, &bytes, &available);
+    json_kv_u64(json, "disk_bytes", bytes);
+    json_kv_u64(json, "disk_available_bytes", available);
+}
+
+static void put_temperatures(struct json *json, struct kith_node *node)
+{
+    struct sensor_reading all[SENSORS_MAX];
+    size_t n = node_temperatures(node, all, SENSORS_MAX);
+
+    json_key(json, "temperatures");
+    json_array_begin(json);
+    for (size_t i = 0; i < n; i++) {
+        json_object_begin(json);
+        json_kv_text(json, "name", all[i].name);
+        json_kv_f64(json, "celsius", all[i].celsius);
+        if (all[i].critical_celsius > 0)
+            json_kv_f64(json, "critical_celsius", all[i].critical_celsius);
+        json_object_end(json);
+    }
+    json_array_end(json);
 }
 
 static void resources(struct control_request *request)
@@ -40,6 +68,8 @@ static void resources(struct control_request *request)
     json_array_end(&reply.json);
     json_kv_u64(&reply.json, "net_in_bytes_per_s", in);
     json_kv_u64(&reply.json, "net_out_bytes_per_s", out);
+    put_disk(&reply.json, request->node);
+    put_temperatures(&reply.json, request->node);
     json_kv_u64(&reply.json, "rss_bytes", stats.rss_bytes);
     json_kv_u64(&reply.json, "uptime_ms", node_uptime_ms(request->node));
     control_reply_end(&reply, false, NULL, 0);

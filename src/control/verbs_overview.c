@@ -263,6 +263,76 @@ static size_t nodes_here(struct kith_node *node)
     return n;
 }
 
+/* ---- lately, of too many to be asked ---- */
+
+static void put_seen(struct json *json,
+                     const struct history *history,
+                     enum history_span span,
+                     const char *key,
+                     void (*put)(struct json *json, const struct history_sample *sample))
+{
+    const uint8_t *cores;
+
+    json_key(json, key);
+    json_array_begin(json);
+    for (size_t i = 0; i < node_history_n(history, span); i++)
+        put(json, node_history_at(history, span, i, &cores));
+    json_array_end(json);
+}
+
+static void put_time(struct json *json, const struct history_sample *sample)
+{
+    json_u64(json, sample->unix_ms);
+}
+
+static void put_nodes(struct json *json, const struct history_sample *sample)
+{
+    json_u64(json, sample->nodes_n);
+}
+
+static void put_cpu(struct json *json, const struct history_sample *sample)
+{
+    json_f64(json, sample->cpu_permille / 10.0);
+}
+
+static void put_memory(struct json *json, const struct history_sample *sample)
+{
+    json_u64(json, sample->memory_used_bytes);
+}
+
+static void put_load(struct json *json, const struct history_sample *sample)
+{
+    json_f64(json, sample->load_milli / 1000.0);
+}
+
+/* What this node noted of all the others, by what membership tells of them. */
+static void histories_seen(struct control_request *request, enum history_span span)
+{
+    const struct history *history = node_history_everywhere(request->node);
+    struct control_reply reply;
+    struct node_sums sums;
+
+    node_sums(request->node, &sums);
+    control_reply_begin(&reply, request);
+    json_kv_text(&reply.json, "span", history_span_text(span));
+    json_kv_text(&reply.json, "seen_by", kith_node_name(request->node));
+    json_kv_u64(&reply.json, "step_ms", history_step_ms(span));
+    json_kv_u64(&reply.json, "nodes", sums.nodes_n);
+    json_kv_u64(&reply.json, "cpus", sums.cpus);
+    json_kv_u64(&reply.json, "memory_bytes", sums.memory_bytes);
+    put_seen(&reply.json, history, span, "time_ms", put_time);
+    put_seen(&reply.json, history, span, "nodes_counted", put_nodes);
+    put_seen(&reply.json, history, span, "cpu_percent", put_cpu);
+    put_seen(&reply.json, history, span, "memory_used_bytes", put_memory);
+    put_seen(&reply.json, history, span, "load", put_load);
+    json_key(&reply.json, "net_in_bytes_per_s");
+    json_write_null(&reply.json);
+    json_key(&reply.json, "net_out_bytes_per_s");
+    json_write_null(&reply.json);
+    json_kv_u64(&reply.json, "silent_nodes", 0);
+    control_reply_end(&reply, false, NULL, 0);
+}
+
 static void overview_history(struct control_request *request)
 {
     const char *text = control_text(request, "span");
@@ -271,9 +341,7 @@ static void overview_history(struct control_request *request)
     if (span == HISTORY_SPANS)
         control_fail(request, KITH_E_INVALID, "span is 10m, 3h or 24h");
     else if (nodes_here(request->node) > CONTROL_TOTALS_NODES_MAX)
-        control_fail(request, KITH_E_LIMIT,
-                     "curves are summed in clusters of up to 128 nodes; resources.history gives "
-                     "those of each node");
+        histories_seen(request, span);
     else
         add_histories(request, span);
 }

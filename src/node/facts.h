@@ -59,6 +59,9 @@ void facts_sample(struct facts *facts, struct facts_load *out);
 size_t facts_cpu_percent(const struct facts *facts, double *out, size_t max);
 /* Bytes that all interfaces but loopback received and sent since the system started. */
 void facts_net(struct facts *facts, uint64_t *in_out, uint64_t *out_out);
+/* Of the file system that @path is on: its size, and what we may still write. 0 if it is not told.
+ */
+void facts_disk(const char *path, uint64_t *bytes_out, uint64_t *available_out);
 /* Of this process. Any thread. */
 void facts_self(struct facts_self *out);
 uint64_t facts_rss_bytes(void);

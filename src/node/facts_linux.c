@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -284,6 +285,17 @@ void facts_net(struct facts *facts, uint64_t *in_out, uint64_t *out_out)
             (void)strtoull(at, &at, 10);
         *out_out += strtoull(at, &at, 10);
     }
+}
+
+void facts_disk(const char *path, uint64_t *bytes_out, uint64_t *available_out)
+{
+    struct statvfs disk;
+
+    *bytes_out = *available_out = 0;
+    if (statvfs(path, &disk) != 0)
+        return;
+    *bytes_out = (uint64_t)disk.f_blocks * disk.f_frsize;
+    *available_out = (uint64_t)disk.f_bavail * disk.f_frsize;
 }
 
 /* ---- this process ---- */

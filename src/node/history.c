@@ -61,11 +61,12 @@ static void close_step(struct history_ring *ring, size_t max, uint32_t cores_n)
                                                 .load_milli = (uint32_t)(ring->load / n),
                                                 .net_in = (uint32_t)(ring->in / n),
                                                 .net_out = (uint32_t)(ring->out / n),
+                                                .nodes_n = (uint32_t)((ring->nodes + n / 2) / n),
                                                 .cpu_permille = (uint16_t)(ring->cpu / n)};
     for (uint32_t i = 0; i < cores_n; i++)
         ring->cores[at * cores_n + i] = (uint8_t)(ring->core_sums[i] / n);
     ring->added_n = 0;
-    ring->memory = ring->load = ring->in = ring->out = ring->cpu = 0;
+    ring->memory = ring->load = ring->in = ring->out = ring->cpu = ring->nodes = 0;
     memset(ring->core_sums, 0, cores_n * sizeof(*ring->core_sums));
 }
 
@@ -89,6 +90,7 @@ void node_history_add(struct history *history,
         ring->in += sample->net_in;
         ring->out += sample->net_out;
         ring->cpu += sample->cpu_permille;
+        ring->nodes += sample->nodes_n;
         for (uint32_t i = 0; i < history->cores_n && i < cores_n; i++)
             ring->core_sums[i] += (uint32_t)(core_percent[i] < 0     ? 0
                                              : core_percent[i] > 100 ? 200

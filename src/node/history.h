@@ -1,7 +1,7 @@
 /*
  * What a host did lately, in three rings of fixed size: ten minutes at 2 s, three hours at 30 s, a
  * day at 4 minutes. Each entry is the mean of what was added during its step. Pure; memory is taken
- * once, some 35 KiB and 1 KiB a core.
+ * once, some 50 KiB and 1 KiB a core.
  */
 #ifndef NODE_HISTORY_H
 #define NODE_HISTORY_H
@@ -16,6 +16,8 @@ struct history_sample {
     uint64_t memory_used_bytes;
     uint32_t load_milli;
     uint32_t net_in, net_out; /* bytes a second */
+    uint32_t
+        nodes_n; /* of how many hosts it is the sum; cpu_permille then is the mean of all CPUs */
     uint16_t cpu_permille;
 };
 
@@ -25,7 +27,7 @@ struct history_ring {
     size_t first, n;
     /* The step that is being filled: sums of added_n samples. */
     uint64_t step_no, added_n;
-    uint64_t memory, load, in, out, cpu;
+    uint64_t memory, load, in, out, cpu, nodes;
     uint64_t unix_ms;
     uint32_t *core_sums;
 };

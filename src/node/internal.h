@@ -25,6 +25,7 @@
 #include "node/log.h"
 #include "node/node.h"
 #include "node/queue.h"
+#include "node/sensors.h"
 #include "node/spin.h"
 #include "node/state.h"
 #include "node/workers.h"
@@ -173,14 +174,15 @@ struct kith_node {
     bool cache_writing;
     struct member_facts facts;
     struct facts facts_host;
+    struct sensors sensors;
     struct member_load load;
-    struct history history;
+    struct history history, everywhere; /* of this host; of all nodes together */
     struct node_net_rate net_rate;
 
     struct node_state state; /* views, variables, mutexes */
     struct node_fs *fs;      /* files (uv_fs.h); NULL: a program has none */
     struct mapid labels;     /* struct node_label by node (labels.c) */
-    bool labels_pushed;
+    bool labels_pushed, tags_changed;
     struct node_request labels_request;
 
     struct node_calls calls;

@@ -539,9 +539,26 @@ size_t node_cpu_percent(struct kith_node *node, double *out, size_t max)
     return facts_cpu_percent(&node->facts_host, out, max);
 }
 
+size_t node_temperatures(struct kith_node *node, struct sensor_reading *out, size_t max)
+{
+    return sensors_read(&node->sensors, "/sys", out, max);
+}
+
+void node_disk(struct kith_node *node, uint64_t *bytes_out, uint64_t *available_out)
+{
+    *bytes_out = *available_out = 0;
+    if (node->dir.path != NULL)
+        facts_disk(node->dir.path, bytes_out, available_out);
+}
+
 const struct history *node_history(const struct kith_node *node)
 {
     return &node->history;
+}
+
+const struct history *node_history_everywhere(const struct kith_node *node)
+{
+    return &node->everywhere;
 }
 
 void node_net_rate(const struct kith_node *node, uint64_t *in_out, uint64_t *out_out)

@@ -178,6 +178,21 @@ int node_tag_set(struct kith_node *node,
                  void *user);
 /* A drained node is chosen for no call and given no item of a map; what it runs goes on. */
 bool node_is_drained(const struct kith_node *node, const struct kith_node_id *id);
+/* Has the node all @tags, each "KEY=VALUE", or "KEY" with any value? */
+bool node_has_tags(const struct kith_node *node,
+                   const struct kith_node_id *id,
+                   const char *const *tags,
+                   size_t tags_n);
+/* As kith_map_start(), on nodes that have all @tags (copied); who gets or loses one meanwhile
+ * counts from then on. 0 or a code with its sentence. */
+int node_map_start(struct kith_node *node,
+                   const char *fn,
+                   const struct kith_bytes *items,
+                   uint64_t items_n,
+                   const struct kith_map_options *options,
+                   const char *const *tags,
+                   size_t tags_n,
+                   struct kith_map **map_out);
 const char *node_drained_by(const struct kith_node *node, const struct kith_node_id *id);
 /* As node_tag_set(). */
 int node_set_drained(struct kith_node *node,
@@ -265,6 +280,20 @@ size_t node_cpu_percent(struct kith_node *node, double *out, size_t max);
 struct history;
 /* What this host did lately; empty in programs. */
 const struct history *node_history(const struct kith_node *node);
+/* The same of all nodes together, as they were known here: without network and cores. */
+const struct history *node_history_everywhere(const struct kith_node *node);
+/* What all nodes that are alive and have told have and use. */
+struct node_sums {
+    uint64_t nodes_n, cpus, memory_bytes, memory_available_bytes, load_milli;
+    uint64_t cpu_permille; /* times CPUs */
+};
+void node_sums(struct kith_node *node, struct node_sums *out);
+
+struct sensor_reading;
+/* Temperatures of this host, measured now; returns how many, 0 where it tells none. */
+size_t node_temperatures(struct kith_node *node, struct sensor_reading *out, size_t max);
+/* Of the file system that the data directory is on; 0, 0 without one. */
+void node_disk(struct kith_node *node, uint64_t *bytes_out, uint64_t *available_out);
 /* Bytes a second of this host's interfaces, as last measured. */
 void node_net_rate(const struct kith_node *node, uint64_t *in_out, uint64_t *out_out);
 

@@ -265,7 +265,9 @@ void node_end(struct kith_node *node)
     node_events_deinit(node);
     node_modules_deinit(node);
     facts_close(&node->facts_host);
+    sensors_close(&node->sensors);
     node_history_deinit(&node->history);
+    node_history_deinit(&node->everywhere);
     node_log_close(&node->log);
     data_dir_close(&node->dir);
     kith_config_free(node->config_now);

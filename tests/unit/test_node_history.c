@@ -11,6 +11,7 @@ static void add(struct history *history, uint64_t now_ms, uint16_t permille, dou
                                     .load_milli = 500,
                                     .net_in = 10,
                                     .net_out = 20,
+                                    .nodes_n = permille / 100,
                                     .cpu_permille = permille};
     node_history_add(history, now_ms, &sample, &core, 1);
 }
@@ -32,6 +33,7 @@ static void a_step_becomes_the_mean_of_its_samples(void **state)
     assert_int_equal(sample->unix_ms, 1003000);
     assert_int_equal(sample->memory_used_bytes, 4096);
     assert_int_equal(sample->net_out, 20);
+    assert_int_equal(sample->nodes_n, 2);
     assert_int_equal(cores[0], 40); /* half percents */
     assert_int_equal(node_history_n(&history, HISTORY_3H), 0);
     node_history_deinit(&history);

@@ -122,3 +122,37 @@ test("who sees whom otherwise is told", async () => {
   assert.equal(await page.locator("main h2", { hasText: "Peers as" }).isVisible(), false);
   calm();
 });
+
+test("temperatures are shown where a machine tells some, and nothing of them elsewhere", async () => {
+  await go(page, "nodes/dev-2");
+  await shown("main dt", "Disk available");
+  await page.waitForFunction(() => /^[\d.]+ [KMGT]iB of [\d.]+ [KMGT]iB$/.test([...document.querySelectorAll("main dt")].find((one) => one.textContent === "Disk available")?.nextSibling.textContent ?? ""));
+  const told = JSON.parse(await page.evaluate(async () => JSON.stringify((await (await import("/lib/session.js")).api("/v1/resources?node=dev-2")).temperatures)));
+  assert.equal(await page.locator("main .sensors .core").count(), told.length);
+
+  // a machine with sensors: what the node says of itself, with them
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
+  const warm = await context.newPage();
+  warm.setDefaultTimeout(60000);
+  await warm.routeWebSocket(/\/v1\/stream$/, (socket) => {
+    const node = socket.connectToServer();
+    node.onMessage((text) => {
+      const message = JSON.parse(text);
+      if (message.full?.temperatures) message.full.temperatures = [{ name: "coretemp Package id 0", celsius: 48.4, critical_celsius: 100 }, { name: "nvme Composite", celsius: 82, critical_celsius: 85 }];
+      socket.send(JSON.stringify(message));
+    });
+  });
+  await warm.goto(nodes.link(1));
+  await warm.waitForSelector(".link-state.live", { state: "attached" });
+  for (const path of ["nodes/dev-3", "self"]) {
+    await go(warm, path);
+    await warm.waitForFunction(() => document.querySelectorAll("main .sensors .core").length === 2);
+    assert.deepEqual(await warm.locator("main .sensors .core").evaluateAll((all) => all.map((one) => [one.children[0].textContent, one.children[1].textContent, one.querySelector("i").classList.contains("high")])),
+      [["coretemp Package id 0", "48 °C", false], ["nvme Composite", "82 °C", true]]);
+    assert.ok(await warm.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it is wider than a phone");
+  }
+  await warm.evaluate(readFileSync(axe(), "utf8"));
+  assert.deepEqual(await barriers(warm), []);
+  await context.close();
+  calm();
+});

@@ -33,7 +33,8 @@ function graphs({ sync, every, path, told }) {
   const charts = [cpu, memory, network, load];
   const titles = ["CPU", "Memory", "Network", "Load"];
   const trouble = h("div", { class: "whole", hidden: true });
-  const element = [trouble, charts.map((one, i) => h("section.card", null, h("div.card-head", null, h("h2", null, titles[i]), one.readout), one.element))];
+  const cards = charts.map((one, i) => h("section.card", null, h("div.card-head", null, h("h2", null, titles[i]), one.readout), one.element));
+  const element = [trouble, cards];
   const choices = h("div.choices", { role: "group", ariaLabel: "Span of time" });
 
   function drawChoices() {
@@ -59,6 +60,7 @@ function graphs({ sync, every, path, told }) {
       const [times, rows] = withGaps(past);
       cpu.data([times, rows.cpu_percent]);
       memory.data([times, rows.memory_used_bytes]);
+      cards[2].hidden = past.net_in_bytes_per_s === null; // of many nodes it is not known
       network.data([times, rows.net_in_bytes_per_s, rows.net_out_bytes_per_s]);
       load.data([times, rows.load]);
     } catch (error) {

@@ -18,7 +18,8 @@ export function nodePage(name) {
   const sees = sight(name);
   const log = logTail(name);
   const below = h("div", { hidden: true }, sees.element, log.element); // not before what is above has its height
-  const [away, since, loadNow, memory] = [h("span"), h("span"), h("span"), h("span")];
+  const [away, since, loadNow, memory, disk] = [h("span"), h("span"), h("span"), h("span"), h("span", null, "–")];
+  const warmth = temperatures();
   let row = null;
   let self = "";
   head.style.display = about.style.display = below.style.display = "contents";
@@ -53,7 +54,7 @@ export function nodePage(name) {
       row.addresses?.length > 1 && ["All addresses", row.addresses.join(", ")],
       ["Status since", since], ["Version", row.version ?? "–"],
       ["CPUs, cores", `${row.cpus ?? "–"}, ${row.cores ?? "–"}`],
-      ["Memory available", memory],
+      ["Memory available", memory], ["Disk available", disk],
       ["Load", loadNow], ["Tags", tagLines(row.tags).length ? h("div.tags", null, tagLabels(row.tags)) : "–"], ["Boot", big(row.boot_no)], ["Id", h("span.mono", null, row.id)],
       row.web && ["Its pages", h("a", { href: row.web }, row.web)],
     ])));
@@ -70,6 +71,8 @@ export function nodePage(name) {
   const load = subscribe("resources", { node: name }, ({ doc, error }) => {
     if (error) text(cores, `Not measured: ${error.message}`);
     else drawCores(cores, doc.cpu_percent_per_core);
+    if (!error) text(disk, doc.disk_bytes ? `${bytes(doc.disk_available_bytes)} of ${bytes(doc.disk_bytes)}` : "–");
+    warmth.draw(doc?.temperatures);
   });
   const own = subscribe("self", { node: name }, ({ doc, error }) => {
     fill(inside, error ? h("p.quiet", null, error.message) : insides(doc));
@@ -77,7 +80,7 @@ export function nodePage(name) {
   });
   return {
     title: name,
-    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)), h("div.card-head", null, h("h2", null, "Inside")), inside, below],
+    element: [head, about, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores), warmth.element), h("div.card-head", null, h("h2", null, "Inside")), inside, below],
     tick: () => row && draw(),
     close: () => {
       nodes.close();
@@ -104,6 +107,29 @@ export function drawCores(place, list) {
     bar.style.transform = `scaleX(${Math.min(1, value / 100)})`;
     bar.classList.toggle("high", value > 90);
   });
+}
+
+/** What the sensors of a machine say; there only where it has some: {element, draw(list)}. */
+export function temperatures() {
+  const list = h("div.cores.sensors");
+  const element = h("section", { class: "card whole", hidden: true }, h("h2", null, "Temperatures"), list);
+  return {
+    element,
+    draw(all) {
+      element.hidden = !all?.length;
+      if (element.hidden) return;
+      while (list.children.length > all.length) list.lastChild.remove();
+      all.forEach(({ name, celsius, critical_celsius: critical }, i) => {
+        const one = list.children[i] ?? list.appendChild(h("div.core", null, h("span"), h("span"), h("span.meter", { ariaHidden: "true" }, h("i"))));
+        text(one.children[0], name);
+        text(one.children[1], `${Math.round(celsius)} °C`);
+        one.title = critical ? `${name}: it protects itself at ${Math.round(critical)} °C` : name;
+        const bar = one.lastChild.firstChild;
+        bar.style.transform = `scaleX(${Math.max(0, Math.min(1, celsius / (critical || 100)))})`;
+        bar.classList.toggle("high", celsius > (critical || 100) - 10);
+      });
+    },
+  };
 }
 
 /** Cards of what a node says of itself (verb info). */

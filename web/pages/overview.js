@@ -19,8 +19,8 @@ export function page() {
   const events = h("tbody");
   const more = h("p.quiet", { hidden: true }, "Nothing has happened since this node started.");
   const title = h("h2", null, "All nodes over time");
-  const past = totalHistories(({ nodes: counted, silent_nodes: silent }) =>
-    text(title, `${count(counted, "node")} together, over time${silent ? `; ${number(silent)} did not answer` : ""}`));
+  const past = totalHistories(({ nodes: counted, silent_nodes: silent, seen_by: by }) =>
+    text(title, `${count(counted, "node")} together, over time${by ? `, as ${by} sees them` : silent ? `; ${number(silent)} did not answer` : ""}`));
   head.style.display = "contents";
   let nodes = [];
   let status = null;

@@ -5,7 +5,7 @@ import { api, may } from "../lib/session.js";
 import { table } from "../lib/table.js";
 import { card, copyButton, dialog, errorState, facts, failed, loadingState, note, pageHead, roleButton, sheet } from "../lib/ui.js";
 import { histories } from "../lib/history.js";
-import { drawCores, insides } from "./node.js";
+import { drawCores, insides, temperatures } from "./node.js";
 import { logTail } from "./logtail.js";
 
 export function page() {
@@ -17,13 +17,19 @@ export function page() {
   const log = logTail("");
   const below = h("div", { hidden: true }, log.element, settings.head, settings.element); // not before what is above has its height
   head.style.display = below.style.display = "contents";
+  const warmth = temperatures();
   let info = null;
+  let machine = null; // subscription to what this machine measures
   const live = subscribe("self", {}, ({ doc, error }) => {
     if (!doc) {
       if (error) fill(head, errorState(error));
       return;
     }
     const first = info === null;
+    if (info?.name !== doc.name) {
+      machine?.close();
+      machine = subscribe("resources", { node: doc.name }, ({ doc: measured }) => warmth.draw(measured?.temperatures));
+    }
     info = doc;
     if (first)
       fill(head, pageHead(doc.name, { sub: "The node these pages talk to: its process, its figures and its settings.",
@@ -36,10 +42,11 @@ export function page() {
   });
   return {
     title: "This node",
-    element: [head, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores)),
+    element: [head, h("div.card-head", null, h("h2", null, "Resources"), past.choices), h("div.cards", null, past.element, h("section", { class: "card whole" }, h("h2", null, "Cores"), cores), warmth.element),
       h("div.card-head", null, h("h2", null, "Inside")), inside, below],
     close: () => {
       live.close();
+      machine?.close();
       past.close();
       settings.close();
       log.close();
