@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/input.h"
+#include "cli/label.h"
 #include "cli/reply.h"
 #include "core/limits.h"
 
@@ -161,12 +162,9 @@ int cmd_call(struct cli *cli)
     bool all = args_flag(args, "all"), any = args_flag(args, "any");
     uint64_t timeout_ms = args_duration_ms(args, "timeout", RPC_TIMEOUT_DEFAULT_MS);
     struct buf argument = {0};
-    json_t *tags;
-    const char *tag;
 
-    if (!all && args_repeat(args, "tag", 0) != NULL)
-        return cli_fail(cli, EXIT_USAGE, "kith call FN --all --tag zone=b",
-                        "--tag chooses among the nodes of --all");
+    if (node != NULL && args_repeat(args, "tag", 0) != NULL)
+        return cli_fail(cli, EXIT_USAGE, NULL, "kith call: give one of --node and --tag");
     if ((node != NULL) + all + any > 1)
         return cli_fail(cli, EXIT_USAGE, NULL, "kith call: give one of --node, --all and --any");
     if (timeout_ms == 0)
@@ -175,9 +173,7 @@ int cmd_call(struct cli *cli)
     int x = cli_connect(cli);
     if (x == EXIT_OK)
         x = input_argument(cli, cli_arg(cli, 1), RPC_BODY_BYTES_MAX, &argument);
-    tags = json_array();
-    for (size_t i = 0; (tag = args_repeat(args, "tag", i)) != NULL; i++)
-        (void)json_array_append_new(tags, json_string(tag));
+    json_t *tags = label_tags_wanted(args);
     if (x == EXIT_OK)
         x = cli_send(cli, "call",
                      json_pack("{s:O,s:s,s:s*,s:b,s:b,s:I,s:b}", "tags", tags, "fn",

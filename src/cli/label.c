@@ -34,6 +34,16 @@ bool label_has_tag(json_t *node, const char *wanted)
            json_object_get(json_object_get(node, "tags"), key) != NULL;
 }
 
+json_t *label_tags_wanted(const struct args *args)
+{
+    json_t *tags = json_array();
+    const char *tag;
+
+    for (size_t i = 0; (tag = args_repeat(args, "tag", i)) != NULL; i++)
+        (void)json_array_append_new(tags, json_string(tag));
+    return tags;
+}
+
 /* ---- tags ---- */
 
 static int show_tags(struct cli *cli, json_t *result)

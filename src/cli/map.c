@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/input.h"
+#include "cli/label.h"
 #include "cli/reply.h"
 #include "core/alloc.h"
 #include "core/limits.h"
@@ -123,9 +124,9 @@ static json_t *batch_request(struct map_run *run)
 
     for (size_t i = 0; lens != NULL && i < run->lens_n; i++)
         (void)json_array_append_new(lens, json_integer((json_int_t)run->lens[i]));
-    return json_pack("{s:s,s:o,s:I,s:I,s:b}", "fn", cli_arg(run->cli, 0), "items", lens, "per_node",
-                     (json_int_t)args_u64(args, "per-node", 0), "attempts",
-                     (json_int_t)args_u64(args, "attempts", 0), "ordered", 0);
+    return json_pack("{s:s,s:o,s:o,s:I,s:I,s:b}", "fn", cli_arg(run->cli, 0), "items", lens, "tags",
+                     label_tags_wanted(args), "per_node", (json_int_t)args_u64(args, "per-node", 0),
+                     "attempts", (json_int_t)args_u64(args, "attempts", 0), "ordered", 0);
 }
 
 static int batch_send(struct map_run *run)

@@ -452,6 +452,7 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_node, &opt_all, &opt_tag, &opt_any, &opt_timeout, &opt_idempotent_call), NULL,
      {{"kith call sys.uptime --all", "on every node"},
       {"echo hello | kith call up -", "the argument from stdin"},
+      {"kith call render @scene --tag gpu", "on one of the nodes with a tag"},
       {"kith call sys.echo hello --node dev-2 --timeout 5s", "on one node, for at most 5 s"}},
      cmd_call},
     {"map", NULL, "functions", "FN", 1, 1, {COMPLETE_FUNCTION}, VERB_AGENT | VERB_JSON,
@@ -459,8 +460,9 @@ const struct verb verb_table[] = {
      "Replies are printed in the order of the items, one a line. Items of a node that is lost are run elsewhere, so "
      "the function should be idempotent. An item that fails gives an empty line and a line on stderr; then the exit "
      "code is 8, or 1 if all failed.",
-     OPTIONS(&opt_in, &opt_per_node, &opt_attempts, &opt_progress), NULL,
+     OPTIONS(&opt_in, &opt_per_node, &opt_attempts, &opt_tag, &opt_progress), NULL,
      {{"kith map up --in words.txt", "every line in capitals"},
+      {"kith map render --in frames.txt --tag gpu", "on nodes with a tag only"},
       {"ls *.tif | kith map thumb --progress > list", "items from stdin"}},
      cmd_map},
     {"load", NULL, "functions", "MODULE", 1, 1, {COMPLETE_FILE}, VERB_AGENT | VERB_JSON,

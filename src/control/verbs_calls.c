@@ -3,6 +3,7 @@
 
 #include "control/control.h"
 #include "control/request.h"
+#include "control/tags.h"
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/limits.h"
@@ -85,6 +86,116 @@ call_one(struct control_request *request, const char *fn, const struct kith_call
     }
 }
 
+/*
+ * ---- on one that has certain tags ----
+ *
+ * It is chosen here. If the call certainly did not run there (the node went meanwhile), or may run
+ * twice, it goes to another one, as a call without tags would.
+ */
+#define TAGGED_TRIES_MAX 4
+
+struct calling_tagged {
+    struct control_request *request;
+    struct kith_call_id id;
+    struct kith_node_id *ids; /* not tried yet */
+    size_t ids_n;
+    unsigned tries_n;
+    uint64_t deadline_ms;
+    struct kith_call_options options;
+    char node[KITH_NODE_ID_DIGITS + 1];
+    const char *fn;
+};
+
+static int tagged_begin(struct calling_tagged *calling);
+
+static void tagged_end(struct calling_tagged *calling)
+{
+    struct control_request *request = calling->request;
+
+    request->state = NULL;
+    request->cancel = NULL;
+    control_request_unref(request);
+    core_free(calling->ids);
+    core_free(calling);
+}
+
+static bool goes_on(const struct calling_tagged *calling, const struct kith_result *result)
+{
+    bool may = result->outcome == KITH_OUTCOME_NOT_EXECUTED ||
+               (result->outcome == KITH_OUTCOME_UNKNOWN && calling->options.idempotent);
+
+    return may && calling->ids_n > 0 && calling->tries_n < TAGGED_TRIES_MAX &&
+           result->code != KITH_E_CANCELED && result->code != KITH_E_TIMEOUT &&
+           result->code != KITH_E_STOPPED && !calling->request->ended;
+}
+
+static void on_tagged(struct kith_node *node, const struct kith_result *result, void *user)
+{
+    struct calling_tagged *calling = user;
+
+    (void)node;
+    if (goes_on(calling, result) && tagged_begin(calling) == 0)
+        return;
+    reply_result(calling->request, result, false);
+    tagged_end(calling);
+}
+
+static int tagged_begin(struct calling_tagged *calling)
+{
+    struct kith_node *node = calling->request->node;
+    uint64_t now_ms = uv_now(node_loop(node));
+    const struct kith_node_id *at = control_tagged_pick(node, calling->ids, calling->ids_n);
+
+    if (at == NULL)
+        return kith_fail_with(KITH_E_NO_FUNCTION,
+                              "call of '%s': only nodes that are drained have these tags; nothing "
+                              "ran; `kith undrain` takes one back",
+                              calling->fn);
+    if (now_ms >= calling->deadline_ms)
+        return KITH_E_TIMEOUT;
+    calling->options.timeout_ms = calling->deadline_ms - now_ms;
+    calling->options.node = kith_node_id_text(at, calling->node);
+    calling->ids[at - calling->ids] = calling->ids[--calling->ids_n];
+    calling->tries_n++;
+    return kith_call_async(node, calling->fn, calling->request->data, calling->request->data_len,
+                           &calling->options, on_tagged, calling, &calling->id);
+}
+
+static void tagged_cancelled(struct control_request *request)
+{
+    struct calling_tagged *calling = request->state;
+    kith_cancel(request->node, calling->id);
+}
+
+static void call_tagged(struct control_request *request,
+                        const char *fn,
+                        const struct control_tags *tags,
+                        const struct kith_call_options *options)
+{
+    struct calling_tagged *calling = core_calloc(1, sizeof(*calling));
+    uint64_t timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : RPC_TIMEOUT_DEFAULT_MS;
+    int r = calling == NULL
+                ? KITH_E_MEMORY
+                : control_tagged(request->node, fn, tags, &calling->ids, &calling->ids_n);
+
+    if (r != 0) {
+        core_free(calling);
+        control_fail(request, r, NULL);
+        return;
+    }
+    calling->request = control_request_ref(request);
+    calling->options = *options;
+    calling->fn = fn;
+    calling->deadline_ms = uv_now(node_loop(request->node)) + timeout_ms;
+    request->state = calling;
+    request->cancel = tagged_cancelled;
+    r = tagged_begin(calling);
+    if (r != 0) {
+        control_fail(request, r, NULL);
+        tagged_end(calling);
+    }
+}
+
 /* A call on all nodes, until the last has ended. */
 struct calling_all {
     struct control_request *request;
@@ -121,82 +232,46 @@ static void all_cancelled(struct control_request *request)
     kith_multicall_cancel(request->node, calling->id);
 }
 
-/* ---- on all that have certain tags ---- */
-
-/* "KEY=VALUE", or "KEY": with any value. */
-static bool has_tag(struct kith_node *node, const struct kith_node_id *id, const char *wanted)
-{
-    const char *value = strchr(wanted, '=');
-    char key[NODE_TAG_KEY_BYTES_MAX + 1];
-    size_t len = value != NULL ? (size_t)(value - wanted) : strlen(wanted);
-
-    if (len >= sizeof(key))
-        return false;
-    memcpy(key, wanted, len);
-    key[len] = '\0';
-    const char *is = node_tag(node, id, key);
-    return is != NULL && (value == NULL || strcmp(is, value + 1) == 0);
-}
-
-static bool has_tags(struct kith_node *node, const struct kith_node_id *id, json_t *tags)
-{
-    json_t *tag;
-    size_t i;
-
-    json_array_foreach(tags, i, tag)
-    {
-        if (!json_is_string(tag) || !has_tag(node, id, json_string_value(tag)))
-            return false;
-    }
-    return true;
-}
-
+/* The nodes of a call by tags as kith_multicall_async() takes them. */
 struct chosen {
-    char (*ids)[KITH_NODE_ID_DIGITS + 1];
-    const char **nodes;
+    struct kith_node_id *ids;
     size_t n;
+    char (*texts)[KITH_NODE_ID_DIGITS + 1];
+    const char **nodes;
 };
 
 static void chosen_free(struct chosen *chosen)
 {
     core_free(chosen->ids);
+    core_free(chosen->texts);
     core_free(chosen->nodes);
 }
 
-/* The nodes that have @fn and all @tags. 0, or a code with its sentence. */
-static int choose(struct control_request *request, const char *fn, json_t *tags, struct chosen *out)
+static int choose(struct control_request *request,
+                  const char *fn,
+                  const struct control_tags *tags,
+                  struct chosen *out)
 {
-    struct kith_function_list *list = NULL;
-    int r = kith_functions(request->node, &list);
+    int r = control_tagged(request->node, fn, tags, &out->ids, &out->n);
 
-    *out = (struct chosen){0};
     if (r != 0)
         return r;
-    out->ids = core_calloc(list->functions_n + 1, sizeof(*out->ids));
-    out->nodes = core_calloc(list->functions_n + 1, sizeof(*out->nodes));
-    for (size_t i = 0; out->ids != NULL && out->nodes != NULL && i < list->functions_n; i++) {
-        const struct kith_function_info *one = &list->functions[i];
-        if (strcmp(one->name, fn) != 0 || !has_tags(request->node, &one->node, tags))
-            continue;
-        out->nodes[out->n] = kith_node_id_text(&one->node, out->ids[out->n]);
-        out->n++;
-    }
-    kith_function_list_free(list);
-    if (out->ids == NULL || out->nodes == NULL)
+    out->texts = core_calloc(out->n, sizeof(*out->texts));
+    out->nodes = core_calloc(out->n, sizeof(*out->nodes));
+    if (out->texts == NULL || out->nodes == NULL)
         return KITH_E_MEMORY;
-    return out->n > 0 ? 0
-                      : kith_fail_with(KITH_E_NO_FUNCTION,
-                                       "no node with these tags has the function %s; kith fn info "
-                                       "%s shows who has it, kith tag ls the tags",
-                                       fn, fn);
+    for (size_t i = 0; i < out->n; i++)
+        out->nodes[i] = kith_node_id_text(&out->ids[i], out->texts[i]);
+    return 0;
 }
 
-static void
-call_all(struct control_request *request, const char *fn, const struct kith_call_options *options)
+static void call_all(struct control_request *request,
+                     const char *fn,
+                     const struct control_tags *tags,
+                     const struct kith_call_options *options)
 {
-    json_t *tags = json_object_get(request->args, "tags");
     struct chosen chosen = {0};
-    int r = json_array_size(tags) > 0 ? choose(request, fn, tags, &chosen) : 0;
+    int r = tags->n > 0 ? choose(request, fn, tags, &chosen) : 0;
     struct calling_all *calling = r == 0 ? core_calloc(1, sizeof(*calling)) : NULL;
     if (calling == NULL) {
         control_fail(request, r != 0 ? r : KITH_E_MEMORY, NULL);
@@ -227,12 +302,22 @@ static void call(struct control_request *request)
         .signature = control_text(request, "signature"),
         .idempotent = control_bool(request, "idempotent", false),
     };
+    struct control_tags tags;
+
     if (fn == NULL)
         return;
-    if (control_bool(request, "all", false))
-        call_all(request, fn, &options);
+    int r = control_tags_of(request, &tags);
+    if (r == 0 && tags.n > 0 && options.node != NULL)
+        r = kith_fail_with(KITH_E_INVALID, "a call goes to a node or to one with tags, not both");
+    if (r != 0)
+        control_fail(request, r, NULL);
+    else if (control_bool(request, "all", false))
+        call_all(request, fn, &tags, &options);
+    else if (tags.n > 0)
+        call_tagged(request, fn, &tags, &options);
     else
         call_one(request, fn, &options);
+    control_tags_free(&tags);
 }
 
 const struct control_verb control_verbs_calls[] = {

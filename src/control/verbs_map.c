@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "control/request.h"
+#include "control/tags.h"
 #include "core/alloc.h"
 #include "core/error.h"
 
@@ -171,6 +172,27 @@ static uint32_t u32_of(const struct control_request *request, const char *key)
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
+/* With tags somebody has to have them at first: without any node a map waits for one. */
+static int start(struct control_request *request,
+                 const char *fn,
+                 struct mapping *mapping,
+                 const struct kith_map_options *options)
+{
+    struct kith_node_id *ids = NULL;
+    struct control_tags tags;
+    size_t n;
+    int r = control_tags_of(request, &tags);
+
+    if (r == 0 && tags.n > 0)
+        r = control_tagged(request->node, fn, &tags, &ids, &n);
+    if (r == 0)
+        r = node_map_start(request->node, fn, mapping->items, mapping->items_n, options, tags.all,
+                           tags.n, &mapping->map);
+    core_free(ids);
+    control_tags_free(&tags);
+    return r;
+}
+
 static void map(struct control_request *request)
 {
     const char *fn = control_text_needed(request, "fn");
@@ -192,8 +214,7 @@ static void map(struct control_request *request)
     };
     int r = cut_items(request, mapping);
     if (r == 0) {
-        r = kith_map_start(request->node, fn, mapping->items, mapping->items_n, &options,
-                           &mapping->map);
+        r = start(request, fn, mapping, &options);
         if (r != 0)
             control_fail(request, r, NULL);
     }

@@ -158,14 +158,14 @@ static void tag_put(struct node_label *label, const char *key, struct kith_bytes
 
 /* ---- changes ---- */
 
-/* The cores that choose nodes hear of who is drained now. */
+/* The cores that choose nodes hear of who is drained now, and has which tags. */
 static void labels_tell(struct kith_node *node, struct node_request *request)
 {
     struct node_label *label;
-    bool any = false;
+    bool any = node->tags_changed;
 
     (void)request;
-    node->labels_pushed = false;
+    node->labels_pushed = node->tags_changed = false;
     for (size_t at = 0; (label = mapid_next(&node->labels, &at)) != NULL;) {
         if (label->told == label->drained)
             continue;
@@ -185,6 +185,15 @@ static void labels_tell(struct kith_node *node, struct node_request *request)
     }
 }
 
+static void labels_push(struct kith_node *node)
+{
+    if (node->labels_pushed)
+        return;
+    node->labels_pushed = true;
+    node->labels_request.run = labels_tell;
+    node_push(node, &node->labels_request);
+}
+
 static void drain_changed(struct kith_node *node, struct node_label *label, struct kith_bytes by)
 {
     bool drained = by.data != NULL;
@@ -202,11 +211,7 @@ static void drain_changed(struct kith_node *node, struct node_label *label, stru
                         drained && len > 0 ? label->by : "");
     log_info(&node->log.log, "node", drained ? "a node is drained" : "a node is drained no more",
              "name", name != NULL ? name : "", "asked_at", label->by, NULL);
-    if (node->labels_pushed)
-        return;
-    node->labels_pushed = true;
-    node->labels_request.run = labels_tell;
-    node_push(node, &node->labels_request);
+    labels_push(node);
 }
 
 void node_label_changed(struct kith_node *node, const char *name)
@@ -223,6 +228,10 @@ void node_label_changed(struct kith_node *node, const char *name)
     struct node_label *label = label_get(node, &id);
     if (label == NULL)
         return;
+    if (tag && !list_empty(&node->maps)) { /* one may choose by it */
+        node->tags_changed = true;
+        labels_push(node);
+    }
     if (!tag) {
         drain_changed(node, label, value);
     } else if (value.data != NULL) {
@@ -293,6 +302,26 @@ const char *node_tag(const struct kith_node *node, const struct kith_node_id *id
     size_t at = label != NULL ? tag_at(label, key) : 0;
 
     return label != NULL && tag_is(label, at, key) ? label->tags[at].value : NULL;
+}
+
+bool node_has_tags(const struct kith_node *node,
+                   const struct kith_node_id *id,
+                   const char *const *tags,
+                   size_t tags_n)
+{
+    char key[NODE_TAG_KEY_BYTES_MAX + 1];
+
+    for (size_t i = 0; i < tags_n; i++) {
+        size_t len = strcspn(tags[i], "=");
+        if (len >= sizeof(key))
+            return false;
+        memcpy(key, tags[i], len);
+        key[len] = '\0';
+        const char *value = node_tag(node, id, key);
+        if (value == NULL || (tags[i][len] == '=' && strcmp(value, tags[i] + len + 1) != 0))
+            return false;
+    }
+    return true;
 }
 
 /* ---- saying ---- */

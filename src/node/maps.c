@@ -28,8 +28,8 @@ struct map_flight {
 
 struct map_node {
     struct kith_node_id id;
-    bool seen;    /* marks those that are still there during a refresh */
-    bool drained; /* what runs there goes on, but nothing new is sent */
+    bool seen;     /* marks those that are still there during a refresh */
+    bool left_out; /* drained, or without our tags: what runs there goes on, nothing new is sent */
 };
 
 struct kith_map {
@@ -43,6 +43,8 @@ struct kith_map {
     const struct kith_bytes *items;
     uint64_t items_n;
     struct kith_map_options options;
+    char **tags; /* of the nodes that it uses; text of their own */
+    size_t tags_n;
     struct list flights;
     struct map64 lost; /* index + 1 -> how often the item was lost, until it has ended */
     struct map64 held; /* ordered: results that came early, index + 1 -> kith_reply */
@@ -350,6 +352,9 @@ static void map_free_all(struct kith_map *map)
     map64_deinit(&map->held);
     map64_deinit(&map->lost);
     map_free(map->core);
+    for (size_t i = 0; i < map->tags_n; i++)
+        core_free(map->tags[i]);
+    core_free(map->tags);
     core_free(map->nodes);
     core_free(map->fn);
     core_free(map);
@@ -440,7 +445,13 @@ static struct map_node *known(struct kith_map *map, const struct kith_node_id *i
     return NULL;
 }
 
-/* It may take items: it is new, or drained no more. */
+static bool is_left_out(const struct kith_map *map, const struct kith_node_id *id)
+{
+    return node_is_drained(map->node, id) ||
+           !node_has_tags(map->node, id, (const char *const *)map->tags, map->tags_n);
+}
+
+/* It may take items: it is new, or left out no more. */
 static void node_ready(struct kith_map *map, const struct kith_node_id *id)
 {
     const struct member *member = member_find(map->node->members, id);
@@ -461,9 +472,9 @@ static void node_new(struct kith_map *map, const struct kith_node_id *id)
     if (nodes == NULL)
         return;
     map->nodes = nodes;
-    bool drained = node_is_drained(map->node, id);
-    nodes[map->nodes_n++] = (struct map_node){.id = *id, .seen = true, .drained = drained};
-    if (!drained)
+    bool left_out = is_left_out(map, id);
+    nodes[map->nodes_n++] = (struct map_node){.id = *id, .seen = true, .left_out = left_out};
+    if (!left_out)
         node_ready(map, id);
 }
 
@@ -471,10 +482,10 @@ static void node_look_again(struct kith_map *map, struct map_node *known)
 {
     struct map_event event = {.type = MAP_NODE_DRAINED, .node = known->id};
 
-    if (node_is_drained(map->node, &event.node) == known->drained)
+    if (is_left_out(map, &event.node) == known->left_out)
         return;
-    known->drained = !known->drained;
-    if (known->drained)
+    known->left_out = !known->left_out;
+    if (known->left_out)
         map_event(map, &event, NULL);
     else
         node_ready(map, &event.node);
@@ -677,11 +688,27 @@ static int map_push(struct kith_node *node, struct kith_map *map, struct kith_ma
     return 0;
 }
 
-int kith_map_start(struct kith_node *node,
+static int keep_tags(struct kith_map *map, const char *const *tags, size_t tags_n)
+{
+    if (tags_n == 0)
+        return 0;
+    map->tags = core_calloc(tags_n, sizeof(*map->tags));
+    for (size_t i = 0; map->tags != NULL && i < tags_n; i++) {
+        map->tags[i] = core_strndup(tags[i], strlen(tags[i]));
+        if (map->tags[i] == NULL)
+            return KITH_E_MEMORY;
+        map->tags_n++;
+    }
+    return map->tags != NULL ? 0 : KITH_E_MEMORY;
+}
+
+int node_map_start(struct kith_node *node,
                    const char *fn,
                    const struct kith_bytes *items,
                    uint64_t items_n,
                    const struct kith_map_options *options,
+                   const char *const *tags,
+                   size_t tags_n,
                    struct kith_map **map_out)
 {
     static const struct kith_map_options none;
@@ -696,10 +723,22 @@ int kith_map_start(struct kith_node *node,
         r = map_create(node, fn, items, items_n, options != NULL ? options : &none, &map);
     if (r != 0)
         return r;
-    r = map_push(node, map, map_out);
+    r = keep_tags(map, tags, tags_n);
+    if (r == 0)
+        r = map_push(node, map, map_out);
     if (r != 0)
         map_free_all(map);
     return r;
+}
+
+int kith_map_start(struct kith_node *node,
+                   const char *fn,
+                   const struct kith_bytes *items,
+                   uint64_t items_n,
+                   const struct kith_map_options *options,
+                   struct kith_map **map_out)
+{
+    return node_map_start(node, fn, items, items_n, options, NULL, 0, map_out);
 }
 
 struct map_cancel {

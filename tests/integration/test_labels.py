@@ -43,12 +43,47 @@ def test_tags_are_known_everywhere_and_select_nodes(cluster):
     assert b.kith("call", "sys.echo", "x", "--all", "--tag", "zone").lines in (["n1: x", "n2: x"], ["n2: x", "n1: x"])
     assert b.kith("call", "sys.echo", "x", "--all", "--tag", "zone=b", "--tag", "rack").lines == ["n1: x"]
     assert "tags" in b.kith("call", "sys.echo", "x", "--all", "--tag", "zone=d", check=4).error
-    b.kith("call", "sys.echo", "x", "--tag", "zone=b", check=2)
+    for _ in range(4):
+        assert b.kith("call", "sys.echo", "x", "--tag", "zone=b", "--json").json["node_name"] == "n1"
+        assert a.kith("call", "sys.echo", "x", "--tag", "note", "--any", "--json").json["node_name"] == "n2"
+    assert "tags" in b.kith("call", "sys.echo", "x", "--tag", "zone=d", check=4).error
+    b.kith("call", "sys.echo", "x", "--tag", "zone=b", "--node", "n1", check=2)
     assert "n2  " in b.kith("tag", "ls", "n2").text and "n1" not in b.kith("tag", "ls", "n2").text
     b.kith("tag", "rm", "rack", "--node", "n1")
     wait_for(lambda: tags(a, "n1") == {"zone": "b"}, 60, "the tag is gone")
     assert {n["name"]: n["tags"] for n in a.kith("tag", "ls", "--json").json["nodes"]} == {
         "n1": {"zone": "b"}, "n2": {"zone": "c", "note": "it = new"}}
+
+
+def test_a_call_by_tag_goes_to_another_node_when_its_own_is_gone_or_drained(cluster):
+    a, b, c = cluster.start(3)
+    for node in (b, c):
+        node.kith("tag", "set", "gpu=1")
+    wait_for(lambda: tags(a, "n2") and tags(a, "n3"), 60, "a knows the tags")
+    call = ("call", "sys.echo", "x", "--tag", "gpu", "--idempotent", "--json")
+    wait_for(lambda: {a.kith(*call).json["node_name"] for _ in range(8)} == {"n2", "n3"}, 60, "both are chosen")
+    b.kith("drain", "n2")
+    wait_for(lambda: drained(a, "n2"), 60, "a knows")
+    assert {a.kith(*call).json["node_name"] for _ in range(8)} == {"n3"}
+    b.kith("undrain", "n2")
+    wait_for(lambda: not drained(a, "n2"), 60, "a knows")
+    c.kill()
+    assert [a.kith(*call, timeout=60).json["node_name"] for _ in range(8)] == ["n2"] * 8
+    b.kith("drain", "n2")
+    wait_for(lambda: drained(a, "n2"), 60, "a knows")
+    wait_for(lambda: a.status(c) == "failed", 60, "n3 is failed")
+    assert "drained" in a.kith(*call, check=4).error
+
+
+def test_a_map_by_tag_uses_the_nodes_that_have_it(cluster):
+    a, b, c = cluster.start(3)
+    b.kith("tag", "set", "gpu=1")
+    wait_for(lambda: tags(a, "n2"), 60, "a knows the tag")
+    items = "".join(f"{i}\n" for i in range(40))
+    out = a.kith("map", "sys.echo", "--tag", "gpu=1", "--json", input=items).text
+    results = [json.loads(line) for line in out.splitlines()]
+    assert {one["node_name"] for one in results if not one.get("summary")} == {"n2"} and results[-1]["done"] == 40
+    assert "tags" in a.kith("map", "sys.echo", "--tag", "gpu=2", check=4, input=items).error
 
 
 def test_what_is_no_tag_is_refused_and_nothing_changes(cluster):
