@@ -291,6 +291,7 @@ void http_rtt_ask(struct http_server *server, http_asked_cb done, void *user)
 struct waiting {
     struct http_exchange *x; /* NULL: the client has gone */
     const char *paged;       /* array of the document that is paged; NULL: none */
+    char prefix[KITH_NAME_BYTES_MAX + 1];
     size_t offset, limit;
 };
 
@@ -303,7 +304,7 @@ static void on_doc(void *user, json_t *result, int code, const char *text)
         x->gone = NULL;
         if (result != NULL) {
             if (waiting->paged != NULL)
-                http_page(result, waiting->paged, waiting->offset, waiting->limit);
+                http_page(result, waiting->paged, waiting->prefix, waiting->offset, waiting->limit);
             http_answer_json(x, 200, json_incref(result), NULL);
         } else {
             http_fail(x, 0, code, text, NULL);
@@ -341,6 +342,7 @@ void http_get_locks(struct http_exchange *x)
     if (waiting == NULL)
         return;
     waiting->paged = "locks";
+    (void)web_query(x->web, "prefix", waiting->prefix, sizeof(waiting->prefix));
     waiting->offset = (size_t)http_query_u64(x, "offset", 0);
     waiting->limit = limit > HTTP_PAGE_MAX ? HTTP_PAGE_MAX : (size_t)limit;
     http_locks_ask(x->server, on_doc, waiting);

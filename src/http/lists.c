@@ -9,14 +9,20 @@
 #include "http/server.h"
 #include "member/member.h"
 
-void http_page(json_t *doc, const char *key, size_t offset, size_t limit)
+void http_page(json_t *doc, const char *key, const char *prefix, size_t offset, size_t limit)
 {
-    json_t *array = json_object_get(doc, key);
-    size_t n = json_array_size(array);
-    json_t *page = json_array();
+    json_t *item, *page = json_array();
+    size_t i, n = 0;
 
-    for (size_t i = offset; page != NULL && i < n && i - offset < limit; i++)
-        (void)json_array_append(page, json_array_get(array, i));
+    json_array_foreach(json_object_get(doc, key), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (prefix[0] != '\0' && (name == NULL || strncmp(name, prefix, strlen(prefix)) != 0))
+            continue;
+        if (n >= offset && n - offset < limit)
+            (void)json_array_append(page, item);
+        n++;
+    }
     (void)json_object_set_new(doc, key, page);
     (void)json_object_set_new(doc, "total", json_integer((json_int_t)n));
     (void)json_object_set_new(doc, "offset", json_integer((json_int_t)offset));

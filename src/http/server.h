@@ -210,8 +210,9 @@ void http_transfers_ask(struct http_server *server, http_asked_cb done, void *us
 void http_times_ask(struct http_server *server, http_asked_cb done, void *user);
 /* Echoes between all pairs of nodes. KITH_E_LIMIT if there are more than HTTP_RTT_NODES_MAX. */
 void http_rtt_ask(struct http_server *server, http_asked_cb done, void *user);
-/* Cuts @doc's array @key to @limit from @offset on; sets "total" and "offset". */
-void http_page(json_t *doc, const char *key, size_t offset, size_t limit);
+/* Cuts @doc's array @key to @limit from @offset on of those whose name begins with @prefix; sets
+ * "total" and "offset". */
+void http_page(json_t *doc, const char *key, const char *prefix, size_t offset, size_t limit);
 /* kith's own variables are nobody's business here. */
 bool http_var_is_hidden(const char *name);
 

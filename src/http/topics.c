@@ -69,7 +69,8 @@ static void on_everywhere(void *user, json_t *result, int code, const char *text
         feed_fail(feed, code, text);
     } else {
         if (strcmp(feed->topic->name, "locks") == 0)
-            http_page(result, "locks", number_of(feed->args, "offset", 0, SIZE_MAX),
+            http_page(result, "locks", text_of(feed->args, "prefix"),
+                      number_of(feed->args, "offset", 0, SIZE_MAX),
                       number_of(feed->args, "limit", 100, HTTP_TOPIC_PAGE_MAX));
         feed_say(feed, json_incref(result));
     }
@@ -383,9 +384,8 @@ static void ask_var(struct feed *feed)
 static const char *const args_nodes[] = {"programs", NULL};
 static const char *const args_node[] = {"node", NULL};
 static const char *const args_functions[] = {"hidden", NULL};
-static const char *const args_vars[] = {"prefix", "offset", "limit", NULL};
+static const char *const args_named[] = {"prefix", "offset", "limit", NULL};
 static const char *const args_var[] = {"name", NULL};
-static const char *const args_page[] = {"offset", "limit", NULL};
 static const char *const args_events[] = {"after", "limit", NULL};
 static const char *const args_files[] = {"path",   "recursive", "deleted",   "trash", "search",
                                          "cursor", "limit",     "conflicts", NULL};
@@ -413,14 +413,14 @@ static const struct topic topics[] = {
      .shape = {.array = "functions", .key = "name"},
      .period_ms = 1000},
     {.name = "vars",
-     .args = args_vars,
+     .args = args_named,
      .ask = ask_vars,
      .end = end_watches,
      .shape = {.array = "vars", .key = "name"},
      .period_ms = 500},
     {.name = "var", .args = args_var, .ask = ask_var, .end = end_watches, .period_ms = 500},
     {.name = "locks",
-     .args = args_page,
+     .args = args_named,
      .ask = ask_locks,
      .shape = {.array = "locks", .key = "name"},
      .period_ms = 1000},

@@ -6,6 +6,7 @@ import { copyButton, emptyState } from "./ui.js";
 import { query, setQuery } from "./route.js";
 
 const PAGE = 50;
+const BARE_ROWS = 8; // so many are seen at a glance
 const FLASH_MS = 1200;
 
 /**
@@ -14,16 +15,16 @@ const FLASH_MS = 1200;
  *             plain cells, cell(row, td) fills the cell itself; sort false: no sorting
  *   key       (row) -> a key that stays
  *   href      (row) -> where a click on the row leads; may be absent
- *   noun      "node": what is counted
+ *   noun      "node": what is counted; nouns, if more of them have another ending
  *   empty     {title, command}: what is said when there is nothing at all
  *   sort      "name" or "-age": at first
  *   filters   [{key, title, values: [..], of(row)}]: a choice beside the filter box; values may be a function of all rows
  *             (the choice is hidden while it gives none), of(row) may give several
- *   bare      no toolbar: a few rows, part of another page; its state is not in the address
+ *   bare      part of another page: its state is not in the address, and while it has a few rows only it needs no toolbar
  *   remote    {total(), page(offset, limit, filter)}: while total() is not null the server pages, by name; rows are then one page
  */
 export function table(options) {
-  const { columns, key, noun } = options;
+  const { columns, key, noun, nouns = `${options.noun}s` } = options;
   const asked = options.bare ? new URLSearchParams() : query();
   const state = {
     sort: asked.get("sort") ?? options.sort ?? columns[0].key,
@@ -38,7 +39,7 @@ export function table(options) {
   let loaded = false;
 
   const box = h("input.filter", {
-    type: "search", placeholder: options.placeholder ?? `Filter ${noun}s`, ariaLabel: `Filter ${noun}s`, value: state.filter, spellcheck: false, autocomplete: "off",
+    type: "search", placeholder: options.placeholder ?? `Filter ${nouns}`, ariaLabel: `Filter ${nouns}`, value: state.filter, spellcheck: false, autocomplete: "off",
     oninput: () => {
       state.filter = box.value;
       state.page = 0;
@@ -66,11 +67,10 @@ export function table(options) {
   const where = h("span");
   const pager = h("div.pager", { hidden: true }, back, where, forth);
   const nothing = h("div", { hidden: true });
-  const frame = h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `${noun}s` }, h("table", null, h("thead", null, head), body));
-  const element = h("section.table", null,
-    !options.bare && h("div.toolbar", null, box, choices, options.tools, h("span.grow"), sum,
-      copyButton(() => JSON.stringify(clean(view), null, 2), "Copy as JSON")),
-    frame, nothing, pager);
+  const frame = h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: nouns }, h("table", null, h("thead", null, head), body));
+  const toolbar = h("div.toolbar", { hidden: Boolean(options.bare) }, box, choices, options.tools, h("span.grow"), sum,
+    copyButton(() => JSON.stringify(clean(view), null, 2), "Copy as JSON"));
+  const element = h("section.table", null, toolbar, frame, nothing, pager);
 
   for (const column of columns) {
     const th = h("th", { class: classes(column), scope: "col" });
@@ -188,7 +188,7 @@ export function table(options) {
     back.disabled = state.page === 0;
     forth.disabled = state.page + 1 >= pages;
     text(where, `${state.page + 1} of ${pages}`);
-    text(sum, options.summary ? options.summary(rows, view) : total === rows.length || remote() ? count(total, noun) : `${total} of ${count(rows.length, noun)}`);
+    text(sum, options.summary ? options.summary(rows, view) : total === rows.length || remote() ? count(total, noun, nouns) : `${total} of ${count(rows.length, noun, nouns)}`);
   }
 
   function rowOf(row, changed) {
@@ -223,6 +223,7 @@ export function table(options) {
     update(list, changed) {
       rows = list;
       loaded = true;
+      if (options.bare) toolbar.hidden = rows.length <= BARE_ROWS && !state.filter;
       renewChoices();
       draw(changed);
     },

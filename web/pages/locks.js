@@ -11,14 +11,18 @@ const who = (party) => `${party.owner || "a program"} on ${party.node_name || pa
 const holders = (row) => (row.parties ?? []).filter((party) => party.holds);
 const waiters = (row) => (row.parties ?? []).filter((party) => !party.holds);
 
+const WHOLE = 200; // as many a topic has at once; of more the server gives a page, by prefix
+
 export function page(path) {
   const wanted = path.join("/");
   return wanted ? one(wanted) : list();
 }
 
 function list() {
+  let total = null; // while the server pages: how many there are
   const rows = table({
     noun: "lock", key: (row) => row.name, sort: "name", href: (row) => link("locks", row.name),
+    remote: { total: () => total, page: (offset, limit, prefix) => live.again({ offset, limit, prefix }) },
     columns: [
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("locks", row.name) }, row.name)) },
       { key: "holder", title: "Held by", wide: true, text: (row) => holders(row).map(who).join("; ") || "nobody" },
@@ -36,11 +40,16 @@ function list() {
   const graph = h("div");
   const silent = h("p.quiet", { hidden: true });
   body.style.display = graph.style.display = "contents";
-  const live = subscribe("locks", {}, ({ doc, rows: all, error }) => {
+  const live = subscribe("locks", { offset: 0, limit: WHOLE, prefix: "" }, ({ doc, rows: all, error }) => {
     if (!doc) {
       if (error) fill(body, errorState(error));
       return;
     }
+    if (total === null && doc.total > WHOLE) {
+      total = doc.total;
+      return live.again({ offset: rows.state.page * rows.limit, limit: rows.limit, prefix: rows.state.filter });
+    }
+    if (total !== null) total = doc.total;
     if (!rows.element.isConnected) fill(body, rows.element);
     rows.update(all);
     const quiet = doc.silent_nodes ?? 0;
@@ -59,22 +68,29 @@ function list() {
 function one(name) {
   const body = h("div", null, loadingState(name));
   body.style.display = "contents";
-  let row = null;
-  const live = subscribe("locks", {}, ({ doc, rows }) => {
-    if (!doc) return;
-    row = rows.find((each) => each.name === name) ?? null;
-    draw();
+  const parties = table({
+    noun: "party", nouns: "parties", key: (party) => party.key, sort: "role", bare: true, flash: () => false,
+    columns: [
+      { key: "role", title: "Place", sort: (party) => party.at, text: (party) => (!party.holds ? `waits, ${party.place}.` : party.shared ? "holds, shared" : "holds") },
+      { key: "who", title: "Who", wide: true, text: who },
+      { key: "since", title: "For", num: true, runs: true, sort: (party) => party.age_ms, text: (party) => span(running(party, "age_ms")) },
+      { key: "lease", title: "Lease left", num: true, minor: true, runs: true, sort: (party) => (party.holds ? party.lease_left_ms : -1), text: (party) => (party.holds ? span(left(party, "lease_left_ms")) : "–") },
+      { key: "fence", title: "Fence", num: true, sort: (party) => Number(party.fence ?? 0), text: (party) => big(party.fence) },
+    ],
   });
-  function draw() {
-    if (!row) {
+  const live = subscribe("locks", { offset: 0, limit: 1, prefix: name }, ({ doc, rows: [row], error }) => {
+    if (!doc) {
+      if (error) fill(body, errorState(error));
+      return;
+    }
+    if (row?.name !== name) { // what comes after it
       fill(body, card(null, emptyState({ title: "Nobody holds it or waits for it", command: `kith lock run ${shell(name)} -- sleep 10` })));
       return;
     }
-    const line = (party, i) => h("tr", null, h("td", null, party.holds ? (party.shared ? "holds, shared" : "holds") : `waits, ${i + 1}.`), h("td.wide", null, who(party)), h("td.num", null, span(running({ ...party, $at: row.$at }, "age_ms"))),
-      h("td.num.minor", null, party.holds ? span(left({ ...party, $at: row.$at }, "lease_left_ms")) : "–"), h("td.num", null, big(party.fence)));
-    fill(body, h("section.table", null, h("div.table-frame", { tabIndex: 0, role: "region", ariaLabel: `Who holds ${name} and who waits` }, h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Who"), h("th.num", null, "For"), h("th.num.minor", null, "Lease left"), h("th.num", null, "Fence"))),
-      h("tbody", null, holders(row).map(line), waiters(row).map(line))))));
-  }
+    if (!parties.element.isConnected) fill(body, parties.element);
+    const first = holders(row).length;
+    parties.update([...holders(row), ...waiters(row)].map((party, i) => ({ ...party, key: i, at: i, place: i - first + 1, $at: row.$at })));
+  });
   async function breakIt() {
     const sure = await dialog({ title: `Break ${name}?`, text: "Whoever holds it loses it and is told so; the next in line gets it with a higher fence. Only writes that are guarded by the fence are safe from the former holder.", action: "Break", kind: "danger" });
     if (!sure) return;
@@ -88,7 +104,7 @@ function one(name) {
   return {
     title: name,
     element: [pageHead(name, { crumbs: [["Locks", "#/locks"]], actions: [roleButton("admin", "Break", breakIt, "danger")] }), body],
-    tick: draw,
+    tick: () => parties.tick(),
     close: () => live.close(),
   };
 }
