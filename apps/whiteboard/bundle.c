@@ -39,6 +39,20 @@ static bool parse(struct line *line, const char *kind)
     return errno == 0 && *end == ' ' && end[1] != '\0';
 }
 
+/* A file that is larger than any can be is left out, and what is behind it read. */
+static int skip(FILE *file, size_t bytes)
+{
+    uint8_t piece[4096];
+
+    while (bytes > 0) {
+        size_t n = bytes < sizeof(piece) ? bytes : sizeof(piece);
+        if (fread(piece, 1, n, file) != n)
+            return KITH_E_CORRUPT;
+        bytes -= n;
+    }
+    return 0;
+}
+
 static int read_into(FILE *file, const struct line *line, struct board_file **files, size_t *n)
 {
     if ((*n & (*n - 1)) == 0) { /* a power of two: twice as many */
@@ -90,9 +104,11 @@ int board_bundle_read(struct board_bundle *bundle, FILE *file)
         bool log = parse(&line, "log");
         if (!log && !parse(&line, "image"))
             return KITH_E_CORRUPT;
-        if (line.bytes > (log ? BOARD_LOG_BYTES_MAX : BOARD_BUNDLE_IMAGE_BYTES_MAX) ||
-            bundle->logs_n == 2 * BOARD_WRITERS_MAX)
-            return KITH_E_TOO_LARGE;
+        if (line.bytes > (log ? BOARD_LOG_BYTES_MAX : BOARD_BUNDLE_IMAGE_BYTES_MAX)) {
+            bundle->refused_n++;
+            result = skip(file, line.bytes);
+            continue;
+        }
         result = log ? read_into(file, &line, &bundle->logs, &bundle->logs_n)
                      : read_into(file, &line, &bundle->images, &bundle->images_n);
         if (result == 0 && log)

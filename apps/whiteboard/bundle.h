@@ -32,14 +32,13 @@ struct board_bundle {
     char board[BOARD_NAME_BYTES_MAX + 1];
     struct board_file *logs, *images;
     size_t logs_n, images_n;
-    size_t refused_n; /* logs that are none, or of another board */
+    size_t refused_n; /* files above their limit; logs that are none, or of another board */
     size_t damaged_n; /* logs of which the rest is lost */
 };
 
 /*
  * Reads @file to its end and decodes its logs; those that do not hold are counted. Returns 0,
- * KITH_E_CORRUPT (it is no bundle), KITH_E_TOO_LARGE, KITH_E_MEMORY. board_bundle_deinit is due in
- * any case.
+ * KITH_E_CORRUPT (it is no bundle), KITH_E_MEMORY. board_bundle_deinit is due in any case.
  */
 int board_bundle_read(struct board_bundle *bundle, FILE *file);
 void board_bundle_deinit(struct board_bundle *bundle);

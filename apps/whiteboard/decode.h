@@ -27,10 +27,6 @@ bool decode_image(const uint8_t *data, size_t len, struct decoded *out);
 cairo_surface_t *decode_jpeg(const uint8_t *data, size_t len, unsigned *orientation_out);
 #endif
 
-/* Which of the eight ways a camera was held, from the body of an EXIF segment; 1 if it does not
- * say. */
-unsigned exif_orientation(const uint8_t *data, size_t len);
-
 /* A surface for @width times @height pixels; NULL beyond the limit. */
 cairo_surface_t *decode_surface(cairo_format_t format, uint64_t width, uint64_t height);
 

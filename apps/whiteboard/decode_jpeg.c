@@ -6,6 +6,7 @@
 #include <jpeglib.h>
 
 #include "decode.h"
+#include "exif.h"
 
 #define EXIF (JPEG_APP0 + 1)
 

@@ -44,8 +44,8 @@
 #define BOARD_MATRIX_MAX 1e9
 /* Clock: microseconds since 1970; all of them are exact in a double. */
 #define BOARD_CLOCK_MAX ((UINT64_C(1) << 53) - 1)
-/* One operation times one element that it touches: what a merge does at most. A log that asks for
- * more was made to cost. */
+/* One operation times one element that it touches, or one undo times one operation: what a merge
+ * does at most. A log that asks for more was made to cost. */
 #define BOARD_EFFECTS_MAX (64 * 1024 * 1024)
 
 #endif

@@ -72,8 +72,11 @@ static bool parse_options(struct wanted *wanted, int argc, char **argv)
 /* What is wrong with single logs, a line each. */
 static void say_problems(const struct board_bundle *bundle)
 {
+    size_t refused = 0;
+
     for (size_t i = 0; i < bundle->logs_n; i++) {
         const struct board_file *file = &bundle->logs[i];
+        refused += !file->good;
         if (!file->good)
             (void)fprintf(stderr, "kith-board: %s is no log of board %s: left out\n", file->name,
                           bundle->board);
@@ -83,6 +86,9 @@ static void say_problems(const struct board_bundle *bundle)
                           "kith fs verify fetches it from another holder\n",
                           file->name, file->log.good);
     }
+    if (bundle->refused_n > refused)
+        (void)fprintf(stderr, "kith-board: %zu files are larger than any of a board: left out\n",
+                      bundle->refused_n - refused);
 }
 
 static int look(const struct board_bundle *bundle,
@@ -169,8 +175,6 @@ static const char *why(int result)
         return "out of memory";
     case KITH_E_CORRUPT:
         return "what is on stdin is no bundle of a board; kith board export makes one";
-    case KITH_E_TOO_LARGE:
-        return "a file of the board is larger than any can be";
     case KITH_E_LIMIT:
         return "the board asks for more work than any drawing does";
     case KITH_E_UNSUPPORTED:

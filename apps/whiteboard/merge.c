@@ -82,16 +82,21 @@ static bool within(const struct work *work, size_t at, const uint8_t *writer, ui
 
 /* Of all undos and redos of an operation the one with the highest counter counts: they come in that
  * order, since all are of one writer. */
-static void take_undos(struct work *work)
+static int take_undos(struct work *work)
 {
     for (size_t i = 0; i < work->n; i++) {
         const struct board_op *op = work->items[i].op;
         if (op->kind != BOARD_UNDO && op->kind != BOARD_REDO)
             continue;
         uint32_t to = op->from + op->n - 1;
-        for (size_t k = find(work, op->writer, op->from); within(work, k, op->writer, to); k++)
+        for (size_t k = find(work, op->writer, op->from); within(work, k, op->writer, to); k++) {
+            if (work->effects_left == 0)
+                return KITH_E_LIMIT;
+            work->effects_left--;
             work->items[k].undone = op->kind == BOARD_UNDO;
+        }
     }
+    return 0;
 }
 
 static void transform(double m[6], const struct board_op *by)
@@ -243,8 +248,9 @@ int board_merge(struct board *board, const struct board_op *const *ops, size_t o
     for (size_t i = 0; i < ops_n; i++)
         if (i == 0 || compare_ids(work.items[i].op, work.items[work.n - 1].op) != 0)
             work.items[work.n++] = work.items[i];
-    take_undos(&work);
-    int result = take_changes(&work, board);
+    int result = take_undos(&work);
+    if (result == 0)
+        result = take_changes(&work, board);
     if (result == 0)
         result = gather(&work, board);
     free(work.items);

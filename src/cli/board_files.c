@@ -15,6 +15,8 @@
 #define LIST_MS 60000
 #define READ_MS 120000 /* the agent gives up after 60 s */
 #define PIECE   (4 * 1024 * 1024)
+/* All files of a board in memory: far beyond any that people drew. */
+#define BYTES_MAX (1024ull * 1024 * 1024)
 
 /* ---- what there is ---- */
 
@@ -176,6 +178,11 @@ static int fetch_all(struct cli *cli, const char *kind, json_t *files, struct bo
         const char *name = strrchr(cli_json_text(file, "path"), '/') + 1;
         size_t before = bundle->bytes.len;
         bool got;
+        if (before + cli_json_u64(file, "size", 0) > BYTES_MAX) {
+            cli_say(cli, "left out: %s: the files of the board are more than 1 GiB", name);
+            bundle->missing_n++;
+            continue;
+        }
         if (buf_printf(&bundle->bytes, "%s %llu %s\n", kind,
                        (unsigned long long)cli_json_u64(file, "size", 0), name) != 0)
             return cli_fail(cli, EXIT_FAILED, NULL, "out of memory");
