@@ -5,7 +5,7 @@ import { ago } from "./lib/format.js";
 import { here } from "./lib/route.js";
 import { addressThere, ApiError, loadSession, login, logout, onSession, session } from "./lib/session.js";
 import { connection, onConnection, start, stop, subscribe } from "./lib/stream.js";
-import { errorState, failed, loadingState } from "./lib/ui.js";
+import { errorState, failed, loadingState, pageHead } from "./lib/ui.js";
 import { door } from "./pages/door.js";
 
 // path -> module of the page; each exports page(path) -> {element, tick?, close?}
@@ -186,7 +186,7 @@ async function show() {
   fill(frame.main, frame.banner, place);
   const name = PAGES[path[0] ?? ""];
   if (!name) {
-    fill(place, errorState({ message: `There is no page ${key}.`, hint: "The list beside has those that are." }));
+    fill(place, [pageHead("No such page"), errorState({ message: `There is no page ${key}.`, hint: "The menu has the pages that are." })]);
     return;
   }
   const patience = setTimeout(() => fill(place, loadingState(name)), 150);

@@ -66,7 +66,7 @@ export function chart({ label, series, format, min = 0, max, floor = 1, binary =
       cursor: { sync: sync && { key: sync }, y: false, points: { size: 7 } },
       legend: { show: false },
       hooks: { setCursor: [read] },
-      padding: [8, 4, 0, 0],
+      padding: [8, 22, 0, 0], // room for half of the last time
       scales: { x: { time: true }, y: { range: (_, low, high) => (min === null ? [low - (high - low || 1) * 0.08, high + (high - low || 1) * 0.08] : [min, max ?? Math.max(high * 1.08, min + floor)]) } },
       axes: [
         { stroke: colour("--quiet"), grid: { show: false }, ticks: grid, font: "11px system-ui, sans-serif", size: 28, space: 84, incrs: SECONDS,

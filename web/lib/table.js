@@ -1,7 +1,7 @@
 // A table that sorts, filters and pages, keeps its place while rows change under it, and can be linked to:
 // its state stands in the query of the page's address. Rows outside the page shown cost nothing.
 import { fill, h, icon, svg, text } from "./dom.js";
-import { count } from "./format.js";
+import { count, DASH } from "./format.js";
 import { copyButton, emptyState } from "./ui.js";
 import { query, setQuery } from "./route.js";
 
@@ -12,7 +12,8 @@ const FLASH_MS = 1200;
 /**
  * options:
  *   columns   [{key, title, num, wide, hidden on phones, text(row), cell(row, td), sort(row)}]: text for
- *             plain cells, cell(row, td) fills the cell itself; sort false: no sorting
+ *             plain cells, cell(row, td) fills the cell itself; sort false: no sorting; optional: not there
+ *             while every row has a dash there
  *   key       (row) -> a key that stays
  *   href      (row) -> where a click on the row leads; may be absent
  *   noun      "node": what is counted; nouns, if more of them have another ending
@@ -168,6 +169,10 @@ export function table(options) {
       const button = column.th.querySelector("button");
       if (button) button.disabled = Boolean(remote());
     }
+    for (const column of columns) {
+      if (!column.optional) continue;
+      column.th.hidden = rows.every((row) => column.text(row) === DASH);
+    }
     const here = new Set(page.map(key));
     for (const [id, row] of shown)
       if (!here.has(id)) {
@@ -210,6 +215,7 @@ export function table(options) {
     entry.row = row;
     columns.forEach((column, i) => {
       const td = entry.cells[i];
+      if (column.optional) td.hidden = column.th.hidden;
       if (column.cell) column.cell(row, td);
       else text(td, column.text(row));
     });

@@ -12,7 +12,8 @@ const SHAPE = { failed: ["error", "■"], suspect: ["warn", "▲"], alive: ["ok"
 /** A sentence about an event. */
 export function sentence(event) {
   const name = event.name || event.id?.slice(0, 8) || "";
-  const rest = [event.address, event.reason].filter(Boolean).join(", ");
+  const why = event.reason && event.type === "drained" ? `asked at ${event.reason}` : event.reason;
+  const rest = [event.address, why].filter(Boolean).join(", ");
   return [name, rest && h("span.quiet", null, ` ${rest}`)];
 }
 function kind(type) {

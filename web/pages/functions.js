@@ -53,7 +53,7 @@ function list() {
       { key: "rate", title: "Calls/s", num: true, sort: (row) => lately(row)?.calls_per_s ?? -1, text: (row) => perSecond(lately(row)?.calls_per_s) },
       { key: "calls", title: "Calls", num: true, minor: true, sort: (row) => counted(row, "calls"), text: (row) => number(counted(row, "calls")) },
       { key: "errors", title: "Errors", num: true, minor: true, sort: (row) => counted(row, "errors"), text: (row) => number(counted(row, "errors")) },
-      { key: "p50", title: "p50", num: true, sort: (row) => took(lately(row)?.nodes).p50 ?? -1, text: (row) => rtt(took(lately(row)?.nodes).p50) },
+      { key: "p50", title: "p50", num: true, minor: true, sort: (row) => took(lately(row)?.nodes).p50 ?? -1, text: (row) => rtt(took(lately(row)?.nodes).p50) },
       { key: "p99", title: "p99", num: true, minor: true, sort: (row) => took(lately(row)?.nodes).p99 ?? -1, text: (row) => rtt(took(lately(row)?.nodes).p99) },
       { key: "last", title: "Last error", minor: true, sort: (row) => lately(row)?.last_error?.time ?? "", text: (row) => lately(row)?.last_error?.text ?? "–", cell: (row, td) => lastErrorIn(td, lately(row)?.last_error) },
       { key: "version", title: "Version", minor: true, text: (row) => row.version || "–" },

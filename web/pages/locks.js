@@ -75,7 +75,7 @@ function one(name) {
       { key: "who", title: "Who", wide: true, text: who },
       { key: "since", title: "For", num: true, runs: true, sort: (party) => party.age_ms, text: (party) => span(running(party, "age_ms")) },
       { key: "lease", title: "Lease left", num: true, minor: true, runs: true, sort: (party) => (party.holds ? party.lease_left_ms : -1), text: (party) => (party.holds ? span(left(party, "lease_left_ms")) : "–") },
-      { key: "fence", title: "Fence", num: true, sort: (party) => Number(party.fence ?? 0), text: (party) => big(party.fence) },
+      { key: "fence", title: "Fence", num: true, minor: true, sort: (party) => Number(party.fence ?? 0), text: (party) => big(party.fence) },
     ],
   });
   const live = subscribe("locks", { offset: 0, limit: 1, prefix: name }, ({ doc, rows: [row], error }) => {

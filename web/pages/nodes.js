@@ -16,6 +16,13 @@ export function zone(address) {
   return address?.match(/%([^\]:]+)/)?.[1] ?? "";
 }
 
+/** "1.4 of 23.5 GiB": the unit once if both have the same. */
+function share(part, whole) {
+  const [number, unit] = bytes(part).split(" ");
+  const all = bytes(whole);
+  return `${all.endsWith(` ${unit}`) ? number : `${number} ${unit}`} of ${all}`;
+}
+
 export function page(path) {
   return path.length ? nodePage(path[0]) : list();
 }
@@ -40,17 +47,17 @@ function list() {
       { key: "cpu", title: "CPU", num: true, sort: (row) => row.cpu_percent ?? -1, text: (row) => percent(row.status === "alive" ? row.cpu_percent : null) },
       { key: "line", title: "", sort: false, minor: true, cell: (row, td) => sparkline(td, past.get(row.id) ?? [], 100, `CPU of ${row.name}, the last minutes`) },
       { key: "memory", title: "Memory", num: true, sort: (row) => row.memory_bytes - row.memory_available_bytes,
-        minor: true, text: (row) => (row.memory_bytes ? `${bytes(row.memory_bytes - row.memory_available_bytes)} of ${bytes(row.memory_bytes)}` : "–") },
+        minor: true, text: (row) => (row.memory_bytes ? share(row.memory_bytes - row.memory_available_bytes, row.memory_bytes) : "–") },
       { key: "load", title: "Load", num: true, minor: true, sort: (row) => row.load ?? -1, text: (row) => row.load?.toFixed(2) ?? "–" },
       { key: "rtt", title: "RTT", num: true, sort: (row) => row.rtt_ms ?? 1e9, text: (row) => (row.id === self ? "–" : rtt(row.rtt_ms)) },
       { key: "address", title: "Address", minor: true, text: (row) => row.address },
-      { key: "tags", title: "Tags", minor: true, sort: (row) => tagLines(row.tags).join(" "), text: (row) => tagLines(row.tags).join(" "), cell: (row, td) => {
+      { key: "tags", title: "Tags", minor: true, optional: true, sort: (row) => tagLines(row.tags).join(" "), text: (row) => tagLines(row.tags).join(" ") || "–", cell: (row, td) => {
         const key = tagLines(row.tags).join(" ");
         if (td.dataset.tags === key) return;
         td.dataset.tags = key;
         fill(td, key ? h("div.tags", null, tagLabels(row.tags)) : "–");
       } },
-      { key: "zone", title: "Zone", minor: true, text: (row) => zone(row.address) || "–" },
+      { key: "zone", title: "Zone", minor: true, optional: true, text: (row) => zone(row.address) || "–" },
       { key: "seen", title: "Since", num: true, minor: true, runs: true, sort: (row) => running(row, "status_age_ms") ?? 0, text: (row) => ago(running(row, "status_age_ms")) },
       { key: "version", title: "Version", minor: true, text: (row) => row.version ?? "–" },
     ],

@@ -56,7 +56,7 @@ function flat(switcher) {
   const rows = table({
     noun: "variable", key: (row) => row.name, href: (row) => link("variables", row.name), placeholder: "Filter variables", sort: "name",
     columns: [
-      { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("variables", row.name) }, row.name)) },
+      { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("variables", row.name) }, row.name.split(/(?<=\/)/).map((part, i) => [i > 0 && h("wbr"), part]))) },
       { key: "value", title: "Value", sort: (row) => (row.type === "i64" || row.type === "f64" ? Number(row.value) : row.value ?? ""), cell: (row, td) => {
         td.classList.add("value");
         text(td, preview(row));

@@ -18,7 +18,7 @@ const OPEN_BY_ITSELF = 40; // as many variables are shown without a click
 
 const COLUMNS = [
   { key: "name", title: "Name", sorts: true }, { key: "value", title: "Value" }, { key: "type", title: "Type", minor: true }, { key: "policy", title: "Policy", minor: true },
-  { key: "version", title: "Version", minor: true, num: true }, { key: "writer", title: "Written by", minor: true }, { key: "age", title: "Changed", num: true, sorts: true },
+  { key: "version", title: "Version", minor: true, num: true }, { key: "writer", title: "Written by", minor: true }, { key: "age", title: "Changed", num: true, minor: true, sorts: true },
 ];
 
 const age = (row) => running(row, "age_ms");
