@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "core/alloc.h"
+#include "core/error.h"
 #include "core/text.h"
 #include "kith/fs.h"
 
@@ -136,7 +137,7 @@ static int cannot(struct cli *cli, const char *what, const char *path)
     int failed = errno;
 
     return cli_fail(cli, failed == EACCES || failed == EPERM ? EXIT_NOT_ALLOWED : EXIT_FAILED, NULL,
-                    "%s %s: %s", path, what, strerror(failed));
+                    "%s %s: %s%s", path, what, strerror(failed), core_errno_advice(failed));
 }
 
 static int write_all(int fd, const uint8_t *data, size_t len)
@@ -172,7 +173,7 @@ static char *out_path(const char *out, const char *path)
     return buf_append_u8(&buf, '\0') == 0 ? (char *)buf.data : NULL;
 }
 
-static int copy_to(struct cli *cli, struct reading *reading, int fd, const char *temporary)
+static int copy_to(struct cli *cli, struct reading *reading, int fd, const char *out)
 {
     struct bar bar;
     const uint8_t *data;
@@ -184,7 +185,7 @@ static int copy_to(struct cli *cli, struct reading *reading, int fd, const char 
         bar_show(&bar, reading->done, reading->size, NULL);
         if (write_all(fd, data, len) != 0) {
             bar_end(&bar);
-            return cannot(cli, "cannot be written", temporary);
+            return cannot(cli, "cannot be written", out);
         }
     }
     bar_end(&bar);
@@ -207,9 +208,9 @@ static int get_file(struct cli *cli, struct reading *reading, const char *out)
         return cannot(cli, "cannot be made", temporary);
     x = copy_to(cli, reading, fd, temporary);
     if (x == EXIT_OK && (fchmod(fd, reading->mode & 0777 & ~mask) != 0 || fsync(fd) != 0))
-        x = cannot(cli, "cannot be written", temporary);
+        x = cannot(cli, "cannot be written", out);
     if (close(fd) != 0 && x == EXIT_OK)
-        x = cannot(cli, "cannot be written", temporary);
+        x = cannot(cli, "cannot be written", out);
     if (x == EXIT_OK && rename(temporary, out) != 0)
         x = cannot(cli, "cannot be replaced", out);
     if (x != EXIT_OK) {

@@ -340,7 +340,8 @@ static int get_errno(struct get *get)
                                                  : KITH_E_IO;
     char text[512];
 
-    snprintf(text, sizeof(text), "%s cannot be written: %s", get->local, strerror(errno));
+    snprintf(text, sizeof(text), "%s cannot be written: %s%s", get->local, strerror(errno),
+             core_errno_advice(errno));
     get_fail(get, code, text);
     return code;
 }

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kithtest import BUILD, SLOW, wait_for
+from kithtest import BUILD, SLOW, run, wait_for
 
 WAIT = 60
 
@@ -213,14 +213,14 @@ def test_folders_in_step_follow_each_other(cluster, folders):
     wait_for(lambda: (two / "b.txt").exists(), WAIT, "it came back out of the trash")
 
 
-def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders):
+@pytest.mark.parametrize("flags", [(), ("--sync",)], ids=["plain", "in step"])
+def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders, flags):
     a, b = cluster.start(2)
-    cluster.wait_alive()
     one, two = folders("one"), folders("two")
     (one / "t.txt").write_text("base\n")
     (two / "t.txt").write_text("base\n")
-    share(a, "s", one)
-    share(b, "s", two)
+    share(a, "s", one, *flags)
+    share(b, "s", two, *flags)
     wait_for(lambda: len(entries(a, "s").get("s/t.txt", {}).get("holders", [])) == 2, WAIT, "both have it")
     b.kill()
     (one / "t.txt").write_text("side a\n")
@@ -237,13 +237,20 @@ def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders):
     for node in (a, b):
         assert {node.kith("fs", "cat", name).out for name in names} == {b"side a\n", b"side b\n"}
     assert "conflict" in a.kith("fs", "conflicts").text
+    if flags:
+        shown = a.kith("fs", "cat", "s/t.txt").out
+        wait_for(lambda: (one / "t.txt").read_bytes() == (two / "t.txt").read_bytes() == shown, WAIT,
+                 "both folders have what is shown")
     # Names of conflicts are the catalogue's alone.
-    assert [p.name for p in one.iterdir()] == ["t.txt"]
+    assert [p.name for folder in (one, two) for p in folder.iterdir()] == ["t.txt", "t.txt"]
     chosen = a.kith("fs", "cat", names[1]).out
     a.kith("fs", "conflicts", "keep", names[1])
     for node in (a, b):
         wait_for(lambda: sorted(entries(node, "s")) == ["s/t.txt"], WAIT, f"{node} has one version")
         wait_seen(node, "s/t.txt", chosen)
+    if flags:
+        wait_for(lambda: (one / "t.txt").read_bytes() == (two / "t.txt").read_bytes() == chosen, WAIT,
+                 "both folders have what was chosen")
 
 
 # ---- what is missing is no deletion ----
@@ -315,6 +322,36 @@ def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
     assert (verified["damaged"], verified["repaired"]) == (1, 1)
     assert b.kith("fs", "cat", "s/x").out == data
     assert b.kith("fs", "verify", "s", "--json").json["damaged"] == 0
+
+
+def test_a_full_disk_ends_a_fetch_and_not_the_node(cluster, folders, short_dir):
+    a, = cluster.start(1)
+    one, small = folders("one"), folders("2")
+    if os.geteuid() != 0 or run("mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", small, check=None).code != 0:
+        pytest.skip("no right to mount a small file system")
+    try:
+        b = cluster.add().start()
+        cluster.wait_alive()
+        (one / "big").write_bytes(os.urandom(32_000_000))
+        (one / "note").write_bytes(b"small\n")
+        share(a, "s", one)
+        wait_files((b,), {"s/big", "s/note"}, "s")
+        # Nothing is left of what did not fit, and nobody is told that b has it.
+        for command, why in ((("pin", "s/big"), "the disk is full"),
+                             (("get", "s/big", "--out", small / "out"), "No space left on device")):
+            refused = b.kith("fs", *command, check=(1, 8)).error
+            assert why in refused and "free some space there" in refused
+        assert [p for p in (b.dir / "files" / "keep").rglob("*") if p.is_file()] == []
+        assert [p.name for p in small.iterdir() if p.name.startswith(("out", ".out"))] == []
+        assert entries(a, "s")["s/big"]["holders"] == [a.name]
+        wait_seen(b, "s/note", b"small\n")
+        run("mount", "-o", "remount,size=160m", small)
+        b.kith("fs", "pin", "s/big")
+        assert len([p for p in (b.dir / "files" / "keep").rglob("*") if p.is_file()]) == 1
+        b.stop()
+    finally:
+        cluster.end()
+        run("umount", small)
 
 
 def test_pinned_files_are_there_without_the_others(cluster, folders):
