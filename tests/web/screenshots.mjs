@@ -1,6 +1,7 @@
 // Every page in both themes at both widths: node tests/web/screenshots.mjs OUT [NAMES] (make screenshots).
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { calm, drag, open } from "./board-browser.mjs";
 import { cluster, go, launch, logIn } from "./browser.mjs";
 import { scaling, serve } from "./serve.mjs";
 
@@ -24,11 +25,13 @@ let page;
 const wanted = (name) => !only.length || only.includes(name);
 
 /** Pictures of what @on shows now, at both widths in both themes. */
-async function shoot(on, name, pause = 300) {
+async function shoot(on, name, pause = 300, settle) {
   for (const [size, viewport] of Object.entries(SIZES))
     for (const theme of ["light", "dark"]) {
       await on.setViewportSize(viewport);
       await on.evaluate((to) => { document.documentElement.dataset.theme = to; }, theme);
+      await on.emulateMedia({ colorScheme: theme });
+      await settle?.();
       await on.waitForTimeout(pause);
       await on.screenshot({ path: `${out}/${name}-${size}-${theme}.png` });
       const wider = await on.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -90,6 +93,18 @@ try {
     await page.waitForSelector("dialog svg.qr");
     await shoot(page, "invite");
     await page.evaluate(() => document.querySelector("dialog").close());
+  }
+  if (wanted("board") || wanted("boards")) {
+    const board = await open(page.context(), { url: nodes.web(1) }, "sketch");
+    await board.keyboard.press("p");
+    const circle = (x, y, r) => Array.from({ length: 40 }, (_, i) => [x + r * Math.cos(i / 6), y + r * Math.sin(i / 6)]);
+    for (const points of [circle(520, 330, 70), circle(820, 300, 90), circle(700, 520, 60), [[590, 330], [650, 322], [730, 310]], [[560, 385], [610, 440], [655, 480]], [[790, 385], [760, 430], [725, 468]]]) await drag(board, points);
+    await calm(board);
+    if (wanted("board")) await shoot(board, "board", 300, () => board.evaluate(() => window.whiteboard.fit()));
+    await board.close();
+    const list = await open(page.context(), { url: nodes.web(1) });
+    if (wanted("boards")) await shoot(list, "boards");
+    await list.close();
   }
   if (wanted("login")) {
     const door = await (await browser.newContext({ viewport: SIZES.wide })).newPage();
