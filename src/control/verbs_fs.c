@@ -121,8 +121,9 @@ static void put_result(struct json *json, enum kith_fs_op_kind kind, const struc
     }
     if (kind == KITH_FS_READ)
         json_kv_u64(json, "size", r->size);
-    if (kind == KITH_FS_REMOVE || kind == KITH_FS_RESTORE || kind == KITH_FS_PIN ||
-        kind == KITH_FS_UNPIN || kind == KITH_FS_EVICT || kind == KITH_FS_VERIFY)
+    if (kind == KITH_FS_REMOVE || kind == KITH_FS_RESTORE || kind == KITH_FS_RESOLVE ||
+        kind == KITH_FS_PIN || kind == KITH_FS_UNPIN || kind == KITH_FS_EVICT ||
+        kind == KITH_FS_VERIFY)
         json_kv_u64(json, "count", r->counted_n);
     if (kind == KITH_FS_PIN || kind == KITH_FS_EVICT || kind == KITH_FS_VERIFY)
         json_kv_u64(json, "bytes", r->bytes);

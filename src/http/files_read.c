@@ -96,12 +96,13 @@ static void put_lines(const struct file_reader *reader, char *out, size_t out_by
     snprintf(out, out_bytes,
              "Content-Type: %s\r\nContent-Disposition: %s\r\nCache-Control: %s\r\n"
              "X-Content-Type-Options: nosniff\r\nContent-Security-Policy: " FILE_POLICY
-             "\r\nCross-Origin-Resource-Policy: same-origin\r\nAccept-Ranges: bytes\r\n%s%s%s%s%s",
+             "\r\nCross-Origin-Resource-Policy: same-origin\r\nAccept-Ranges: bytes\r\nVary: "
+             "Origin\r\n%s%s%s%s%s",
              type, name,
              reader->by_hash ? "private, max-age=31536000, immutable" : "private, no-cache", range,
              reader->lines, origin != NULL ? "Access-Control-Allow-Origin: " : "",
              origin != NULL ? origin : "",
-             origin != NULL ? "\r\nAccess-Control-Expose-Headers: *\r\nVary: Origin\r\n" : "");
+             origin != NULL ? "\r\nAccess-Control-Expose-Headers: *\r\n" : "");
 }
 
 /* Without a body that would have to be read. */
