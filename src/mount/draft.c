@@ -331,6 +331,22 @@ void draft_removed(struct drafts *drafts, const char *path)
     (void)pthread_mutex_unlock(&drafts->lock);
 }
 
+bool draft_is_new(struct drafts *drafts, const struct draft *draft)
+{
+    (void)pthread_mutex_lock(&drafts->lock);
+    bool is_new = draft->fresh && draft->refs == 1;
+    (void)pthread_mutex_unlock(&drafts->lock);
+    return is_new;
+}
+
+bool draft_has_time(struct drafts *drafts, const struct draft *draft)
+{
+    (void)pthread_mutex_lock(&drafts->lock);
+    bool has = draft->modified.tv_nsec != UTIME_OMIT;
+    (void)pthread_mutex_unlock(&drafts->lock);
+    return has;
+}
+
 int draft_rename(struct drafts *drafts, struct draft *draft, const char *path)
 {
     char *copy = core_strndup(path, strlen(path));

@@ -60,6 +60,11 @@ void draft_set(struct drafts *drafts,
 /* From now on it is @path, whatever else was open under that. -ENOMEM, or 0. */
 int draft_rename(struct drafts *drafts, struct draft *draft, const char *path);
 
+/* Whether nobody but the caller has it and its path was not there: opening made it. */
+bool draft_is_new(struct drafts *drafts, const struct draft *draft);
+/* Whether a time was set that it is put with. */
+bool draft_has_time(struct drafts *drafts, const struct draft *draft);
+
 /* If @path is being written: fills size, mode and time of @st. */
 bool draft_stat(struct drafts *drafts, const char *path, struct stat *st);
 void draft_removed(struct drafts *drafts, const char *path);

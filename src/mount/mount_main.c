@@ -199,9 +199,15 @@ static int
 open_write(struct mounted *m, const char *path, mode_t mode, int flags, struct handle *handle)
 {
     bool loaded = (flags & O_TRUNC) == 0;
+    int r = draft_open(m->drafts, path, mode, loaded, (flags & O_CREAT) && (flags & O_EXCL),
+                       &handle->draft);
 
-    return draft_open(m->drafts, path, mode, loaded, (flags & O_CREAT) && (flags & O_EXCL),
-                      &handle->draft);
+    /* somebody deleted it since the kernel asked */
+    if (r == 0 && !(flags & O_CREAT) && draft_is_new(m->drafts, handle->draft)) {
+        draft_close(m->drafts, handle->draft);
+        r = -ENOENT;
+    }
+    return r;
 }
 
 static int open_as(const char *path, mode_t mode, struct fuse_file_info *info)
@@ -396,7 +402,7 @@ static int change(const char *path,
         r = draft_open(m->drafts, named(path), 0644, true, false, &draft);
     if (r != 0)
         return r;
-    if (draft->fresh && own && draft->refs == 1) /* nobody has it, and it was not there */
+    if (own && draft_is_new(m->drafts, draft))
         r = -ENOENT;
     if (r == 0)
         r = how(draft, what);
@@ -525,7 +531,11 @@ static int rename_file(struct mounted *m, const char *from, const char *to)
 
     if (r != 0)
         return r;
-    if (draft->modified.tv_nsec == UTIME_OMIT && tree_stat(m->tree, from, &st) == 0)
+    if (draft_is_new(m->drafts, draft)) {
+        draft_close(m->drafts, draft);
+        return -ENOENT;
+    }
+    if (!draft_has_time(m->drafts, draft) && tree_stat(m->tree, from, &st) == 0)
         draft_set(m->drafts, draft, NULL, &st.st_mtim);
     r = draft_rename(m->drafts, draft, to);
     if (r == 0)
