@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 PYTHON = /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo bench sim sim-state sim-figures soak fuzz screenshots format lint install clean
+.PHONY: help deps build test demo demo-whiteboard bench sim sim-state sim-figures soak fuzz screenshots format lint install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,11 @@ demo: ## install what is missing, build, draw a picture with a cluster and lose 
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory build
 	@tools/demo.sh $(BUILD)
+
+demo-whiteboard: ## install what is missing, build, a whiteboard over three nodes: prints two links
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory build
+	@tools/demo-whiteboard.sh $(BUILD)
 
 bench: build ## speed, each figure beside its baseline
 	@tools/bench.sh $(BUILD)

@@ -163,7 +163,9 @@ enum kith_fs_op_kind {
     KITH_FS_EVICT = 15,         /* leaves the cache now; copies that are kept for others stay */
     KITH_FS_CACHE = 16,         /* result.cache */
     KITH_FS_VERIFY = 17,        /* reads again what this node holds under path, and repairs */
-    KITH_FS_SHARE_ADD = 18,     /* path: the name; local: the folder; share */
+    KITH_FS_SHARE_ADD = 18,     /* path: the name; local: the folder; share. local NULL: no folder,
+                                   there is such a share from now on, if there was none: what
+                                   programs put there by name is kept by nodes alone */
     KITH_FS_SHARE_RM = 19,      /* path: the name. Files stay where they are, versions too */
     KITH_FS_SHARE_LIST = 20,    /* path: one name, or all. result.shares */
     KITH_FS_SHARE_CONFIRM = 21, /* path: the name. What vanished there was deleted indeed */

@@ -216,6 +216,8 @@ static int build_conf(struct dev *dev, const struct dev_node *node, struct buf *
                      node->k, node->k);
     if (module_beside("mandelbrot"))
         (void)buf_printf(conf, "load = mandelbrot\n");
+    if (module_beside("whiteboard"))
+        (void)buf_printf(conf, "load = whiteboard\n");
     for (size_t i = 0; (text = args_repeat(args, "load", i)) != NULL; i++) {
         char path[4096];
         /* The agents do not stand where we do. */

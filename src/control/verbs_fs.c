@@ -297,6 +297,10 @@ static void share_op(struct control_request *request, enum kith_fs_op_kind kind)
 
 static void share_add(struct control_request *request)
 {
+    if (control_text(request, "folder") == NULL) {
+        control_fail(request, KITH_E_INVALID, "\"folder\" is the absolute path that is shared");
+        return;
+    }
     share_op(request, KITH_FS_SHARE_ADD);
 }
 

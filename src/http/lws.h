@@ -40,6 +40,7 @@ struct web_request {
     bool http_1_0;     /* no keep-alive */
     bool closes;       /* close once the answer is written */
     bool socket_ready; /* opened */
+    bool binary;       /* a WebSocket of bytes */
     bool parked;       /* nothing is read */
     bool paused;       /* likewise, by the handler */
     bool in_pieces;    /* its body */

@@ -44,6 +44,11 @@ void *web_socket_user(const struct web_socket *socket)
     return socket->conn.user;
 }
 
+void web_socket_binary(struct web_socket *socket)
+{
+    socket->conn.binary = true;
+}
+
 void web_socket_wake(struct web_socket *socket)
 {
     if (socket->conn.state == CONN_SOCKET && socket->conn.socket_ready)
@@ -66,7 +71,8 @@ char *web_socket_buffer(struct web_socket *socket, size_t len)
 
 void web_socket_send(struct web_socket *socket, size_t len)
 {
-    if (lws_write(socket->conn.wsi, socket->conn.web->scratch + LWS_PRE, len, LWS_WRITE_TEXT) < 0)
+    if (lws_write(socket->conn.wsi, socket->conn.web->scratch + LWS_PRE, len,
+                  socket->conn.binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < 0)
         lws_set_timeout(socket->conn.wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
@@ -96,10 +102,12 @@ int conn_on_socket_writeable(struct web_request *conn)
 
 int conn_on_socket_data(struct web_request *conn, const void *data, size_t len)
 {
-    if (lws_frame_is_binary(conn->wsi) || conn->message.len + len > HTTP_MESSAGE_BYTES_MAX) {
+    bool other = (lws_frame_is_binary(conn->wsi) != 0) != conn->binary;
+
+    if (other || conn->message.len + len > HTTP_MESSAGE_BYTES_MAX) {
         lws_close_reason(conn->wsi,
-                         lws_frame_is_binary(conn->wsi) ? LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE
-                                                        : LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
+                         other ? LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE
+                               : LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
                          NULL, 0);
         return -1;
     }

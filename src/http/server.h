@@ -19,6 +19,7 @@
 #include "http/web.h"
 #include "node/node.h"
 
+struct boards;
 struct http_vars;
 struct stream;
 
@@ -41,6 +42,7 @@ struct http_server {
     struct http_members members;
     struct http_vars *vars;
     struct stream *stream;
+    struct boards *boards;
     struct list exchanges; /* under way */
     struct list asking;    /* struct asking (door.c) */
     uint64_t idle_ms;      /* of a session: web.session */
@@ -186,7 +188,15 @@ void http_transfers_free(struct http_server *server);
 int http_vars_new(struct http_server *server);
 void http_vars_free(struct http_server *server);
 void http_get_stream(struct http_exchange *x); /* stream.c */
-void http_post_lock(struct http_exchange *x);  /* locks.c */
+void http_get_boards(struct http_exchange *x); /* boards.c */
+void http_get_board(struct http_exchange *x);
+void http_get_board_logs(struct http_exchange *x);
+void http_get_board_log(struct http_exchange *x);
+void http_post_board_ops(struct http_exchange *x);
+void http_get_board_image(struct http_exchange *x);
+void http_put_board_image(struct http_exchange *x);
+void http_get_board_live(struct http_exchange *x); /* board_client.c */
+void http_post_lock(struct http_exchange *x);      /* locks.c */
 void http_delete_lock(struct http_exchange *x);
 void http_locks_end(struct http_session *session);
 void http_get_session(struct http_exchange *x); /* login.c */

@@ -28,7 +28,7 @@ struct http_session {
     uint64_t expires_ms; /* if it ends at that time in any case; else 0 */
     struct list locks;   /* struct http_lock */
     unsigned locks_n;
-    struct list sockets; /* struct stream_client */
+    struct list sockets; /* struct http_client */
 };
 
 struct http_sessions {

@@ -5,12 +5,12 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "http/client.h"
 #include "http/feed.h"
 #include "http/server.h"
 
-#define ROUND_MS         500
-#define TICK_MS          5000 /* a client that heard nothing for so long hears a tick */
-#define CLOSE_LOGGED_OUT 4401
+#define ROUND_MS 500
+#define TICK_MS  5000 /* a client that heard nothing for so long hears a tick */
 
 struct stream {
     struct http_server *server;
@@ -22,13 +22,12 @@ struct stream {
 };
 
 struct stream_client {
-    struct list link;         /* stream.clients */
-    struct list session_link; /* http_session.sockets */
+    struct http_client client;
+    struct list link; /* stream.clients */
     struct stream *stream;
-    struct web_socket *socket; /* NULL: not open yet */
     struct list subs;
     unsigned subs_n;
-    bool paused, session_over;
+    bool paused;
     uint64_t said_ms;
     struct buf answer; /* to what was no subscription; the newest */
     bool tick;
@@ -90,7 +89,7 @@ static void on_round(uv_timer_t *timer)
         struct stream_client *client = container_of(it, struct stream_client, link);
         if (!client->paused && client->subs_n > 0 && now_ms >= client->said_ms + TICK_MS) {
             client->tick = true;
-            web_socket_wake(client->socket);
+            web_socket_wake(client->client.socket);
         }
     }
     if (!wanted) {
@@ -111,8 +110,8 @@ void stream_feed_changed(struct feed *feed)
 {
     list_for_each (it, &feed->subs) {
         struct sub *sub = container_of(it, struct sub, feed_link);
-        if (!sub->client->paused && sub->client->socket != NULL)
-            web_socket_wake(sub->client->socket);
+        if (!sub->client->paused && sub->client->client.socket != NULL)
+            web_socket_wake(sub->client->client.socket);
     }
 }
 
@@ -233,7 +232,7 @@ answer_error(struct stream_client *client, const json_t *id, int code, const cha
     json_object_end(&json);
     json_object_end(&json);
     (void)json_end(&json);
-    web_socket_wake(client->socket);
+    web_socket_wake(client->client.socket);
 }
 
 static void subscribe(struct stream_client *client, const json_t *message)
@@ -282,7 +281,7 @@ static void subscribe(struct stream_client *client, const json_t *message)
     uint64_t now_ms = http_now_ms();
     if (!client->paused && !feed->asking && now_ms >= feed->asked_ms + feed->topic->period_ms)
         feed_ask(feed, now_ms);
-    web_socket_wake(client->socket);
+    web_socket_wake(client->client.socket);
 }
 
 static void set_paused(struct stream_client *client, bool paused)
@@ -308,11 +307,12 @@ static void set_paused(struct stream_client *client, bool paused)
         if (!feed->asking && client->said_ms >= feed->asked_ms + feed->topic->period_ms)
             feed_ask(feed, client->said_ms);
     }
-    web_socket_wake(client->socket);
+    web_socket_wake(client->client.socket);
 }
 
-void stream_client_message(struct stream_client *client, const char *text, size_t len)
+static void client_message(struct http_client *base, const char *text, size_t len)
 {
+    struct stream_client *client = container_of(base, struct stream_client, client);
     json_error_t error;
     json_t *message = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     const char *op = json_string_value(json_object_get(message, "op"));
@@ -339,12 +339,12 @@ void stream_client_message(struct stream_client *client, const char *text, size_
 
 static void say(struct stream_client *client, const void *data, size_t len)
 {
-    char *to = web_socket_buffer(client->socket, len);
+    char *to = web_socket_buffer(client->client.socket, len);
 
     if (to == NULL)
         return;
     memcpy(to, data, len);
-    web_socket_send(client->socket, len);
+    web_socket_send(client->client.socket, len);
     client->said_ms = http_now_ms();
     client->stream->stats.messages++;
     client->stream->stats.bytes += len;
@@ -356,13 +356,13 @@ static void say_sub(struct sub *sub, const struct buf *body)
     char prefix[48];
     int n = snprintf(prefix, sizeof(prefix), "{\"id\":%lld,", sub->id);
     size_t len = (size_t)n + body->len - 1;
-    char *to = web_socket_buffer(sub->client->socket, len);
+    char *to = web_socket_buffer(sub->client->client.socket, len);
 
     if (to == NULL)
         return;
     memcpy(to, prefix, (size_t)n);
     memcpy(to + n, body->data + 1, body->len - 1);
-    web_socket_send(sub->client->socket, len);
+    web_socket_send(sub->client->client.socket, len);
     sub->client->said_ms = http_now_ms();
     sub->client->stream->stats.messages++;
     sub->client->stream->stats.bytes += len;
@@ -384,8 +384,9 @@ static const struct buf *next_of(struct sub *sub)
     return feed_full(feed);
 }
 
-void stream_client_writable(struct stream_client *client)
+static void client_writable(struct http_client *base)
 {
+    struct stream_client *client = container_of(base, struct stream_client, client);
     bool more = false;
     const struct buf *body;
 
@@ -394,7 +395,7 @@ void stream_client_writable(struct stream_client *client)
         client->answer = (struct buf){0};
         say(client, answer.data, answer.len);
         buf_deinit(&answer);
-        web_socket_wake(client->socket);
+        web_socket_wake(client->client.socket);
         return;
     }
     list_for_each_safe (it, &client->subs) {
@@ -411,7 +412,7 @@ void stream_client_writable(struct stream_client *client)
     }
     if (more) {
         client->tick = false;
-        web_socket_wake(client->socket);
+        web_socket_wake(client->client.socket);
     } else if (client->tick) {
         char text[48];
         int n = snprintf(text, sizeof(text), "{\"tick\":%llu}", (unsigned long long)http_unix_ms());
@@ -422,7 +423,31 @@ void stream_client_writable(struct stream_client *client)
 
 /* ---- clients ---- */
 
-struct stream_client *stream_client_new(struct http_exchange *x)
+static void client_open(struct http_client *base)
+{
+    container_of(base, struct stream_client, client)->said_ms = http_now_ms();
+}
+
+static void client_closed(struct http_client *base)
+{
+    struct stream_client *client = container_of(base, struct stream_client, client);
+    struct list *link;
+
+    while ((link = list_first(&client->subs)) != NULL)
+        sub_free(container_of(link, struct sub, link));
+    list_remove(&client->link);
+    list_remove(&base->session_link);
+    buf_deinit(&client->answer);
+    client->stream->stats.clients--;
+    core_free(client);
+}
+
+static const struct http_client_kind kind = {.open = client_open,
+                                             .message = client_message,
+                                             .writable = client_writable,
+                                             .closed = client_closed};
+
+struct http_client *stream_client_new(struct http_exchange *x)
 {
     struct stream *stream = x->server->stream;
     struct stream_client *client = core_calloc(1, sizeof(*client));
@@ -435,44 +460,10 @@ struct stream_client *stream_client_new(struct http_exchange *x)
     client->stream = stream;
     list_init(&client->subs);
     list_append(&stream->clients, &client->link);
-    list_append(&x->session->sockets, &client->session_link);
+    http_client_init(&client->client, &kind, x->session);
     stream->stats.clients++;
     http_exchange_free(x);
-    return client;
-}
-
-void stream_client_open(struct stream_client *client, struct web_socket *socket)
-{
-    client->socket = socket;
-    client->said_ms = http_now_ms();
-    if (client->session_over)
-        web_socket_close(socket, CLOSE_LOGGED_OUT);
-}
-
-void stream_client_free(struct stream_client *client)
-{
-    struct list *link;
-
-    while ((link = list_first(&client->subs)) != NULL)
-        sub_free(container_of(link, struct sub, link));
-    list_remove(&client->link);
-    list_remove(&client->session_link);
-    buf_deinit(&client->answer);
-    client->stream->stats.clients--;
-    core_free(client);
-}
-
-void stream_session_ends(struct http_session *session)
-{
-    struct list *link;
-
-    while ((link = list_first(&session->sockets)) != NULL) {
-        struct stream_client *client = container_of(link, struct stream_client, session_link);
-        list_remove(link);
-        client->session_over = true;
-        if (client->socket != NULL)
-            web_socket_close(client->socket, CLOSE_LOGGED_OUT);
-    }
+    return &client->client;
 }
 
 void http_get_stream(struct http_exchange *x)

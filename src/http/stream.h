@@ -12,12 +12,10 @@
 #include <stddef.h>
 #include <uv.h>
 
+struct http_client;
 struct http_exchange;
 struct http_server;
-struct http_session;
 struct stream;
-struct stream_client;
-struct web_socket;
 
 struct stream *stream_new(struct http_server *server);
 /* Ends all feeds; @closed once its handle is, with the server as the handle's data. */
@@ -25,13 +23,7 @@ void stream_stop(struct stream *stream, uv_close_cb closed);
 void stream_free(struct stream *stream);
 
 /* Takes @x over. NULL if it was refused. */
-struct stream_client *stream_client_new(struct http_exchange *x);
-void stream_client_open(struct stream_client *client, struct web_socket *socket);
-void stream_client_message(struct stream_client *client, const char *text, size_t len);
-void stream_client_writable(struct stream_client *client);
-void stream_client_free(struct stream_client *client);
-/* Closes the clients of @session, which ends. */
-void stream_session_ends(struct http_session *session);
+struct http_client *stream_client_new(struct http_exchange *x);
 
 struct stream_stats {
     unsigned clients, subscriptions, feeds;

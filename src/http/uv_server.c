@@ -10,7 +10,9 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "http/boards.h"
 #include "http/certificate.h"
+#include "http/client.h"
 #include "http/files.h"
 #include "http/http.h"
 #include "http/server.h"
@@ -150,31 +152,37 @@ static void *on_upgrade(struct web_request *request, void *user)
         http_fail(x, 400, KITH_E_UNSUPPORTED, "this route is no WebSocket", NULL);
         return NULL;
     }
-    return stream_client_new(x);
+    return x->route->run == http_get_board_live ? board_client_new(x) : stream_client_new(x);
 }
 
 static void on_open(struct web_socket *socket, void *user)
 {
     (void)user;
-    stream_client_open(web_socket_user(socket), socket);
+    http_client_open(web_socket_user(socket), socket);
 }
 
 static void on_message(struct web_socket *socket, const char *text, size_t len, void *user)
 {
+    struct http_client *client = web_socket_user(socket);
+
     (void)user;
-    stream_client_message(web_socket_user(socket), text, len);
+    client->kind->message(client, text, len);
 }
 
 static void on_writable(struct web_socket *socket, void *user)
 {
+    struct http_client *client = web_socket_user(socket);
+
     (void)user;
-    stream_client_writable(web_socket_user(socket));
+    client->kind->writable(client);
 }
 
 static void on_closed(void *socket_user, void *user)
 {
+    struct http_client *client = socket_user;
+
     (void)user;
-    stream_client_free(socket_user);
+    client->kind->closed(client);
 }
 
 static const struct web_handler handler = {.on_header = on_header,
@@ -197,7 +205,7 @@ static void on_session_ended(struct http_session *session, void *user)
     struct http_server *server = user;
 
     http_locks_end(session);
-    stream_session_ends(session);
+    http_clients_end(session);
     list_for_each (it, &server->exchanges) {
         struct http_exchange *x = container_of(it, struct http_exchange, link);
         if (x->session == session)
@@ -227,6 +235,7 @@ void http_server_closed_one(struct http_server *server)
     node_service_stopped(&server->service);
     http_vars_free(server);
     http_transfers_free(server);
+    boards_free(server->boards);
     stream_free(server->stream);
     core_free(server);
 }
@@ -251,6 +260,7 @@ static void server_stop(struct node_service *service)
 
     server->stopping = true;
     stream_stop(server->stream, on_handle_closed);
+    boards_stop(server->boards, on_handle_closed);
     http_asking_stop(server);
     http_users_close(&server->users, on_handle_closed);
     if (server->web != NULL)
@@ -385,12 +395,13 @@ static int open_now(struct kith_node *node)
     uv_timer_init(node_loop(node), &server->tick);
     server->tick.data = server;
     uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
-    server->handles_n = 5; /* with those of members, stream and users (two) */
+    server->handles_n = 6; /* with those of members, stream, boards and users (two) */
     node_service_add(node, &server->service);
     http_members_open(&server->members, server);
     server->stream = stream_new(server);
+    server->boards = boards_new(server);
     http_users_open(&server->users, server);
-    r = server->stream == NULL ? KITH_E_MEMORY : http_vars_new(server);
+    r = server->stream == NULL || server->boards == NULL ? KITH_E_MEMORY : http_vars_new(server);
     if (r == 0)
         r = serve(server, chosen);
     if (r != 0 && !chosen && r != KITH_E_MEMORY) {

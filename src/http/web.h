@@ -162,8 +162,10 @@ void web_refusal_lines(struct web_request *request, char *out, size_t out_bytes)
 /* ---- WebSockets ---- */
 
 void *web_socket_user(const struct web_socket *socket);
+/* From on_open: its messages are bytes, both ways, and no text. */
+void web_socket_binary(struct web_socket *socket);
 void web_socket_wake(struct web_socket *socket); /* on_writable soon */
-/* Room for @len bytes of a text message, which the caller fills before web_socket_send(). */
+/* Room for @len bytes of a message, which the caller fills before web_socket_send(). */
 char *web_socket_buffer(struct web_socket *socket, size_t len);
 void web_socket_send(struct web_socket *socket, size_t len);
 /* Closes it soon. @code as in RFC 6455. */

@@ -127,8 +127,8 @@ static int lacks(const char *what)
 /* What a kind needs beside its path. */
 static int check_kind(const struct kith_fs_op *op)
 {
-    bool local =
-        op->kind == KITH_FS_GET || op->kind == KITH_FS_PUT || op->kind == KITH_FS_SHARE_ADD;
+    bool local = op->kind == KITH_FS_GET || op->kind == KITH_FS_PUT ||
+                 (op->kind == KITH_FS_SHARE_ADD && op->local != NULL);
     bool pathless = op->kind == KITH_FS_LIST || op->kind == KITH_FS_FIND ||
                     op->kind == KITH_FS_CONFLICTS || op->kind == KITH_FS_CACHE ||
                     op->kind == KITH_FS_VERIFY || op->kind == KITH_FS_EVICT ||

@@ -267,6 +267,45 @@ static void add_done(struct node_fs *fs, struct fs_job *job)
         node_state_end_process(fs->node, "memory is short: start the node again");
 }
 
+static void on_bare_root(struct node_fs *fs,
+                         struct fs_publishing *publishing,
+                         int code,
+                         const char *text,
+                         uint64_t version_id)
+{
+    struct add *add = container_of(publishing, struct add, publishing);
+
+    (void)fs;
+    (void)version_id;
+    if (code != 0)
+        add_fail(add, code, text);
+    add_end(add);
+}
+
+/* A share without a folder: only its root is published, unless somebody has done so. */
+static void add_bare(struct node_fs *fs, struct add *add)
+{
+    struct kith_bytes name = {add->name, strlen(add->name)};
+    struct fs_entry entry;
+
+    if (fs_catalogue_stat(fs->catalogue, name, (struct kith_bytes){"", 0}, &entry) == 0) {
+        add_end(add);
+        return;
+    }
+    add->publishing.done = on_bare_root;
+    add->publishing.publication = (struct fs_publication){.change = FS_PUT,
+                                                          .basis = FS_ON_CURRENT,
+                                                          .place = FS_IN_KEEP,
+                                                          .kind = FS_DIRECTORY,
+                                                          .replicas = add->replicas,
+                                                          .share = add->name,
+                                                          .share_len = (uint32_t)name.len,
+                                                          .path = "",
+                                                          .mode = 0755};
+    if (fs_publish(fs, &add->publishing) != 0)
+        node_state_end_process(fs->node, "memory is short: start the node again");
+}
+
 static void add_stop(struct fs_op *op)
 {
     ((struct add *)op->state)->op = NULL;
@@ -275,10 +314,11 @@ static void add_stop(struct fs_op *op)
 static void share_add(struct node_fs *fs, struct fs_op *op)
 {
     struct add *add = core_calloc(1, sizeof(*add));
+    const char *local = op->op.local != NULL ? op->op.local : "";
     int r = add == NULL ? KITH_E_MEMORY : fs_share_check(op->op.path, strlen(op->op.path));
 
-    if (r == 0 && strlen(op->op.local) >= sizeof(add->path))
-        r = kith_fail_with(KITH_E_TOO_LARGE, "%s is too long a path", op->op.local);
+    if (r == 0 && strlen(local) >= sizeof(add->path))
+        r = kith_fail_with(KITH_E_TOO_LARGE, "%s is too long a path", local);
     if (r != 0) {
         core_free(add);
         fs_op_fail(op, r, NULL);
@@ -286,7 +326,7 @@ static void share_add(struct node_fs *fs, struct fs_op *op)
     }
     add->op = op;
     snprintf(add->name, sizeof(add->name), "%s", op->op.path);
-    snprintf(add->path, sizeof(add->path), "%s", op->op.local);
+    snprintf(add->path, sizeof(add->path), "%s", local);
     snprintf(add->data_dir, sizeof(add->data_dir), "%s", fs->node->dir.path);
     add->mode = op->op.share.mode;
     add->replicas = (uint8_t)op->op.share.replicas;
@@ -294,7 +334,10 @@ static void share_add(struct node_fs *fs, struct fs_op *op)
     add->job.done = add_done;
     op->state = add;
     op->stop = add_stop;
-    fs_job_start(fs, &add->job);
+    if (op->op.local == NULL)
+        add_bare(fs, add);
+    else
+        fs_job_start(fs, &add->job);
 }
 
 /* ---- ending ---- */

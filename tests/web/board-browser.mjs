@@ -42,7 +42,7 @@ export async function open(context, server, name = "") {
   page.on("pageerror", (error) => page.troubles.push(String(error)));
   page.on("console", (message) => message.type() === "error" && page.troubles.push(message.text()));
   page.setDefaultTimeout(60000);
-  await page.goto(`${server.url}/board/index.html#${name}`);
+  await page.goto(`${server.url}/board/index.html?browser#${name}`);
   if (name) await page.waitForFunction(() => window.whiteboard?.session.author && window.whiteboard.stage.frames > 0);
   else await page.waitForSelector(".wb-list .wb-card, .wb-list .wb-quiet:not([role=status])");
   return page;

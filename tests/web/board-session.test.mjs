@@ -240,3 +240,43 @@ test("whatever comes as a live message: understood or not, never anything else",
   }
   assert.ok(understood > 1000);
 });
+
+test("who may only look does not draw, and is told so once", async () => {
+  const hub = new MemoryHub();
+  const said = [];
+  const a = await page(new MemoryTransport(hub), 1), b = await page(new MemoryTransport(hub), 2, { readOnly: true, on: { trouble: (text) => said.push(text) } });
+  a.commit(ops.RECT, rect);
+  await settled(a);
+  await until(() => b.board.count === 1, "it sees");
+  assert.equal(b.commit(ops.RECT, rect), null);
+  assert.equal(b.undo(), null);
+  assert.equal(b.board.count, 1);
+  assert.equal(said.length, 1);
+  assert.match(said[0], /viewer/);
+});
+
+test("what another node has no log of is sent again after a move", async () => {
+  const hub = new MemoryHub();
+  const transport = new MemoryTransport(hub);
+  let handlers = null;
+  transport.subscribe = (board, given) => {
+    handlers = given;
+    return MemoryTransport.prototype.subscribe.call(transport, board, given);
+  };
+  const a = await page(transport, 1);
+  for (let i = 0; i < 3; i++) a.commit(ops.RECT, rect);
+  await settled(a);
+  assert.equal(a.outbox.length, 0);
+  hub.side("").boards.clear(); // the node it is at now knows nothing of it
+  a.commit(ops.RECT, rect);
+  await settled(a);
+  await handlers.missed({ moved: false });
+  await until(() => a.outbox.length === 0, "all is acknowledged");
+  const b = await page(new MemoryTransport(hub), 2);
+  assert.equal(b.board.count, 1);
+  handlers.missed({ moved: true });
+  await until(() => b.board.count === 4, "all four are there");
+  await until(() => a.outbox.length === 0, "all is acknowledged");
+  assert.equal(a.store.kept.size, 1, "nothing is kept but the counter");
+  assert.equal(dump(a.board), dump(b.board));
+});

@@ -39,7 +39,7 @@ export const BOARD_CLOCK_MAX = 2 ** 53 - 1;
 /** How far ahead of its own clock a writer follows others': a wrong clock must not take everybody along. */
 export const BOARD_CLOCK_AHEAD_US = 24 * 3600 * 1e6;
 /** An image that is pasted, before it is stored as a file. */
-export const BOARD_IMAGE_BYTES_MAX = 16 * 1024 * 1024;
+export const BOARD_IMAGE_BYTES_MAX = 15 * 1024 * 1024;
 /** One live message: 33 ms of the fastest pen, many times over. */
 export const LIVE_BYTES_MAX = 8 * 1024;
 /** Points in one live message. */

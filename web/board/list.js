@@ -15,17 +15,17 @@ export function nameFor(title, random = Math.random) {
 }
 
 function boardOf(logs) {
-  const board = new Board();
-  let writers = 0;
+  const board = new Board(), writers = new Set();
   for (const bytes of logs) {
     try {
-      board.applyAll(decodeLog(bytes).ops);
-      writers++;
+      const { ops, writer } = decodeLog(bytes);
+      board.applyAll(ops);
+      writers.add(writer);
     } catch {
       /* the board itself says what is wrong with it */
     }
   }
-  return { board, writers };
+  return { board, writers: writers.size };
 }
 
 function picture(canvas, board, dark) {
@@ -58,7 +58,7 @@ const ago = (ms) => {
 };
 
 /** Puts the list into @place. @open(name): goes to a board. */
-export function boardList({ place, transport, open }) {
+export function boardList({ place, transport, open, readOnly = false }) {
   const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const grid = h("ul.wb-boards", null, h("li.wb-quiet", { role: "status" }, "Loading boards"));
   const title = h("input", { name: "title", ariaLabel: "Title of a new board", placeholder: "Title of a new board", maxLength: 60, autocomplete: "off" });
@@ -66,28 +66,50 @@ export function boardList({ place, transport, open }) {
     event.preventDefault();
     open(nameFor(title.value), title.value.trim());
   } }, title, h("button.wb-primary", { type: "submit" }, icon("plus"), "New board"));
-  fill(place, h("main.wb-list", null, h("header", null, h("h1", null, "Boards"), form), grid));
+  fill(place, h("main.wb-list", null, h("header", null, h("h1", null, "Boards"), !readOnly && form), grid));
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries)
+      if (isIntersecting) {
+        seen.unobserve(target);
+        target.look();
+      }
+  });
 
   async function show() {
     let boards;
     try {
       boards = await transport.boards();
     } catch (error) {
-      fill(grid, h("li.wb-quiet", { role: "alert" }, `The boards cannot be listed: ${error.message}.`));
+      fill(grid, h("li.wb-quiet", { role: "alert" }, `The boards cannot be listed: ${error.message.replace(/\.$/, "")}.${error.hint ? ` (${error.hint})` : ""}`));
       return;
     }
     if (!boards.length) {
       fill(grid, h("li.wb-quiet", null, "There is no board yet. Give the first one a title, and draw."));
       return;
     }
-    fill(grid, boards.filter(({ name }) => goodBoardName(name)).sort((a, b) => b.changed - a.changed).map(({ name, logs, changed }) => {
-      const { board, writers } = boardOf(logs);
-      const canvas = h("canvas", { ariaHidden: "true" });
+    fill(grid, boards.filter(({ name }) => goodBoardName(name)).sort((a, b) => b.changed - a.changed).map(card));
+  }
+
+  /** A board as it is now; its logs are asked for when it comes into sight. */
+  function card({ name, logs, changed }) {
+    const canvas = h("canvas", { ariaHidden: "true" });
+    const title = h("b", null, name), note = h("small", null, ago(changed));
+    const look = async () => {
+      transport.forget?.(name); // all of it, and all of it again when it is opened
+      const { board, writers } = boardOf(logs ?? (await transport.load(name)));
+      transport.forget?.(name);
       picture(canvas, board, dark());
-      return h("li", null, h("a.wb-card", { href: `#${name}`, onclick: (event) => { event.preventDefault(); open(name); } }, canvas,
-        h("span.wb-card-text", null, h("b", null, board.title() || name), h("small", null, [ago(changed), `${writers} ${writers === 1 ? "writer" : "writers"}`].filter(Boolean).join(" · ")))));
-    }));
+      title.textContent = board.title() || name;
+      note.textContent = [ago(changed), `${writers} ${writers === 1 ? "writer" : "writers"}`].filter(Boolean).join(" · ");
+    };
+    const item = h("li", null, h("a.wb-card", { href: `#${name}`, onclick: (event) => { event.preventDefault(); open(name); } }, canvas, h("span.wb-card-text", null, title, note)));
+    if (logs) look();
+    else {
+      item.look = () => look().catch(() => { note.textContent = "cannot be read now"; });
+      seen.observe(item);
+    }
+    return item;
   }
   show();
-  return { close() {}, show };
+  return { close: () => seen.disconnect(), show };
 }

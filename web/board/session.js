@@ -61,8 +61,8 @@ export class Session {
   /**
    * @on: {changed(elements), people(), state(text), trouble(message)}. @person: {name, machine, colour}.
    */
-  constructor({ transport, board, writer, person, store = browserStore(), on = {}, now, timers = true }) {
-    Object.assign(this, { transport, name: board, writer, person, store, timers });
+  constructor({ transport, board, writer, person, store = browserStore(), on = {}, now, timers = true, readOnly = false }) {
+    Object.assign(this, { transport, name: board, writer, person, store, timers, readOnly });
     this.troubles = []; // said before anybody listened
     this.on = { changed() {}, people() {}, state() {}, trouble: (text) => this.troubles.push(text), ...on };
     this.from = randomHex(8);
@@ -94,6 +94,7 @@ export class Session {
     this.subscription = this.transport.subscribe(this.name, {
       log: (bytes) => this.takeLog(bytes),
       live: (bytes) => this.takeLive(bytes),
+      missed: ({ moved }) => this.author && this.comeBack(moved),
       state: (state) => {
         this.link = state;
         if (state === "live") {
@@ -123,17 +124,42 @@ export class Session {
     ];
   }
 
-  /** Everything from the logs once more. */
+  /** Something may have been missed. @moved: to another node, which need not have all that was acknowledged before. */
+  async comeBack(moved) {
+    if (moved) this.read.clear();
+    try {
+      const there = await this.reload();
+      if (moved) this.sendAgain(there);
+    } catch {
+      /* the next time */
+    }
+  }
+
+  /** What I drew and this node has no log of goes out once more; that it is acknowledged twice harms nobody. */
+  sendAgain(there) {
+    const waits = new Set(this.outbox.map((op) => op.counter));
+    const mine = [...(this.board.writers.get(this.writer)?.ops.values() ?? [])].filter((op) => !there.has(op.counter) && !waits.has(op.counter));
+    if (!mine.length) return;
+    this.outbox = [...mine, ...this.outbox].sort((a, b) => a.counter - b.counter);
+    this.outboxBytes = this.outbox.reduce((sum, op) => sum + sizeOf(op), 0);
+    this.flush();
+  }
+
+  /** Everything from the logs once more; what of it is mine. */
   async reload() {
-    const changed = new Set();
-    for (const bytes of await this.transport.load(this.name)) {
+    const changed = new Set(), there = new Set();
+    const logs = await this.transport.load(this.name);
+    if (logs.out && !this.outSaid) this.on.trouble(`${logs.out} of the logs of this board cannot be read now: no node that holds them is within reach.`);
+    this.outSaid = logs.out > 0;
+    for (const bytes of logs) {
       const key = `${bytes.length} ${crc32c(bytes)}`; // most have not changed since the last time
       if (this.read.has(key)) continue;
-      for (const element of this.takeOps(bytes)) changed.add(element);
+      for (const element of this.takeOps(bytes, there)) changed.add(element);
       if (this.read.size >= READ_MAX) this.read.clear();
       this.read.add(key);
     }
     if (changed.size || this.board.rebuilt) this.on.changed(changed);
+    return there;
   }
 
   close() {
@@ -146,7 +172,7 @@ export class Session {
 
   // ---- what others do ----
 
-  takeOps(bytes) {
+  takeOps(bytes, mine = null) {
     let log;
     try {
       log = decodeLog(bytes);
@@ -160,7 +186,10 @@ export class Session {
       this.damaged = true;
       this.on.trouble(`The log of ${log.name || "somebody"} is damaged (${log.why}); what is before that is shown.`);
     }
-    for (const op of log.ops) this.peers.arrived(op);
+    for (const op of log.ops) {
+      this.peers.arrived(op);
+      if (mine && log.writer === this.writer) mine.add(op.counter);
+    }
     return this.board.applyAll(log.ops);
   }
 
@@ -247,6 +276,11 @@ export class Session {
   }
 
   sent(make) {
+    if (this.readOnly) {
+      if (!this.readOnlySaid) this.on.trouble("You may look at this board, and not draw on it: your role is viewer.");
+      this.readOnlySaid = true;
+      return null;
+    }
     if (this.outboxBytes >= OUTBOX_BYTES_MAX) {
       this.on.trouble("Too much waits to be sent: nothing more is drawn until the node answers again.");
       return null;
@@ -274,7 +308,8 @@ export class Session {
   }
 
   acknowledged(batch) {
-    this.outbox.splice(0, batch.length);
+    const gone = new Set(batch);
+    this.outbox = this.outbox.filter((op) => !gone.has(op));
     this.outboxBytes -= batch.reduce((sum, op) => sum + sizeOf(op), 0);
     for (const op of batch) this.store.removeItem(`${this.keptKey}.${op.counter}`);
     try {
