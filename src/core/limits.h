@@ -367,8 +367,8 @@
 #define HTTP_SUBSCRIPTIONS_MAX 32
 /* What waits for one page of a board, some seconds of 64 people who draw. Beyond, all of it is
  * dropped and the page loads the board again. */
-#define HTTP_LIVE_BYTES_MAX (1024 * 1024)
-#define HTTP_LIVE_MS        8 /* in which what is said goes as one message */
+#define HTTP_LIVE_BYTES_MAX    (1024 * 1024)
+#define HTTP_LIVE_MS           8    /* in which what is said goes as one message */
 #define HTTP_FEEDS_MAX         1024 /* different ones of all clients */
 #define HTTP_PAGE_MAX          1000 /* of a list, by a route; by a topic: */
 #define HTTP_TOPIC_PAGE_MAX    200
