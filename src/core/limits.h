@@ -350,9 +350,10 @@
 #define HTTP_READS_BYTES_MAX  (128 * 1024 * 1024)
 /* A file that is written: one piece comes in while another one is on its way to the disk; so many
  * files at once as FS_UPLOADS_MAX says. */
-#define HTTP_PIECE_BYTES_MAX  (1024 * 1024)
-#define HTTP_TRANSFERS_KEPT   32 /* that have ended, for so long: */
-#define HTTP_TRANSFER_KEPT_MS 10000
+#define HTTP_PIECE_BYTES_MAX   (1024 * 1024)
+#define HTTP_TRANSFERS_KEPT    32 /* that have ended, for so long: */
+#define HTTP_TRANSFER_KEPT_MS  10000
+#define HTTP_TRANSFER_FROM_MAX 16 /* nodes that are named as those it comes from */
 /* Who is refused while sending is read on for so long, so much, so many at once: else the answer
  * would be lost with the reset of the connection. */
 #define HTTP_LINGER_MS        2000
@@ -373,6 +374,7 @@
 #define HTTP_PAGE_MAX          1000 /* of a list, by a route; by a topic: */
 #define HTTP_TOPIC_PAGE_MAX    200
 #define HTTP_EVENTS_ROUND_MAX  200   /* new events an update */
+#define HTTP_CHANGES_ROUND_MAX 200   /* changes of files an update; of more it says so */
 #define HTTP_VALUE_SHOWN_BYTES 256   /* of a variable in a list */
 #define HTTP_VALUE_BYTES_MAX   65536 /* of one that is followed alone */
 #define HTTP_RTT_NODES_MAX     64    /* 4,032 echoes in all; above, a command asks */

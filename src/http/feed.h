@@ -53,6 +53,8 @@ struct feed {
     /* Of those that watch files. */
     int64_t fs_watch_no;
     bool fs_changed;
+    json_t *fs_changes; /* of the topic changes: not yet said */
+    uint64_t fs_missed_n;
 };
 
 /* New state of @feed; takes @doc over (NULL: memory is short). */
@@ -69,6 +71,10 @@ const char *topic_args_wrong(const struct topic *topic, const json_t *args);
 /* files.c: the topic files. */
 void http_topic_files(struct feed *feed);
 void http_topic_files_end(struct feed *feed);
+
+/* file_changes.c: the topic changes. */
+void http_topic_changes(struct feed *feed);
+void http_topic_changes_end(struct feed *feed);
 
 /* stream.c: @feed has a new version. */
 void stream_feed_changed(struct feed *feed);

@@ -389,6 +389,7 @@ static const char *const args_var[] = {"name", NULL};
 static const char *const args_events[] = {"after", "limit", NULL};
 static const char *const args_files[] = {"path",   "recursive", "deleted",   "trash", "search",
                                          "cursor", "limit",     "conflicts", NULL};
+static const char *const args_changes[] = {"path", NULL};
 static const char *const args_none[] = {NULL};
 
 static const struct topic topics[] = {
@@ -444,6 +445,12 @@ static const struct topic topics[] = {
      .ask = http_topic_files,
      .end = http_topic_files_end,
      .shape = {.array = "entries", .key = "path", .ordered = true},
+     .period_ms = 500},
+    {.name = "changes",
+     .args = args_changes,
+     .ask = http_topic_changes,
+     .end = http_topic_changes_end,
+     .shape = {.array = "changes", .key = "no", .keeps = true},
      .period_ms = 500},
     {.name = "shares",
      .args = args_none,

@@ -114,6 +114,27 @@ void http_transfers_free(struct http_server *server)
 
 /* ---- the document ---- */
 
+/* Which nodes this one is being sent it by. */
+static json_t *from_of(const struct http_transfer *transfer, bool runs)
+{
+    struct kith_node *node = transfer->server->service.node;
+    struct node_fs_source sources[HTTP_TRANSFER_FROM_MAX];
+    json_t *from = json_array();
+    size_t n = 0;
+
+    if (runs && strcmp(transfer->what, "upload") != 0)
+        n = node_fs_sources(node, transfer->path, sources, HTTP_TRANSFER_FROM_MAX);
+    for (size_t i = 0; i < n && from != NULL; i++) {
+        char digits[KITH_NODE_ID_DIGITS + 1];
+        const char *name = node_name_of(node, &sources[i].node);
+        if (name == NULL)
+            name = kith_node_id_text(&sources[i].node, digits);
+        (void)json_array_append_new(from, json_pack("{s:s,s:I}", "name", name, "bytes_per_s",
+                                                    (json_int_t)sources[i].bytes_per_s));
+    }
+    return from;
+}
+
 static json_t *row_of(const struct http_transfer *transfer, uint64_t now_ms)
 {
     bool runs = transfer->ended_ms == 0;
@@ -132,10 +153,12 @@ static json_t *row_of(const struct http_transfer *transfer, uint64_t now_ms)
                   "bytes_per_s", (json_int_t)rate, "text", transfer->text, "age_ms",
                   (json_int_t)(now_ms - transfer->began_ms));
 
-    if (row != NULL)
-        (void)json_object_set_new(row, "left_ms",
-                                  runs && rate > 0 ? json_integer((json_int_t)(left * 1000 / rate))
-                                                   : json_null());
+    if (row == NULL)
+        return NULL;
+    (void)json_object_set_new(row, "from", from_of(transfer, runs));
+    (void)json_object_set_new(row, "left_ms",
+                              runs && rate > 0 ? json_integer((json_int_t)(left * 1000 / rate))
+                                               : json_null());
     return row;
 }
 

@@ -134,6 +134,20 @@ int node_fs_track(struct kith_node *node,
                   void (*began)(struct kith_node *node, int64_t no, const char *text, void *user),
                   void *began_user);
 
+/* A node that sends something now. */
+struct node_fs_source {
+    struct kith_node_id node;
+    uint64_t bytes_per_s; /* of all that it sends us, lately */
+};
+/*
+ * Who is asked now for the content of the file @path (of a folder: for any content that is being
+ * fetched), into @sources_out, at most @max: how many. Loop thread.
+ */
+size_t node_fs_sources(struct kith_node *node,
+                       const char *path,
+                       struct node_fs_source *sources_out,
+                       size_t max);
+
 /* ---- names (kith/name.h) ---- */
 
 /* @name: whose it is, for KITH_E_EXISTS as well; @text: the sentence of @code. */

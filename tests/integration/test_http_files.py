@@ -402,6 +402,43 @@ def test_the_stream_tells_of_files_and_transfers(shared, web):
     asyncio.run(run())
 
 
+def test_changes_are_told_and_too_many_are_counted(shared, web):
+    async def run():
+        async with Stream(web) as s:
+            await s.subscribe(1, "changes", "changes", "no", path="docs")
+            await s.until(lambda: 1 in s.docs, "it has begun")
+            assert s.docs[1]["changes"] == [] and s.docs[1]["missed"] == 0
+
+            def told(kind, path):
+                return next((one for one in s.docs[1]["changes"] if (one["type"], one["path"]) == (kind, path)), None)
+            (shared / "a.txt").write_text("1")
+            await s.until(lambda: told("created", "docs/a.txt"), "a file appears")
+            one = told("created", "docs/a.txt")
+            assert (one["author"], one["entry"]["size"]) == ("n1", 1)
+            (shared / "a.txt").write_text("22")
+            await s.until(lambda: told("modified", "docs/a.txt"), "it changes")
+            (shared / "a.txt").rename(shared / "b.txt")
+            await s.until(lambda: told("renamed", "docs/b.txt"), "it is renamed")
+            assert told("renamed", "docs/b.txt")["from"] == "docs/a.txt"
+            (shared / "keep.txt").write_text("1")
+            (shared / "b.txt").unlink()
+            await s.until(lambda: told("deleted", "docs/b.txt"), "it goes")
+            assert "entry" not in told("deleted", "docs/b.txt")
+            # Of what happens while nobody is told, as much as an update may have is kept.
+            await s.say(op="pause")
+            await s.say(op="nonsense")
+            await s.until(lambda: None in s.errors, "the pause was heard")
+            for n in range(300):
+                (shared / f"f{n:03}.txt").write_text(str(n))
+            wait_for(lambda: web.json("GET", "/v1/shares/docs")["shares"][0]["entries"] >= 301, WAIT, "all are shared")
+            before = len(s.messages)
+            await s.say(op="resume")
+            await s.until(lambda: s.docs[1]["missed"] >= 100, "some were left out")
+            assert all(len(one.get("set", [])) <= 200 for one in s.messages[before:])
+            assert s.docs[1]["last_no"] >= 305
+    asyncio.run(run())
+
+
 # ---- other nodes ----
 
 def test_files_of_another_node(cluster, short_dir):
