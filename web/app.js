@@ -11,17 +11,19 @@ import { door } from "./pages/door.js";
 // path -> module of the page; each exports page(path) -> {element, tick?, close?}
 const PAGES = {
   "": "overview", nodes: "nodes", resources: "resources", self: "self", functions: "functions", variables: "variables",
-  locks: "locks", events: "events", apps: "apps", help: "help", users: "users",
+  locks: "locks", files: "files", events: "events", apps: "apps", help: "help", users: "users",
 };
-// In the order of the keys g and a digit.
+const LARGE = ["files"]; // fetched when they are gone to, or when there is much time
+const MUCH_TIME_MS = 20000;
+// In the order of the keys g and a digit; the help, for which no digit is left, has a key of its own.
 const ITEMS = [
   ["", "Overview", "overview"], ["nodes", "Nodes", "nodes"], ["resources", "Resources", "resources"], ["self", "This node", "self"],
-  ["functions", "Functions", "functions"], ["variables", "Variables", "variables"], ["locks", "Locks", "locks"], ["events", "Events", "events"],
-  ["apps", "Apps", "apps"], ["help", "Help", "help"],
+  ["functions", "Functions", "functions"], ["variables", "Variables", "variables"], ["locks", "Locks", "locks"], ["files", "Files", "files"],
+  ["events", "Events", "events"], ["apps", "Apps", "apps"], ["help", "Help", "help"],
 ];
 
 let frame = null;
-let shown = null; // {path, element, tick, close}
+let shown = null; // {name, element, title, tick, within, close}
 let missing = false; // what is to be shown could not be loaded
 let turn = 0;
 
@@ -80,7 +82,7 @@ function enter() {
 
 // All the other pages too: when the node dies nothing more can be had from it, and the page lives on at another.
 function fetchRest() {
-  for (const name of Object.values(PAGES)) import(`./pages/${name}.js`).catch(() => {});
+  for (const name of Object.values(PAGES)) setTimeout(() => import(`./pages/${name}.js`).catch(() => {}), LARGE.includes(name) ? MUCH_TIME_MS : 0);
   loadCharts().catch(() => {});
 }
 
@@ -173,8 +175,10 @@ async function show() {
   if (!frame) return;
   const { path } = here();
   const key = path.join("/");
-  if (shown?.key === key && shown.again) {
-    shown.again();
+  // A page with places within it goes to them by itself.
+  if (shown?.within && shown.name === path[0]) {
+    frame.menu(false);
+    document.title = `${shown.within(path.slice(1))} · kith`;
     return;
   }
   leave();
@@ -194,7 +198,7 @@ async function show() {
   try {
     const { page } = await import(`./pages/${name}.js`);
     if (mine !== turn) return;
-    shown = { key, ...(await page(path.slice(1))) };
+    shown = { name: path[0], ...(await page(path.slice(1))) };
     if (mine !== turn) return leave();
     clearTimeout(patience);
     fill(place, shown.element);

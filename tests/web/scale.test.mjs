@@ -125,7 +125,7 @@ test("the first load is below 300 KB", async () => {
   });
   await live(page);
   await page.waitForFunction(() => /\d/.test(document.querySelector(".figure .value")?.textContent ?? "") && document.querySelector(".chart canvas"));
-  // with all the other pages, which are fetched when there is time
+  // with all the other pages, which are fetched when there is time (that of files when there is much)
   await page.waitForFunction(() => performance.getEntriesByType("resource").some((one) => one.name.endsWith("/pages/users.js")));
   assert.ok(bytes > 20000, `${bytes} bytes cannot be all`);
   console.log(`first load of one node: ${bytes} bytes, all pages among them`);
@@ -161,7 +161,7 @@ test("nothing jumps while a page fills", async () => {
     new PerformanceObserver((list) => window.jumps.push(...list.getEntries().map((one) => ({ value: one.value, what: one.sources.map((source) => source.node?.className ?? source.node?.nodeName).join(" ") })))).observe({ type: "layout-shift", buffered: false });
   });
   const found = [];
-  for (const path of ["nodes", "nodes/dev-1", "resources", "self", "functions", "functions/sys.echo", "variables", "locks", "events", "apps", "help", "users", ""]) {
+  for (const path of ["nodes", "nodes/dev-1", "resources", "self", "functions", "functions/sys.echo", "variables", "locks", "files", "events", "apps", "help", "users", ""]) {
     await page.evaluate(() => { window.jumps.length = 0; });
     await go(page, path);
     await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
@@ -197,7 +197,7 @@ test("what is not there yet, what is not there, and what went wrong each have a 
   const page = await open();
   await live(page);
   // empty: with the command that would fill it
-  for (const [path, command] of [["variables", "kith var set"], ["locks", "kith lock run"], ["users", "kith user add"]]) {
+  for (const [path, command] of [["variables", "kith var set"], ["locks", "kith lock run"], ["files", "kith share add"], ["users", "kith user add"]]) {
     await go(page, path);
     await page.waitForFunction((text) => document.querySelector("main .state.empty .command")?.textContent.includes(text), command);
   }

@@ -1,6 +1,6 @@
 // Every page in both themes at both widths: node tests/web/screenshots.mjs OUT [NAMES] (make screenshots).
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { calm, drag, open } from "./board-browser.mjs";
 import { cluster, go, launch, logIn } from "./browser.mjs";
 import { scaling, serve } from "./serve.mjs";
@@ -11,9 +11,10 @@ const only = process.argv.slice(3);
 // The explorer first, so that there is something to be seen in the graphs of the others.
 const PAGES = {
   mandelbrot: "apps/mandelbrot", apps: "apps", functions: "functions", function: "functions/sys.echo", typed: "functions/example.fma?a1=2&a2=1+2+3&a3=0.5&as=c", variables: "variables", tree: "variables?view=tree", variable: "variables/visits", locks: "locks", lock: "locks/build",
+  files: "files", folder: "files/docs", text: "files/docs/notes/november.txt", picture: "files/docs/kith.svg", versions: "files?view=conflicts", trash: "files?view=trash", transfers: "files?view=transfers",
   events: "events", help: "help", users: "users", missing: "nowhere", nodes: "nodes", node: "nodes/dev-2", resources: "resources", self: "self", overview: "",
 };
-const empty = ["locks", "variables"];
+const empty = ["locks", "variables", "files"];
 mkdirSync(out, { recursive: true });
 
 const nodes = cluster(3);
@@ -40,6 +41,28 @@ async function shoot(on, name, pause = 300, settle) {
   await on.setViewportSize(SIZES.wide);
 }
 
+/** Folders of two nodes as one tree, with what a few people would have in it. */
+function share() {
+  const put = (folder, name, data) => {
+    mkdirSync(dirname(join(nodes.dir, folder, name)), { recursive: true });
+    writeFileSync(join(nodes.dir, folder, name), data);
+  };
+  const icon = readFileSync(new URL("../../web/icon.svg", import.meta.url));
+  const lines = (n, words) => Array.from({ length: n }, (_, i) => `${String(i + 1).padStart(2, "0")}.11.  ${words[i % words.length]}\n`).join("");
+  put("north", "README.md", "# Docs\n\nWhat is written down, so that nobody has to ask twice.\n");
+  put("north", "kith.svg", icon);
+  put("north", "plan.txt", "monday: racks\ntuesday: cables\nwednesday: power\n");
+  put("north", "notes/november.txt", lines(30, ["racks are here", "cables are ordered", "two machines joined", "nothing happened, which is good"]));
+  put("north", "notes/october.txt", lines(31, ["looked at rooms", "measured the doors"]));
+  for (let i = 1; i <= 6; i++) put("north", `scans/page-${i}.txt`, lines(i * 4, ["a line of a page"]));
+  put("south", "archive.bin", Buffer.alloc(3 * 1024 * 1024, 1));
+  put("south", "plan.txt", "monday: racks\ntuesday: power first\nwednesday: cables\n");
+  put("south", "old/list.txt", "1\n2\n");
+  nodes.at(1, "share", "add", "docs", join(nodes.dir, "north"));
+  nodes.at(2, "share", "add", "docs", join(nodes.dir, "south"));
+  nodes.at(3, "share", "add", "music", mkdtempSync(join(nodes.dir, "music-")), "--read-only");
+}
+
 /** Until @page shows what makes the picture worth looking at. */
 async function ready(name) {
   const until = (check, arg) => page.waitForFunction(check, arg, { timeout: 60000 });
@@ -51,6 +74,16 @@ async function ready(name) {
   if (name === "variable") await page.waitForTimeout(1500); // the flash goes by
   if (name === "variables" || name === "tree") await until(() => [...document.querySelectorAll("td.value")].some((td) => td.textContent === "hello"));
   if (name === "mandelbrot") await until(() => / in [\d.]+ s/.test(document.querySelector(".panel p.quiet")?.textContent ?? ""));
+  if (name === "files") await until(() => [...document.querySelectorAll(".g-row")].some((row) => row.textContent.includes("MiB")));
+  if (name === "files") await page.waitForTimeout(1500); // the flash goes by
+  if (name === "folder") await until(() => document.querySelectorAll(".g-body .g-row").length >= 8);
+  if (name === "text") await until(() => document.querySelector(".preview-text"));
+  if (name === "picture") await until(() => document.querySelector(".preview-image img")?.naturalWidth);
+  if (name === "versions") await until(() => document.querySelectorAll(".version").length === 2);
+  if (name === "trash") {
+    nodes.at(2, "fs", "rm", "docs/old/list.txt");
+    await until(() => [...document.querySelectorAll("main td")].some((td) => td.textContent === "docs/old/list.txt"));
+  }
   if (name === "nodes") await until(() => document.querySelectorAll(".matrix td.num").length === 9);
   if (name === "function" || name === "typed") {
     if (name === "function") await page.fill("main textarea", "good day");
@@ -80,6 +113,7 @@ try {
     await api("/v1/locks/build?timeout_ms=5000", { method: "POST" });
     api("/v1/locks/build?timeout_ms=60000", { method: "POST" }).catch(() => {});
   });
+  share();
   for (const [name, path] of Object.entries(PAGES)) {
     if (!wanted(name)) continue;
     if (name === "overview") nodes.kith("undrain", "dev-3"); // all is well there

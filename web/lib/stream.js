@@ -7,7 +7,9 @@ const RETRY_MS = [250, 500, 1000, 2000, 4000];
 const KEYS = {
   nodes: ["nodes", "id"], resources: ["nodes", "id"], functions: ["functions", "name"],
   vars: ["vars", "name"], locks: ["locks", "name"], events: ["events", "seq"], times: ["functions", "name"], rtt: ["nodes", "id"],
+  shares: ["shares", "name"], transfers: ["transfers", "id"], changes: ["changes", "no"],
 };
+const PASSING = ["changes"]; // told once, and not kept
 
 let socket = null;
 let retries = 0;
@@ -179,6 +181,7 @@ class Subscription {
       this.rows = new Map(message.order.filter((key) => rows.has(key)).map((key) => [key, rows.get(key)]));
     }
     this.tell({ changed, full: Boolean(message.full), removed: message.removed ?? [] });
+    if (PASSING.includes(this.topic)) this.rows.clear();
   }
 
   // Each has a list of its own, to be sorted as it likes.

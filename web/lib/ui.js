@@ -84,15 +84,16 @@ export function roleButton(role, label, onclick, kind = "") {
 }
 
 let notes = null;
-/** A passing note at the foot of the page; kind "error" stays until it is closed. */
-export function note(message, kind = "") {
+/** A passing note at the foot of the page; kind "error" stays until it is closed. @action: {label, run} of a button in it. */
+export function note(message, kind = "", action) {
   notes ??= document.body.appendChild(h("div.notes", { role: "status", ariaLive: "polite" }));
   const close = () => element.remove();
   const element = h(`div.note${kind && `.${kind}`}`, null, h("span", null, message),
+    action && h("button.plain", { onclick: () => { close(); action.run(); } }, action.label),
     kind === "error" && h("button.icon-only", { ariaLabel: "Close", onclick: close }, icon("close")));
   notes.append(element);
   while (notes.children.length > 4) notes.firstElementChild.remove();
-  if (kind !== "error") setTimeout(close, 2600);
+  if (kind !== "error") setTimeout(close, action ? 12000 : 2600);
 }
 
 export const failed = (error) => error.name !== "AbortError" && note([error.message, error.hint].filter(Boolean).join(" "), "error");

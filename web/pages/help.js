@@ -3,12 +3,13 @@ import { h } from "../lib/dom.js";
 import { api, login, may, session } from "../lib/session.js";
 import { card, commandLine, dialog, failed, field, note, pageHead } from "../lib/ui.js";
 
-const KEYS = [["g 1 … g 0", "go to the pages, in the order of the list beside"], ["/", "filter the table"], ["t", "light or dark"], ["?", "this page"], ["Esc", "close a dialog"]];
+const KEYS = [["g 1 … g 0", "go to the pages, in the order of the list beside"], ["/", "filter the table, find a file"], ["↑ ↓ ← →", "in the tree of files: move, open and close; Enter goes in, Backspace out, d saves, Delete deletes"], ["t", "light or dark"], ["?", "this page"], ["Esc", "close a dialog"]];
 const COMMANDS = [
   ["Look", ["kith status", "kith nodes", "kith events -f"]],
   ["Call", ["kith call sys.uptime --all", "kith fn serve hello -- echo hi"]],
   ["Share", ["kith var set greeting hello", "kith var watch 'sensor/*'", "kith var incr visits"]],
   ["Lock", ["kith lock run build -- make", "kith lock ls"]],
+  ["Files", ["kith share add docs ~/docs", "kith fs ls docs", "kith fs get docs/a.txt"]],
   ["Grow", ["kith invite", "kith join TOKEN"]],
 ];
 
