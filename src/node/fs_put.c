@@ -520,7 +520,8 @@ static void put_start(struct node_fs *fs, struct fs_putting *put)
         fs_put_fill(fs, put);
 }
 
-static int put_new(struct node_fs *fs, struct fs_op *op, struct fs_putting **put_out)
+/* NULL: *code_out says why. */
+static struct fs_putting *put_new(struct node_fs *fs, struct fs_op *op, int *code_out)
 {
     struct fs_putting *put = core_calloc(1, sizeof(*put) + op->op.len);
     int r = put == NULL ? KITH_E_MEMORY : 0;
@@ -541,28 +542,28 @@ static int put_new(struct node_fs *fs, struct fs_op *op, struct fs_putting **put
     if (r != 0) {
         if (put != NULL)
             put_free(put);
-        return r;
+        *code_out = r;
+        return NULL;
     }
     put->fs = fs;
     put->op = op;
     put->data_len = op->op.len;
     if (op->op.len > 0)
         memcpy(put->data, op->op.data, op->op.len);
-    *put_out = put;
-    return 0;
+    return put;
 }
 
 void fs_put_begin(
     struct node_fs *fs, struct fs_op *op, enum put_source source, int fd, uint64_t size)
 {
-    struct fs_putting *put = NULL;
+    int code;
+    struct fs_putting *put = put_new(fs, op, &code);
     bool waits = false;
-    int r = put_new(fs, op, &put);
 
-    if (r != 0) {
+    if (put == NULL) {
         if (fd >= 0)
             (void)close(fd);
-        fs_op_fail(op, r, NULL);
+        fs_op_fail(op, code, NULL);
         return;
     }
     put->source = source;
