@@ -11,7 +11,6 @@
 #include "bytes.h"
 #include "place.h"
 
-#define HERE   1
 #define CURSOR 2
 #define GONE   3
 #define PONG   9

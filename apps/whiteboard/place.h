@@ -20,6 +20,8 @@
 #include "node_limits.h"
 #include "paths.h"
 
+/* Kind of a live message that says who somebody is. */
+#define HERE             1
 #define WB_FROM_BYTES    8
 #define WB_FILE_BYTES    96  /* of the name of a log, with the part of a conflict and its NUL */
 #define WB_PERSON_MAX    256 /* bytes of a HERE */

@@ -126,6 +126,51 @@ static bool is_alive(struct wb *wb, const struct kith_node_id *id)
     return alive;
 }
 
+/* Runs @fn for each message in @people; true ends it. */
+static bool people_each(const struct wb_bytes *people,
+                        bool (*fn)(const uint8_t *live, size_t len, void *arg),
+                        void *arg)
+{
+    size_t at = 0;
+
+    while (at + 2 <= people->len) {
+        size_t len = people->data[at] | (size_t)people->data[at + 1] << 8;
+        at += 2;
+        if (len < 1 + WB_FROM_BYTES || len > LIVE_BYTES_MAX || len > people->len - at)
+            return false;
+        if (fn(people->data + at, len, arg))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+struct news {
+    struct wb_board *board;
+    struct wb_bytes before;
+    const uint8_t *live; /* that is looked for */
+    size_t len;
+};
+
+static bool is_same(const uint8_t *live, size_t len, void *arg)
+{
+    const struct news *news = arg;
+
+    return len == news->len && memcmp(live, news->live, len) == 0;
+}
+
+/* Who came while this node did not know yet that theirs has the board open, or the other way. */
+static bool tell_news(const uint8_t *live, size_t len, void *arg)
+{
+    struct news *news = arg;
+
+    news->live = live;
+    news->len = len;
+    if (live[0] == HERE && !people_each(&news->before, is_same, news))
+        wb_pages_tell(news->board, WB_ANSWER_LIVE, live, len, NULL);
+    return false;
+}
+
 static void on_variable(struct kith_node *node, const struct kith_var_change *change, void *user)
 {
     struct wb *wb = user;
@@ -159,27 +204,12 @@ static void on_variable(struct kith_node *node, const struct kith_var_change *ch
         open->next = wb->opens;
         wb->opens = open;
     }
-    open->people.len = 0;
+    struct news news = {.board = wb_board_find(wb, board), .before = open->people};
+    open->people = (struct wb_bytes){0};
     (void)wb_put(&open->people, change->value->data, change->value->len);
-}
-
-/* Runs @fn for each message in @people; true ends it. */
-static bool people_each(const struct wb_bytes *people,
-                        bool (*fn)(const uint8_t *live, size_t len, void *arg),
-                        void *arg)
-{
-    size_t at = 0;
-
-    while (at + 2 <= people->len) {
-        size_t len = people->data[at] | (size_t)people->data[at + 1] << 8;
-        at += 2;
-        if (len < 1 + WB_FROM_BYTES || len > LIVE_BYTES_MAX || len > people->len - at)
-            return false;
-        if (fn(people->data + at, len, arg))
-            return true;
-        at += len;
-    }
-    return false;
+    if (news.board != NULL && news.board->pages != NULL)
+        (void)people_each(&open->people, tell_news, &news);
+    wb_drop(&news.before);
 }
 
 /* ---- asking ---- */
