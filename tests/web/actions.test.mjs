@@ -86,10 +86,11 @@ test("every table sorts by each heading, and filters", async () => {
     await go(page, path);
     await shown("main .table td", few);
     await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length > 1);
-    const headings = await page.locator("main .table th button").count();
+    const shownHeadings = page.locator("main .table th button").filter({ visible: true }); // not of what no row has
+    const headings = await shownHeadings.count();
     assert.ok(headings >= 3, `${path}: ${headings} headings sort`);
     for (let i = 0; i < headings; i++) {
-      const heading = page.locator("main .table th button").nth(i);
+      const heading = shownHeadings.nth(i);
       await heading.click();
       await heading.click();
       const sorted = await page.$$eval("main .table th", (all) => all.filter((th) => th.hasAttribute("aria-sort")).length);
