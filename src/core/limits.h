@@ -463,6 +463,10 @@
 #define FS_WATCH_READ_BYTES (64 * 1024)
 /* Free space that content and writing into folders leave on a disk: the system's. */
 #define FS_FREE_BYTES_MIN (64ull * 1024 * 1024)
+/* What a path had before it was written anew stays in the keep until nobody has asked for it for so
+ * long, and no longer than the other: who fetches it ends. A full disk has no such time. */
+#define FS_FORMER_MS     10000
+#define FS_FORMER_MAX_MS (10 * 60 * 1000)
 /* What was replaced or deleted in a folder stays in the trash for so long. */
 #define FS_TRASH_MS (7ull * 24 * 3600 * 1000)
 

@@ -96,6 +96,11 @@ static crypto_generichash_blake2b_state *state_of(struct content_hasher *hasher)
                                                         (at - (uintptr_t)hasher->room));
 }
 
+static const void *const_state_of(const struct content_hasher *hasher)
+{
+    return hasher->room + ((64 - ((uintptr_t)hasher->room & 63)) & 63);
+}
+
 void content_hasher_init(struct content_hasher *hasher, uint8_t hash)
 {
     assert(hash == CONTENT_BLAKE2B_256);
@@ -183,6 +188,38 @@ int content_builder_init(struct content_builder *builder, uint8_t hash, uint64_t
     builder->chunk_log2 = content_chunk_log2(size);
     content_hasher_init(&builder->hasher, hash);
     return 0;
+}
+
+uint32_t content_tail_bytes(const struct content *content)
+{
+    return (uint32_t)(content->size & ((1ull << content->chunk_log2) - 1));
+}
+
+int content_builder_resume(struct content_builder *builder,
+                           const struct content *before,
+                           const uint8_t *list,
+                           uint64_t size)
+{
+    uint32_t whole = (uint32_t)(before->size >> before->chunk_log2);
+    int r = content_builder_init(builder, before->hash, size);
+    if (r == 0 && builder->chunk_log2 != before->chunk_log2)
+        r = KITH_E_AGAIN;
+    if (r == 0 && whole > 0)
+        r = buf_append(&builder->list, content_chunk_hash(before, list, 0),
+                       (size_t)whole * CONTENT_ROOT_BYTES);
+    builder->at = (uint64_t)whole << before->chunk_log2;
+    return r;
+}
+
+bool content_builder_has(const struct content_builder *builder,
+                         const uint8_t hash[CONTENT_ROOT_BYTES])
+{
+    struct content_hasher copy;
+    uint8_t now[CONTENT_ROOT_BYTES];
+    memcpy(state_of(&copy), const_state_of(&builder->hasher),
+           sizeof(crypto_generichash_blake2b_state));
+    content_hasher_final(&copy, now);
+    return memcmp(now, hash, sizeof(now)) == 0;
 }
 
 void content_builder_deinit(struct content_builder *builder)

@@ -106,6 +106,22 @@ struct content_builder {
 };
 /* The size must be known, as it decides on the chunk size. KITH_E_TOO_LARGE above FS_SIZE_MAX. */
 int content_builder_init(struct content_builder *builder, uint8_t hash, uint64_t size);
+/*
+ * For a content of @size bytes that begins with all of @before: goes on behind its whole chunks,
+ * whose hashes are in @list (checked; NULL for at most one chunk). Next come the
+ * content_tail_bytes() of @before, then what is new. KITH_E_AGAIN (without a sentence): a content
+ * of that size has chunks of another size, so all of it is to be hashed; KITH_E_TOO_LARGE,
+ * KITH_E_MEMORY.
+ */
+int content_builder_resume(struct content_builder *builder,
+                           const struct content *before,
+                           const uint8_t *list,
+                           uint64_t size);
+/* Bytes of the last chunk, if it is not a whole one. */
+uint32_t content_tail_bytes(const struct content *content);
+/* Whether what came of the chunk at hand has this hash. */
+bool content_builder_has(const struct content_builder *builder,
+                         const uint8_t hash[CONTENT_ROOT_BYTES]);
 void content_builder_deinit(struct content_builder *builder);
 /* The next bytes. 0; KITH_E_MEMORY; KITH_E_AGAIN if they are more than was announced. */
 int content_builder_update(struct content_builder *builder, const void *data, size_t len);

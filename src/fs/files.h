@@ -9,6 +9,8 @@
  *     trash/ID, trash/ID.txt   a file, and where it was
  *     tmp/                     what has no name yet; emptied when it is opened
  *
+ * A content that grew by an append shares its file with the shorter one that it was: two names.
+ *
  * Nothing half-written is ever seen under a name: data goes to a temporary file, which is synced,
  * renamed, and its directory synced. (The cache is not synced: its chunks are verified when they
  * are read.) The order is protocols 5.9's. A sync that failed is never tried again: the file is
@@ -22,6 +24,7 @@
 #ifndef FS_FILES_H
 #define FS_FILES_H
 
+#include "fs/content.h"
 #include "fs/scan.h"
 
 struct fs_files;
@@ -84,6 +87,34 @@ int fs_temp_open(struct fs_files *files, uint64_t size);
 int fs_temp_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd);
 /* Writes all of it. 0, KITH_E_LIMIT (full), KITH_E_IO. */
 int fs_write_all(int fd, const void *data, size_t len, uint64_t offset);
+
+/* ---- appended ---- */
+
+struct fs_appending {
+    struct content before; /* what is there */
+    const uint8_t *list;   /* of it, checked; NULL for at most one chunk */
+    const struct kith_bytes *pieces;
+    size_t pieces_n;
+    /* The file is about to get the name of this content: it must not be removed from here on. On
+     * the same thread. */
+    void (*named)(void *user, const uint8_t root[FS_ROOT_BYTES]);
+    void *user;
+};
+struct fs_appended {
+    struct content content;
+    struct buf list; /* empty for at most one chunk; buf_deinit() is the caller's, always */
+};
+/*
+ * What the keep has of `before` grows by the pieces, and gets a second name, that of the longer
+ * content: synced, as fs_part_keep(). The shorter one stays good, as nobody reads beyond its size.
+ * 0; KITH_E_AGAIN (without a sentence): it cannot be done so, put the whole of it (something else
+ * is behind it, or the longer one has other chunks, or the file system knows no second names);
+ * KITH_E_CORRUPT (likewise): its end is damaged; KITH_E_LIMIT, KITH_E_IO, KITH_E_TOO_LARGE,
+ * KITH_E_MEMORY.
+ */
+int fs_keep_append(struct fs_files *files,
+                   const struct fs_appending *what,
+                   struct fs_appended *out);
 
 /* ---- into a folder ---- */
 

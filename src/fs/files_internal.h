@@ -33,6 +33,12 @@ int files_room(int fd, const char *where, uint64_t bytes);
 /* Copies @size bytes of @from, from 0 on, behind what @to has: by reflink where that works. 0,
  * KITH_E_AGAIN (it is shorter), KITH_E_LIMIT, KITH_E_IO. */
 int files_copy(int from, int to, uint64_t size, const char *name);
+/* The name of a content beneath keep_fd. */
+#define FS_CONTENT_NAME_BYTES 96
+void files_content_name(const uint8_t root[FS_ROOT_BYTES], char out[FS_CONTENT_NAME_BYTES]);
+/* What @fd has gets the name of a content in the keep, beside those that it has, and is synced.
+ * KITH_E_AGAIN (without a sentence): its file system knows no second names. */
+int files_name_content(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd);
 /* A fresh name in @out. */
 void files_temp_name(struct fs_files *files, const char *before, char out[64]);
 /*

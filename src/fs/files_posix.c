@@ -183,20 +183,22 @@ static void path_in_room(enum fs_room room, const struct blob *blob, char out[96
         (void)snprintf(out, 96, "%s/%s/%s", blob->dirs[0], blob->dirs[1], blob->name);
 }
 
-/* The directory of @blob, made if it is missing; synced, too, if @is_synced. -1: the error is set.
- */
-static int
-blob_dir(const struct fs_files *files, enum fs_room room, const struct blob *blob, bool is_synced)
+/* The directory of @blob, made if it is missing. *@made_out: a bit for each of the two that was
+ * made, and is not synced into the one above. Negative: the error is set. */
+static int blob_dir(const struct fs_files *files,
+                    enum fs_room room,
+                    const struct blob *blob,
+                    unsigned *made_out)
 {
     int fd = room_fd(files, room), next, r = 0;
     bool first = true;
 
+    *made_out = 0;
     for (unsigned i = 0; i < 2 && r == 0; i++) {
         bool made = mkdirat(fd, blob->dirs[i], 0700) == 0;
         if (!made && errno != EEXIST)
             r = files_failed("cannot make a directory in", files->dir, errno);
-        if (r == 0 && made && is_synced)
-            r = files_sync(fd, files->dir);
+        *made_out |= (unsigned)made << i;
         next = r == 0 ? openat(fd, blob->dirs[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
         if (r == 0 && next < 0)
             r = files_failed("cannot open a directory in", files->dir, errno);
@@ -206,6 +208,24 @@ blob_dir(const struct fs_files *files, enum fs_room room, const struct blob *blo
         fd = next;
     }
     return r == 0 ? fd : r;
+}
+
+/* The directory @fd of @blob, and those above it where it was made. */
+static int sync_dirs(
+    const struct fs_files *files, enum fs_room room, const struct blob *blob, int fd, unsigned made)
+{
+    int above, r = files_sync(fd, files->dir);
+
+    if (r == 0 && (made & 2) != 0) {
+        above = openat(room_fd(files, room), blob->dirs[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (above < 0)
+            return files_failed("cannot open a directory in", files->dir, errno);
+        r = files_sync(above, files->dir);
+        close(above);
+    }
+    if (r == 0 && (made & 1) != 0)
+        r = files_sync(room_fd(files, room), files->dir);
+    return r;
 }
 
 /* ---- contents ---- */
@@ -312,6 +332,7 @@ int fs_cache_write(struct fs_files *files,
 {
     struct blob blob;
     char temp[64];
+    unsigned made;
     int fd, dir_fd, r = fs_files_room(files, len);
 
     if (r != 0)
@@ -323,7 +344,7 @@ int fs_cache_write(struct fs_files *files,
     r = fs_write_all(fd, data, len, 0);
     close(fd);
     blob_of(FS_ROOM_CACHE, root, chunk, &blob);
-    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob, false) : -1;
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob, &made) : -1;
     if (r == 0 && dir_fd < 0)
         r = dir_fd;
     if (r == 0 && renameat(files->tmp_fd, temp, dir_fd, blob.name) != 0)
@@ -365,6 +386,23 @@ int fs_part_open(struct fs_files *files,
     return r;
 }
 
+/* A second name for what @fd has, in place of whatever has it: that may be damaged. By way of a
+ * name in tmp. */
+static int link_over(struct fs_files *files, int fd, int dir_fd, const char *name)
+{
+    char path[64], temp[64];
+    int r = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    files_temp_name(files, "", temp);
+    if (linkat(AT_FDCWD, path, files->tmp_fd, temp, AT_SYMLINK_FOLLOW) != 0 ||
+        renameat(files->tmp_fd, temp, dir_fd, name) != 0)
+        r = files_failed("cannot keep", name, errno);
+    /* After an error, or where both are the same file already. */
+    (void)unlinkat(files->tmp_fd, temp, 0);
+    return r;
+}
+
 /* What @name in @from_fd (NULL: the descriptor, which has no name) has becomes the content. */
 static int into_keep(struct fs_files *files,
                      const uint8_t root[FS_ROOT_BYTES],
@@ -373,33 +411,70 @@ static int into_keep(struct fs_files *files,
                      const char *name)
 {
     struct blob blob;
-    char path[64], temp[64];
+    unsigned made;
     int dir_fd, r = files_sync(fd, "a content");
 
     blob_of(FS_ROOM_KEEP, root, 0, &blob);
-    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob, true) : -1;
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob, &made) : -1;
     if (r == 0 && dir_fd < 0)
         r = dir_fd;
-    if (r == 0 && name != NULL) {
-        if (renameat(from_fd, name, dir_fd, blob.name) != 0)
-            r = files_failed("cannot keep", blob.name, errno);
-    } else if (r == 0) {
-        /* By way of a name in tmp: one that is there already, and perhaps damaged, is replaced. */
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        files_temp_name(files, "", temp);
-        if (linkat(AT_FDCWD, path, files->tmp_fd, temp, AT_SYMLINK_FOLLOW) != 0 ||
-            renameat(files->tmp_fd, temp, dir_fd, blob.name) != 0)
-            r = files_failed("cannot keep", blob.name, errno);
-        if (r != 0)
-            (void)unlinkat(files->tmp_fd, temp, 0);
-    }
+    if (r == 0 && name == NULL)
+        r = link_over(files, fd, dir_fd, blob.name);
+    else if (r == 0 && renameat(from_fd, name, dir_fd, blob.name) != 0)
+        r = files_failed("cannot keep", blob.name, errno);
     if (r == 0)
-        r = files_sync(dir_fd, files->dir);
+        r = sync_dirs(files, FS_ROOM_KEEP, &blob, dir_fd, made);
     if (r != 0 && dir_fd >= 0 && name == NULL)
         (void)unlinkat(dir_fd, blob.name, 0);
     if (dir_fd >= 0)
         close(dir_fd);
     close(fd);
+    return r;
+}
+
+void files_content_name(const uint8_t root[FS_ROOT_BYTES], char out[FS_CONTENT_NAME_BYTES])
+{
+    struct blob blob;
+
+    blob_of(FS_ROOM_KEEP, root, 0, &blob);
+    path_in_room(FS_ROOM_KEEP, &blob, out);
+}
+
+/* The name comes before the sync, so that a journal takes both at once: a name without its bytes is
+ * in no record. Where the name is there already its bytes must be on the disk first. */
+static int
+name_and_sync(struct fs_files *files, int fd, const struct blob *blob, int dir_fd, unsigned made)
+{
+    char path[64];
+    bool is_new;
+    int r;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    is_new = linkat(AT_FDCWD, path, dir_fd, blob->name, AT_SYMLINK_FOLLOW) == 0;
+    if (!is_new && errno != EEXIST)
+        return KITH_E_AGAIN;
+    r = files_sync(fd, "a content");
+    if (r == 0 && !is_new)
+        r = link_over(files, fd, dir_fd, blob->name);
+    if (r == 0)
+        r = sync_dirs(files, FS_ROOM_KEEP, blob, dir_fd, made);
+    if (r != 0 && is_new)
+        (void)unlinkat(dir_fd, blob->name, 0);
+    return r;
+}
+
+int files_name_content(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd)
+{
+    struct blob blob;
+    unsigned made;
+    int dir_fd, r;
+
+    blob_of(FS_ROOM_KEEP, root, 0, &blob);
+    dir_fd = blob_dir(files, FS_ROOM_KEEP, &blob, &made);
+    if (dir_fd < 0)
+        return dir_fd;
+    r = name_and_sync(files, fd, &blob, dir_fd, made);
+    close(dir_fd);
     return r;
 }
 

@@ -40,7 +40,7 @@ struct fs_copying {
     uint32_t chunks_n, next;
     uint32_t window_n;
     uint32_t busy_n; /* chunks under way */
-    bool ending;
+    bool ending, guarded;
     int code;
     char text[512];
     struct copy_chunk chunks[WINDOW_CHUNKS];
@@ -58,6 +58,10 @@ static void copying_end(struct node_fs *fs, struct fs_copying *copying)
 {
     struct fs_copy *copy = copying->copy;
 
+    if (copying->guarded) {
+        fs_unguard(fs, copying->content.root);
+        fs_sweep_look(fs, &copying->content);
+    }
     if (copy != NULL) {
         char text[sizeof(copying->text)];
         int code = copying->code;
@@ -95,6 +99,8 @@ static void end_work(struct fs_job *job)
     int fd = copying->fd;
 
     copying->fd = -1; /* it is closed whatever happens */
+    copying->guarded = true;
+    fs_guard(job->fs, copying->content.root);
     int r = fs_part_keep(job->fs->move->files, copying->content.root, fd);
     if (r != 0)
         fail(copying, r, kith_errmsg());

@@ -13,13 +13,19 @@ struct fs_kept {
     uint64_t unreferenced_wall_ms; /* 0: it is named */
     bool pinned;
 };
+
+/* ---- fs_kept.c ---- */
 struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
 /* The one of @content, made if there is none; NULL if memory is short. To be stored when changed.
  */
 struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content);
 void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept);
 void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/* All of them: `size_t at = 0; while (fs_kept_next(fs, &at) != NULL)`. One that is added meanwhile
+ * may be missed. */
+struct fs_kept *fs_kept_next(struct node_fs *fs, size_t *at);
 uint64_t fs_kept_pinned_bytes(struct node_fs *fs);
+void fs_kept_deinit(struct node_fs *fs);
 int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry);
 
 /* ---- fs_copies.c ---- */
@@ -48,6 +54,29 @@ void fs_hold(struct node_fs *fs,
              bool held,
              void (*done)(struct node_fs *fs, void *user, int code, const char *text),
              void *user);
+
+/* ---- fs_sweep.c ---- */
+
+int fs_sweep_open(struct node_fs *fs); /* 0, KITH_E_MEMORY */
+void fs_sweep_deinit(struct node_fs *fs);
+/* @content may have lost the last record that says the keep has it: then it goes, soon. */
+void fs_sweep_look(struct node_fs *fs, const struct content *content);
+void fs_sweep_tick(struct node_fs *fs);
+/* The keep has it still, though no record says so: a path had it a moment ago. Who asks has time to
+ * read it. */
+bool fs_is_former(struct node_fs *fs, const struct content *content);
+/* Before a content gets its name in the keep, on the thread that gives it; and, on the loop, when
+ * its record is there or it will have none. */
+void fs_guard(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+void fs_unguard(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/*
+ * Removes a content from the keep, with its list; on a thread, between fs_removing() and
+ * fs_removed() on the loop. The first comes when it is decided that nothing names it. 0,
+ * KITH_E_EXISTS (it is guarded: somebody puts it there), KITH_E_IO.
+ */
+void fs_removing(struct node_fs *fs);
+void fs_removed(struct node_fs *fs);
+int fs_remove_kept(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES], bool *was_there_out);
 
 /* ---- fs_verify.c ---- */
 

@@ -71,124 +71,60 @@ static void next_run(struct node_fs *fs, struct fs_todo *todo)
     }
 }
 
+/* What the path had may be named by nothing now; what it was to have, if it failed, too. */
+static void let_go(struct node_fs *fs, struct fs_putting *put)
+{
+    if (put->guarded)
+        fs_unguard(fs, put->guard);
+    if (put->guarded)
+        fs_sweep_look(fs, &put->hash.content);
+    if (put->has_base)
+        fs_sweep_look(fs, &put->base);
+}
+
+static void tell(struct node_fs *fs, struct fs_op *op, int code, const char *text)
+{
+    struct fs_box *box = NULL;
+
+    if (op == NULL)
+        return;
+    op->stop = NULL;
+    if (code == 0)
+        code = fs_box_of(fs, op->op.path, &box);
+    if (code == 0) {
+        box->result.counted_n = 1;
+        fs_op_done(op, box);
+    } else {
+        fs_op_fail(op, code, text[0] != '\0' ? text : NULL);
+    }
+}
+
 void fs_put_end(struct node_fs *fs, struct fs_putting *put)
 {
-    struct fs_op *op = put->op;
     struct next_in_line *next = core_calloc(1, sizeof(*next));
-    struct fs_box *box = NULL;
+    struct list ended, *first;
     int code = put->code;
     char text[sizeof(put->text)];
 
     memcpy(text, put->text, sizeof(text));
+    list_init(&ended);
     list_remove(&put->link);
-    put_free(put);
+    list_append(&ended, &put->link);
+    list_splice(&ended, &put->along);
     fs_enter(fs);
+    let_go(fs, put);
     if (next != NULL) {
         next->todo.run = next_run;
         fs_later(fs, &next->todo);
     }
-    if (op != NULL) {
-        op->stop = NULL;
-        if (code == 0)
-            code = fs_box_of(fs, op->op.path, &box);
-        if (code == 0) {
-            box->result.counted_n = 1;
-            fs_op_done(op, box);
-        } else {
-            fs_op_fail(op, code, text[0] != '\0' ? text : NULL);
-        }
+    while ((first = list_first(&ended)) != NULL) {
+        struct fs_putting *one = container_of(first, struct fs_putting, link);
+        struct fs_op *op = one->op;
+        list_remove(first);
+        put_free(one);
+        tell(fs, op, code, text);
     }
     fs_leave(fs);
-}
-
-/* ---- conditions ---- */
-
-/* What stands above the path must be no file. */
-static int check_above(struct node_fs *fs, const struct fs_putting *put)
-{
-    const char *path = put->ref.path.data;
-    struct fs_entry entry;
-
-    for (size_t i = 1; i < put->ref.path.len; i++) {
-        if (path[i] == '/' &&
-            fs_catalogue_stat(fs->catalogue, put->ref.share, (struct kith_bytes){path, i},
-                              &entry) == 0 &&
-            entry.kind != FS_DIRECTORY)
-            return kith_fail_with(KITH_E_EXISTS, "%.*s/%.*s is no directory",
-                                  (int)put->ref.share.len, (const char *)put->ref.share.data,
-                                  (int)i, path);
-    }
-    return 0;
-}
-
-/* What the path may be now, by the operation's wishes. */
-static int check_path(struct node_fs *fs, struct fs_putting *put)
-{
-    const struct kith_fs_op *op = &put->op->op;
-    struct fs_entry entry, share;
-    bool there = fs_catalogue_stat(fs->catalogue, put->ref.share, put->ref.path, &entry) == 0;
-
-    if (fs_catalogue_stat(fs->catalogue, put->ref.share, (struct kith_bytes){"", 0}, &share) != 0)
-        return kith_fail_with(KITH_E_NOT_FOUND,
-                              "there is no share %.*s; kith share add makes one of a folder",
-                              (int)put->ref.share.len, (const char *)put->ref.share.data);
-    if (there && entry.kind == FS_DIRECTORY)
-        return kith_fail_with(KITH_E_EXISTS, "%s is a directory", op->path);
-    if (there && entry.is_conflict)
-        return kith_fail_with(KITH_E_INVALID,
-                              "%s is one of several versions of a file, whose name is given by the "
-                              "catalogue; write to the file itself",
-                              op->path);
-    if (there && op->create_only)
-        return kith_fail_with(KITH_E_EXISTS, "%s exists already", op->path);
-    int r = fs_check_hash(op, there ? &entry : NULL);
-    put->only_if = FS_ONLY_IF_ABSENT;
-    if (r == 0 && there) {
-        put->mode = op->mode != 0 ? op->mode : entry.mode;
-        put->has_base = entry.has_content;
-        if (entry.has_content)
-            put->base = entry.content;
-        put->only_if = entry.version_id;
-    }
-    return r == 0 ? check_above(fs, put) : r;
-}
-
-/* Whether it goes into a folder of this node, and where there. */
-static int check_folder(struct node_fs *fs, struct fs_putting *put)
-{
-    const char *path = put->ref.path.data;
-    size_t len = put->ref.path.len;
-    struct fs_here *here = fs_here_find(fs, put->ref.share.data, put->ref.share.len);
-    struct local_file file;
-    struct buf name = {0};
-
-    put->in_folder = false;
-    if (here == NULL || local_ignores(here->core, path, len, false))
-        return 0;
-    if (here->mode == KITH_SHARE_READ_ONLY)
-        return kith_fail_with(
-            KITH_E_PERMISSION,
-            "this node shares %s read-only: write to it on another node, or share "
-            "it without --read-only",
-            here->name);
-    int r = local_can_write(here->core, path, len, &file);
-    if (r != 0)
-        return kith_fail_with(r,
-                              "%s is changing in the folder, or the folder is away: try again "
-                              "(kith share ls says how it is)",
-                              put->op->op.path);
-    if (local_name_of(here->core, path, len, &name) != 0 || buf_append_u8(&name, 0) != 0) {
-        buf_deinit(&name);
-        return KITH_E_MEMORY;
-    }
-    core_free(put->name);
-    core_free(put->folder);
-    put->name = (char *)name.data;
-    put->folder = core_strndup(here->path, strlen(here->path));
-    put->in_folder = true;
-    put->expect = file.stat;
-    put->expect_any = file.stat.kind != 0;
-    return put->folder != NULL ? 0 : KITH_E_MEMORY;
 }
 
 /* ---- the end: published ---- */
@@ -216,7 +152,7 @@ static void on_published(struct node_fs *fs,
     fs_put_end(fs, put);
 }
 
-static void publish(struct node_fs *fs, struct fs_putting *put)
+void fs_put_publish(struct node_fs *fs, struct fs_putting *put)
 {
     struct fs_kept *kept = put->in_folder ? NULL : fs_kept_get(fs, &put->hash.content);
 
@@ -289,7 +225,10 @@ static void place_work(struct fs_job *job)
         place_in_folder(job, put);
         return;
     }
-    r = fs_temp_keep(job->fs->move->files, put->hash.content.root, put->fd);
+    memcpy(put->guard, put->hash.content.root, sizeof(put->guard));
+    put->guarded = true;
+    fs_guard(job->fs, put->guard);
+    r = fs_temp_keep(job->fs->move->files, put->guard, put->fd);
     put->fd = -1; /* it is closed whatever happens */
     if (r != 0)
         fs_put_fail(put, r, kith_errmsg());
@@ -310,7 +249,7 @@ static void place_done(struct node_fs *fs, struct fs_job *job)
     }
     if (!put->in_folder)
         fs->move->keep_bytes += put->hash.content.size;
-    publish(fs, put);
+    fs_put_publish(fs, put);
 }
 
 /* True: it is tried again in a moment, for as long as a file takes to come to rest. */
@@ -371,13 +310,13 @@ static void go_on(struct node_fs *fs, struct fs_putting *put)
     if (r == 0 && put->op == NULL)
         fs_put_fail(put, r = KITH_E_CANCELED, "cancelled");
     if (r == 0) {
-        r = check_path(fs, put);
+        r = fs_put_check_path(fs, put);
         if (r == 0 && put->source == PUT_APPEND && put->has_base &&
             !content_equal(&base, &put->base))
             r = kith_fail_with(KITH_E_FENCE, "%s was changed meanwhile; try again",
                                put->op->op.path);
         if (r == 0)
-            r = check_folder(fs, put);
+            r = fs_put_check_folder(fs, put);
         if (r != 0 && hold(fs, put, r))
             return;
         if (r != 0)
@@ -499,9 +438,9 @@ static void put_start(struct node_fs *fs, struct fs_putting *put)
     put->mode = put->op->op.mode;
     put->mtime_ns = put->op->op.modified_unix_ns != 0 ? put->op->op.modified_unix_ns
                                                       : node_turn_unix_ms(fs->node) * 1000000;
-    int r = check_path(fs, put);
+    int r = fs_put_check_path(fs, put);
     if (r == 0)
-        r = check_folder(fs, put);
+        r = fs_put_check_folder(fs, put);
     if (r == KITH_E_AGAIN) /* it is looked at once more when the bytes are there */
         r = 0;
     if (r == 0 && fs->node->state.disk_full)
@@ -514,10 +453,11 @@ static void put_start(struct node_fs *fs, struct fs_putting *put)
     }
     if (put->mode == 0 && put->source != PUT_FROM_FILE)
         put->mode = MODE_DEFAULT;
-    if (put->source == PUT_APPEND && put->has_base && put->base.size > 0)
-        fs_put_copy_base(fs, put);
-    else
+    bool grows = put->source == PUT_APPEND && put->has_base && put->base.size > 0;
+    if (!grows)
         fs_put_fill(fs, put);
+    else if (!fs_append_start(fs, put))
+        fs_put_copy_base(fs, put);
 }
 
 /* NULL: *code_out says why. */
@@ -528,6 +468,7 @@ static struct fs_putting *put_new(struct node_fs *fs, struct fs_op *op, int *cod
 
     if (r == 0) {
         put->fd = -1;
+        list_init(&put->along);
         put->path = core_strndup(op->op.path, strlen(op->op.path));
         put->local = core_strndup(op->op.local != NULL ? op->op.local : "",
                                   op->op.local != NULL ? strlen(op->op.local) : 0);
@@ -598,7 +539,9 @@ void fs_puts_deinit(struct node_fs *fs)
     struct list *first;
 
     while ((first = list_first(&fs->puts)) != NULL) {
+        struct fs_putting *put = container_of(first, struct fs_putting, link);
+        list_splice(&fs->puts, &put->along);
         list_remove(first);
-        put_free(container_of(first, struct fs_putting, link));
+        put_free(put);
     }
 }

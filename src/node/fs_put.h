@@ -16,7 +16,8 @@ enum put_source {
 
 /* One at a time for a path of this node; others wait in line. */
 struct fs_putting {
-    struct list link; /* of all of this node */
+    struct list link;  /* of all of this node; or of the one that it comes along with */
+    struct list along; /* APPEND: others of the path that are done with it (fs_append.c) */
     struct node_fs *fs;
     struct fs_op *op; /* NULL: given up; what is under way ends it */
     enum put_source source;
@@ -34,6 +35,8 @@ struct fs_putting {
     int code;
     char text[512];
     struct fs_hash_result hash;
+    bool guarded; /* guard is the root that fs_guard() was called with */
+    uint8_t guard[FS_ROOT_BYTES];
     /* APPEND: what is there already */
     bool has_base;
     uint64_t only_if; /* the version that was looked at, or FS_ONLY_IF_ABSENT */
@@ -58,11 +61,21 @@ struct fs_putting {
 void fs_put_begin(
     struct node_fs *fs, struct fs_op *op, enum put_source source, int fd, uint64_t size);
 
-/* fs_put_base.c: the beginning of an APPEND */
+/* fs_put_check.c: what the path may be now, by the operation's wishes; whether it goes into a
+ * folder of this node, and where there. 0 or a code with its sentence. */
+int fs_put_check_path(struct node_fs *fs, struct fs_putting *put);
+int fs_put_check_folder(struct node_fs *fs, struct fs_putting *put);
+
+/* fs_append.c: begins an APPEND whose file grows. False: all of it has to be written anew. */
+bool fs_append_start(struct node_fs *fs, struct fs_putting *put);
+
+/* fs_put_base.c: the beginning of any other APPEND */
 void fs_put_copy_base(struct node_fs *fs, struct fs_putting *put);
 /* fs_put.c: goes on once the temporary file has what was there */
 void fs_put_fill(struct node_fs *fs, struct fs_putting *put);
 void fs_put_fail(struct fs_putting *put, int code, const char *text);
 void fs_put_end(struct node_fs *fs, struct fs_putting *put);
+/* hash.content is in its place: the version is published, then it ends. */
+void fs_put_publish(struct node_fs *fs, struct fs_putting *put);
 
 #endif

@@ -6,7 +6,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_folder.h"
-#include "node/fs_move.h"
+#include "node/fs_keep.h"
 #include "node/internal.h"
 
 static bool in_folder(struct node_fs *fs,
@@ -40,8 +40,10 @@ bool fs_where_is(struct node_fs *fs, const struct content *content, struct fs_wh
 
     *where_out = (struct fs_where){.keep = false};
     if (fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) != 0 ||
-        facts.own == FS_NOWHERE || !content_equal(&facts.content, content))
-        return false;
+        facts.own == FS_NOWHERE || !content_equal(&facts.content, content)) {
+        where_out->keep = fs_is_former(fs, content);
+        return where_out->keep;
+    }
     for (size_t i = 0; (facts.own & FS_IN_FOLDER) != 0 && !found; i++) {
         share.len = path.len = 0;
         if (!fs_catalogue_content_own(fs->catalogue, content->root, i, &share, &path))

@@ -1,6 +1,6 @@
 /*
  * The driver of copies (fs/keep.h): the catalogue's facts, nodes, frames and time in; fetches,
- * drops and readings of the keep out. And what is remembered of each content in the keep.
+ * drops and readings of the keep out.
  */
 #include <string.h>
 #include <unistd.h>
@@ -9,117 +9,13 @@
 #include "core/error.h"
 #include "node/fs_folder.h"
 #include "node/fs_keep.h"
-#include "node/fs_lists.h"
 #include "node/internal.h"
 
-/* ---- what is remembered: STORE_KEY_FS 'k' ROOT -> content, scrubbed, unreferenced, pinned ---- */
-
-#define KEPT_KEY_BYTES   (2 + CONTENT_ROOT_BYTES)
-#define KEPT_VALUE_BYTES (CONTENT_WIRE_BYTES + 8 + 8 + 1)
-
 struct fs_keeping {
-    struct map64 kept; /* struct fs_kept by the first bytes of the root, which are a hash */
     uint64_t round_at; /* where the round through all contents stands */
     uint64_t round_ms; /* when it was last gone on with */
     bool stepping;
 };
-
-static uint64_t kept_key(const uint8_t root[CONTENT_ROOT_BYTES])
-{
-    return hash_bytes(root, CONTENT_ROOT_BYTES, 0);
-}
-
-struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
-{
-    struct fs_kept *kept = map64_find(&fs->keeping->kept, kept_key(root));
-
-    return kept != NULL && memcmp(kept->content.root, root, CONTENT_ROOT_BYTES) == 0 ? kept : NULL;
-}
-
-struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content)
-{
-    struct fs_kept *kept = fs_kept_find(fs, content->root);
-
-    if (kept != NULL)
-        return kept;
-    kept = core_calloc(1, sizeof(*kept));
-    if (kept == NULL || map64_find(&fs->keeping->kept, kept_key(content->root)) != NULL ||
-        map64_set(&fs->keeping->kept, kept_key(content->root), kept) != 0) {
-        core_free(kept);
-        return NULL;
-    }
-    kept->content = *content;
-    return kept;
-}
-
-static void kept_put(struct node_fs *fs, const uint8_t *root, const struct fs_kept *kept)
-{
-    uint8_t key[KEPT_KEY_BYTES] = {STORE_KEY_FS, 'k'}, value[KEPT_VALUE_BYTES];
-
-    memcpy(key + 2, root, CONTENT_ROOT_BYTES);
-    if (kept != NULL) {
-        content_encode(&kept->content, value);
-        put_le64(value + CONTENT_WIRE_BYTES, kept->scrubbed_wall_ms);
-        put_le64(value + CONTENT_WIRE_BYTES + 8, kept->unreferenced_wall_ms);
-        value[CONTENT_WIRE_BYTES + 16] = kept->pinned;
-    }
-    fs_put(fs, (struct kith_bytes){key, sizeof(key)},
-           (struct kith_bytes){kept != NULL ? value : NULL, kept != NULL ? sizeof(value) : 0});
-}
-
-void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept)
-{
-    kept_put(fs, kept->content.root, kept);
-    fs_put_flush(fs);
-}
-
-void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
-{
-    struct fs_kept *kept = fs_kept_find(fs, root);
-
-    if (kept == NULL)
-        return;
-    map64_remove(&fs->keeping->kept, kept_key(root));
-    kept_put(fs, root, NULL);
-    fs_put_flush(fs);
-    core_free(kept);
-}
-
-int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry)
-{
-    struct reader r = reader_of(entry->value.data, entry->value.len);
-    struct content content;
-    struct fs_kept *kept;
-
-    content_read(&r, &content);
-    uint64_t scrubbed_ms = read_le64(&r), unreferenced_ms = read_le64(&r);
-    uint8_t pinned = read_u8(&r);
-    if (entry->key.len != KEPT_KEY_BYTES || r.bad)
-        return 0; /* of a later version: the keep's own reading finds it again */
-    kept = fs_kept_get(fs, &content);
-    if (kept == NULL)
-        return KITH_E_MEMORY;
-    kept->scrubbed_wall_ms = scrubbed_ms;
-    kept->unreferenced_wall_ms = unreferenced_ms;
-    kept->pinned = pinned != 0;
-    return 0;
-}
-
-bool fs_move_pinned(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES])
-{
-    const struct fs_kept *kept = fs_kept_find(fs, root);
-    return kept != NULL && kept->pinned;
-}
-
-uint64_t fs_kept_pinned_bytes(struct node_fs *fs)
-{
-    const struct fs_kept *kept;
-    uint64_t bytes = 0;
-
-    for (size_t at = 0; (kept = map64_next(&fs->keeping->kept, &at)) != NULL;)
-        bytes += kept->pinned ? kept->content.size : 0;
-    return bytes;
-}
 
 bool fs_move_cached(struct node_fs *fs, const struct content *content)
 {
@@ -182,6 +78,7 @@ static void look(struct node_fs *fs, const struct content *content)
         facts.unreferenced_wall_ms = kept->unreferenced_wall_ms;
     }
     keep_do(fs, &event);
+    fs_sweep_look(fs, content);
 }
 
 struct look_later {
@@ -250,7 +147,7 @@ static void fetch(struct node_fs *fs, const struct keep_action *action)
 struct removal {
     struct fs_job job;
     struct content content;
-    bool damage;
+    bool damage, was_there;
     int code;
 };
 
@@ -267,14 +164,16 @@ static void remove_work(struct fs_job *job)
 {
     struct removal *removal = container_of(job, struct removal, job);
 
-    removal->code = fs_content_remove(job->fs->move->files, FS_ROOM_KEEP, removal->content.root, 0);
-    fs_list_remove(job->fs, removal->content.root);
+    removal->code = fs_remove_kept(job->fs, removal->content.root, &removal->was_there);
 }
 
 static void remove_done(struct node_fs *fs, struct fs_job *job)
 {
     struct removal *removal = container_of(job, struct removal, job);
 
+    fs_removed(fs);
+    if (removal->was_there && fs->move->keep_bytes >= removal->content.size)
+        fs->move->keep_bytes -= removal->content.size;
     removal_over(fs, removal, removal->code);
 }
 
@@ -294,10 +193,9 @@ static void on_unheld(struct node_fs *fs, void *user, int code, const char *text
         removal_over(fs, removal, KITH_E_EXISTS);
         return;
     }
-    if (fs->move->keep_bytes >= removal->content.size)
-        fs->move->keep_bytes -= removal->content.size;
     if (!fs_move_pinned(fs, removal->content.root))
         fs_kept_forget(fs, removal->content.root);
+    fs_removing(fs);
     removal->job.work = remove_work;
     removal->job.done = remove_done;
     fs_job_start(fs, &removal->job);
@@ -520,6 +418,7 @@ void fs_keep_sample(struct node_fs *fs)
         }
         look(fs, &content);
     }
+    fs_sweep_tick(fs);
     fs_leave(fs);
 }
 
@@ -547,6 +446,8 @@ int fs_keep_open(struct node_fs *fs)
     if (fs->keeping == NULL)
         return KITH_E_MEMORY;
     int r = keep_new(&fs->move->keep, &config);
+    if (r == 0)
+        r = fs_sweep_open(fs);
     return r == 0 ? fs_content_each(fs->move->files, FS_ROOM_KEEP, on_keep_file, fs->move) : r;
 }
 
@@ -584,13 +485,8 @@ void fs_keep_stop(struct node_fs *fs)
 
 void fs_keep_deinit(struct node_fs *fs)
 {
-    struct fs_kept *kept;
-
-    if (fs->keeping == NULL)
-        return;
-    for (size_t at = 0; (kept = map64_next(&fs->keeping->kept, &at)) != NULL;)
-        core_free(kept);
-    map64_deinit(&fs->keeping->kept);
+    fs_kept_deinit(fs);
+    fs_sweep_deinit(fs);
     core_free(fs->keeping);
     keep_free(fs->move->keep);
 }

@@ -504,11 +504,13 @@ static void holders_run(struct node_fs *fs, struct fs_todo *todo)
     struct fs_content_facts facts;
     struct fetch_event event = {.type = FETCH_HOLDERS, .content = holders->content, .holders = ids};
 
+    /* Of what is named no more nobody says who has it; those who had it have it for a while. */
     if (fs_catalogue_content(fs->catalogue, holders->content.root, &facts, ids,
-                             FS_FETCH_HOLDERS_MAX) == 0)
+                             FS_FETCH_HOLDERS_MAX) == 0) {
         event.holders_n =
             facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
-    fetch_do(fs, &event);
+        fetch_do(fs, &event);
+    }
     core_free(holders);
 }
 

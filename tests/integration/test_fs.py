@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -168,11 +169,32 @@ def test_an_acknowledged_put_survives_kill_9(cluster, folders):
         data = os.urandom(1000 + 100_000 * (i % 2))
         b.kith("fs", "put", "-", f"s/f{i}", input=data)
         kept[f"s/f{i}"] = data
+    # A log grows until the kill comes, several appends at a time.
+    appended = []
+
+    def append(who):
+        for i in range(10_000):
+            line = b"%d/%d\n" % (who, i)
+            if b.kith("fs", "append", "s/log", "-", input=line, check=None).code != 0:
+                return
+            appended.append(line)
+    writers = [threading.Thread(target=append, args=(who,)) for who in range(3)]
+    for writer in writers:
+        writer.start()
+    wait_for(lambda: len(appended) >= 30, WAIT, "30 lines are appended")
     b.kill()
+    for writer in writers:
+        writer.join()
     a.kill()
     b.start()
     for name, data in kept.items():
         assert b.kith("fs", "cat", name).out == data
+    log = b.kith("fs", "cat", "s/log").out
+    assert log.endswith(b"\n") and set(appended) <= set(log.splitlines(keepends=True))
+    assert len(log.splitlines()) == len(set(log.splitlines())) <= len(appended) + len(writers)
+    b.kith("fs", "append", "s/log", "-", input=b"behind\n")
+    kept["s/log"] = log + b"behind\n"
+    assert b.kith("fs", "cat", "s/log").out == kept["s/log"]
     a.start()
     wait_files((a,), kept, "s")
     assert a.kith("fs", "cat", "s/f1").out == kept["s/f1"]

@@ -173,6 +173,11 @@ agent_start(const char *path, unsigned no, unsigned n, struct kith_node *first)
     return node;
 }
 
+const char *lab_agent_dir(unsigned i)
+{
+    return agent_dirs[i];
+}
+
 static bool can_write(void *arg)
 {
     const struct kith_var_options soon = {.timeout_ms = 1000};

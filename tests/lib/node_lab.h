@@ -23,6 +23,8 @@ struct kith_node *lab_start(const char *name, struct kith_node *first);
  */
 void lab_agents_start(struct kith_node **nodes, unsigned n);
 void lab_agents_stop(struct kith_node **nodes, unsigned n);
+/* The data directory of agent @i, from 0. Static. */
+const char *lab_agent_dir(unsigned i);
 /* "127.0.0.1:port" of @node. */
 void lab_address(struct kith_node *node, char *out, size_t bytes);
 
