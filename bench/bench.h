@@ -82,14 +82,17 @@ int bench_kith_server(const char *arg);
 int bench_kith_client(const char *arg);
 int bench_idle_node(const char *arg);
 int bench_state_node(const char *arg); /* DIR:INDEX:SPIN_US */
+int bench_file_node(const char *arg);  /* DIR:SEED_PORT */
 
 /* Commands; each gets the words behind its name and returns an exit status. */
 int bench_var(int argc, char **argv);
 int bench_lock(int argc, char **argv);
 int bench_history(int argc, char **argv);
 int bench_http(int argc, char **argv);
+int bench_file(int argc, char **argv);
 
-/* GB/s of sealing records of 60 KiB with the default record cipher. */
+/* Bytes a second of sealing, and of opening, records of 60 KiB with the default record cipher. */
 double bench_seal_bytes_per_s(void);
+double bench_open_bytes_per_s(void);
 
 #endif

@@ -252,6 +252,7 @@ static int run_role(const char *role, const char *arg)
         {"plain-server", bench_plain_server}, {"plain-client", bench_plain_client},
         {"kith-server", bench_kith_server},   {"kith-client", bench_kith_client},
         {"idle-node", bench_idle_node},       {"state-node", bench_state_node},
+        {"file-node", bench_file_node},
     };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
@@ -309,11 +310,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"call", call_main},
-                    {"var", bench_var},
-                    {"lock", bench_lock},
-                    {"history", bench_history},
-                    {"http", bench_http}};
+    } commands[] = {{"call", call_main},        {"var", bench_var},   {"lock", bench_lock},
+                    {"history", bench_history}, {"http", bench_http}, {"file", bench_file}};
 
     if (argc == 4 && strcmp(argv[1], "--role") == 0)
         return run_role(argv[2], argv[3]);
@@ -322,5 +320,5 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 2, argv + 2);
     }
-    return usage("say what to measure: ", "call, var, lock, http or history");
+    return usage("say what to measure: ", "call, var, lock, file, http or history");
 }

@@ -124,6 +124,7 @@ int cmd_completion_names(struct cli *cli);
 int cmd_bench_call(struct cli *cli);
 int cmd_bench_var(struct cli *cli);
 int cmd_bench_lock(struct cli *cli);
+int cmd_bench_file(struct cli *cli);
 int cmd_bench_history(struct cli *cli);
 int cmd_bench_http(struct cli *cli);
 int cmd_mandel(struct cli *cli);

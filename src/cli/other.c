@@ -138,6 +138,11 @@ int cmd_bench_lock(struct cli *cli)
     return become(cli, "kith-bench", "lock");
 }
 
+int cmd_bench_file(struct cli *cli)
+{
+    return become(cli, "kith-bench", "file");
+}
+
 int cmd_bench_history(struct cli *cli)
 {
     return become(cli, "kith-bench", "history");

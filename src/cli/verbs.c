@@ -800,6 +800,14 @@ const struct verb verb_table[] = {
      NULL, PASSES,
      {{"kith bench lock", "a minute or two, a table"}, {"kith bench lock --json", "figures for programs"}},
      cmd_bench_lock},
+    {"bench file", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
+     "measure files between two nodes of this machine",
+     "One large file to another node beside hashing, opening and receiving it in series (and scp and rsync, where they "
+     "are); many small ones beside find and b2sum. All in /dev/shm, or where --dir says. --quick, --rounds N, --files N, "
+     "--mib N and --json are the benchmark's own options.",
+     NULL, PASSES,
+     {{"kith bench file", "1 GiB and 100,000 files, about two minutes"}, {"kith bench file --quick --json", "64 MiB and 2,000 files"}},
+     cmd_bench_file},
     {"bench http", NULL, "other", "[OPTIONS...]", 0, ANY, {0}, VERB_PASS,
      "measure what open pages cost the node that serves them",
      "Starts a dev cluster of --nodes N (50) in /tmp; --clients N (500) WebSockets follow nodes and resources at its "

@@ -35,7 +35,7 @@ ARGUMENTS = {
 }
 # Those that do without one.
 WITHOUT = {"dev", "dev ls", "dev stop", "dev kill", "dev start", "init", "agent", "join",
-           "config show", "config check", "bench call", "bench var", "bench lock",
+           "config show", "config check", "bench call", "bench var", "bench lock", "bench file",
            "bench history", "bench http", "mandel", "completion bash", "help",
            "version"}
 
