@@ -95,10 +95,15 @@ static void op_tell(struct fs_op *op, const struct kith_fs_result *result)
     core_free(op);
 }
 
+static void on_waited(struct kith_node *node, const struct kith_fs_result *result, void *user);
+
 void fs_op_done(struct fs_op *op, struct fs_box *box)
 {
+    /* Who waits frees it, perhaps before op_tell() is back. */
+    bool is_taken = op->cb == on_waited;
+
     op_tell(op, &box->result);
-    if (!box->taken)
+    if (!is_taken)
         fs_box_free(box);
 }
 
@@ -328,7 +333,6 @@ static void on_waited(struct kith_node *node, const struct kith_fs_result *resul
         /* Results without a code are always in a box of ours. */
         waiting->box =
             container_of((struct kith_fs_result *)(uintptr_t)result, struct fs_box, result);
-        waiting->box->taken = true;
     }
     sem_post(&waiting->done);
 }

@@ -17,7 +17,6 @@ struct node_fs; /* uv_fs.h */
 struct fs_box {
     struct kith_fs_result result;
     struct arena arena;
-    bool taken; /* by a caller that waits: it frees it */
 };
 struct fs_box *fs_box_new(void); /* NULL if memory is short */
 void fs_box_free(struct fs_box *box);
