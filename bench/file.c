@@ -22,13 +22,12 @@
 #define PER_DIRECTORY 256
 #define PIECE_BYTES   (1024u * 1024u)
 #define HASH_NS       100000000u
-#define CHANGES       25
 #define CACHED_MS     400
 #define MB            1e6
 
 struct options {
     bool json;
-    unsigned rounds, files, mib;
+    unsigned rounds, files, mib, changes;
     const char *dir;
 };
 
@@ -288,8 +287,7 @@ static void scan(const struct options *options)
 {
     char root[160];
     double own, other, find, seconds, n = 0;
-    /* The directories and the root of the share are entries, too. */
-    unsigned entries = options->files + (options->files + PER_DIRECTORY - 1) / PER_DIRECTORY;
+    unsigned entries = options->files;
 
     snprintf(root, sizeof(root), "%s/many", f.dir);
     (void)find_and_hash(root);
@@ -313,13 +311,13 @@ static void scan(const struct options *options)
     }
 }
 
-static void announce(void)
+static void announce(const struct options *options)
 {
     double p50, p99, n;
 
-    tell(&f.nodes[1], "hear %u", CHANGES * 100 + 1000);
+    tell(&f.nodes[1], "hear %u", options->changes * FILE_CHANGE_MS + 1000);
     usleep(100000);
-    (void)ASK(&f.nodes[0], "change %s/small/changed %u", f.dir, CHANGES);
+    (void)ASK(&f.nodes[0], "change %s/small/changed %u", f.dir, options->changes);
     p50 = hear(&f.nodes[1], &p99, &n);
     if (n < 1)
         fprintf(stderr, "kith-bench: no change of a file was told\n");
@@ -348,6 +346,9 @@ static int make_all(const struct options *options)
     snprintf(path, sizeof(path), "%s/small/d0/f0", f.dir);
     if (make_large(path, 1) != 0)
         return -1;
+    snprintf(path, sizeof(path), "%s/small/changed", f.dir);
+    if (make_large(path, 1) != 0)
+        return -1;
     snprintf(path, sizeof(path), "%s/many", f.dir);
     return make_small(path, options->files);
 }
@@ -369,7 +370,7 @@ static int run(const struct options *options)
     }
     if (!options->json && isatty(2))
         fprintf(stderr, "\r%30s\r", "");
-    announce();
+    announce(options);
     scan(options);
     return 0;
 }
@@ -385,7 +386,8 @@ static int usage(const char *why)
 
 int bench_file(int argc, char **argv)
 {
-    struct options options = {.rounds = 5, .files = 100000, .mib = 1024, .dir = "/dev/shm"};
+    struct options options = {
+        .rounds = 5, .files = 100000, .mib = 1024, .changes = 15, .dir = "/dev/shm"};
     struct bench_figure figures[SERIES_N];
     size_t n = 0;
 
@@ -394,7 +396,7 @@ int bench_file(int argc, char **argv)
         if (strcmp(argv[i], "--json") == 0)
             options.json = true;
         else if (strcmp(argv[i], "--quick") == 0)
-            options = (struct options){options.json, 2, 2000, 64, options.dir};
+            options = (struct options){options.json, 2, 2000, 64, 4, options.dir};
         else if (strcmp(argv[i], "--rounds") == 0 && value)
             options.rounds = (unsigned)atoi(argv[++i]);
         else if (strcmp(argv[i], "--files") == 0 && value)

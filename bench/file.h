@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+/* Between two changes of a file: longer than it counts as one that is being written. */
+#define FILE_CHANGE_MS 1400
+
 struct file_peers {
     char dir[96];
     int rsync_pid, sshd_pid; /* 0: it is not there */

@@ -3,15 +3,14 @@
  * to do line by line.
  *
  *     nodes N               waits until so many are alive: seconds
- *     share NAME FOLDER     shares it and waits until all of it is published: seconds, entries
- *     await NAME N          waits until so many entries are known here: seconds
- *     unshare NAME          ends it and waits until nothing of it is left: seconds
+ *     share NAME FOLDER N   shares it and waits until so many files are published: seconds, files
+ *     await NAME N          waits until so many files are known here: seconds
  *     list NAME             lists all entries: seconds, entries
  *     get PATH FILE         seconds, bytes
  *     evict                 empties the cache
  *     cached PATH MS        reads 64 KiB again and again; then copies as much: bytes a second,
  * twice hear MS               counts changes: p50 and p99 of their age in ms, how many change FILE
- * N         writes it anew so often, 60 ms apart memory                resident bytes
+ * N         writes it anew so often memory                resident bytes
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "file.h"
 #include "kith.h"
 #include "net/uv_net.h"
 #include "node/node.h"
@@ -31,7 +31,7 @@
 #define WAIT_NS     80000000000u /* less than BENCH_ANSWER_MS */
 #define POLL_US     2000
 #define READ_BYTES  65536u
-#define CHANGE_US   60000
+#define SOME_N      200
 #define CHANGE_SIZE 4096
 
 static struct kith_node *node;
@@ -157,35 +157,55 @@ static void evict_step(void)
     answer(0, 0, 0);
 }
 
+/* Reads, or copies, for a while; adds to bytes and time. */
+struct speed {
+    double bytes, seconds;
+};
+
+static void read_some(struct kith_fs_file *file, uint8_t *to, struct speed *speed)
+{
+    uint64_t begun_ns = bench_now_ns();
+    size_t len = 0;
+
+    for (unsigned i = 0; i < SOME_N; i++) {
+        if (kith_fs_file_read(file, 0, to, READ_BYTES, &len) != 0)
+            fail("cached read");
+        speed->bytes += (double)len;
+    }
+    speed->seconds += since_s(begun_ns);
+}
+
+static void copy_some(const uint8_t *from, uint8_t *to, struct speed *speed)
+{
+    uint64_t begun_ns = bench_now_ns();
+
+    for (unsigned i = 0; i < SOME_N; i++) {
+        memcpy(to, from, READ_BYTES);
+        __asm__ volatile("" : : "r"(to) : "memory"); /* each of them counts */
+        speed->bytes += READ_BYTES;
+    }
+    speed->seconds += since_s(begun_ns);
+}
+
+/* By turns, as the machine's speed is not the same all the time. */
 static void cached_step(const char *path, unsigned ms)
 {
     uint8_t *from = malloc(READ_BYTES), *to = malloc(READ_BYTES);
-    uint64_t half_ns = (uint64_t)ms * 500000, begun_ns, bytes = 0, copied = 0;
-    double read_s, copy_s;
+    uint64_t begun_ns = bench_now_ns();
+    struct speed read = {.bytes = 0}, copied = {.bytes = 0};
+    struct kith_fs_file *file;
     size_t len = 0;
 
-    if (from == NULL || to == NULL || kith_fs_read(node, path, NULL, 0, to, READ_BYTES, &len) != 0)
+    if (from == NULL || to == NULL || kith_fs_open(node, path, NULL, &file) != 0 ||
+        kith_fs_file_read(file, 0, to, READ_BYTES, &len) != 0)
         fail(path);
     memcpy(from, to, READ_BYTES);
-    begun_ns = bench_now_ns();
-    while (bench_now_ns() - begun_ns < half_ns) {
-        for (unsigned i = 0; i < 16; i++) {
-            if (kith_fs_read(node, path, NULL, 0, to, READ_BYTES, &len) != 0)
-                fail(path);
-            bytes += len;
-        }
+    while (bench_now_ns() - begun_ns < (uint64_t)ms * 1000000) {
+        read_some(file, to, &read);
+        copy_some(from, to, &copied);
     }
-    read_s = since_s(begun_ns);
-    begun_ns = bench_now_ns();
-    while (bench_now_ns() - begun_ns < half_ns) {
-        for (unsigned i = 0; i < 64; i++) {
-            memcpy(to, from, READ_BYTES);
-            __asm__ volatile("" : : "r"(to) : "memory"); /* each of them counts */
-            copied += READ_BYTES;
-        }
-    }
-    copy_s = since_s(begun_ns);
-    answer((double)bytes / read_s, (double)copied / copy_s, 0);
+    kith_fs_close(file);
+    answer(read.bytes / read.seconds, copied.bytes / copied.seconds, 0);
     free(from);
     free(to);
 }
@@ -238,7 +258,7 @@ static void change_step(const char *file, unsigned n)
             perror(file);
             exit(1);
         }
-        usleep(CHANGE_US + (i % 7) * 10000);
+        usleep((FILE_CHANGE_MS - 70 + i % 7 * 20) * 1000);
     }
     answer(0, n, 0);
 }

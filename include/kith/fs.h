@@ -132,13 +132,22 @@ struct kith_fs_cache_info {
     uint64_t fetching_n, fetching_bytes;               /* under way now */
 };
 
+/* A node from which content came, for this operation; what was here counts for none. Borrowed as
+ * what it is in. */
+struct kith_fs_source {
+    struct kith_node_id node;
+    const char *name;
+    uint64_t bytes, bytes_per_s; /* since the operation, or what it is at now, began */
+};
+
 /* What is under way for an operation. Borrowed for the callback. */
 struct kith_fs_progress {
     uint64_t done_bytes, all_bytes;
-    uint64_t bytes_per_s; /* lately */
-    uint64_t left_ms;     /* at that rate; UINT64_MAX: unknown */
-    uint32_t holders_n;   /* nodes that deliver */
-    const char *text;     /* what it waits for, for people; "" if it goes on */
+    uint64_t bytes_per_s;                 /* lately */
+    uint64_t left_ms;                     /* at that rate; UINT64_MAX: unknown */
+    uint32_t holders_n;                   /* nodes that deliver: of GET and PIN */
+    const struct kith_fs_source *holders; /* ... which */
+    const char *text;                     /* what it waits for, for people; "" if it goes on */
 };
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -188,7 +197,8 @@ struct kith_fs_op {
     const void *data;    /* WRITE, APPEND */
     size_t len;
     uint64_t offset; /* READ */
-    size_t count;
+    size_t count;    /* READ: bytes; LIST, FIND, CONFLICTS: a page has about so many bytes at most,
+                        as JSON; 0: any */
     bool recursive;
     bool deleted;     /* LIST: deleted paths too */
     bool trash;       /* LIST: deleted paths alone, all beneath path */
@@ -215,7 +225,9 @@ struct kith_fs_result {
     uint64_t size;      /* READ: of the whole file */
     uint64_t counted_n; /* REMOVE, RESTORE, VERIFY, PIN, EVICT: entries that it was done to */
     uint64_t bytes;     /* VERIFY, PIN, EVICT */
-    uint64_t damaged_n, repaired_n; /* VERIFY */
+    uint64_t damaged_n, repaired_n;    /* VERIFY */
+    const struct kith_fs_source *from; /* READ, GET: nodes that it was fetched from */
+    size_t from_n;
     const struct kith_fs_cache_info *cache;
     const struct kith_share_info *shares;
     size_t shares_n;
@@ -283,6 +295,57 @@ KITH_API KITH_MUST_CHECK int kith_fs_read(struct kith_node *node,
                                           void *buffer,
                                           size_t bytes,
                                           size_t *len_out);
+
+/* ---- reading again and again ------------------------------------------------------------------
+ */
+
+struct kith_fs_file;
+
+/*
+ * Opens what @path has now (@hash NULL), or the content @hash of it: what is read is that content,
+ * whatever becomes of the path. Any thread, the loop's too. *@file_out goes back with
+ * kith_fs_close(), before the node is stopped.
+ *
+ * Returns 0; KITH_E_NOT_FOUND, KITH_E_FENCE (no version has that content), KITH_E_INVALID (no
+ * file), KITH_E_NAME, KITH_E_UNSUPPORTED, KITH_E_MEMORY, KITH_E_STOPPED.
+ */
+KITH_API KITH_MUST_CHECK int kith_fs_open(struct kith_node *node,
+                                          const char *path,
+                                          const char *hash,
+                                          struct kith_fs_file **file_out);
+/* NULL is fine. No other function may have it then. */
+KITH_API void kith_fs_close(struct kith_fs_file *file);
+KITH_API uint64_t kith_fs_file_size(const struct kith_fs_file *file);
+/* 64 hex digits, as long as the file is open. */
+KITH_API const char *kith_fs_file_hash(const struct kith_fs_file *file);
+/*
+ * Copies up to @bytes bytes from @offset on to @buffer; *len_out: how many there were, 0 at the end
+ * and after an error. What is in this node's memory cache is copied by the calling thread, without
+ * the loop; for the rest it waits as kith_fs_read() does, and has its codes (on the loop thread
+ * KITH_E_WOULD_DEADLOCK). Any thread, several at once.
+ */
+KITH_API KITH_MUST_CHECK int kith_fs_file_read(
+    struct kith_fs_file *file, uint64_t offset, void *buffer, size_t bytes, size_t *len_out);
+
+/* Bytes of a content where they lie in memory. */
+struct kith_fs_piece {
+    const void *data;
+    size_t len;
+    void *inside; /* the library's */
+};
+/*
+ * Shows the bytes from @offset on, up to the end of the chunk (of 128 KiB and more) that is in this
+ * node's memory cache, without copying them. They never change, and stay where they are until
+ * kith_fs_piece_end(), also if they leave the cache, the file is closed or the node ends: who keeps
+ * many pieces keeps their memory. Never waits. Any thread, several at once.
+ *
+ * Returns 0; KITH_E_NOT_FOUND (not in memory; without a sentence: kith_fs_file_read() brings what
+ * other nodes hold there), KITH_E_INVALID (beyond the end), KITH_E_STOPPED.
+ */
+KITH_API KITH_MUST_CHECK int
+kith_fs_file_piece(struct kith_fs_file *file, uint64_t offset, struct kith_fs_piece *piece_out);
+/* Any thread, once a piece; a zeroed one is fine. */
+KITH_API void kith_fs_piece_end(struct kith_fs_piece *piece);
 
 /* ---- writing piece by piece ------------------------------------------------------------------ */
 

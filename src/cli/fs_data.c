@@ -20,7 +20,17 @@
 #define WINDOW    8 /* pieces asked for ahead */
 #define PUT_PIECE (4u * 1024 * 1024)
 
+#define SOURCES_MAX 16
+#define RATE_MS     1000
+
 /* ---- reading ---- */
+
+/* A node that pieces came from. */
+struct source {
+    char name[64];
+    uint64_t bytes;
+    uint64_t shown_bytes, rate; /* a second, since it was shown last */
+};
 
 /* A file of the catalogue that is being read, a window of pieces ahead. */
 struct reading {
@@ -33,6 +43,9 @@ struct reading {
     uint64_t first_id;        /* of the request for the first piece */
     struct buf early[WINDOW]; /* pieces that came before their turn, by their number */
     bool have[WINDOW];
+    struct source from[SOURCES_MAX];
+    size_t from_n;
+    uint64_t shown_ms;
 };
 
 static int reading_begin(struct cli *cli, struct reading *reading, const char *path)
@@ -71,6 +84,55 @@ static int reading_ask(struct cli *cli, struct reading *reading)
     return x;
 }
 
+/* Who sent the piece; nothing of what was at the node already. */
+static void count_from(struct reading *reading, const json_t *result)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(json_object_get(result, "from"), i, one)
+    {
+        const char *name = cli_json_text(one, "name");
+        size_t at = 0;
+        while (at < reading->from_n && strcmp(reading->from[at].name, name) != 0)
+            at++;
+        if (at == SOURCES_MAX)
+            continue;
+        struct source *source = &reading->from[at];
+        if (at == reading->from_n) {
+            *source = (struct source){.bytes = 0};
+            snprintf(source->name, sizeof(source->name), "%s", name);
+            reading->from_n++;
+        }
+        source->bytes += cli_json_u64(one, "bytes", 0);
+    }
+}
+
+/* "a 80 MB/s, b 75 MB/s": who delivers now. */
+static const char *from_text(struct reading *reading, uint64_t began_ms, char *out, size_t bytes)
+{
+    uint64_t now_ms = cli_now_ms();
+    uint64_t ms = now_ms - (reading->shown_ms != 0 ? reading->shown_ms : began_ms);
+    size_t at = 0;
+
+    for (size_t i = 0; i < reading->from_n && ms >= RATE_MS; i++) {
+        struct source *source = &reading->from[i];
+        source->rate = (source->bytes - source->shown_bytes) * 1000 / ms;
+        source->shown_bytes = source->bytes;
+    }
+    if (ms >= RATE_MS)
+        reading->shown_ms = now_ms;
+    out[0] = '\0';
+    for (size_t i = 0; i < reading->from_n && at < bytes; i++) {
+        char rate[32];
+        if (reading->from[i].rate > 0)
+            at += (size_t)snprintf(out + at, bytes - at, "%s%s %s/s", at > 0 ? ", " : "",
+                                   reading->from[i].name,
+                                   text_size(reading->from[i].rate, rate, sizeof(rate)));
+    }
+    return out;
+}
+
 /* The next piece in order, borrowed until the next call; *len_out 0 at the end. */
 static int
 reading_next(struct cli *cli, struct reading *reading, const uint8_t **data_out, size_t *len_out)
@@ -93,6 +155,7 @@ reading_next(struct cli *cli, struct reading *reading, const uint8_t **data_out,
         if (buf_append(early, reply.data, reply.data_len) != 0)
             return cli_fail(cli, EXIT_FAILED, NULL, "out of memory");
         reading->have[no % WINDOW] = true;
+        count_from(reading, reply.result);
     }
     if (x != EXIT_OK)
         return x;
@@ -176,13 +239,15 @@ static char *out_path(const char *out, const char *path)
 static int copy_to(struct cli *cli, struct reading *reading, int fd, const char *out)
 {
     struct bar bar;
+    char from[200];
     const uint8_t *data;
     size_t len;
     int x;
 
     bar_begin(&bar, cli, reading->path);
     while ((x = reading_next(cli, reading, &data, &len)) == EXIT_OK && len > 0) {
-        bar_show(&bar, reading->done, reading->size, NULL);
+        bar_show(&bar, reading->done, reading->size,
+                 bar.on ? from_text(reading, bar.began_ms, from, sizeof(from)) : NULL);
         if (write_all(fd, data, len) != 0) {
             bar_end(&bar);
             return cannot(cli, "cannot be written", out);
@@ -190,6 +255,21 @@ static int copy_to(struct cli *cli, struct reading *reading, int fd, const char 
     }
     bar_end(&bar);
     return x;
+}
+
+/* [{"name","bytes","bytes_per_s"}] */
+static json_t *from_json(const struct reading *reading, uint64_t ms)
+{
+    json_t *from = json_array();
+
+    for (size_t i = 0; i < reading->from_n; i++) {
+        const struct source *source = &reading->from[i];
+        (void)json_array_append_new(
+            from,
+            json_pack("{s:s,s:I,s:I}", "name", source->name, "bytes", (json_int_t)source->bytes,
+                      "bytes_per_s", (json_int_t)(source->bytes * 1000 / (ms > 0 ? ms : 1))));
+    }
+    return from;
 }
 
 static int get_file(struct cli *cli, struct reading *reading, const char *out)
@@ -225,9 +305,9 @@ static int get_file(struct cli *cli, struct reading *reading, const char *out)
         return EXIT_OK;
     }
     return cli_print_json(cli,
-                          json_pack("{s:s,s:s,s:I,s:s,s:I}", "path", reading->path, "out", out,
+                          json_pack("{s:s,s:s,s:I,s:s,s:I,s:o}", "path", reading->path, "out", out,
                                     "size", (json_int_t)reading->size, "hash", reading->hash,
-                                    "elapsed_ms", (json_int_t)ms),
+                                    "elapsed_ms", (json_int_t)ms, "from", from_json(reading, ms)),
                           "kith.fs.get/1");
 }
 

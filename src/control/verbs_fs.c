@@ -102,6 +102,24 @@ static void put_cache(struct json *json, const struct kith_fs_cache_info *cache)
     json_kv_u64(json, "fetching_bytes", cache->fetching_bytes);
 }
 
+/* Nodes that content came from. */
+static void put_from(struct json *json, const struct kith_fs_source *from, size_t n)
+{
+    char digits[KITH_NODE_ID_DIGITS + 1];
+
+    json_key(json, "from");
+    json_array_begin(json);
+    for (size_t i = 0; i < n; i++) {
+        json_object_begin(json);
+        json_kv_text(json, "id", kith_node_id_text(&from[i].node, digits));
+        json_kv_text(json, "name", from[i].name);
+        json_kv_u64(json, "bytes", from[i].bytes);
+        json_kv_u64(json, "bytes_per_s", from[i].bytes_per_s);
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
 /* What a kind's result has beside its code. */
 static void put_result(struct json *json, enum kith_fs_op_kind kind, const struct kith_fs_result *r)
 {
@@ -121,6 +139,8 @@ static void put_result(struct json *json, enum kith_fs_op_kind kind, const struc
     }
     if (kind == KITH_FS_READ)
         json_kv_u64(json, "size", r->size);
+    if (kind == KITH_FS_READ && r->from_n > 0)
+        put_from(json, r->from, r->from_n);
     if (kind == KITH_FS_REMOVE || kind == KITH_FS_RESTORE || kind == KITH_FS_RESOLVE ||
         kind == KITH_FS_PIN || kind == KITH_FS_UNPIN || kind == KITH_FS_EVICT ||
         kind == KITH_FS_VERIFY)
@@ -192,6 +212,7 @@ static void on_progress(struct kith_node *node, const struct kith_fs_progress *p
     if (progress->left_ms != UINT64_MAX)
         json_kv_u64(&reply.json, "left_ms", progress->left_ms);
     json_kv_u64(&reply.json, "holders", progress->holders_n);
+    put_from(&reply.json, progress->holders, progress->holders_n);
     json_kv_text(&reply.json, "text", progress->text);
     control_reply_end(&reply, true, NULL, 0);
 }
@@ -224,8 +245,13 @@ static void do_op(struct control_request *request, const struct kith_fs_op *op)
     }
 }
 
+/* What a page of a list comes to before its last entries: with them it is a line of the socket. */
+#define PAGE_BYTES_MAX (64 * 1024)
+
 struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op_kind kind)
 {
+    bool list = kind == KITH_FS_LIST || kind == KITH_FS_FIND || kind == KITH_FS_CONFLICTS;
+
     return (struct kith_fs_op){
         .kind = kind,
         .path = control_text(request, "path"),
@@ -236,7 +262,7 @@ struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op
         .data = request->data,
         .len = request->data_len,
         .offset = control_u64(request, "offset", 0),
-        .count = (size_t)control_u64(request, "count", 0),
+        .count = list ? PAGE_BYTES_MAX : (size_t)control_u64(request, "count", 0),
         .recursive = control_bool(request, "recursive", false),
         .deleted = control_bool(request, "deleted", false),
         .trash = control_bool(request, "trash", false),

@@ -129,6 +129,7 @@ enum fetch_action_type {
 struct fetch_action {
     enum fetch_action_type type;
     struct kith_node_id peer;
+    bool from_peer; /* WRITE: peer sent it; else it was here before */
     uint64_t id;
     uint64_t token;
     struct content content;

@@ -207,6 +207,8 @@ static void tell(struct fetch_core *core, struct fetch_job *job)
     action->content = job->file->content;
     action->chunk = job->chunk;
     action->hash = job->hash;
+    action->peer = job->from;
+    action->from_peer = job->from_peer;
     if (job->chunk != FETCH_LIST)
         action->offset = content_chunk_offset(&job->file->content, job->chunk);
     if (job->data != NULL)

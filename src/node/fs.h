@@ -67,8 +67,8 @@ void fs_op_remove(struct node_fs *fs, struct fs_op *op); /* fs_change.c */
 void fs_op_resolve(struct node_fs *fs, struct fs_op *op);
 void fs_op_restore(struct node_fs *fs, struct fs_op *op); /* fs_restore.c */
 void fs_op_read(struct node_fs *fs, struct fs_op *op);    /* fs_read.c */
-void fs_op_get(struct node_fs *fs, struct fs_op *op);
-void fs_op_put(struct node_fs *fs, struct fs_op *op); /* fs_put.c */
+void fs_op_get(struct node_fs *fs, struct fs_op *op);     /* fs_get.c */
+void fs_op_put(struct node_fs *fs, struct fs_op *op);     /* fs_put.c */
 void fs_op_write(struct node_fs *fs, struct fs_op *op);
 void fs_op_append(struct node_fs *fs, struct fs_op *op);
 void fs_op_pin(struct node_fs *fs, struct fs_op *op); /* fs_pin.c */
@@ -76,8 +76,11 @@ void fs_op_evict(struct node_fs *fs, struct fs_op *op);
 void fs_op_cache(struct node_fs *fs, struct fs_op *op);
 void fs_op_verify(struct node_fs *fs, struct fs_op *op);
 void fs_op_share(struct node_fs *fs, struct fs_op *op); /* fs_shares.c */
-/* Tells of progress, at most ten times a second. */
+/* fs_get.c: tells of progress, at most ten times a second. @copy: of which the holders are told;
+ * may be NULL. */
+struct fs_copy;
 void fs_op_progress(struct fs_op *op,
+                    const struct fs_copy *copy,
                     uint64_t done_bytes,
                     uint64_t all_bytes,
                     uint64_t began_ms,

@@ -25,7 +25,7 @@ struct fs_chunk *fs_chunk_new(const struct content *content, uint32_t no, void *
         core_free(data);
         return NULL;
     }
-    chunk->refs_n = 1;
+    atomic_init(&chunk->refs_n, 1);
     chunk->no = no;
     memcpy(chunk->root, content->root, sizeof(chunk->root));
     chunk->len = content_chunk_bytes(content, no);
@@ -35,13 +35,13 @@ struct fs_chunk *fs_chunk_new(const struct content *content, uint32_t no, void *
 
 struct fs_chunk *fs_chunk_ref(struct fs_chunk *chunk)
 {
-    chunk->refs_n++;
+    atomic_fetch_add_explicit(&chunk->refs_n, 1, memory_order_relaxed);
     return chunk;
 }
 
 void fs_chunk_unref(struct fs_chunk *chunk)
 {
-    if (chunk == NULL || --chunk->refs_n > 0)
+    if (chunk == NULL || atomic_fetch_sub_explicit(&chunk->refs_n, 1, memory_order_acq_rel) != 1)
         return;
     core_free(chunk->data);
     core_free(chunk);
@@ -61,8 +61,12 @@ static struct fs_chunk *memory_find(struct fs_move *move, const uint8_t *root, u
 
 static void memory_drop(struct fs_move *move, const uint8_t *root, uint32_t no)
 {
-    if (memory_find(move, root, no) != NULL)
-        fs_chunk_unref(map64_remove(&move->memory, fs_chunk_key(root, no)));
+    struct fs_chunk *chunk = memory_find(move, root, no);
+
+    if (chunk == NULL)
+        return;
+    fs_shelf_drop(move->shelf, chunk);
+    fs_chunk_unref(map64_remove(&move->memory, fs_chunk_key(root, no)));
 }
 
 static bool memory_put(struct fs_move *move, struct fs_chunk *chunk)
@@ -71,8 +75,10 @@ static bool memory_put(struct fs_move *move, struct fs_chunk *chunk)
 
     if (map64_find(&move->memory, key) != NULL)
         return memory_find(move, chunk->root, chunk->no) != NULL;
-    if (map64_set(&move->memory, key, fs_chunk_ref(chunk)) == 0)
+    if (map64_set(&move->memory, key, fs_chunk_ref(chunk)) == 0) {
+        fs_shelf_put(move->shelf, chunk);
         return true;
+    }
     fs_chunk_unref(chunk);
     return false;
 }
@@ -327,6 +333,7 @@ void fs_cache_event(struct node_fs *fs, const struct cache_event *event, struct 
 
 void fs_cache_use(struct node_fs *fs)
 {
+    fs_shelf_tell(fs);
     uint64_t all = fs->node->facts.memory_bytes, free_now = fs->node->load.memory_available_bytes;
     struct cache_event event = {.type = CACHE_USE};
 
@@ -377,8 +384,10 @@ static void want_end(
     map64_remove(&fs->move->wants, fs_chunk_key(want->content.root, want->no));
     list_remove(&want->link);
     while ((first = list_first(&want->gettings)) != NULL) {
+        struct fs_getting *getting = container_of(first, struct fs_getting, link);
         list_remove(first);
-        tell(fs, container_of(first, struct fs_getting, link), code, text, chunk);
+        getting->fetched = chunk != NULL && chunk->from_node;
+        tell(fs, getting, code, text, chunk);
     }
     core_free(want);
     fs_leave(fs);
@@ -576,7 +585,8 @@ int fs_chunks_open(struct fs_move *move)
     int r = cache_new(&move->cache, &cache);
 
     move->disk = core_calloc(1, sizeof(*move->disk));
-    if (r != 0 || move->disk == NULL)
+    move->shelf = fs_shelf_new();
+    if (r != 0 || move->disk == NULL || move->shelf == NULL)
         return KITH_E_MEMORY;
     move->disk->move = move;
     list_init(&move->disk->waiting);
@@ -599,5 +609,6 @@ void fs_chunks_deinit(struct fs_move *move)
     for (size_t at = 0; (chunk = map64_next(&move->memory, &at)) != NULL;)
         fs_chunk_unref(chunk);
     map64_deinit(&move->memory);
+    fs_shelf_free(move->shelf);
     cache_free(move->cache);
 }

@@ -1,8 +1,10 @@
 /*
- * Copying a content into the keep: chunk by chunk, from wherever it is, to a part file that becomes
- * the copy when it is whole. A part that is there from before a crash is read and checked first, so
- * nothing has to be remembered of it.
+ * Copying a content to this machine: chunk by chunk, from wherever it is, many at a time. Into the
+ * keep by way of a part file that becomes the copy when it is whole: one that is there from before
+ * a crash is read and checked first, so nothing has to be remembered of it. Or into a file that is
+ * given.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,6 +43,7 @@ struct fs_copying {
     uint32_t window_n;
     uint32_t busy_n; /* chunks under way */
     bool ending, guarded;
+    struct fs_sources sources;
     int code;
     char text[512];
     struct copy_chunk chunks[WINDOW_CHUNKS];
@@ -66,6 +69,7 @@ static void copying_end(struct node_fs *fs, struct fs_copying *copying)
         char text[sizeof(copying->text)];
         int code = copying->code;
         memcpy(text, copying->text, sizeof(text));
+        copy->from = copying->sources;
         copy->inside = NULL;
         copying_free(copying);
         copy->done(fs, copy, code, text);
@@ -151,10 +155,14 @@ static void write_done(struct node_fs *fs, struct fs_job *job)
     struct copy_chunk *chunk = container_of(job, struct copy_chunk, job);
     struct fs_copying *copying = chunk->copying;
 
+    struct fs_copy *copy = copying->copy;
+
     if (chunk->code != 0)
         fail(copying, chunk->code, chunk->text);
-    else if (copying->copy != NULL)
-        copying->copy->done_bytes += chunk->chunk->len;
+    else if (copy != NULL)
+        copy->done_bytes += chunk->chunk->len;
+    if (chunk->code == 0 && copy != NULL && copy->progress != NULL)
+        copy->progress(fs, copy);
     fs_chunk_unref(chunk->chunk);
     chunk->chunk = NULL;
     chunk->writing = false;
@@ -178,6 +186,8 @@ static void on_chunk(struct node_fs *fs,
         copying_go(fs, copying);
         return;
     }
+    if (getting->fetched)
+        fs_sources_add(&copying->sources, bytes, bytes->len);
     chunk->chunk = fs_chunk_ref(bytes);
     chunk->writing = true;
     chunk->job.work = write_work;
@@ -192,6 +202,15 @@ static struct copy_chunk *free_slot(struct fs_copying *copying)
             return &copying->chunks[i];
     }
     return NULL;
+}
+
+/* What was given is the owner's again, whatever came of it. */
+static void give_back(struct fs_copying *copying)
+{
+    if (copying->copy == NULL || copying->copy->target != FS_COPY_FILE)
+        return;
+    copying->copy->fd = copying->fd;
+    copying->fd = -1;
 }
 
 static void copying_go(struct node_fs *fs, struct fs_copying *copying)
@@ -222,10 +241,11 @@ static void copying_go(struct node_fs *fs, struct fs_copying *copying)
         return;
     copying->ending = true;
     if (copying->code != 0 || copying->copy == NULL) {
+        give_back(copying);
         copying_end(fs, copying);
         return;
     }
-    if (copying->copy->to_part) {
+    if (copying->copy->target != FS_COPY_KEEP) {
         copying->copy->fd = copying->fd;
         copying->fd = -1;
         copying_end(fs, copying);
@@ -279,9 +299,9 @@ static void open_done(struct node_fs *fs, struct fs_job *job)
     copying_go(fs, container_of(job, struct fs_copying, job));
 }
 
-static void memory_run(struct node_fs *fs, struct fs_todo *todo)
+static void begin_run(struct node_fs *fs, struct fs_todo *todo)
 {
-    copying_end(fs, container_of(todo, struct fs_copying, todo));
+    copying_go(fs, container_of(todo, struct fs_copying, todo));
 }
 
 void fs_copy_start(struct node_fs *fs, struct fs_copy *copy)
@@ -302,10 +322,13 @@ void fs_copy_start(struct node_fs *fs, struct fs_copy *copy)
     copying->have = core_calloc(copying->chunks_n + 1, 1);
     copy->inside = copying;
     copy->done_bytes = 0;
+    if (copy->target == FS_COPY_FILE)
+        copying->fd = copy->fd;
     copy->fd = -1;
-    if (copying->have == NULL) {
+    if (copying->have == NULL)
         fail(copying, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
-        copying->todo.run = memory_run;
+    if (copying->have == NULL || copy->target == FS_COPY_FILE) {
+        copying->todo.run = begin_run;
         fs_enter(fs);
         fs_later(fs, &copying->todo);
         fs_leave(fs);
@@ -316,14 +339,21 @@ void fs_copy_start(struct node_fs *fs, struct fs_copy *copy)
     fs_job_start(fs, &copying->job);
 }
 
-void fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy)
+int fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy)
 {
     struct fs_copying *copying = copy->inside;
+    bool waits;
+    int fd = -1;
 
     if (copying == NULL)
-        return;
+        return -1;
+    /* Threads may be writing to what was given, so they keep it, and the owner gets another. */
+    if (copy->target == FS_COPY_FILE)
+        fd = fcntl(copying->fd, F_DUPFD_CLOEXEC, 0);
     copy->inside = NULL;
     copying->copy = NULL;
+    waits = list_linked(&copying->todo.link);
+    list_remove(&copying->todo.link);
     for (uint32_t i = 0; i < copying->window_n; i++) {
         struct copy_chunk *chunk = &copying->chunks[i];
         if (!chunk->getting_now)
@@ -332,8 +362,14 @@ void fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy)
         chunk->getting_now = false;
         copying->busy_n--;
     }
-    if (copying->busy_n == 0 && copying->next > 0 && !copying->ending)
+    if (copying->busy_n == 0 && (copying->next > 0 || waits) && !copying->ending)
         copying_go(fs, copying); /* no job is under way: it ends now */
+    return fd;
+}
+
+const struct fs_sources *fs_copy_sources(const struct fs_copy *copy)
+{
+    return copy->inside != NULL ? &copy->inside->sources : NULL;
 }
 
 /* ---- announcing ---- */

@@ -286,7 +286,7 @@ static void fetch(struct node_fs *fs, struct sync_one *one)
     one->copy = (struct fs_copy){.content = one->content,
                                  .priority = FETCH_BACKGROUND,
                                  .waits = true,
-                                 .to_part = true,
+                                 .target = FS_COPY_PART,
                                  .done = on_copied};
     fs_copy_start(fs, &one->copy);
 }
@@ -546,7 +546,7 @@ void fs_sync_deinit(struct fs_here *here)
         struct sync_one *one = container_of(it, struct sync_one, link);
         bool copies = one->copy.inside != NULL, waits = list_linked(&one->todo.link);
         if (copies)
-            fs_copy_cancel(here->fs, &one->copy);
+            (void)fs_copy_cancel(here->fs, &one->copy);
         if (!copies && !waits)
             continue;
         list_remove(it);

@@ -30,22 +30,34 @@ int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry);
 
 /* ---- fs_copies.c ---- */
 
-/* A content on its way into the keep; embedded by its owner. */
+enum fs_copy_target {
+    FS_COPY_KEEP = 0, /* the keep: recorded and announced when it is whole */
+    FS_COPY_PART,     /* a part file: fd is it, whole, for reading; the owner closes it, and removes
+                         the part */
+    FS_COPY_FILE,     /* fd, an empty file of the content's size, which is given for the time of the
+                         copy */
+};
+
+/* A content on its way to this machine; embedded by its owner. */
 struct fs_copy {
     struct content content;
     uint8_t priority; /* enum fetch_priority */
+    uint8_t target;   /* enum fs_copy_target */
     bool waits;
-    bool to_part; /* it becomes no copy: fd is the part file, whole, for reading; the owner closes
-                     it, and removes the part */
     int fd;
     uint64_t done_bytes;
-    /* Once, never before fs_copy_start() returns: it is in the keep, recorded and announced; or
-     * not. */
+    struct fs_sources from;                                     /* who sent it; when it is done */
+    void (*progress)(struct node_fs *fs, struct fs_copy *copy); /* of done_bytes; may be NULL */
+    /* Once, never before fs_copy_start() returns. */
     void (*done)(struct node_fs *fs, struct fs_copy *copy, int code, const char *text);
     struct fs_copying *inside;
 };
 void fs_copy_start(struct node_fs *fs, struct fs_copy *copy);
-void fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy); /* done does not run */
+/* done does not run. What a FILE is given as fd is given back, as a descriptor that the owner
+ * closes; else -1. */
+int fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy);
+/* Who sent what of it is here; NULL: it does not run. Borrowed until the next callback. */
+const struct fs_sources *fs_copy_sources(const struct fs_copy *copy);
 
 /* Announces that the keep has @content, or has it no more; @done runs once, later. */
 struct fs_holding_change;
@@ -65,6 +77,10 @@ void fs_sweep_tick(struct node_fs *fs);
 /* The keep has it still, though no record says so: a path had it a moment ago. Who asks has time to
  * read it. */
 bool fs_is_former(struct node_fs *fs, const struct content *content);
+/* Which one has this root. */
+bool fs_former_of(struct node_fs *fs,
+                  const uint8_t root[CONTENT_ROOT_BYTES],
+                  struct content *content_out);
 /* Before a content gets its name in the keep, on the thread that gives it; and, on the loop, when
  * its record is there or it will have none. */
 void fs_guard(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);

@@ -11,12 +11,10 @@
 #include "node/internal.h"
 #include "node/uv_fs.h"
 
-#define CONFLICTS_MAX 64 /* of one file that a list gives */
-/* What a page comes to, as JSON, before its last entry and that one's conflicts: with them it is a
- * line of the control socket (CONTROL_LINE_BYTES_MAX). */
-#define PAGE_BYTES_MAX (64 * 1024)
-#define ENTRY_BYTES    400 /* beside its texts */
-#define WALKS_MAX      8   /* in vain, for one page: a pattern may fit next to nothing */
+#define CONFLICTS_MAX 64  /* of one file that a list gives */
+#define ENTRY_BYTES   400 /* as JSON, beside its texts */
+#define AT_ONCE       8   /* that the core is asked for: to find the place again is most of it */
+#define WALKS_MAX     8   /* in vain, for one page: a pattern may fit next to nothing */
 
 struct page {
     struct node_fs *fs;
@@ -24,7 +22,7 @@ struct page {
     struct fs_box *box;
     struct kith_fs_entry *entries;
     size_t n, max, cap;
-    size_t bytes; /* about */
+    size_t bytes, bytes_max; /* as JSON, about; SIZE_MAX: any */
     struct fs_listing at;
     unsigned flags; /* enum fs_walk_flags */
     const char *pattern;
@@ -87,31 +85,50 @@ static int page_add(struct page *page,
 
 static bool page_goes_on(const struct page *page)
 {
-    return !page->at.ended && page->n < page->max && page->bytes < PAGE_BYTES_MAX;
+    return !page->at.ended && page->n < page->max && page->bytes < page->bytes_max;
+}
+
+/* So many more may come without another look: one where bytes count, as the conflicts of one entry
+ * may come to more than the rest of the page. */
+static size_t at_once(const struct page *page)
+{
+    size_t left = page->max - page->n;
+
+    return page->bytes_max != SIZE_MAX ? 1 : left < AT_ONCE ? left : AT_ONCE;
 }
 
 /* ---- one folder ---- */
 
-static int list_folder(struct page *page, struct kith_bytes share, struct kith_bytes folder)
+static int add_listed(struct page *page,
+                      struct kith_bytes share,
+                      struct kith_bytes folder,
+                      const struct fs_entry *entry)
 {
     char path[FS_PATH_BYTES_MAX + FS_PART_BYTES_MAX + 64];
-    struct fs_entry entry;
+    struct kith_bytes name = {entry->name, entry->name_len};
+    size_t at = folder.len;
+
+    if (share.len == 0) /* the shares themselves */
+        return page_add(page, name, (struct kith_bytes){"", 0}, entry);
+    assert(folder.len + 1 + name.len <= sizeof(path));
+    memcpy(path, folder.data, folder.len);
+    if (at > 0)
+        path[at++] = '/';
+    memcpy(path + at, name.data, name.len);
+    return page_add(page, share, (struct kith_bytes){path, at + name.len}, entry);
+}
+
+static int list_folder(struct page *page, struct kith_bytes share, struct kith_bytes folder)
+{
+    struct fs_entry entries[AT_ONCE];
     int r = 0;
 
     while (r == 0 && page_goes_on(page)) {
         size_t n = 0;
-        r = fs_catalogue_list(page->fs->catalogue, share, folder, &page->at, &entry, 1, &n);
-        if (r != 0 || n == 0)
-            continue;
-        struct kith_bytes name = {entry.name, entry.name_len};
-        if (share.len == 0) { /* the shares themselves */
-            r = page_add(page, name, (struct kith_bytes){"", 0}, &entry);
-            continue;
-        }
-        int len =
-            snprintf(path, sizeof(path), "%.*s%s%.*s", (int)folder.len, (const char *)folder.data,
-                     folder.len > 0 ? "/" : "", (int)name.len, (const char *)name.data);
-        r = page_add(page, share, (struct kith_bytes){path, (size_t)len}, &entry);
+        r = fs_catalogue_list(page->fs->catalogue, share, folder, &page->at, entries, at_once(page),
+                              &n);
+        for (size_t i = 0; i < n && r == 0; i++)
+            r = add_listed(page, share, folder, &entries[i]);
     }
     return r;
 }
@@ -145,39 +162,47 @@ static int add_conflicts(struct page *page, struct kith_bytes share, struct kith
     return r;
 }
 
-/* The core's room for names is used again by what is asked of it meanwhile, so the path is
- * copied. */
+struct walked {
+    struct fs_walked found;
+    char path[FS_PATH_BYTES_MAX + 1];
+};
+
 static int add_walked(struct page *page,
-                      const struct fs_walked *walked,
+                      const struct walked *walked,
                       struct kith_bytes share,
                       struct kith_bytes folder)
 {
-    char text[FS_PATH_BYTES_MAX + 1];
-    struct kith_bytes in = {walked->share, strlen(walked->share)};
-    struct kith_bytes path = {text, walked->path_len};
+    struct kith_bytes in = {walked->found.share, strlen(walked->found.share)};
+    struct kith_bytes path = {walked->path, walked->found.path_len};
     bool itself = share.len > 0 && path.len == folder.len;
 
-    memcpy(text, walked->path, walked->path_len);
     if (itself || (path.len == 0 && page->op->kind != KITH_FS_LIST))
         return 0;
-    int r = page_add(page, in, path, &walked->entry);
-    return r == 0 && walked->entry.conflicts_n > 0 ? add_conflicts(page, in, path) : r;
+    int r = page_add(page, in, path, &walked->found.entry);
+    return r == 0 && walked->found.entry.conflicts_n > 0 ? add_conflicts(page, in, path) : r;
 }
 
+/* Conflicts come along with their entry, so there is room for those of each at once. */
 static int walk(struct page *page, struct kith_bytes share, struct kith_bytes folder)
 {
     struct fs_walk asked = {
         .share = share, .path = folder, .pattern = page->pattern, .flags = page->flags};
-    struct fs_walked walked;
+    struct fs_walked found[AT_ONCE];
+    struct walked *walked = arena_alloc(&page->box->arena, AT_ONCE * sizeof(*walked));
     unsigned in_vain = 0;
-    int r = 0;
+    int r = walked == NULL ? KITH_E_MEMORY : 0;
 
     while (r == 0 && page_goes_on(page) && in_vain < WALKS_MAX) {
         size_t n = 0;
-        r = fs_catalogue_walk(page->fs->catalogue, &asked, &page->at, &walked, 1, &n);
+        r = fs_catalogue_walk(page->fs->catalogue, &asked, &page->at, found, at_once(page), &n);
         in_vain += n == 0;
-        if (r == 0 && n > 0)
-            r = add_walked(page, &walked, share, folder);
+        /* The core's room for names is used again by what is asked of it meanwhile. */
+        for (size_t i = 0; i < n; i++) {
+            walked[i].found = found[i];
+            memcpy(walked[i].path, found[i].path, found[i].path_len);
+        }
+        for (size_t i = 0; i < n && r == 0; i++)
+            r = add_walked(page, &walked[i], share, folder);
     }
     return r;
 }
@@ -212,7 +237,8 @@ void fs_op_list(struct node_fs *fs, struct fs_op *op)
     page.pattern = op->op.kind == KITH_FS_FIND ? op->op.pattern : NULL;
     page.flags = (op->op.kind == KITH_FS_CONFLICTS ? FS_WALK_CONFLICTED : 0u) |
                  (op->op.deleted ? FS_WALK_DELETED : 0u) | (op->op.trash ? FS_WALK_GONE : 0u);
-    page.cap = (size_t)max + CONFLICTS_MAX; /* the last entry may have some */
+    page.cap = (size_t)max + (size_t)AT_ONCE * CONFLICTS_MAX; /* the last ones may have some */
+    page.bytes_max = op->op.count != 0 ? op->op.count : SIZE_MAX;
     if (page.box != NULL)
         page.entries = arena_alloc(&page.box->arena, page.cap * sizeof(*page.entries));
     int r = page.entries == NULL ? KITH_E_MEMORY : fill(&page);

@@ -15,9 +15,12 @@
 #include "fs/serve.h"
 #include "node/uv_fs.h"
 
-/* A chunk in memory; its bytes never change. Counted, by the loop only. */
+/* A chunk in memory; its bytes never change. Counted; by any thread. */
 struct fs_chunk {
-    uint32_t refs_n;
+    _Atomic uint32_t refs_n;
+    _Atomic bool used; /* read in memory since the loop last looked (fs_shelf.c) */
+    bool from_node;    /* `from` sent it */
+    struct kith_node_id from;
     uint32_t no;
     uint8_t root[CONTENT_ROOT_BYTES];
     uint32_t len;
@@ -28,6 +31,26 @@ fs_chunk_new(const struct content *content, uint32_t no, void *data); /* takes i
 struct fs_chunk *fs_chunk_ref(struct fs_chunk *chunk);
 void fs_chunk_unref(struct fs_chunk *chunk); /* NULL is fine */
 
+/* Who sent how much of something. */
+struct fs_sources {
+    struct kith_node_id nodes[FS_FETCH_HOLDERS_MAX];
+    uint64_t bytes[FS_FETCH_HOLDERS_MAX];
+    uint32_t n;
+};
+/* @chunk, of which @bytes are used, came for this; nothing if it was here. */
+void fs_sources_add(struct fs_sources *sources, const struct fs_chunk *chunk, uint64_t bytes);
+/* As they are told: how many. Names point into @names. @ms: since the first was asked. */
+uint32_t fs_sources_tell(struct node_fs *fs,
+                         const struct fs_sources *sources,
+                         uint64_t ms,
+                         struct kith_fs_source *out,
+                         char (*names)[KITH_NODE_ID_DIGITS + 1]);
+/* Into a result, with names of its own; nothing if memory is short. */
+void fs_box_sources(struct node_fs *fs,
+                    struct fs_box *box,
+                    const struct fs_sources *sources,
+                    uint64_t ms);
+
 struct fs_move {
     struct node_fs *fs;
     struct fs_files *files;
@@ -35,9 +58,10 @@ struct fs_move {
     struct serve_core *serve;
     struct cache_core *cache;
     struct keep_core *keep;
-    struct map64 memory;  /* struct fs_chunk of the memory cache, by fs_chunk_key() */
-    struct map64 wants;   /* struct fs_want by fs_chunk_key(): being fetched or read */
-    struct map64 fetches; /* struct fs_want by id of its fetch */
+    struct map64 memory;    /* struct fs_chunk of the memory cache, by fs_chunk_key() */
+    struct fs_shelf *shelf; /* the same, for any thread (fs_shelf.c) */
+    struct map64 wants;     /* struct fs_want by fs_chunk_key(): being fetched or read */
+    struct map64 fetches;   /* struct fs_want by id of its fetch */
     uint64_t next_id;
     struct fs_disk_queue *disk; /* fs_chunks.c */
     uint64_t keep_bytes;
@@ -64,6 +88,7 @@ struct fs_getting {
     bool passing;     /* not for the cache: a copy that is made */
     struct fs_want *want;
     struct fs_chunk *chunk;
+    bool fetched; /* told: it came from a node for this, and was not in memory */
     int code;
     char text[512];
     /* Once; never before fs_get_chunk() returns. @chunk is borrowed: take a reference to keep it.
@@ -93,6 +118,13 @@ int fs_chunks_open(struct fs_move *move);
 void fs_chunks_deinit(struct fs_move *move);
 void fs_cache_event(struct node_fs *fs, const struct cache_event *event, struct fs_chunk *added);
 void fs_cache_use(struct node_fs *fs); /* once a second */
+
+/* ---- fs_shelf.c ---- */
+struct fs_shelf *fs_shelf_new(void);        /* NULL if memory is short */
+void fs_shelf_free(struct fs_shelf *shelf); /* NULL is fine; no thread may be inside */
+void fs_shelf_put(struct fs_shelf *shelf, struct fs_chunk *chunk); /* a reference of its own */
+void fs_shelf_drop(struct fs_shelf *shelf, const struct fs_chunk *chunk);
+void fs_shelf_tell(struct node_fs *fs); /* what was read: once a second, to the cache */
 
 /* ---- fs_where.c: contents that this node holds ---- */
 
@@ -140,11 +172,15 @@ struct fs_reading {
     struct fs_reading_chunk chunks[FS_READING_CHUNKS];
     uint32_t next, end; /* chunks */
     uint32_t busy_n;
+    struct fs_sources sources;
     int code;
     char text[512];
 };
 void fs_read_bytes(struct node_fs *fs, struct fs_reading *reading);
 void fs_read_cancel(struct node_fs *fs, struct fs_reading *reading);
+/* The content that is to be read: what the path has, or, of the hash that is asked for, whatever
+ * version has it. 0 or a code with its sentence. */
+int fs_content_of(struct node_fs *fs, const struct kith_fs_op *op, struct content *content_out);
 
 /* ---- uv_fs_serve.c ---- */
 void fs_serve_do(struct node_fs *fs, const struct serve_event *event);

@@ -139,6 +139,15 @@ static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const 
     pin_next(fs, each);
 }
 
+static void on_progress(struct node_fs *fs, struct fs_copy *copy)
+{
+    struct each *each = container_of(copy, struct each, copy);
+
+    (void)fs;
+    fs_op_progress(each->op, copy, each->done_bytes + copy->done_bytes, each->all_bytes,
+                   each->began_ms, &each->told_ms);
+}
+
 static bool is_here(struct node_fs *fs, const struct content *content)
 {
     struct fs_content_facts facts;
@@ -171,9 +180,9 @@ static void pin_next(struct node_fs *fs, struct each *each)
             each->done_bytes += content->size;
             continue;
         }
-        fs_op_progress(each->op, each->done_bytes, each->all_bytes, each->began_ms, &each->told_ms);
         each->copy = (struct fs_copy){.content = *content,
                                       .priority = FETCH_ORDINARY,
+                                      .progress = on_progress,
                                       .waits = each->op->op.timeout_ms != 0,
                                       .done = on_pinned};
         each->copying = true;
@@ -189,7 +198,7 @@ static void pin_stop(struct fs_op *op)
 
     each->op = NULL;
     if (each->copying)
-        fs_copy_cancel(op->node->fs, &each->copy);
+        (void)fs_copy_cancel(op->node->fs, &each->copy);
     each_free(each);
 }
 
@@ -348,7 +357,8 @@ static void verify_done(struct node_fs *fs, struct fs_job *job)
 
 static void verify_next(struct node_fs *fs, struct each *each)
 {
-    fs_op_progress(each->op, each->done_bytes, each->all_bytes, each->began_ms, &each->told_ms);
+    fs_op_progress(each->op, NULL, each->done_bytes, each->all_bytes, each->began_ms,
+                   &each->told_ms);
     while (each->next < each->n) {
         const struct content *content = &each->contents[each->next++];
         if (content->size == 0 || !fs_where_is(fs, content, &each->where))
@@ -367,7 +377,7 @@ static void verify_stop(struct fs_op *op)
 
     each->op = NULL;
     if (each->copying) {
-        fs_copy_cancel(op->node->fs, &each->copy);
+        (void)fs_copy_cancel(op->node->fs, &each->copy);
         each_free(each);
     }
     /* Else a thread or a publication is under way, and ends it. */

@@ -1,23 +1,17 @@
 /*
- * Runs of bytes of a content (fs_read_bytes()), and the operations READ and GET.
+ * Runs of bytes of a content (fs_read_bytes()), and the operation READ.
  *
  * A content that this node holds is read by a thread, the very bytes that are asked for. Else its
  * chunks are asked for, several at a time, from the caches or other nodes.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
-#include "node/fs_move.h"
+#include "node/fs_keep.h"
 #include "node/internal.h"
 
 #define READ_TIMEOUT_MS 60000
-#define GET_PIECE_BYTES (4u * 1024 * 1024)
-#define PROGRESS_MS     100
 
 /* ---- runs of bytes ---- */
 
@@ -51,7 +45,7 @@ static void reading_fail(struct fs_reading *reading, int code, const char *text)
 }
 
 /* The part of a chunk that lies in the run. */
-static void copy_part(struct fs_reading *reading, const struct fs_chunk *chunk)
+static void copy_part(struct fs_reading *reading, const struct fs_chunk *chunk, bool fetched)
 {
     uint64_t from = content_chunk_offset(&reading->content, chunk->no);
     uint64_t begin = from > reading->offset ? from : reading->offset;
@@ -61,6 +55,8 @@ static void copy_part(struct fs_reading *reading, const struct fs_chunk *chunk)
 
     memcpy(reading->data + (begin - reading->offset), chunk->data + (begin - from),
            (size_t)(end - begin));
+    if (fetched)
+        fs_sources_add(&reading->sources, chunk, end - begin);
 }
 
 static void chunks_go(struct node_fs *fs, struct fs_reading *reading);
@@ -77,7 +73,7 @@ static void on_chunk(struct node_fs *fs,
     slot->reading = NULL;
     reading->busy_n--;
     if (code == 0)
-        copy_part(reading, chunk);
+        copy_part(reading, chunk, getting->fetched);
     else
         reading_fail(reading, code, text);
     chunks_go(fs, reading);
@@ -174,6 +170,7 @@ void fs_read_bytes(struct node_fs *fs, struct fs_reading *reading)
     reading->busy_n = 0;
     reading->code = 0;
     reading->text[0] = '\0';
+    reading->sources.n = 0;
     memset(reading->chunks, 0, sizeof(reading->chunks));
     reading->next = (uint32_t)(reading->offset >> log2);
     reading->end = reading->len == 0 ? reading->next
@@ -206,6 +203,7 @@ void fs_read_cancel(struct node_fs *fs, struct fs_reading *reading)
 struct read_op {
     struct fs_op *op;
     struct fs_box *box;
+    uint64_t began_ms;
     struct fs_reading reading;
 };
 
@@ -216,9 +214,10 @@ static void read_op_done(struct node_fs *fs, struct fs_reading *reading, int cod
     struct fs_box *box = read->box;
     char copy[600];
 
-    (void)fs;
     op->stop = NULL;
     snprintf(copy, sizeof(copy), "%s: %s", op->op.path, text);
+    if (code == 0)
+        fs_box_sources(fs, box, &reading->sources, node_now_ms() - read->began_ms);
     core_free(read);
     if (code == 0) {
         fs_op_done(op, box);
@@ -237,9 +236,7 @@ static void read_op_stop(struct fs_op *op)
     core_free(read);
 }
 
-/* The content that is to be read: what the path has, or, of the hash that is asked for, whatever
- * version has it. 0 or a code with its sentence. */
-static int content_of(struct node_fs *fs, const struct kith_fs_op *op, struct content *content_out)
+int fs_content_of(struct node_fs *fs, const struct kith_fs_op *op, struct content *content_out)
 {
     struct fs_content_facts facts;
     struct fs_entry entry;
@@ -247,10 +244,13 @@ static int content_of(struct node_fs *fs, const struct kith_fs_op *op, struct co
     uint8_t root[FS_ROOT_BYTES];
     int r = fs_find(fs, op->path, &ref, NULL, &entry);
 
-    if (op->hash != NULL && hex_decode(op->hash, root, sizeof(root)) == 0 &&
-        fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) == 0) {
-        *content_out = facts.content;
-        return 0;
+    if (op->hash != NULL && hex_decode(op->hash, root, sizeof(root)) == 0) {
+        if (fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) == 0) {
+            *content_out = facts.content;
+            return 0;
+        }
+        if (fs_former_of(fs, root, content_out))
+            return 0;
     }
     if (r == 0 && !entry.has_content)
         return kith_fail_with(KITH_E_INVALID, "%s is no file", op->path);
@@ -264,7 +264,7 @@ static int content_of(struct node_fs *fs, const struct kith_fs_op *op, struct co
 void fs_op_read(struct node_fs *fs, struct fs_op *op)
 {
     struct content content;
-    int r = content_of(fs, &op->op, &content);
+    int r = fs_content_of(fs, &op->op, &content);
     struct read_op *read = r == 0 ? core_calloc(1, sizeof(*read)) : NULL;
     uint64_t left = r == 0 && op->op.offset < content.size ? content.size - op->op.offset : 0;
     size_t len = op->op.count < left ? op->op.count : (size_t)left;
@@ -287,6 +287,7 @@ void fs_op_read(struct node_fs *fs, struct fs_op *op)
     if (op->op.timeout_ms == 0)
         op->deadline_ms = node_now_ms() + READ_TIMEOUT_MS;
     read->op = op;
+    read->began_ms = node_now_ms();
     read->reading.content = content;
     read->reading.offset = op->op.offset;
     read->reading.len = len;
@@ -295,231 +296,4 @@ void fs_op_read(struct node_fs *fs, struct fs_op *op)
     op->state = read;
     op->stop = read_op_stop;
     fs_read_bytes(fs, &read->reading);
-}
-
-/* ---- GET ---- */
-
-struct get {
-    struct fs_op *op; /* NULL: it has been given up */
-    struct fs_job job;
-    struct fs_reading reading;
-    struct content content;
-    uint32_t mode;
-    int fd;
-    char *temporary;
-    char *local;
-    uint64_t done_bytes, began_ms, told_ms;
-    bool reading_now, last;
-    size_t len; /* of the piece that is written */
-    int code;
-    char text[512];
-    uint8_t piece[GET_PIECE_BYTES];
-};
-
-static void get_free(struct get *get)
-{
-    if (get->fd >= 0)
-        (void)close(get->fd);
-    core_free(get->temporary);
-    core_free(get->local);
-    core_free(get);
-}
-
-static void get_fail(struct get *get, int code, const char *text)
-{
-    if (get->code != 0)
-        return;
-    get->code = code;
-    snprintf(get->text, sizeof(get->text), "%.500s", text);
-}
-
-static int get_errno(struct get *get)
-{
-    int code = errno == EACCES || errno == EPERM ? KITH_E_PERMISSION
-               : errno == ENOENT                 ? KITH_E_NOT_FOUND
-                                                 : KITH_E_IO;
-    char text[512];
-
-    snprintf(text, sizeof(text), "%s cannot be written: %s%s", get->local, strerror(errno),
-             core_errno_advice(errno));
-    get_fail(get, code, text);
-    return code;
-}
-
-/* On a thread: opens the file, writes a piece, or ends. */
-static void get_work(struct fs_job *job)
-{
-    struct get *get = container_of(job, struct get, job);
-
-    if (get->fd < 0) {
-        get->fd = open(get->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (get->fd < 0) {
-            (void)get_errno(get);
-            return;
-        }
-    }
-    if (get->len > 0) {
-        int r = fs_write_all(get->fd, get->piece, get->len, get->done_bytes);
-        if (r != 0)
-            get_fail(get, r, kith_errmsg());
-    }
-    if (get->code == 0 && get->last &&
-        (fchmod(get->fd, get->mode & 0777) != 0 || fsync(get->fd) != 0 ||
-         rename(get->temporary, get->local) != 0))
-        (void)get_errno(get);
-    if (get->code != 0)
-        (void)unlink(get->temporary);
-}
-
-static void get_abort_work(struct fs_job *job)
-{
-    (void)unlink(container_of(job, struct get, job)->temporary);
-}
-
-static void get_abort_done(struct node_fs *fs, struct fs_job *job)
-{
-    (void)fs;
-    get_free(container_of(job, struct get, job));
-}
-
-static void get_end(struct node_fs *fs, struct get *get)
-{
-    struct fs_op *op = get->op;
-
-    if (op != NULL) {
-        op->stop = NULL;
-        struct fs_box *box = NULL;
-        if (get->code == 0 && fs_box_of(fs, op->op.path, &box) != 0)
-            box = fs_box_new();
-        if (box != NULL)
-            fs_op_done(op, box);
-        else
-            fs_op_fail(op, get->code != 0 ? get->code : KITH_E_MEMORY, get->text);
-    }
-    if (get->code == 0 && get->last) {
-        get_free(get);
-        return;
-    }
-    get->job.work = get_abort_work;
-    get->job.done = get_abort_done;
-    fs_job_start(fs, &get->job);
-}
-
-static void get_next(struct node_fs *fs, struct get *get);
-
-static void get_written(struct node_fs *fs, struct fs_job *job)
-{
-    struct get *get = container_of(job, struct get, job);
-
-    get->done_bytes += get->len;
-    if (get->code != 0 || get->op == NULL || get->last)
-        get_end(fs, get);
-    else
-        get_next(fs, get);
-}
-
-static void get_write(struct node_fs *fs, struct get *get)
-{
-    get->last = get->done_bytes + get->len == get->content.size;
-    get->job.work = get_work;
-    get->job.done = get_written;
-    fs_job_start(fs, &get->job);
-}
-
-static void get_read(struct node_fs *fs, struct fs_reading *reading, int code, const char *text)
-{
-    struct get *get = container_of(reading, struct get, reading);
-
-    get->reading_now = false;
-    if (code != 0) {
-        char copy[600];
-        snprintf(copy, sizeof(copy), "%s: %s", get->op->op.path, text);
-        get_fail(get, code, copy);
-        get_end(fs, get);
-        return;
-    }
-    get_write(fs, get);
-}
-
-void fs_op_progress(
-    struct fs_op *op, uint64_t done_bytes, uint64_t all_bytes, uint64_t began_ms, uint64_t *told_ms)
-{
-    uint64_t now_ms = node_now_ms(), ms = now_ms - began_ms + 1;
-    struct kith_fs_progress progress = {.done_bytes = done_bytes,
-                                        .all_bytes = all_bytes,
-                                        .bytes_per_s = done_bytes * 1000 / ms,
-                                        .left_ms = UINT64_MAX,
-                                        .text = ""};
-
-    if (op->op.on_progress == NULL || now_ms - *told_ms < PROGRESS_MS)
-        return;
-    *told_ms = now_ms;
-    if (progress.bytes_per_s > 0 && all_bytes >= done_bytes)
-        progress.left_ms = (all_bytes - done_bytes) * 1000 / progress.bytes_per_s;
-    op->op.on_progress(op->node, &progress, op->user);
-}
-
-static void get_next(struct node_fs *fs, struct get *get)
-{
-    uint64_t left = get->content.size - get->done_bytes;
-
-    fs_op_progress(get->op, get->done_bytes, get->content.size, get->began_ms, &get->told_ms);
-    get->len = left < GET_PIECE_BYTES ? (size_t)left : GET_PIECE_BYTES;
-    if (get->len == 0) {
-        get_write(fs, get);
-        return;
-    }
-    get->reading = (struct fs_reading){.content = get->content,
-                                       .offset = get->done_bytes,
-                                       .len = get->len,
-                                       .data = get->piece,
-                                       .priority = FETCH_ORDINARY,
-                                       .waits = get->op->op.timeout_ms != 0,
-                                       .done = get_read};
-    get->reading_now = true;
-    fs_read_bytes(fs, &get->reading);
-}
-
-static void get_stop(struct fs_op *op)
-{
-    struct get *get = op->state;
-
-    get->op = NULL;
-    if (!get->reading_now)
-        return; /* the job that is under way ends it */
-    fs_read_cancel(op->node->fs, &get->reading);
-    get_fail(get, KITH_E_CANCELED, "");
-    get_end(op->node->fs, get);
-}
-
-void fs_op_get(struct node_fs *fs, struct fs_op *op)
-{
-    struct content content;
-    struct fs_entry entry;
-    struct fs_ref ref;
-    int r = content_of(fs, &op->op, &content);
-    struct get *get = r == 0 ? core_calloc(1, sizeof(*get)) : NULL;
-    size_t bytes = strlen(op->op.local) + 40;
-
-    if (r == 0 && get != NULL) {
-        get->fd = -1;
-        get->local = core_strndup(op->op.local, strlen(op->op.local));
-        get->temporary = core_malloc(bytes);
-    }
-    if (r == 0 && (get == NULL || get->local == NULL || get->temporary == NULL))
-        r = KITH_E_MEMORY;
-    if (r != 0) {
-        if (get != NULL)
-            get_free(get);
-        fs_op_fail(op, r, NULL);
-        return;
-    }
-    snprintf(get->temporary, bytes, "%s.%llu.part", get->local, (unsigned long long)op->id);
-    get->op = op;
-    get->content = content;
-    get->mode = fs_find(fs, op->op.path, &ref, NULL, &entry) == 0 ? entry.mode : 0644;
-    get->began_ms = node_now_ms();
-    op->state = get;
-    op->stop = get_stop;
-    get_next(fs, get);
 }

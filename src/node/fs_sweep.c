@@ -189,6 +189,17 @@ bool fs_is_former(struct node_fs *fs, const struct content *content)
     return true;
 }
 
+bool fs_former_of(struct node_fs *fs,
+                  const uint8_t root[CONTENT_ROOT_BYTES],
+                  struct content *content_out)
+{
+    const struct candidate *one = former_find(fs->sweep, root);
+
+    if (one != NULL)
+        *content_out = one->content;
+    return one != NULL;
+}
+
 static bool is_due(const struct node_fs *fs, const struct candidate *one, uint64_t now_ms)
 {
     return now_ms >= one->asked_ms + FS_FORMER_MS || now_ms >= one->began_ms + FS_FORMER_MAX_MS ||

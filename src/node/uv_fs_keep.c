@@ -478,7 +478,7 @@ void fs_keep_stop(struct node_fs *fs)
     while ((first = list_first(&fs->copies)) != NULL) {
         struct keep_copy *one = container_of(first, struct keep_copy, link);
         list_remove(first);
-        fs_copy_cancel(fs, &one->copy);
+        (void)fs_copy_cancel(fs, &one->copy);
         core_free(one);
     }
 }

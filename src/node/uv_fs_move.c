@@ -156,6 +156,10 @@ static void write_chunk(struct node_fs *fs, const struct fetch_action *action)
     written->code = data == NULL ? KITH_E_MEMORY : 0;
     struct fs_chunk *chunk =
         data == NULL ? NULL : fs_chunk_new(&action->content, action->chunk, data);
+    if (chunk != NULL) {
+        chunk->from = action->peer;
+        chunk->from_node = action->from_peer;
+    }
     if (want != NULL && chunk != NULL)
         fs_want_came(fs, want, chunk);
     fs_chunk_unref(chunk);

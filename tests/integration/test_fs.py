@@ -95,13 +95,15 @@ def test_get_fetches_a_large_file_whole_from_another_node(cluster, folders, shor
     (one / "empty").write_bytes(b"")
     share(a, "s", one)
     wait_files((b,), {"s/big.bin", "s/empty"}, "s")
-    b.kith("fs", "get", "s/big.bin", "--out", short_dir / "got.bin")
+    got = b.kith("fs", "get", "s/big.bin", "--out", short_dir / "got.bin", "--json").json
     assert (short_dir / "got.bin").read_bytes() == data
+    assert [(one["name"], one["bytes"]) for one in got["from"]] == [(a.name, 5_000_000)]
     b.kith("fs", "get", "s/empty", cwd=short_dir)
     assert (short_dir / "empty").read_bytes() == b""
     assert list(short_dir.glob("*.part")) == []
     got = b.kith("fs", "get", "s/big.bin", "--out", short_dir / "x", "--json").json
     assert got["schema"] == "kith.fs.get/1" and got["size"] == 5_000_000
+    assert got["from"] == []  # it is in the cache
 
 
 def test_a_change_by_an_editor_is_told_on_the_other_node(cluster, folders, processes):

@@ -281,6 +281,255 @@ static void an_append_to_what_has_changed_is_refused(void **state)
     ok(kith_fs_remove(nodes[1], "s/f"));
 }
 
+/* ---- fetched, cached ---- */
+
+struct told {
+    _Atomic unsigned n;
+    char from[64];
+    uint64_t bytes;
+};
+
+static void on_progress(struct kith_node *node, const struct kith_fs_progress *progress, void *user)
+{
+    struct told *told = user;
+
+    (void)node;
+    if (progress->holders_n == 1)
+        (void)snprintf(told->from, sizeof(told->from), "%s", progress->holders[0].name);
+    assert_true(progress->done_bytes <= progress->all_bytes);
+    atomic_fetch_add(&told->n, 1);
+}
+
+static void on_got(struct kith_node *node, const struct kith_fs_result *result, void *user)
+{
+    struct told *told = user;
+
+    (void)node;
+    if (result->code == 0 && result->from_n == 1)
+        told->bytes = result->from[0].bytes;
+    atomic_fetch_add(&told->n, 1000);
+}
+
+/* Something that the first node has in its folder, and the other fetches. */
+static uint8_t *place(const char *path, size_t len, uint64_t seed)
+{
+    uint8_t *data = noise(len, seed);
+
+    write_path(nodes[0], path, data, len);
+    return data;
+}
+
+static bool is_known(void *arg)
+{
+    struct kith_fs_result *result = NULL;
+    bool known = kith_fs_stat(nodes[1], arg, &result) == 0;
+
+    kith_fs_result_free(result);
+    return known;
+}
+
+static void wait_known(const char *path)
+{
+    assert_true(lab_wait(is_known, (void *)(uintptr_t)path));
+}
+
+static void a_file_that_is_got_is_whole_and_says_who_sent_it(void **state)
+{
+    size_t len = 8 * (size_t)CHUNK + 5;
+    uint8_t *data = place("s/big", len, 3), *back = malloc(len + 1);
+    struct told told = {0};
+    char local[256];
+    struct kith_fs_op op = {
+        .kind = KITH_FS_GET, .path = "s/big", .local = local, .on_progress = on_progress};
+
+    (void)state;
+    wait_known("s/big");
+    (void)snprintf(local, sizeof(local), "%s/got", lab_agent_dir(1));
+    ok(kith_fs_do_async(nodes[1], &op, on_got, &told, NULL));
+    assert_true(lab_wait_count(&told.n, 1000));
+    assert_string_equal(told.from, kith_node_name(nodes[0]));
+    assert_int_equal(told.bytes, len);
+    FILE *file = fopen(local, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(back, 1, len + 1, file), len);
+    (void)fclose(file);
+    assert_memory_equal(back, data, len);
+    /* Of what this node has itself nobody sends anything, and nothing half is left of what failed.
+     */
+    ok(kith_fs_get(nodes[0], "s/big", local));
+    assert_int_equal(kith_fs_get(nodes[1], "s/big", "/nowhere/at/all"), KITH_E_NOT_FOUND);
+    free(data);
+    free(back);
+}
+
+static void what_is_in_memory_is_read_by_any_thread(void **state)
+{
+    size_t len = 2 * (size_t)CHUNK + 100, n = 0;
+    uint8_t *data = place("s/seen", len, 4), *back = malloc(len + 1);
+    struct kith_fs_piece piece, second;
+    struct kith_fs_file *file;
+    struct kith_fs_op evict = {.kind = KITH_FS_EVICT};
+
+    (void)state;
+    wait_known("s/seen");
+    ok(kith_fs_open(nodes[1], "s/seen", NULL, &file));
+    assert_int_equal(kith_fs_file_size(file), len);
+    assert_int_equal(strlen(kith_fs_file_hash(file)), KITH_FS_HASH_DIGITS);
+    assert_int_equal(kith_fs_file_piece(file, 0, &piece), KITH_E_NOT_FOUND);
+    ok(kith_fs_file_read(file, 0, back, len + 1, &n));
+    assert_int_equal(n, len);
+    assert_memory_equal(back, data, len);
+    ok(kith_fs_file_piece(file, 0, &piece));
+    assert_int_equal(piece.len, CHUNK);
+    assert_memory_equal(piece.data, data, CHUNK);
+    ok(kith_fs_file_piece(file, 2 * CHUNK + 50, &second));
+    assert_int_equal(second.len, 50);
+    assert_memory_equal(second.data, data + 2 * CHUNK + 50, 50);
+    assert_int_equal(kith_fs_file_piece(file, len, &(struct kith_fs_piece){0}), KITH_E_INVALID);
+    /* From within, over two chunks, to the end and beyond. */
+    ok(kith_fs_file_read(file, CHUNK - 10, back, 20, &n));
+    assert_int_equal(n, 20);
+    assert_memory_equal(back, data + CHUNK - 10, 20);
+    ok(kith_fs_file_read(file, len - 7, back, 100, &n));
+    assert_int_equal(n, 7);
+    ok(kith_fs_file_read(file, len + 7, back, 100, &n));
+    assert_int_equal(n, 0);
+    /* What is shown stays when it leaves the cache, and the file is closed. */
+    ok(kith_fs_do(nodes[1], &evict, NULL));
+    assert_int_equal(kith_fs_file_piece(file, 0, &(struct kith_fs_piece){0}), KITH_E_NOT_FOUND);
+    kith_fs_close(file);
+    assert_memory_equal(piece.data, data, CHUNK);
+    kith_fs_piece_end(&piece);
+    kith_fs_piece_end(&second);
+    kith_fs_piece_end(&piece); /* a zeroed one */
+    assert_int_equal(kith_fs_open(nodes[1], "s/none", NULL, &file), KITH_E_NOT_FOUND);
+    free(data);
+    free(back);
+}
+
+struct reader {
+    pthread_t thread;
+    const uint8_t *data;
+    _Atomic bool *stop;
+    uint64_t pieces, reads;
+    bool wrong;
+};
+
+static void *read_on(void *arg)
+{
+    struct reader *reader = arg;
+    struct kith_fs_file *file;
+    uint8_t back[100];
+    size_t n;
+
+    if (kith_fs_open(nodes[1], "s/shared", NULL, &file) != 0)
+        return NULL;
+    for (uint64_t i = 0; !atomic_load(reader->stop); i++) {
+        uint64_t at = i * 7919 % (4 * CHUNK - sizeof(back));
+        struct kith_fs_piece piece;
+        if (kith_fs_file_piece(file, at, &piece) == 0) {
+            reader->wrong |= memcmp(piece.data, reader->data + at, piece.len) != 0;
+            reader->pieces++;
+            kith_fs_piece_end(&piece);
+        } else if (kith_fs_file_read(file, at, back, sizeof(back), &n) == 0) {
+            reader->wrong |= n != sizeof(back) || memcmp(back, reader->data + at, n) != 0;
+            reader->reads++;
+        }
+    }
+    kith_fs_close(file);
+    return NULL;
+}
+
+static void threads_read_what_comes_and_goes(void **state)
+{
+    uint8_t *data = place("s/shared", 4 * (size_t)CHUNK, 5);
+    struct kith_fs_op evict = {.kind = KITH_FS_EVICT};
+    struct reader readers[3] = {{.pieces = 0}};
+    _Atomic bool stop = false;
+    uint64_t pieces = 0, reads = 0;
+
+    (void)state;
+    wait_known("s/shared");
+    for (unsigned i = 0; i < 3; i++) {
+        readers[i].data = data;
+        readers[i].stop = &stop;
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (unsigned i = 0; i < 30; i++) {
+        ok(kith_fs_do(nodes[1], &evict, NULL));
+        lab_nap();
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+        assert_false(readers[i].wrong);
+        pieces += readers[i].pieces;
+        reads += readers[i].reads;
+    }
+    assert_true(pieces > 0 && reads > 0);
+    free(data);
+}
+
+static void what_is_pinned_is_kept_when_all_is_evicted(void **state)
+{
+    uint8_t *data = place("s/pinned", 2 * (size_t)CHUNK, 6);
+    struct kith_fs_op pin = {.kind = KITH_FS_PIN, .path = "s/pinned"};
+    struct kith_fs_op unpin = {.kind = KITH_FS_UNPIN, .path = "s/pinned"};
+    struct kith_fs_op evict = {.kind = KITH_FS_EVICT};
+    struct kith_fs_op verify = {.kind = KITH_FS_VERIFY, .path = "s/pinned"};
+    struct kith_fs_result *result = NULL;
+
+    (void)state;
+    wait_known("s/pinned");
+    ok(kith_fs_do(nodes[1], &pin, &result));
+    assert_int_equal(result->counted_n, 1);
+    kith_fs_result_free(result);
+    ok(kith_fs_do(nodes[1], &evict, NULL));
+    ok(kith_fs_stat(nodes[1], "s/pinned", &result));
+    assert_true(result->entries[0].pinned && result->entries[0].here);
+    assert_int_equal(result->entries[0].holders_n, 2);
+    kith_fs_result_free(result);
+    ok(kith_fs_do(nodes[1], &verify, &result));
+    assert_true(result->counted_n == 1 && result->damaged_n == 0);
+    kith_fs_result_free(result);
+    ok(kith_fs_do(nodes[1], &unpin, NULL));
+    ok(kith_fs_stat(nodes[1], "s/pinned", &result));
+    assert_false(result->entries[0].pinned);
+    kith_fs_result_free(result);
+    free(data);
+}
+
+/* ---- told ---- */
+
+static struct {
+    _Atomic unsigned created_n, modified_n, deleted_n;
+} changes;
+
+static void on_change(struct kith_node *node, const struct kith_fs_change *change, void *user)
+{
+    (void)node, (void)user;
+    if (strcmp(change->path, "s/told") != 0)
+        return;
+    atomic_fetch_add(&changes.created_n, change->type == KITH_FS_CREATED);
+    atomic_fetch_add(&changes.modified_n, change->type == KITH_FS_MODIFIED);
+    atomic_fetch_add(&changes.deleted_n, change->type == KITH_FS_DELETED_NOW);
+}
+
+static void a_subscriber_elsewhere_hears_of_each_change(void **state)
+{
+    int64_t no = kith_fs_watch(nodes[0], "s", on_change, NULL);
+
+    (void)state;
+    assert_true(no > 0);
+    write_path(nodes[1], "s/told", "1", 1);
+    assert_true(lab_wait_count(&changes.created_n, 1));
+    ok(kith_fs_append(nodes[1], "s/told", "2", 1));
+    assert_true(lab_wait_count(&changes.modified_n, 1));
+    ok(kith_fs_remove(nodes[1], "s/told"));
+    assert_true(lab_wait_count(&changes.deleted_n, 1));
+    kith_fs_unwatch(nodes[0], no);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +538,11 @@ int main(void)
         cmocka_unit_test(many_appends_at_once_all_arrive_in_order),
         cmocka_unit_test(two_paths_of_one_content_grow_apart),
         cmocka_unit_test(an_append_to_what_has_changed_is_refused),
+        cmocka_unit_test(a_file_that_is_got_is_whole_and_says_who_sent_it),
+        cmocka_unit_test(what_is_in_memory_is_read_by_any_thread),
+        cmocka_unit_test(threads_read_what_comes_and_goes),
+        cmocka_unit_test(what_is_pinned_is_kept_when_all_is_evicted),
+        cmocka_unit_test(a_subscriber_elsewhere_hears_of_each_change),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
