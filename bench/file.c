@@ -5,6 +5,8 @@
  * All of it is in memory (/dev/shm) unless --dir says otherwise, since a disk would be what is
  * measured; what writing and syncing the same bytes costs there is a figure of its own.
  */
+#include "file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,7 +17,6 @@
 
 #include "bench.h"
 #include "cluster.h"
-#include "file.h"
 #include "fs/content.h"
 
 #define NOTHING       ((double)NAN)
