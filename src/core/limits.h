@@ -466,7 +466,7 @@
 /* What a path had before it was written anew stays in the keep until nobody has asked for it for so
  * long, and no longer than the other: who fetches it ends. A full disk has no such time. */
 #define FS_FORMER_MS     10000
-#define FS_FORMER_MAX_MS (10 * 60 * 1000)
+#define FS_FORMER_MAX_MS 600000
 /* What was replaced or deleted in a folder stays in the trash for so long. */
 #define FS_TRASH_MS (7ull * 24 * 3600 * 1000)
 
