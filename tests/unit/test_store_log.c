@@ -76,8 +76,11 @@ static void add_text(struct found *found, const struct store_put *put)
 {
     size_t at = strlen(found->text);
     const uint8_t *value = put->value.data;
-    unsigned number = (unsigned)strtoul((const char *)put->key.data + 1, NULL, 10);
+    const char *key = put->key.data; /* nothing ends it */
+    unsigned number = 0;
 
+    for (size_t i = 1; i < put->key.len; i++)
+        number = 10 * number + (unsigned)(key[i] - '0');
     for (size_t i = 0; i < put->value.len; i++)
         assert_int_equal(value[i], 'a' + (int)(number % 26));
     if (put->erase)
