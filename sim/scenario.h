@@ -103,6 +103,6 @@ extern const struct scenario scenario_member_crash, scenario_member_idle, scenar
     scenario_member_powercut, scenario_member_small, scenario_member_massacre,
     scenario_member_sealed, scenario_rpc_faults, scenario_map_faults, scenario_swarm,
     scenario_view_faults, scenario_mutex_faults, scenario_dvar_faults, scenario_state_swarm,
-    scenario_state_failover, scenario_state_edges;
+    scenario_state_failover, scenario_state_edges, scenario_fs_faults;
 
 #endif

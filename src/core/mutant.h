@@ -95,7 +95,8 @@
     XX(FS_RESUME_TRUSTS, "fs-resume-trusts", "what a former life wrote is not read again")         \
     XX(FS_DROP_LAST, "fs-drop-last", "a copy goes by what is believed of others, unasked")         \
     XX(FS_DROP_MUTUAL, "fs-drop-mutual", "any others count for a drop, not those above")           \
-    XX(FS_NO_REPAIR, "fs-no-repair", "what a scrub finds damaged stays as it is")
+    XX(FS_NO_REPAIR, "fs-no-repair", "what a scrub finds damaged stays as it is")                  \
+    XX(FS_REMOVE_RACES, "fs-remove-races", "a file of the keep is removed while it is put again")
 
 #ifdef KITH_MUTANTS
 enum mutant {

@@ -394,7 +394,8 @@ static void tidy_put(struct fs_catalogue *core,
 static void
 tidy_extra(struct fs_catalogue *core, struct tidy *tidy, struct fs_known *known, uint8_t place)
 {
-    for (unsigned line = FS_LINE_EXTRA; line < FS_LINES_N; line++) {
+    unsigned lines_n = FS_LINES_N - (place != FS_NOWHERE ? FS_EXTRAS_RESERVED : 0);
+    for (unsigned line = FS_LINE_EXTRA; line < lines_n; line++) {
         if ((tidy->lines >> line & 1) != 0)
             continue;
         tidy_put(core, tidy, known, place, (uint8_t)line);

@@ -226,7 +226,9 @@ static void look_scrub(struct keep_core *core, const struct keep_facts *facts)
     uint64_t day = core->wall_ms / core->config.day_ms;
     uint64_t own = keep_rank(facts->content.root, &core->config.self) % SCRUB_DAYS;
     uint64_t ago = (day % SCRUB_DAYS + SCRUB_DAYS - own) % SCRUB_DAYS;
-    if (day < ago || facts->scrubbed_wall_ms / core->config.day_ms >= day - ago)
+    /* What was read under a clock that was ahead would not be read again until it is that late. */
+    uint64_t read_ms = facts->scrubbed_wall_ms <= core->wall_ms ? facts->scrubbed_wall_ms : 0;
+    if (day < ago || read_ms / core->config.day_ms >= day - ago)
         return;
     struct keep_pend *pend = keep_pend_get(core, &facts->content);
     if (pend == NULL || pend->drop != KEEP_DROP_NONE || pend->fetching)

@@ -236,6 +236,32 @@ static void a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere(void **
     holds((struct run){.scenario = "view-faults", .seed = 2832, .seeds_n = 1});
 }
 
+/* ---- files ---- */
+
+static void files_are_one_catalogue_and_no_last_copy_goes(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "fs-faults", .seed = 1, .seeds_n = 8, .time_ms = 30000});
+}
+
+/*
+ * A copy was given up, its record was gone and its file about to go, when the same content was put:
+ * its file went, and the put was acknowledged.
+ */
+static void what_is_put_while_a_former_copy_goes_stays(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "fs-faults", .seed = 13, .seeds_n = 1});
+}
+
+/* Copies of deleted versions had all the lines of a path, and none was left for one that nobody
+ * named any more. */
+static void a_version_that_nobody_names_finds_a_line(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "fs-faults", .seed = 3, .seeds_n = 1});
+}
+
 /* ---- determinism ---- */
 
 static void the_same_seed_gives_the_same_run(void **state)
@@ -248,6 +274,7 @@ static void the_same_seed_gives_the_same_run(void **state)
         {.scenario = "map-faults", .seed = 3, .seeds_n = 1, .time_ms = 20000},
         {.scenario = "swarm", .seed = 3, .seeds_n = 3, .time_ms = 20000},
         {.scenario = "state-failover", .seed = 3, .seeds_n = 1},
+        {.scenario = "fs-faults", .seed = 5, .seeds_n = 1, .time_ms = 20000},
         {.scenario = "state-edges", .nodes_n = 23, .seed = 3, .seeds_n = 1},
     };
     bool ok;
@@ -289,6 +316,9 @@ int main(void)
         cmocka_unit_test(a_refused_copy_does_not_deny_that_the_first_ran),
         cmocka_unit_test(a_call_that_waits_for_its_next_try_ends_with_its_node),
         cmocka_unit_test(a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere),
+        cmocka_unit_test(files_are_one_catalogue_and_no_last_copy_goes),
+        cmocka_unit_test(what_is_put_while_a_former_copy_goes_stays),
+        cmocka_unit_test(a_version_that_nobody_names_finds_a_line),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
 

@@ -697,7 +697,7 @@ static void unreferenced_content_goes_after_a_day_of_which_an_hour_was_seen(void
     struct keep_config config = {.self = {{1}}};
     struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
                                .place = KEEP_KEEP,
-                               .scrubbed_wall_ms = wall_ms + 100 * HOUR};
+                               .scrubbed_wall_ms = wall_ms};
     assert_int_equal(keep_new(&core, &config), 0);
     tell(KEEP_START, 1000, 0);
     show(&facts, 1000);
@@ -771,6 +771,30 @@ static void a_hundredth_is_read_again_each_day(void **state)
     keep_free(core);
 }
 
+/* By a clock that was a year ahead, and was set back. */
+static void what_was_read_in_the_future_is_read_again(void **state)
+{
+    (void)state;
+    struct keep_config config = {.self = {{1}}};
+    struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
+                               .place = KEEP_KEEP,
+                               .copies = 1,
+                               .live = true,
+                               .scrubbed_wall_ms = wall_ms + 365 * 24 * HOUR};
+    assert_int_equal(keep_new(&core, &config), 0);
+    tell(KEEP_START, 0, 0);
+    show(&facts, HOUR);
+    assert_int_equal(out.actions_n, 1);
+    assert_int_equal(out.actions[0].type, KEEP_SCRUB);
+    facts.scrubbed_wall_ms = wall_ms + HOUR; /* once */
+    struct keep_event event = {
+        .type = KEEP_SCRUBBED, .now_ms = HOUR, .wall_ms = wall_ms + HOUR, .content = facts.content};
+    assert_int_equal(keep_step(core, &event, &out), 0);
+    show(&facts, HOUR + 1);
+    assert_int_equal(out.actions_n, 0);
+    keep_free(core);
+}
+
 static void limits_hold_and_damage_is_refused(void **state)
 {
     (void)state;
@@ -823,6 +847,7 @@ int main(void)
         cmocka_unit_test(a_full_keep_leaves_it_to_the_next),
         cmocka_unit_test(unreferenced_content_goes_after_a_day_of_which_an_hour_was_seen),
         cmocka_unit_test(a_hundredth_is_read_again_each_day),
+        cmocka_unit_test(what_was_read_in_the_future_is_read_again),
         cmocka_unit_test(limits_hold_and_damage_is_refused),
     };
     return cmocka_run_group_tests_name("fs_keep_world", tests, NULL, NULL);
