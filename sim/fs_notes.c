@@ -223,12 +223,13 @@ static void judge_agreement(const struct fs_notes *notes,
     buf_deinit(&first);
 }
 
-static bool was_made(const struct fs_notes *notes, uint64_t id, uint8_t kind)
+/* NULL: nobody. */
+static const struct fs_note *made(const struct fs_notes *notes, uint64_t id)
 {
     for (size_t k = 0; k < notes->n; k++)
         if (notes->items[k].id == id)
-            return notes->items[k].version.kind == kind && notes->items[k].durable;
-    return false;
+            return &notes->items[k];
+    return NULL;
 }
 
 /* The rules again, by version.h, on what a node has of a path. */
@@ -244,8 +245,14 @@ static void judge_path(const struct fs_notes *notes, struct fs_catalogue *core, 
     n = n < VERSIONS_MAX ? n : VERSIONS_MAX;
     for (size_t k = 0; k < n; k++) {
         fs_known_version(core, entries[k].known, &versions[k]);
-        if (!was_made(notes, entries[k].version_id, entries[k].kind))
+        const struct fs_note *note = made(notes, entries[k].version_id);
+        if (note == NULL || note->version.kind != entries[k].kind)
             fs_notes_wrong(notes, "%s: a version that nobody published", text);
+        else if (!note->durable)
+            fs_notes_wrong(notes, "%s: a version of node %u (%llx) that it never stored%s%s", text,
+                           note->node, (unsigned long long)note->id,
+                           note->acked ? ", acknowledged" : "",
+                           note->excused ? ", lost by a crash" : "");
     }
     for (size_t k = 0; k < n; k++) {
         bool history = false;

@@ -159,8 +159,7 @@ static void note_durable(struct fw_world *fw, size_t node)
     for (size_t k = 0; k < fw->notes.n; k++) {
         struct fs_note *note = &fw->notes.items[k];
 
-        if (note->node == node && !note->durable && !note->excused &&
-            on_disk(&fw->hf.disks[node], note)) {
+        if (note->node == node && !note->durable && on_disk(&fw->hf.disks[node], note)) {
             note->durable = true;
             note->at_author = true;
         }

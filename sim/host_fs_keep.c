@@ -392,7 +392,8 @@ bool hf_place_begin(struct hf *hf, unsigned item)
 {
     if (hf->removing[item] && !MUTANT(FS_REMOVE_RACES))
         return false;
-    hf->placing[item] += !MUTANT(FS_REMOVE_RACES);
+    if (!MUTANT(FS_REMOVE_RACES))
+        hf->placing[item]++;
     return true;
 }
 

@@ -44,8 +44,6 @@ enum fs_line {
     FS_LINE_EXTRA = 2, /* and above: copies for others, and what nobody else names */
     FS_LINES_N = FS_LINE_EXTRA + FS_EXTRAS_MAX,
 };
-/* Extra lines for versions that nobody else names: copies of deleted ones must not take all. */
-#define FS_EXTRAS_RESERVED 8
 
 enum fs_record_flags {
     FS_RECORD_PLACE = 3,      /* enum fs_place */

@@ -391,17 +391,36 @@ static void tidy_put(struct fs_catalogue *core,
     (void)fsc_own_add(core, &op);
 }
 
+/* Of the own extra lines the one with the oldest version that is history: a copy that stays only
+ * for a while. 0: there is none. */
+static uint8_t line_of_oldest(const struct fs_catalogue *core, const struct fs_node *node)
+{
+    const struct fs_record *oldest = NULL;
+    for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
+        if (r->disk != core->own->no || r->line < FS_LINE_EXTRA ||
+            (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
+            (r->of.known->flags & FS_KNOWN_MAXIMAL) != 0)
+            continue;
+        if (oldest == NULL || r->of.known->moment < oldest->of.known->moment)
+            oldest = r;
+    }
+    return oldest != NULL ? oldest->line : 0;
+}
+
 static void
 tidy_extra(struct fs_catalogue *core, struct tidy *tidy, struct fs_known *known, uint8_t place)
 {
-    unsigned lines_n = FS_LINES_N - (place != FS_NOWHERE ? FS_EXTRAS_RESERVED : 0);
-    for (unsigned line = FS_LINE_EXTRA; line < lines_n; line++) {
+    for (unsigned line = FS_LINE_EXTRA; line < FS_LINES_N; line++) {
         if ((tidy->lines >> line & 1) != 0)
             continue;
         tidy_put(core, tidy, known, place, (uint8_t)line);
         return;
     }
-    core->stats.refused_limit++;
+    uint8_t line = line_of_oldest(core, tidy->node);
+    if (line != 0)
+        tidy_put(core, tidy, known, place, line);
+    else
+        core->stats.refused_limit++;
 }
 
 /* Another disk has it in a way that need not give way to this one's mere knowledge. Of two such

@@ -115,13 +115,10 @@ static int add(struct fs_catalogue *core, const struct fs_own *op)
     return fsc_own_add(core, op) ? 0 : kith_fail_with(KITH_E_MEMORY, "out of memory");
 }
 
-/* The last that there may be, if none is free. */
-static uint8_t
-free_extra_line(const struct fs_catalogue *core, const struct fs_node *node, uint8_t place)
+static uint8_t free_extra_line(const struct fs_catalogue *core, const struct fs_node *node)
 {
     uint8_t line = FS_LINE_EXTRA;
-    uint8_t last = FS_LINES_N - 1 - (place != FS_NOWHERE ? FS_EXTRAS_RESERVED : 0);
-    while (line < last && own_record(core, node, line) != NULL)
+    while (line < FS_LINES_N - 1 && own_record(core, node, line) != NULL)
         line++;
     return line;
 }
@@ -134,10 +131,8 @@ static int keep_deleted(struct fs_catalogue *core, struct fs_node *node)
     struct fs_known *known = record != NULL ? record->of.known : NULL;
     if (known == NULL || known->blob == NULL || (known->blob->flags & FS_BLOB_KEPT) == 0)
         return 0;
-    struct fs_own extra = {.node = node,
-                           .known = known,
-                           .flags = FS_IN_KEEP,
-                           .line = free_extra_line(core, node, FS_IN_KEEP)};
+    struct fs_own extra = {
+        .node = node, .known = known, .flags = FS_IN_KEEP, .line = free_extra_line(core, node)};
     return add(core, &extra);
 }
 
@@ -276,11 +271,10 @@ static int release(struct fs_catalogue *core, const struct fs_publication *p, st
     bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
     int r = 0;
     if (kept || (known->live_n == 1 && (known->flags & FS_KNOWN_MAXIMAL) != 0)) {
-        uint8_t place = kept ? FS_IN_KEEP : FS_NOWHERE;
         struct fs_own extra = {.node = node,
                                .known = known,
-                               .flags = place,
-                               .line = free_extra_line(core, node, place)};
+                               .flags = kept ? FS_IN_KEEP : FS_NOWHERE,
+                               .line = free_extra_line(core, node)};
         r = add(core, &extra);
     }
     struct fs_own gone = {.node = node, .id = p->id, .acked = true, .line = FS_LINE_FOLDER};
