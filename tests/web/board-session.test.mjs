@@ -125,6 +125,35 @@ test("a counter is never used twice, even where one's own log has not come", asy
   assert.equal(again.commit(ops.RECT, rect).counter, 4);
 });
 
+test("why a node refuses what waits is told once, and it is sent again", async () => {
+  const transport = new MemoryTransport();
+  const said = [];
+  const a = await page(transport, 1, { on: { trouble: (text) => said.push(text) } });
+  const append = transport.append.bind(transport);
+  let asked = 0;
+  transport.append = async () => {
+    asked++;
+    throw Object.assign(new Error("the disk of this node is full"), { status: 507, hint: "Make room there" });
+  };
+  a.commit(ops.RECT, rect);
+  await until(() => asked >= 2, "it is sent again");
+  assert.deepEqual(said, ["Not saved: the disk of this node is full. Make room there. What you drew is kept in this browser and sent again."]);
+  assert.equal(a.outbox.length, 1);
+  transport.append = append;
+  await until(() => a.outbox.length === 0, "it is taken");
+  a.close();
+});
+
+test("a laser is shown up to its limit, however long nobody paints it", () => {
+  const peers = new live.Peers(() => 0);
+  peers.take({ kind: live.HERE, from: "ab", writer: "cd", name: "p", machine: "m", colour: 1, pen: false });
+  const points = Int32Array.from({ length: 2 * limits.LIVE_POINTS_MAX }, (_, i) => 16 * i);
+  for (let i = 0; i < 5; i++) peers.take({ kind: live.LASER, from: "ab", points });
+  const { laser } = peers.all.get("ab");
+  assert.equal(laser.length, limits.LIVE_LASER_MAX);
+  assert.deepEqual([laser.at(-1).x, laser.at(-1).y], [2 * limits.LIVE_POINTS_MAX - 2, 2 * limits.LIVE_POINTS_MAX - 1]);
+});
+
 test("what waits is bounded", async () => {
   const transport = new MemoryTransport();
   const said = [];

@@ -48,6 +48,8 @@ export const LIVE_POINTS_MAX = 512;
 export const LIVE_PEERS_MAX = 64;
 /** Unfinished strokes of one person that are shown. */
 export const LIVE_DRAFTS_MAX = 4;
+/** Points of one person's laser that are shown: those of its 1.3 s at twice what a pen tells. */
+export const LIVE_LASER_MAX = 1024;
 /** Who was not heard for so long is gone. */
 export const LIVE_SILENCE_MS = 8000;
 /** Operations that wait for their acknowledgement; more are refused, and the page says so. */

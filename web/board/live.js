@@ -1,5 +1,5 @@
 // Live messages: what others see while it happens, and what is not kept. docs/protocols/board.md has their bytes.
-import { BOARD_COLOURS_N, BOARD_COORD_MAX, BOARD_COUNTER_MAX, BOARD_PERSON_BYTES_MAX, BOARD_POINTS_MAX, LIVE_BYTES_MAX, LIVE_DRAFTS_MAX, LIVE_PEERS_MAX, LIVE_POINTS_MAX, LIVE_SILENCE_MS } from "./limits.js";
+import { BOARD_COLOURS_N, BOARD_COORD_MAX, BOARD_COUNTER_MAX, BOARD_PERSON_BYTES_MAX, BOARD_POINTS_MAX, LIVE_BYTES_MAX, LIVE_DRAFTS_MAX, LIVE_LASER_MAX, LIVE_PEERS_MAX, LIVE_POINTS_MAX, LIVE_SILENCE_MS } from "./limits.js";
 import { hex, Malformed, Reader, unhex, Writer } from "./bytes.js";
 import { decodeFields, encodeFields, ELLIPSE, HIGHLIGHT, LINE, STROKE } from "./ops.js";
 import { isStroke } from "./shapes.js";
@@ -131,8 +131,14 @@ export class Peers {
     else if (m.kind === DONE) {
       const draft = peer.drafts.get(m.number);
       if (draft) Object.assign(draft, { counter: m.counter, until: peer.heard + LIVE_SILENCE_MS });
-    } else if (m.kind === LASER) for (let i = 0; i < m.points.length; i += 2) peer.laser.push({ x: m.points[i] / 16, y: m.points[i + 1] / 16, at: peer.heard });
+    } else if (m.kind === LASER) this.takeLaser(peer, m.points);
     return peer;
+  }
+
+  // What is painted goes by its age; a page that is hidden paints nothing.
+  takeLaser(peer, points) {
+    for (let i = 0; i < points.length; i += 2) peer.laser.push({ x: points[i] / 16, y: points[i + 1] / 16, at: peer.heard });
+    if (peer.laser.length > LIVE_LASER_MAX) peer.laser.splice(0, peer.laser.length - LIVE_LASER_MAX);
   }
 
   takeDraft(peer, { number, index, op }) {

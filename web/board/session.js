@@ -55,6 +55,7 @@ const toText = (bytes) => {
   for (let i = 0; i < bytes.length; i += 0x8000) out += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
   return btoa(out);
 };
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 const fromText = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 export class Session {
@@ -350,16 +351,25 @@ export class Session {
       this.tellState();
       try {
         await this.transport.append(this.name, encodeLog(this.header, batch));
-      } catch {
+      } catch (error) {
         this.tellState();
         if (this.closed) return;
+        this.tellRefusal(error);
         this.retry = setTimeout(() => this.flush(), this.retryMs);
         this.retryMs = Math.min(2 * this.retryMs, RETRY_MAX_MS);
         return;
       }
       this.retryMs = RETRY_FIRST_MS;
+      this.refusal = null;
       this.acknowledged(batch);
     }
     this.tellState();
+  }
+
+  /** A node that answers says why it does not take what waits; that it does not answer is told by the link. */
+  tellRefusal({ status, message, hint }) {
+    if (!(status >= 400) || message === this.refusal) return;
+    this.refusal = message;
+    this.on.trouble(`Not saved: ${sentence(message)}${hint ? ` ${sentence(hint)}` : ""} What you drew is kept in this browser and sent again.`);
   }
 }
