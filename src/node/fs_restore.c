@@ -1,6 +1,7 @@
 /*
- * RESTORE: what was deleted becomes current again, with the newest content that somebody still has.
- * What was in a folder of this node and is nowhere else comes out of the trash.
+ * RESTORE: what was deleted becomes current again, with the newest content that somebody still has,
+ * the trash of this node among them: what lay in its folder when it was deleted may be newer than
+ * what others have in theirs.
  */
 #include <string.h>
 #include <unistd.h>
@@ -99,14 +100,45 @@ static int add_below(struct node_fs *fs,
     return r;
 }
 
+/* What the catalogue knows of, and who has it. */
+static void restore_known(struct node_fs *fs, struct fs_op *op, const struct fs_ref *ref)
+{
+    struct changes *changes = changes_new(op, changes_end_with_count);
+    struct fs_entry former;
+    char text[1400];
+    int r = 0;
+
+    if (changes == NULL) {
+        fs_op_fail(op, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    if (find_former(fs, ref->share, ref->whole, &former))
+        r = add_former(fs, changes, ref->share, ref->whole, &former);
+    if (r == 0)
+        r = add_below(fs, changes, ref->share, ref->whole);
+    if (r != 0 || changes->n > 0) {
+        changes_begin(fs, op, changes, r);
+        return;
+    }
+    op->stop = NULL;
+    changes_free(changes);
+    snprintf(
+        text, sizeof(text),
+        "of %s nothing is left that could be restored: no node has its former content, and the "
+        "trash of this node neither",
+        op->op.path);
+    fs_op_fail(op, KITH_E_NOT_FOUND, text);
+}
+
 /* ---- out of the trash ---- */
 
 struct untrash {
     struct fs_job job;
     struct fs_op *op; /* NULL: given up */
     int fd;
-    uint64_t id; /* of the newest so far, which is what was deleted last */
     uint64_t size;
+    uint32_t mode;
+    int64_t mtime_ns;
     char share[FS_SHARE_BYTES_MAX + 1];
     char path[FS_PATH_BYTES_MAX + 1];
 };
@@ -116,17 +148,13 @@ static int on_trashed(void *user, const struct fs_trashed *trashed)
     struct untrash *untrash = user;
 
     if (strcmp(trashed->share, untrash->share) != 0 || strcmp(trashed->name, untrash->path) != 0 ||
-        trashed->kind != FS_FILE || (untrash->fd >= 0 && trashed->id < untrash->id))
+        trashed->kind != FS_FILE)
         return 0;
-    int fd = fs_trash_open(untrash->job.fs->move->files, trashed->id);
-    if (fd < 0)
-        return 0;
-    if (untrash->fd >= 0)
-        (void)close(untrash->fd);
-    untrash->fd = fd;
-    untrash->id = trashed->id;
+    untrash->fd = fs_trash_open(untrash->job.fs->move->files, trashed->id);
     untrash->size = trashed->size;
-    return 0;
+    untrash->mode = trashed->mode;
+    untrash->mtime_ns = trashed->mtime_ns;
+    return untrash->fd >= 0 ? 1 : 0; /* the newest, which was deleted last */
 }
 
 static void untrash_work(struct fs_job *job)
@@ -136,31 +164,38 @@ static void untrash_work(struct fs_job *job)
     (void)fs_trash_each(job->fs->move->files, on_trashed, untrash);
 }
 
+static bool is_newer(struct node_fs *fs, const struct untrash *untrash, const struct fs_ref *ref)
+{
+    struct fs_entry former;
+
+    return untrash->fd >= 0 && (!find_former(fs, ref->share, ref->whole, &former) ||
+                                untrash->mtime_ns > former.mtime_ns);
+}
+
 static void untrash_done(struct node_fs *fs, struct fs_job *job)
 {
     struct untrash *untrash = container_of(job, struct untrash, job);
     struct fs_op *op = untrash->op;
-    int fd = untrash->fd;
-    uint64_t size = untrash->size;
-    char text[1400];
+    struct fs_ref ref;
 
-    core_free(untrash);
     if (op == NULL) {
-        if (fd >= 0)
-            (void)close(fd);
+        if (untrash->fd >= 0)
+            (void)close(untrash->fd);
+        core_free(untrash);
         return;
     }
     op->stop = NULL;
-    if (fd >= 0) {
-        fs_put_begin(fs, op, PUT_FROM_UPLOAD, fd, size);
-        return;
+    (void)fs_ref_parse(op->op.path, &ref); /* it was parsed before */
+    if (is_newer(fs, untrash, &ref)) {
+        op->op.mode = untrash->mode;
+        op->op.modified_unix_ns = untrash->mtime_ns > 0 ? (uint64_t)untrash->mtime_ns : 0;
+        fs_put_begin(fs, op, PUT_FROM_UPLOAD, untrash->fd, untrash->size);
+    } else {
+        if (untrash->fd >= 0)
+            (void)close(untrash->fd);
+        restore_known(fs, op, &ref);
     }
-    snprintf(
-        text, sizeof(text),
-        "of %s nothing is left that could be restored: no node has its former content, and the "
-        "trash of this node neither",
-        op->op.path);
-    fs_op_fail(op, KITH_E_NOT_FOUND, text);
+    core_free(untrash);
 }
 
 static void untrash_stop(struct fs_op *op)
@@ -168,7 +203,7 @@ static void untrash_stop(struct fs_op *op)
     ((struct untrash *)op->state)->op = NULL;
 }
 
-static void from_trash(struct node_fs *fs, struct fs_op *op, const struct fs_ref *ref)
+static void look_in_trash(struct node_fs *fs, struct fs_op *op, const struct fs_ref *ref)
 {
     struct untrash *untrash = core_calloc(1, sizeof(*untrash));
 
@@ -192,39 +227,23 @@ static void from_trash(struct node_fs *fs, struct fs_op *op, const struct fs_ref
 
 void fs_op_restore(struct node_fs *fs, struct fs_op *op)
 {
-    struct fs_entry entry, former;
+    struct fs_entry entry;
     struct fs_ref ref;
-    struct changes *changes;
     int r = fs_ref_parse(op->op.path, &ref);
-    bool there;
 
+    if (r == 0)
+        r = changes_check_folder(fs, ref.share);
     if (r != 0) {
         fs_op_fail(op, r, NULL);
         return;
     }
-    there = fs_catalogue_stat(fs->catalogue, ref.share, ref.whole, &entry) == 0;
-    if (there && entry.kind != FS_DIRECTORY) {
+    if (fs_catalogue_stat(fs->catalogue, ref.share, ref.whole, &entry) == 0 &&
+        entry.kind != FS_DIRECTORY) {
         char text[1400];
         snprintf(text, sizeof(text), "%s is there; only what was deleted can be restored",
                  op->op.path);
         fs_op_fail(op, KITH_E_EXISTS, text);
         return;
     }
-    changes = changes_new(op, changes_end_with_count);
-    if (changes == NULL) {
-        fs_op_fail(op, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
-        return;
-    }
-    r = changes_check_folder(fs, ref.share);
-    if (r == 0 && find_former(fs, ref.share, ref.whole, &former))
-        r = add_former(fs, changes, ref.share, ref.whole, &former);
-    if (r == 0)
-        r = add_below(fs, changes, ref.share, ref.whole);
-    if (r == 0 && changes->n == 0) {
-        op->stop = NULL;
-        changes_free(changes);
-        from_trash(fs, op, &ref);
-        return;
-    }
-    changes_begin(fs, op, changes, r);
+    look_in_trash(fs, op, &ref);
 }

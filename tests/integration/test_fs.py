@@ -277,6 +277,25 @@ def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders, fla
                  "both folders have what was chosen")
 
 
+def test_what_comes_back_is_what_was_deleted_though_others_have_older(cluster, folders):
+    a, b = cluster.start(2)
+    one, two = folders("one"), folders("two")
+    for folder in (one, two):
+        (folder / "t.txt").write_text("old\n")
+    share(a, "s", one)
+    share(b, "s", two)
+    wait_for(lambda: len(entries(a, "s").get("s/t.txt", {}).get("holders", [])) == 2, WAIT, "both have it")
+    (one / "t.txt").write_text("newer\n")
+    (one / "t.txt").chmod(0o640)
+    wait_seen(a, "s/t.txt", b"newer\n")
+    a.kith("fs", "rm", "s/t.txt")
+    wait_for(lambda: not (one / "t.txt").exists(), WAIT, "it is in the trash")
+    wait_for(lambda: a.kith("fs", "restore", "s/t.txt", check=(0, 1, 4)).code == 0, WAIT, "it comes back")
+    wait_seen(a, "s/t.txt", b"newer\n")
+    wait_seen(b, "s/t.txt", b"newer\n")
+    assert (one / "t.txt").stat().st_mode & 0o777 == 0o640
+
+
 # ---- what is missing is no deletion ----
 
 def test_a_folder_that_is_missing_or_emptied_deletes_nothing(cluster, folders, short_dir):
