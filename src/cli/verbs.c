@@ -618,7 +618,7 @@ const struct verb verb_table[] = {
      cmd_fs_rm},
     {"fs restore", NULL, "files", "PATH", 1, 1, {0}, VERB_AGENT | VERB_JSON,
      "bring back a file that was deleted",
-     "From the trash of this node, or with the content that another node still has.",
+     "From the trash of this node, or with the content that another node still has, whichever is newer.",
      OPTIONS(&opt_quiet), NULL,
      {{"kith fs restore notes/old.txt", "one"}, {"kith fs restore notes/2019", "a folder; kith fs ls notes --deleted lists what is gone"}},
      cmd_fs_restore},

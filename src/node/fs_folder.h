@@ -74,6 +74,17 @@ void fs_sync_walk(struct fs_here *here); /* looks at all of it, if it is kept in
 /* Looks at one path, whatever the mode: an operation of this node changed it. */
 void fs_sync_path(struct fs_here *here, const char *path, size_t len);
 void fs_sync_tick(struct fs_here *here);
+/* Nothing at or below a path is being brought in step any more. */
+struct fs_sync_wait {
+    struct list link;
+    const char *path; /* in the share, "" for all of it; borrowed until it is done */
+    void (*done)(struct node_fs *fs, struct fs_sync_wait *wait);
+    uint64_t last; /* of those that are waited for (fs_folder_sync.c) */
+    size_t left_n;
+};
+/* True: @wait is done later, once, unless it is taken out of its list before. What cannot be done
+ * now, and is tried again, is not waited for. False: nothing is under way there. */
+bool fs_sync_await(struct fs_here *here, struct fs_sync_wait *wait);
 
 /* fs_track.c */
 void fs_track_hash(struct fs_here *here, const struct local_action *action);

@@ -28,6 +28,7 @@ struct sync_one {
     struct list link; /* waiting, later or running */
     struct fs_here *here;
     struct fs_todo todo;
+    uint64_t number;  /* grows */
     bool runs, again; /* it changed once more meanwhile */
     uint64_t due_ms;  /* of later */
     uint32_t tries_n;
@@ -60,6 +61,8 @@ struct fs_sync {
     struct maptext all; /* struct sync_one by path */
     struct list waiting, later, running;
     uint32_t running_n;
+    uint64_t last;     /* number that was given */
+    struct list waits; /* struct fs_sync_wait */
     bool walking;
     struct fs_listing walk; /* through the whole share, when the folder comes */
     struct fs_todo walk_todo;
@@ -94,6 +97,7 @@ static void add(struct fs_here *here, const char *path, size_t len)
     if (one == NULL)
         return; /* the next walk finds it */
     one->here = here;
+    one->number = ++here->sync->last;
     one->fd = -1;
     one->path_len = len;
     memcpy(one->path, path, len);
@@ -104,11 +108,67 @@ static void add(struct fs_here *here, const char *path, size_t len)
     list_append(&here->sync->waiting, &one->link);
 }
 
+/* ---- who waits for them ---- */
+
+static bool is_of(const struct sync_one *one, const struct fs_sync_wait *wait)
+{
+    size_t len = strlen(wait->path);
+
+    return one->number <= wait->last && strncmp(one->path, wait->path, len) == 0 &&
+           (len == 0 || one->path[len] == '\0' || one->path[len] == '/');
+}
+
+static void wait_over(struct node_fs *fs, struct fs_sync_wait *wait)
+{
+    list_remove(&wait->link);
+    wait->done(fs, wait);
+}
+
+/* @one is as it should be, or has to be tried again later. */
+static void tell_waits(struct node_fs *fs, const struct sync_one *one)
+{
+    list_for_each_safe (it, &one->here->sync->waits) {
+        struct fs_sync_wait *wait = container_of(it, struct fs_sync_wait, link);
+        if (is_of(one, wait) && --wait->left_n == 0)
+            wait_over(fs, wait);
+    }
+}
+
+static void tell_all_waits(struct fs_here *here)
+{
+    struct list *first;
+
+    while ((first = list_first(&here->sync->waits)) != NULL)
+        wait_over(here->fs, container_of(first, struct fs_sync_wait, link));
+}
+
+static size_t count_of(const struct list *all, const struct fs_sync_wait *wait)
+{
+    size_t n = 0;
+
+    list_for_each (it, all)
+        n += is_of(container_of(it, struct sync_one, link), wait);
+    return n;
+}
+
+bool fs_sync_await(struct fs_here *here, struct fs_sync_wait *wait)
+{
+    if (here->sync == NULL || here->closing)
+        return false;
+    wait->last = here->sync->last;
+    wait->left_n = count_of(&here->sync->waiting, wait) + count_of(&here->sync->running, wait);
+    if (wait->left_n == 0)
+        return false;
+    list_append(&here->sync->waits, &wait->link);
+    return true;
+}
+
 /* ---- the end of one ---- */
 
 static void one_over(struct node_fs *fs, struct sync_one *one)
 {
     struct fs_here *here = one->here;
+    bool goes_on = one->code == 0 && one->again && !here->closing;
 
     list_remove(&one->link);
     if (one->runs)
@@ -121,6 +181,10 @@ static void one_over(struct node_fs *fs, struct sync_one *one)
     core_free(one->target);
     core_free(one->name);
     one->target = one->name = NULL;
+    if (!goes_on) {
+        tell_waits(fs, one);
+        one->number = ++here->sync->last; /* if it is tried again, it is another one */
+    }
     if (here->closing) {
         one_free(one);
     } else if (one->code != 0) {
@@ -131,7 +195,7 @@ static void one_over(struct node_fs *fs, struct sync_one *one)
         one->tries_n++;
         one->due_ms = node_boot_ms() + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
         list_append(&here->sync->later, &one->link);
-    } else if (one->again) {
+    } else if (goes_on) {
         list_append(&here->sync->waiting, &one->link);
     } else {
         one_free(one);
@@ -523,6 +587,7 @@ int fs_sync_open(struct fs_here *here)
     list_init(&here->sync->waiting);
     list_init(&here->sync->later);
     list_init(&here->sync->running);
+    list_init(&here->sync->waits);
     return 0;
 }
 
@@ -539,6 +604,7 @@ void fs_sync_deinit(struct fs_here *here)
 {
     if (here->sync == NULL)
         return;
+    tell_all_waits(here);
     list_remove(&here->sync->walk_todo.link);
     drop(&here->sync->waiting);
     drop(&here->sync->later);

@@ -234,7 +234,8 @@ def test_folders_in_step_follow_each_other(cluster, folders):
     (one / "b.txt").unlink()
     wait_for(lambda: not (two / "b.txt").exists(), WAIT, "a deletion came")
     b.kith("fs", "restore", "s/b.txt")
-    wait_for(lambda: (two / "b.txt").exists(), WAIT, "it came back out of the trash")
+    wait_for(lambda: (two / "b.txt").exists() and (two / "b.txt").read_text() == "2\n", WAIT,
+             "it came back out of the trash")
 
 
 @pytest.mark.parametrize("flags", [(), ("--sync",)], ids=["plain", "in step"])
@@ -289,11 +290,30 @@ def test_what_comes_back_is_what_was_deleted_though_others_have_older(cluster, f
     (one / "t.txt").chmod(0o640)
     wait_seen(a, "s/t.txt", b"newer\n")
     a.kith("fs", "rm", "s/t.txt")
-    wait_for(lambda: not (one / "t.txt").exists(), WAIT, "it is in the trash")
-    wait_for(lambda: a.kith("fs", "restore", "s/t.txt", check=(0, 1, 4)).code == 0, WAIT, "it comes back")
+    a.kith("fs", "restore", "s/t.txt")  # at once: it waits until the folder has followed
     wait_seen(a, "s/t.txt", b"newer\n")
     wait_seen(b, "s/t.txt", b"newer\n")
     assert (one / "t.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_comes_back_out_of_the_trash_of_the_only_node(cluster, folders):
+    a = cluster.start(1)[0]
+    one = folders("one")
+    (one / "dir" / "sub").mkdir(parents=True)
+    files = {f"dir/{i}.txt": f"content {i}\n" for i in range(7)} | {"dir/sub/deep.txt": "deep\n", "dirt.txt": "other\n"}
+    for name, text in files.items():
+        (one / name).write_text(text)
+    share(a, "s", one)
+    wait_files((a,), {f"s/{name}" for name in files}, "s")
+    a.kith("fs", "rm", "s/dir", "-r", "--yes")
+    a.kith("fs", "rm", "s/dirt.txt")
+    wait_for(lambda: not (one / "dir" / "3.txt").exists(), WAIT, "they left the folder")
+    assert b"restored 1 entry" in a.kith("fs", "restore", "s/dir/3.txt").err
+    assert b"restored 7 entries" in a.kith("fs", "restore", "s/dir").err
+    assert a.kith("fs", "restore", "s/dir", check=4).err.count(b"nothing is left") == 1
+    assert not (one / "dirt.txt").exists()
+    wait_for(lambda: all((one / name).exists() and (one / name).read_text() == text
+                         for name, text in files.items() if name != "dirt.txt"), WAIT, "all is as it was")
 
 
 # ---- what is missing is no deletion ----
