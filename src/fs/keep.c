@@ -181,13 +181,23 @@ void keep_pend_scarce(struct keep_core *core, struct keep_pend *pend, bool scarc
     pend->scarce = scarce;
 }
 
+void keep_pend_ask_no_more(struct keep_pend *pend)
+{
+    if (pend->vote == NULL)
+        return;
+    list_remove(&pend->vote->link);
+    core_free(pend->vote);
+    pend->vote = NULL;
+    pend->drop = KEEP_DROP_NONE;
+}
+
 static void pend_free(struct keep_core *core, struct keep_pend *pend)
 {
     uint64_t key = get_le64(pend->content.root);
     struct keep_pend *first = map64_find(&core->pends, key);
     keep_pend_lacks(core, pend, false);
     keep_pend_scarce(core, pend, false);
-    list_remove(&pend->asking);
+    keep_pend_ask_no_more(pend);
     if (first != pend) {
         while (first->next_same != pend)
             first = first->next_same;
@@ -310,7 +320,7 @@ static int on_recv(struct keep_core *core, const struct kith_node_id *peer, stru
             return KITH_E_CORRUPT;
         }
         struct keep_pend *pend = keep_pend_find(core, root);
-        if (pend != NULL && pend->drop == KEEP_DROP_ASKING && pend->question == question)
+        if (pend != NULL && pend->vote != NULL && pend->vote->question == question)
             keep_on_answer(core, pend, peer, kind);
     }
     return 0;
@@ -320,12 +330,12 @@ static void end_questions(struct keep_core *core)
 {
     struct list *first;
     while ((first = list_first(&core->asking)) != NULL) {
-        struct keep_pend *pend = container_of(first, struct keep_pend, asking);
-        if (core->now_ms <= pend->asked_ms + core->config.answer_ms)
+        const struct keep_vote *vote = container_of(first, struct keep_vote, link);
+        struct keep_pend *pend = vote->pend;
+        if (core->now_ms <= vote->asked_ms + core->config.answer_ms)
             return;
-        list_remove(first);
         core->stats.drop_refused++;
-        pend->drop = KEEP_DROP_NONE;
+        keep_pend_ask_no_more(pend);
         pend->surplus_ms = core->now_ms; /* not before it has been too many again for a while */
     }
 }
@@ -389,7 +399,7 @@ uint64_t keep_deadline_ms(const struct keep_core *core)
     struct list *first = list_first(&core->asking);
     if (first == NULL)
         return UINT64_MAX;
-    return container_of(first, struct keep_pend, asking)->asked_ms + core->config.answer_ms + 1;
+    return container_of(first, struct keep_vote, link)->asked_ms + core->config.answer_ms + 1;
 }
 
 int keep_new(struct keep_core **core_out, const struct keep_config *config)
@@ -423,6 +433,7 @@ void keep_free(struct keep_core *core)
     while ((pend = map64_next(&core->pends, &at)) != NULL) {
         while (pend != NULL) {
             struct keep_pend *next = pend->next_same;
+            keep_pend_ask_no_more(pend);
             core_free(pend);
             pend = next;
         }
@@ -466,8 +477,8 @@ void keep_check(const struct keep_core *core)
             drops += pend->drop == KEEP_DROP_UNDER_WAY;
             scarce += pend->scarce;
             scrubs += pend->scrubbing;
-            assert(list_linked(&pend->asking) == (pend->drop == KEEP_DROP_ASKING));
-            assert(pend->above_n <= FS_COPIES_MAX);
+            assert((pend->vote != NULL) == (pend->drop == KEEP_DROP_ASKING));
+            assert(pend->vote == NULL || pend->vote->above_n <= FS_COPIES_MAX);
         }
     }
     assert(pending == core->stats.pending && pending <= core->config.pending_max);

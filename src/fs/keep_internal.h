@@ -27,24 +27,32 @@ struct keep_node {
 
 enum keep_drop {
     KEEP_DROP_NONE,
-    KEEP_DROP_ASKING, /* in core->asking */
+    KEEP_DROP_ASKING,
     KEEP_DROP_UNDER_WAY,
 };
 
-struct keep_pend { /* a content about which something is to be done */
+/* What other holders said, before a copy is dropped. */
+struct keep_vote {
+    struct list link; /* of core->asking */
+    struct keep_pend *pend;
+    uint64_t question, asked_ms;
+    uint8_t above_n;
+    struct kith_node_id above[FS_COPIES_MAX]; /* said that they hold it, and stand above */
+};
+
+/* A content about which something is to be done. Where copies are missing there may be as many of
+ * them as there are files, so what few need is apart. */
+struct keep_pend {
     struct keep_pend *next_same;
     struct content content;
     uint64_t lacking_ms;      /* since when copies are missing; 0: none are */
     uint64_t surplus_ms;      /* since when there are too many */
     uint64_t unreferenced_ms; /* since when this boot sees that nothing names it */
     uint64_t retry_ms;        /* no fetch before */
-    uint64_t question, asked_ms;
-    uint8_t copies; /* wanted */
-    uint8_t drop;   /* enum keep_drop */
+    struct keep_vote *vote;   /* while drop is KEEP_DROP_ASKING */
+    uint8_t copies;           /* wanted */
+    uint8_t drop;             /* enum keep_drop */
     bool fetching, scrubbing, repair, scarce;
-    uint8_t above_n;
-    struct kith_node_id above[FS_COPIES_MAX]; /* said that they hold it, and stand above */
-    struct list asking;
 };
 
 struct keep_asked { /* a question of another node */
@@ -63,7 +71,7 @@ struct keep_core {
     struct mapid nodes;
     struct map64 pends;
     struct map64 checks;
-    struct list asking; /* in the order of their questions */
+    struct list asking; /* struct keep_vote in the order of their questions */
     uint64_t next_number;
     struct keep_stats stats;
     struct keep_action *actions;
@@ -96,6 +104,8 @@ struct keep_pend *keep_pend_find(const struct keep_core *core, const uint8_t *ro
 struct keep_pend *keep_pend_get(struct keep_core *core, const struct content *content);
 void keep_pend_lacks(struct keep_core *core, struct keep_pend *pend, bool lacks);
 void keep_pend_scarce(struct keep_core *core, struct keep_pend *pend, bool scarce);
+/* What was asked about dropping it counts no more. */
+void keep_pend_ask_no_more(struct keep_pend *pend);
 void keep_pend_free_if_idle(struct keep_core *core, struct keep_pend *pend); /* NULL is fine */
 
 /* ---- keep_look.c ---- */

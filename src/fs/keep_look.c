@@ -103,23 +103,29 @@ static void start_drop(struct keep_core *core, struct keep_pend *pend, const cha
 {
     if (!keep_act_on(core, KEEP_DROP, &pend->content, why))
         return;
-    list_remove(&pend->asking);
+    keep_pend_ask_no_more(pend);
     pend->drop = KEEP_DROP_UNDER_WAY;
     core->stats.drops++;
 }
 
 static void ask_all(struct keep_core *core, struct keep_pend *pend, const struct keep_facts *facts)
 {
+    struct keep_vote *vote = core_calloc(1, sizeof(*vote));
+    if (vote == NULL) {
+        core->error = KITH_E_MEMORY;
+        return;
+    }
+    vote->pend = pend;
+    vote->question = ++core->next_number;
+    vote->asked_ms = core->now_ms;
+    list_append(&core->asking, &vote->link);
+    pend->vote = vote;
     pend->drop = KEEP_DROP_ASKING;
-    pend->question = ++core->next_number;
-    pend->asked_ms = core->now_ms;
-    pend->above_n = 0;
-    list_append(&core->asking, &pend->asking);
     for (size_t i = 0; i < facts->holders_n && i < FS_KEEP_HOLDERS_MAX; i++) {
         if (!keep_node_up(core, &facts->holders[i]))
             continue;
         core->stats.questions++;
-        keep_say(core, &facts->holders[i], KEEP_ENTRY_ASK, pend->question, pend->content.root);
+        keep_say(core, &facts->holders[i], KEEP_ENTRY_ASK, vote->question, pend->content.root);
     }
 }
 
@@ -134,8 +140,7 @@ static void look_surplus(struct keep_core *core, const struct keep_facts *facts)
     if (!surplus) {
         if (pend != NULL && pend->drop != KEEP_DROP_UNDER_WAY) {
             pend->surplus_ms = 0;
-            pend->drop = KEEP_DROP_NONE;
-            list_remove(&pend->asking);
+            keep_pend_ask_no_more(pend);
         }
         return;
     }
@@ -163,15 +168,16 @@ void keep_on_answer(struct keep_core *core,
                  (kind == KEEP_ENTRY_KEEP &&
                   (MUTANT(FS_DROP_MUTUAL) ||
                    keep_ranks_above(pend->content.root, peer, &core->config.self)));
+    struct keep_vote *vote = pend->vote;
     core->stats.answers++;
-    if (!above || core->now_ms > pend->asked_ms + core->config.answer_ms)
+    if (!above || core->now_ms > vote->asked_ms + core->config.answer_ms)
         return;
-    for (uint8_t i = 0; i < pend->above_n; i++)
-        if (kith_node_id_equal(&pend->above[i], peer))
+    for (uint8_t i = 0; i < vote->above_n; i++)
+        if (kith_node_id_equal(&vote->above[i], peer))
             return;
-    if (pend->above_n < FS_COPIES_MAX)
-        pend->above[pend->above_n++] = *peer;
-    if (pend->above_n >= pend->copies)
+    if (vote->above_n < FS_COPIES_MAX)
+        vote->above[vote->above_n++] = *peer;
+    if (vote->above_n >= pend->copies)
         start_drop(core, pend, "enough others hold it");
 }
 
@@ -192,10 +198,7 @@ static void look_unreferenced(struct keep_core *core, const struct keep_facts *f
         keep_pend_scarce(core, pend, false);
         pend->surplus_ms = 0;
         pend->repair = false;
-        if (pend->drop == KEEP_DROP_ASKING) {
-            pend->drop = KEEP_DROP_NONE;
-            list_remove(&pend->asking);
-        }
+        keep_pend_ask_no_more(pend);
     }
     if (facts->place != KEEP_KEEP) {
         if (pend != NULL)
