@@ -214,7 +214,7 @@ struct watcher {
     uint64_t stream, until_ms, sent_ms, no;
     struct list sent, pending;
     uint32_t sent_n, pending_n;
-    uint32_t overflow, newest;       /* newest: of the numbers of its watches */
+    uint32_t overflow, newest;       /* newest: of the numbers of its watches, as known here */
     struct map64 by_var;             /* pending ones; looked up only */
     uint64_t from[PLACEMENT_SLOTS];  /* what changed after it is told */
     uint64_t begun[PLACEMENT_SLOTS]; /* up to it all was done before it was told anything */

@@ -67,6 +67,7 @@ push_send(struct dvar_core *core, struct node *node, const struct push *push, ui
     put_le64(p + 32, mark != 0 ? mark : watcher->begun[var->slot]);
     put_le32(p + 40, push->missed);
     put_le32(p + 44, var->name_len);
+    put_le32(p + 48, watcher->newest);
     copy_small(p + WIRE_PUSH_BYTES, var->name, var->name_len);
     if (len > 0)
         copy_small(p + WIRE_PUSH_BYTES + var->name_len, block_value(var->block), len);
@@ -158,6 +159,22 @@ static void watcher_from(const struct dvar_core *core, struct watcher *watcher, 
     watcher->begun[slot_no] = watch_done_up_to(core, slot_no, NULL);
 }
 
+/*
+ * What was told here was told to the watches that were known here. The watching node says that
+ * those up to @told were told what exists, so it is not told again to them: if there are some that
+ * this home did not know (up to @known), what changed since is told as if to a new node.
+ */
+static void watcher_renew(const struct dvar_core *core,
+                          struct watcher *watcher,
+                          uint32_t slot,
+                          uint32_t told,
+                          uint32_t known)
+{
+    uint32_t after = told > watcher->told[slot] ? told : watcher->told[slot];
+    if (after > known && !MUTANT(DVAR_ANY_WATCH))
+        watcher_from(core, watcher, slot);
+}
+
 /* What changed after @since and was not told by this home. */
 static void catch_up(struct dvar_core *core, struct node *node, uint32_t slot_no, uint64_t since)
 {
@@ -235,8 +252,13 @@ static void send_marks(struct dvar_core *core, struct node *node)
         mark_before(marks, container_of(it, struct push, link));
     for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++)
         n += core->slots[s].serving;
-    uint8_t *p = n > 0 ? message_add(core, node, WIRE_MARK, 0, 0, MARK_BYTES * (size_t)n) : NULL;
-    for (uint32_t s = 0; p != NULL && s < PLACEMENT_SLOTS; s++) {
+    size_t len = MARK_HEAD_BYTES + MARK_BYTES * (size_t)n;
+    uint8_t *p = n > 0 ? message_add(core, node, WIRE_MARK, 0, 0, len) : NULL;
+    if (p == NULL)
+        return;
+    put_le32(p, watcher->newest);
+    p += MARK_HEAD_BYTES;
+    for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++) {
         if (!core->slots[s].serving)
             continue;
         put_le16(p, (uint16_t)s);
@@ -284,13 +306,17 @@ int on_watch(struct dvar_core *core, struct node *from, struct reader *r)
     watcher->patterns.len = 0;
     if (buf_append(&watcher->patterns, r->data + begin, end - begin) != 0)
         return KITH_E_MEMORY;
+    uint32_t known = watcher->newest;
     watcher->newest = newest;
     watcher->until_ms = core->now_ms + WATCH_END_MS;
     for (uint32_t s = 0; s < PLACEMENT_SLOTS; s++) {
-        if (core->slots[s].serving)
-            catch_up(core, from, s, get_le64(slots + SLOT_BYTES * (size_t)s));
-        if (core->slots[s].serving)
-            tell_first(core, from, s, get_le32(slots + SLOT_BYTES * (size_t)s + 8));
+        uint64_t since = get_le64(slots + SLOT_BYTES * (size_t)s);
+        uint32_t told = get_le32(slots + SLOT_BYTES * (size_t)s + 8);
+        if (!core->slots[s].serving)
+            continue;
+        watcher_renew(core, watcher, s, told, known);
+        catch_up(core, from, s, since);
+        tell_first(core, from, s, told);
     }
     send_marks(core, from);
     push_pump(core, from, NULL);

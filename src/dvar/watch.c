@@ -287,9 +287,22 @@ void watch_register(struct dvar_core *core)
     }
 }
 
+/*
+ * Does what a home says of what it told count for all watches here? It told those that it knew, up
+ * to number @newest; there may be later ones, which another home has told so far.
+ */
+static bool told_all(const struct dvar_core *core, uint32_t newest)
+{
+    if (core->watches_n == 0)
+        return false;
+    return container_of(core->watches.prev, struct watch, link)->no <= newest ||
+           MUTANT(DVAR_ANY_WATCH);
+}
+
 int on_mark(struct dvar_core *core, struct node *from, struct reader *r)
 {
     (void)from;
+    bool counts = told_all(core, read_le32(r));
     while (r->at < r->len && !r->bad) {
         uint32_t slot = read_le16(r);
         uint64_t since = read_le64(r);
@@ -297,10 +310,11 @@ int on_mark(struct dvar_core *core, struct node *from, struct reader *r)
         uint32_t told = read_le32(r);
         if (r->bad || slot >= PLACEMENT_SLOTS)
             return KITH_E_CORRUPT;
+        if (!counts)
+            continue;
         if (told > core->watch_told[slot] && told <= core->watch_no)
             core->watch_told[slot] = told;
-        if (core->watches_n > 0)
-            told_up_to(core, slot, since, mark);
+        told_up_to(core, slot, since, mark);
     }
     return r->bad ? KITH_E_CORRUPT : 0;
 }
@@ -315,6 +329,7 @@ int on_push(
     uint64_t mark = read_le64(r);
     uint32_t missed = read_le32(r);
     uint32_t name_len = read_le32(r);
+    uint32_t newest = read_le32(r);
     const char *name = (const char *)read_bytes(r, name_len);
     size_t len = r->bad ? 0 : r->len - r->at;
     const uint8_t *body = read_bytes(r, len);
@@ -339,7 +354,8 @@ int on_push(
             hear(core, var, exists, version, copy, len, missed);
         if (var != NULL)
             var_settle(core, var);
-        told_up_to(core, slot, since, mark);
+        if (told_all(core, newest))
+            told_up_to(core, slot, since, mark);
     }
     uint8_t *p = message_add(core, from, WIRE_PUSH_ACK, 0, slot, 16);
     if (p != NULL) {

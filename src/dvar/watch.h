@@ -11,6 +11,7 @@
 #define PUSH_RESEND_MS     500
 #define PATTERN_BYTES      6  /* u8 prefix, u8 length, u32 number */
 #define SLOT_BYTES         12 /* u64 since, u32 told */
+#define MARK_HEAD_BYTES    4  /* u32 newest watch, of all slots that follow */
 #define MARK_BYTES         22 /* u16 slot, u64 from, u64 mark, u32 told */
 
 bool watch_matches(bool prefix, const char *pattern, size_t pattern_len, const struct var *var);

@@ -56,6 +56,6 @@ enum wire_flags {
 #define WIRE_REQ_BYTES   44 /* no, low water, session, epoch, u32 remaining, u32 op, u32 name */
 #define WIRE_RES_BYTES   56 /* no, ts, version, number, i32 code, u32 data, type, text, epoch */
 #define WIRE_ENTRY_BYTES 28 /* ts, version, u32 value, u32 records, u32 name */
-#define WIRE_PUSH_BYTES  48 /* no, version, stream, from, mark, u32 missed, u32 name */
+#define WIRE_PUSH_BYTES  52 /* no, version, stream, from, mark, u32 missed, u32 name, u32 watch */
 
 #endif

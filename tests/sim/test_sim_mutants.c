@@ -188,6 +188,7 @@ GATE(MUTEX_NO_LEASE_CHECK, "mutex-faults", 1, 40)
 GATE(MUTEX_NO_GRACE, "mutex-faults", 9, 40)
 GATE(MUTEX_NO_FLOOR, "mutex-faults", 5, 40)
 GATE(DVAR_SILENT_LOSS, "dvar-faults", 2, 10)
+GATE(DVAR_ANY_WATCH, "state-swarm", 36945, 1)
 
 int main(void)
 {
@@ -231,6 +232,7 @@ int main(void)
         cmocka_unit_test(MUTEX_NO_GRACE_is_noticed),
         cmocka_unit_test(MUTEX_NO_FLOOR_is_noticed),
         cmocka_unit_test(DVAR_SILENT_LOSS_is_noticed),
+        cmocka_unit_test(DVAR_ANY_WATCH_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,6 +236,14 @@ static void a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere(void **
     holds((struct run){.scenario = "view-faults", .seed = 2832, .seeds_n = 1});
 }
 
+/* A home told nobody of a change, as it did not know of the watch, and its word that all was told
+ * counted for that watch, too. */
+static void a_watch_hears_the_last_change_from_a_home_that_knows_of_it_late(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "state-swarm", .seed = 36945, .seeds_n = 1});
+}
+
 /* ---- files ---- */
 
 static void files_are_one_catalogue_and_no_last_copy_goes(void **state)
@@ -316,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_refused_copy_does_not_deny_that_the_first_ran),
         cmocka_unit_test(a_call_that_waits_for_its_next_try_ends_with_its_node),
         cmocka_unit_test(a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere),
+        cmocka_unit_test(a_watch_hears_the_last_change_from_a_home_that_knows_of_it_late),
         cmocka_unit_test(files_are_one_catalogue_and_no_last_copy_goes),
         cmocka_unit_test(what_is_put_while_a_former_copy_goes_stays),
         cmocka_unit_test(a_version_that_nobody_names_finds_a_line),

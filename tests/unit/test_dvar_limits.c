@@ -275,6 +275,7 @@ static bool pushed(uint32_t from, uint64_t no, uint32_t at)
     put_le64(p + 32, 0); /* nothing is known to be told all: each name is remembered */
     put_le32(p + 40, 0);
     put_le32(p + 44, (uint32_t)name_len);
+    put_le32(p + 48, 0);
     memcpy(p + WIRE_PUSH_BYTES, name, (size_t)name_len);
     memcpy(p + WIRE_PUSH_BYTES + name_len, bytes.data, bytes.len);
     size_t len = WIRE_PUSH_BYTES + (size_t)name_len + bytes.len;

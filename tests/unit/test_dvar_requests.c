@@ -405,7 +405,7 @@ static void what_exists_is_told_once_to_each_new_watch(void **state)
     assert_int_equal(stats().pushes, 1);
     uint64_t no = get_le64(push), stream = get_le64(push + 16);
     /* Not yet told: it has not been acknowledged. */
-    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 18), 0);
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 22), 0);
     watch(1, 0);
     assert_int_equal(stats().pushes, 1);
     uint8_t *p = frame + WIRE_HEAD_BYTES;
@@ -414,7 +414,7 @@ static void what_exists_is_told_once_to_each_new_watch(void **state)
     receive(9, WIRE_PUSH_ACK, NULL, 16);
     watch(1, 0);
     assert_int_equal(stats().pushes, 1);
-    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 18), 1);
+    assert_int_equal(get_le32(sent(9, WIRE_MARK) + 22), 1);
     watch(2, 1); /* another one */
     assert_int_equal(stats().pushes, 2);
     end();

@@ -11,6 +11,7 @@
 
 enum { HOME, COPY, OTHER, EDGE, NODES };
 #define SESSION_MS 2000
+#define WATCH_ID   77
 
 struct message {
     int from, to;
@@ -31,6 +32,8 @@ static struct dvar_result result;
 static bool done;
 static uint64_t told[NODES]; /* newest version that the watches of each were told in order, */
 static int told_n;           /* and how often anything was told */
+static int told_other_n;     /* likewise, to watches that watch() did not begin */
+static int only_to;          /* @lost_type and @held_type are of what goes to it; -1: to anybody */
 static uint8_t held_type;    /* the first frame with it arrives when the case says so */
 static struct message held;
 static const char *name; /* of the variable that operations are about */
@@ -66,7 +69,9 @@ static void step(int n, struct dvar_event event)
             result = action->result;
             result.number = action->result.len == 1 ? action->result.data[0] : 0;
         }
-        if (action->type == DVAR_CHANGED) {
+        if (action->type == DVAR_CHANGED && action->id != WATCH_ID) {
+            told_other_n++;
+        } else if (action->type == DVAR_CHANGED) {
             assert_true(action->change.version > told[n]);
             told[n] = action->change.version;
             told_n++;
@@ -75,13 +80,14 @@ static void step(int n, struct dvar_event event)
         if (action->type != DVAR_SEND || to < 0 || to >= NODES || cut[n] || cut[to])
             continue;
         assert_true(queue_n < 256 && action->len <= sizeof(queue[0].data));
-        bool hold = has(action, held_type);
+        bool meant = only_to < 0 || to == only_to;
+        bool hold = meant && has(action, held_type);
         struct message *m = hold ? &held : &queue[queue_n++];
         held_type = hold ? 0 : held_type;
         *m = (struct message){.from = n, .to = to};
         for (size_t at = 0, len; at < action->len; at += len) {
             len = WIRE_HEAD_BYTES + get_le32(action->data + at + 4);
-            if (lost_type != 0 && action->data[at] == lost_type)
+            if (meant && lost_type != 0 && action->data[at] == lost_type)
                 continue;
             memcpy(m->data + m->len, action->data + at, len);
             m->len += len;
@@ -176,7 +182,8 @@ static void begin(void)
     name = "x";
     queue_n = 0;
     lost_type = held_type = 0;
-    told_n = 0;
+    only_to = -1;
+    told_n = told_other_n = 0;
     memset(told, 0, sizeof(told));
     memset(ready, 0, sizeof(ready));
     memset(cut, 0, sizeof(cut));
@@ -483,7 +490,7 @@ static void an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_ag
 
 static void watch(int n)
 {
-    step(n, (struct dvar_event){.type = DVAR_WATCH, .id = 77, .name = "x", .name_len = 1});
+    step(n, (struct dvar_event){.type = DVAR_WATCH, .id = WATCH_ID, .name = "x", .name_len = 1});
     deliver();
 }
 
@@ -547,11 +554,13 @@ static void put_message(struct message *m, uint8_t type, uint8_t flags, size_t l
 static void mark(int to, uint64_t version, uint32_t no)
 {
     struct message m = {.from = HOME, .to = to};
-    put_message(&m, WIRE_MARK, 0, 22);
-    put_le16(m.data + WIRE_HEAD_BYTES, (uint16_t)placement_slot_of("x", 1));
-    put_le64(m.data + WIRE_HEAD_BYTES + 2, version);
-    put_le64(m.data + WIRE_HEAD_BYTES + 10, version);
-    put_le32(m.data + WIRE_HEAD_BYTES + 18, no);
+    put_message(&m, WIRE_MARK, 0, 26);
+    uint8_t *p = m.data + WIRE_HEAD_BYTES;
+    put_le32(p, no);
+    put_le16(p + 4, (uint16_t)placement_slot_of("x", 1));
+    put_le64(p + 6, version);
+    put_le64(p + 14, version);
+    put_le32(p + 22, no);
     arrive(&m);
 }
 
@@ -600,6 +609,82 @@ static void a_watch_is_not_told_by_what_its_former_boot_heard(void **state)
     end();
 }
 
+/*
+ * A watch of @first, and when the copy, which is home of another slot, has heard of that one only,
+ * a watch of x, which the home tells what exists. What the copy is told again of the first watch is
+ * held back. Then the copy is home of x, too.
+ */
+static void watch_what_the_next_home_does_not_know(const char *first)
+{
+    begin();
+    placement.slots[placement_slot_of("a", 1)].active =
+        (struct placement_config){.slot_epoch = 2, .replicas = {2}, .replicas_n = 1};
+    decide();
+    step(EDGE, (struct dvar_event){.type = DVAR_WATCH, .id = 76, .name = first, .name_len = 1});
+    deliver();
+    held = (struct message){0};
+    held_type = WIRE_WATCH;
+    only_to = COPY;
+    pass(1000);
+    assert_true(held.from == EDGE && held.to == COPY);
+    lost_type = WIRE_WATCH;
+    watch(EDGE);
+    pass(1500); /* it knows that it was told */
+    assert_int_equal(told_n, 1);
+    move(3, 2, 1);
+}
+
+/* The newest of x, once; and everything else. */
+static void hears_all_in_the_end(int others_n)
+{
+    struct dvar_info info;
+    lost_type = 0;
+    pass(1500);
+    dvar_info(cores[COPY], "x", 1, now_ms, &info);
+    assert_int_equal(told_n, 2);
+    assert_true(told[EDGE] == info.version);
+    assert_int_equal(told_other_n, others_n);
+    end();
+}
+
+static void a_watch_hears_what_changed_before_its_next_home_knew_of_it(void **state)
+{
+    (void)state;
+    watch_what_the_next_home_does_not_know("a");
+    set(COPY, 2);
+    assert_true(done && told_n == 1);
+    hears_all_in_the_end(0);
+}
+
+/* state-swarm 36945: a home's word of how far a slot was told was taken for a watch that it did not
+ * know. */
+static void a_mark_is_of_the_watches_that_its_home_knew(void **state)
+{
+    (void)state;
+    watch_what_the_next_home_does_not_know("a");
+    set(COPY, 2);
+    arrive(&held); /* it says how far all slots are, x with them */
+    deliver();
+    assert_true(done && told_n == 1);
+    hears_all_in_the_end(0);
+}
+
+/* A change that is told says so, too. */
+static void a_change_told_to_one_watch_is_no_mark_for_a_later_one(void **state)
+{
+    (void)state;
+    assert_int_equal(placement_slot_of("y", 1), placement_slot_of("x", 1));
+    watch_what_the_next_home_does_not_know("y");
+    arrive(&held);
+    deliver();
+    set(COPY, 2);
+    name = "y";
+    set(COPY, 3);
+    assert_true(done && told_n == 1);
+    assert_int_equal(told_other_n, 1);
+    hears_all_in_the_end(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +701,9 @@ int main(void)
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
         cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
         cmocka_unit_test(a_watch_is_not_told_by_what_its_former_boot_heard),
+        cmocka_unit_test(a_watch_hears_what_changed_before_its_next_home_knew_of_it),
+        cmocka_unit_test(a_mark_is_of_the_watches_that_its_home_knew),
+        cmocka_unit_test(a_change_told_to_one_watch_is_no_mark_for_a_later_one),
         cmocka_unit_test(who_is_about_to_leave_caches_nothing_any_more),
         cmocka_unit_test(what_is_being_written_is_not_settled),
     };
@@ -629,6 +717,11 @@ int main(void)
         {MUTANT_DVAR_LEAVES_CACHING,
          cmocka_unit_test(who_is_about_to_leave_caches_nothing_any_more)},
         {MUTANT_DVAR_UNSETTLED_TOLD, cmocka_unit_test(what_is_being_written_is_not_settled)},
+        {MUTANT_DVAR_ANY_WATCH,
+         cmocka_unit_test(a_watch_hears_what_changed_before_its_next_home_knew_of_it)},
+        {MUTANT_DVAR_ANY_WATCH, cmocka_unit_test(a_mark_is_of_the_watches_that_its_home_knew)},
+        {MUTANT_DVAR_ANY_WATCH,
+         cmocka_unit_test(a_change_told_to_one_watch_is_no_mark_for_a_later_one)},
         {MUTANT_DVAR_NO_POISON,
          cmocka_unit_test(an_answer_of_before_a_home_moved_on_is_not_cached_when_it_is_home_again)},
     };
