@@ -63,6 +63,35 @@ function share() {
   nodes.at(3, "share", "add", "music", mkdtempSync(join(nodes.dir, "music-")), "--read-only");
 }
 
+const circle = (x, y, r) => Array.from({ length: 40 }, (_, i) => [x + r * Math.cos(i / 6), y + r * Math.sin(i / 6)]);
+
+/** One board on pages of two nodes, before and after the node of one of them is killed. */
+async function together() {
+  const pages = [];
+  for (const k of [2, 3]) {
+    const board = await (await browser.newContext({ viewport: SIZES.wide })).newPage();
+    await board.goto(`${nodes.link(k).replace("/#login=", "/board/index.html#login=")}/together`);
+    await board.waitForFunction(() => window.whiteboard?.session.link === "live" && window.whiteboard.stage.frames > 0, null, { timeout: 60000 });
+    await board.keyboard.press("p");
+    pages.push(board);
+  }
+  const [left, right] = pages;
+  const shown = (n) => Promise.all(pages.map((board) => board.waitForFunction((count) => window.whiteboard.session.board.shown().length === count && window.whiteboard.session.link === "live", n, { timeout: 60000 })));
+  const pictures = async (when) => {
+    for (const [k, board] of pages.entries()) await shoot(board, `together-${k + 2}-${when}`, 300, () => board.evaluate(() => window.whiteboard.fit()));
+  };
+  await Promise.all([drag(left, circle(430, 330, 90)), drag(right, circle(900, 330, 90))]);
+  await drag(left, [[525, 330], [650, 300], [805, 330]]);
+  await shown(3);
+  await pictures("both");
+  nodes.kith("dev", "kill", "3", "--quiet");
+  for (const board of pages) await board.evaluate(() => Object.assign(window.whiteboard.stage.camera, { x: 0, y: 0, zoom: 1 }));
+  await Promise.all([drag(left, circle(660, 560, 60)), drag(right, [[870, 425], [810, 500], [720, 545]])]);
+  await shown(5);
+  await pictures("killed");
+  for (const board of pages) await board.context().close();
+}
+
 /** Until @page shows what makes the picture worth looking at. */
 async function ready(name) {
   const until = (check, arg) => page.waitForFunction(check, arg, { timeout: 60000 });
@@ -131,7 +160,6 @@ try {
   if (wanted("board") || wanted("boards")) {
     const board = await open(page.context(), { url: nodes.web(1) }, "sketch");
     await board.keyboard.press("p");
-    const circle = (x, y, r) => Array.from({ length: 40 }, (_, i) => [x + r * Math.cos(i / 6), y + r * Math.sin(i / 6)]);
     for (const points of [circle(520, 330, 70), circle(820, 300, 90), circle(700, 520, 60), [[590, 330], [650, 322], [730, 310]], [[560, 385], [610, 440], [655, 480]], [[790, 385], [760, 430], [725, 468]]]) await drag(board, points);
     await calm(board);
     if (wanted("board")) await shoot(board, "board", 300, () => board.evaluate(() => window.whiteboard.fit()));
@@ -150,8 +178,9 @@ try {
   page.troubles = page.troubles.filter((one) => !one.includes("504"));
   troubles = page.troubles.length;
   for (const trouble of page.troubles) console.log(`trouble: ${trouble}`);
+  if (wanted("together")) await together();
   if (wanted("trouble")) {
-    nodes.kith("dev", "kill", "3", "--quiet");
+    if (!wanted("together")) nodes.kith("dev", "kill", "3", "--quiet");
     await go(page, "");
     await page.waitForFunction(() => document.querySelector("ul.problems")?.textContent.includes("dev-3 has failed"), null, { timeout: 60000 });
     await shoot(page, "trouble");

@@ -150,7 +150,7 @@ export class Session {
   async reload() {
     const changed = new Set(), there = new Set();
     const logs = await this.transport.load(this.name);
-    if (logs.out && !this.outSaid) this.on.trouble(`${logs.out} of the logs of this board cannot be read now: no node that holds them is within reach.`);
+    if (logs.out && !this.outSaid) this.on.trouble(`${logs.out} of the logs of this board ${logs.out === 1 ? "is" : "are"} out of reach: what was drawn there and is not seen here comes with the node that has it.`);
     this.outSaid = logs.out > 0;
     for (const bytes of logs) {
       const key = `${bytes.length} ${crc32c(bytes)}`; // most have not changed since the last time
