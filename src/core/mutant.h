@@ -50,6 +50,7 @@
     XX(DVAR_READS_ON, "dvar-reads-on", "a copy of a slot that went elsewhere is read")             \
     XX(DVAR_UNSETTLED_TOLD, "dvar-unsettled-told", "what is being written counts as settled")      \
     XX(DVAR_ANY_WATCH, "dvar-any-watch", "what fewer watches were told counts for all of a node")  \
+    XX(DVAR_UNDONE_EXISTS, "dvar-undone-exists", "what is under way counts as told to who begins") \
     XX(VIEW_NO_ACTIVATION_RECORD, "view-no-activation", "what is chosen serves at once")           \
     XX(VIEW_SAME_MEMBER_AFTER_RESTART, "view-same-member", "a new boot is the same member")        \
     XX(VIEW_NO_LEASE_WAIT, "view-no-lease-wait", "who is excluded counts as ended at once")        \

@@ -372,7 +372,9 @@ struct dvar_core {
     struct list told;
     uint32_t told_n, told_swept_n;
     uint32_t watch_no;
-    uint32_t watch_told[PLACEMENT_SLOTS]; /* newest watch that was told what exists there */
+    uint32_t watch_told[PLACEMENT_SLOTS]; /* newest watch that was told what exists there, */
+    uint32_t watch_due[PLACEMENT_SLOTS];  /* or will be once all up to @watch_due_ts is done */
+    uint64_t watch_due_ts[PLACEMENT_SLOTS];
     struct op *free_ops;
     struct write *free_writes;
     struct value_outcome outcomes[2];

@@ -166,24 +166,34 @@ void watch_tell_change(struct dvar_core *core, struct var *var, const struct wri
     struct block *block = var->block;
     block_keep(core, block);
     hear(core, var, false, block->version, block_value(block), block->len, done->folded);
-    told_up_to(core, var->slot, 0, watch_done_up_to(core, var->slot, done));
+    uint64_t mark = watch_done_up_to(core, var->slot, done);
+    if (core->watch_due[var->slot] > core->watch_told[var->slot] &&
+        mark >= core->watch_due_ts[var->slot])
+        core->watch_told[var->slot] = core->watch_due[var->slot];
+    told_up_to(core, var->slot, 0, mark);
 }
 
 /* Of a slot that this node serves: what changed since others did, and what exists, to new ones. */
 void watch_tell_slot(struct dvar_core *core, uint32_t slot)
 {
     uint64_t since = core->watch_since[slot];
+    bool all_done = true;
     list_for_each (it, &core->slots[slot].vars) {
         const struct var *var = container_of(it, struct var, link);
-        if (var->block == NULL || var->write != NULL)
-            continue; /* told when it is done */
+        if (var->block == NULL || var->write != NULL) {
+            all_done &= var->write == NULL;
+            continue; /* told when it is done; if it never is, the next home tells what is */
+        }
         bool changed = since != 0 && var->block->version > since;
         if (!changed && (!watch_exists(var) || core->watch_told[slot] == core->watch_no))
             continue;
         block_keep(core, var->block);
         hear(core, var, true, var->block->version, block_value(var->block), var->block->len, 0);
     }
-    core->watch_told[slot] = core->watch_no;
+    core->watch_due[slot] = core->watch_no;
+    core->watch_due_ts[slot] = TS(core->slots[slot].active.se, core->slots[slot].seq);
+    if (all_done || MUTANT(DVAR_UNDONE_EXISTS))
+        core->watch_told[slot] = core->watch_no;
     told_up_to(core, slot, 0, watch_done_up_to(core, slot, NULL));
 }
 

@@ -685,6 +685,30 @@ static void a_change_told_to_one_watch_is_no_mark_for_a_later_one(void **state)
     hears_all_in_the_end(1);
 }
 
+/*
+ * What exists is behind a write of another node that is under way as the watch begins; then the
+ * slot moves, its asker is gone, and nobody has heard of the write.
+ */
+static void what_exists_behind_a_write_that_came_to_nothing_is_told(void **state)
+{
+    (void)state;
+    struct dvar_info info;
+    begin();
+    lost_type = WIRE_INV;
+    only_to = COPY;
+    set(EDGE, 2);
+    assert_false(done);
+    cut[EDGE] = true;
+    watch(HOME);
+    assert_int_equal(told_n, 0);
+    move(2, 2, 3);
+    pass(3000);
+    dvar_info(cores[COPY], "x", 1, now_ms, &info);
+    assert_int_equal(told_n, 1);
+    assert_true(told[HOME] == info.version);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -701,6 +725,7 @@ int main(void)
         cmocka_unit_test(what_exists_is_told_to_a_watch_of_another_node),
         cmocka_unit_test(a_change_that_comes_as_what_exists_is_told_once),
         cmocka_unit_test(a_watch_is_not_told_by_what_its_former_boot_heard),
+        cmocka_unit_test(what_exists_behind_a_write_that_came_to_nothing_is_told),
         cmocka_unit_test(a_watch_hears_what_changed_before_its_next_home_knew_of_it),
         cmocka_unit_test(a_mark_is_of_the_watches_that_its_home_knew),
         cmocka_unit_test(a_change_told_to_one_watch_is_no_mark_for_a_later_one),
@@ -719,6 +744,8 @@ int main(void)
         {MUTANT_DVAR_UNSETTLED_TOLD, cmocka_unit_test(what_is_being_written_is_not_settled)},
         {MUTANT_DVAR_ANY_WATCH,
          cmocka_unit_test(a_watch_hears_what_changed_before_its_next_home_knew_of_it)},
+        {MUTANT_DVAR_UNDONE_EXISTS,
+         cmocka_unit_test(what_exists_behind_a_write_that_came_to_nothing_is_told)},
         {MUTANT_DVAR_ANY_WATCH, cmocka_unit_test(a_mark_is_of_the_watches_that_its_home_knew)},
         {MUTANT_DVAR_ANY_WATCH,
          cmocka_unit_test(a_change_told_to_one_watch_is_no_mark_for_a_later_one)},
