@@ -98,9 +98,9 @@ def timed(a, b, size, no):
     b.ask("system/resume", "POST")
     until(lambda: has(b.folder / name, size), f"{name} is there")  # it is renamed when it is whole
     took = time.monotonic() - began
-    for node in (a, b):
-        (node.folder / name).unlink()
-        node.ask("db/scan?folder=f", "POST")
+    (a.folder / name).unlink()
+    a.ask("db/scan?folder=f", "POST")
+    until(lambda: not (b.folder / name).exists(), f"{name} is gone")
     return took
 
 
