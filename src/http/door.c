@@ -109,8 +109,6 @@ static void exchange_answer(struct control_request *request,
     struct http_body body = {.status = 200, .data = json->data, .len = json->len};
     char etag[96];
 
-    (void)data; /* what carries raw bytes has a route of its own */
-    (void)len;
     if (x == NULL)
         return;
     if (more) {
@@ -122,7 +120,9 @@ static void exchange_answer(struct control_request *request,
     x->control = NULL;
     http_transfer_end(x->transfer, ok ? 0 : request->code, NULL);
     x->transfer = NULL;
-    if (ok && x->etag) {
+    if (ok && x->answered != NULL) {
+        x->answered(x, json, data, len);
+    } else if (ok && x->etag) {
         entry_etag(json, etag, sizeof(etag));
         http_answer(x, &body, etag);
     } else if (ok && strcmp(x->verb, "nodes") == 0) {

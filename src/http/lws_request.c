@@ -99,6 +99,19 @@ static bool has_double_header(const struct web_request *request)
     return lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, 1) > 0;
 }
 
+/* web_query_each() ends there, and what is left out of a request is not what was asked for. */
+static bool has_long_argument(const struct web_request *request)
+{
+    int len;
+
+    for (int i = 0; (len = lws_hdr_fragment_length(request->wsi, WSI_TOKEN_HTTP_URI_ARGS, i)) > 0;
+         i++) {
+        if (len >= HTTP_ARGUMENT_BYTES_MAX)
+            return true;
+    }
+    return false;
+}
+
 bool web_wants_gzip(const struct web_request *request)
 {
     const char *text = conn_header(request, WSI_TOKEN_HTTP_ACCEPT_ENCODING);
@@ -232,6 +245,9 @@ bool conn_header_fit(struct web_request *conn, int64_t length)
         web_refuse(conn, 411, KITH_E_INVALID, "a file needs Content-Length, 0 if it is empty");
     } else if (length == -2 || has_double_header(conn)) {
         web_refuse(conn, 400, KITH_E_PARSE, "a header is there twice, or a length is no number");
+    } else if (has_long_argument(conn)) {
+        web_refuse(conn, 400, KITH_E_TOO_LARGE,
+                   "an argument of the query is above 2,047 bytes, the limit of one");
     } else if (conn->with_body && sent_ahead(conn)) {
         web_refuse(conn, 503, KITH_E_BUSY,
                    "a request with a body came before the answer to another one; send it again, "

@@ -71,6 +71,8 @@ struct http_exchange {
     json_t *body;                    /* of a route that takes JSON */
     char *name;                      /* of the path */
     const char *origin;              /* of another member, to be allowed; owned */
+    /* Set by a route that dispatches a verb: answers by what the verb said. NULL: its JSON. */
+    void (*answered)(struct http_exchange *x, const struct buf *json, const void *data, size_t len);
     /* Set by a route that waits by itself: the client has gone, drop what is under way. */
     void (*gone)(struct http_exchange *x);
     void *state;

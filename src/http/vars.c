@@ -185,6 +185,7 @@ static bool choice(struct http_exchange *x,
 static bool options_of(struct http_exchange *x, struct var_op *op, uint8_t type_absent)
 {
     uint8_t type = 0, policy = VALUE_VOLATILE, merge = KITH_MERGE_LWW;
+    char mutex[HTTP_ARGUMENT_BYTES_MAX];
 
     if (http_var_is_hidden(x->name)) {
         http_fail(x, 403, KITH_E_PERMISSION, "names that begin with kith/ belong to kith itself",
@@ -201,7 +202,12 @@ static bool options_of(struct http_exchange *x, struct var_op *op, uint8_t type_
     op->options.policy = (enum kith_policy)policy;
     op->options.merge = (enum kith_merge)merge;
     op->options.timeout_ms = http_query_u64(x, "timeout_ms", 0);
-    if (web_query(x->web, "mutex", op->mutex, sizeof(op->mutex))) {
+    if (web_query(x->web, "mutex", mutex, sizeof(mutex))) {
+        if (strlen(mutex) >= sizeof(op->mutex)) { /* without it the write would be unguarded */
+            http_fail(x, 400, KITH_E_NAME, "no mutex has so long a name", NULL);
+            return false;
+        }
+        memcpy(op->mutex, mutex, strlen(mutex) + 1);
         op->options.guard.mutex = op->mutex;
         op->options.guard.fence = http_query_u64(x, "fence", 0);
     }
