@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/tally.h"
 #include "http/server.h"
 #include "http/stream.h"
 #include "member/member.h"
@@ -49,6 +50,22 @@ static void one(struct buf *out, const char *name, const char *type, const char 
     (void)buf_printf(out, "%s %.17g\n", name, value);
 }
 
+static void
+put_tally(struct buf *out, const char *name, const char *help, const struct tally *tally)
+{
+    uint64_t n = 0;
+
+    family(out, name, "histogram", help);
+    for (size_t i = 0; i < TALLY_BOUNDS; i++) {
+        n += tally->counts[i];
+        (void)buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+                         (double)tally_bounds_ns[i] / 1e9, n);
+    }
+    n += tally->counts[TALLY_BOUNDS];
+    (void)buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n",
+                     name, n, name, (double)tally->sum_ns / 1e9, name, n);
+}
+
 static void put_peers(struct buf *out, struct kith_node *node)
 {
     static const enum kith_status states[] = {KITH_STATUS_ALIVE, KITH_STATUS_SUSPECT,
@@ -65,13 +82,16 @@ static void put_peers(struct buf *out, struct kith_node *node)
             count += list->nodes[i].status == states[s];
         (void)buf_printf(out, "kith_peers{state=\"%s\"} %u\n", kith_status_text(states[s]), count);
     }
-    family(out, "kith_peer_rtt_seconds", "gauge", "Round trip to another node, as last measured.");
+    put_tally(out, "kith_peer_rtt_seconds", "Round trips of echoes to other nodes.",
+              member_rtts(node_members(node)));
+    family(out, "kith_peer_rtt_smoothed_seconds", "gauge",
+           "Round trip to each other node, smoothed.");
     for (size_t i = 0; i < list->nodes_n && n < HTTP_METRIC_PEERS_MAX; i++) {
         if (list->nodes[i].rtt_ms <= 0 || list->nodes[i].status != KITH_STATUS_ALIVE)
             continue;
         n++;
-        (void)buf_printf(out, "kith_peer_rtt_seconds{peer=\"%s\"} %.9g\n", list->nodes[i].name,
-                         list->nodes[i].rtt_ms / 1000);
+        (void)buf_printf(out, "kith_peer_rtt_smoothed_seconds{peer=\"%s\"} %.9g\n",
+                         list->nodes[i].name, list->nodes[i].rtt_ms / 1000);
     }
     kith_node_list_free(list);
 }
@@ -107,6 +127,8 @@ static void put_functions(struct buf *out, struct kith_node *node)
                      "\nkith_rpc_requests_total{function=\"other\",code=\"error\"} %" PRIu64 "\n",
                      calls - errors, errors);
     kith_function_list_free(list);
+    put_tally(out, "kith_rpc_duration_seconds", "How long functions ran that were served here.",
+              node_served(node));
 }
 
 static void put_rpc(struct buf *out, struct kith_node *node)
@@ -171,6 +193,8 @@ static void put_state(struct buf *out, struct kith_node *node)
         one(out, "kith_variables", "gauge", "Shared variables known.", (double)list->vars_n);
         kith_var_list_free(list);
     }
+    one(out, "kith_files_cached_bytes", "gauge", "Bytes of files in the caches of this node.",
+        (double)node_fs_cached_bytes(node));
     node_view_quorum(node, &quorum);
     one(out, "kith_quorum", "gauge", "1 if this node sees a majority of the voters.", quorum.have);
 }
@@ -204,12 +228,16 @@ static void put_process(struct buf *out, struct kith_node *node)
 {
     struct facts_self self;
     struct node_stats stats;
+    uint32_t open_n, max_n;
 
     facts_self(&self);
+    facts_descriptors(&open_n, &max_n);
     node_stats(node, &stats);
     one(out, "process_cpu_seconds_total", "counter", "User and system CPU time.",
         (double)self.cpu_ns / 1e9);
     one(out, "process_resident_memory_bytes", "gauge", "Resident memory.", (double)self.rss_bytes);
+    one(out, "process_open_fds", "gauge", "File descriptors open.", open_n);
+    one(out, "process_max_fds", "gauge", "File descriptors there may be.", max_n);
     one(out, "process_start_time_seconds", "gauge", "Start of the process since the epoch.",
         (double)node_started_unix_ms(node) / 1000);
     one(out, "kith_loop_lag_max_seconds", "gauge", "Longest turn of the loop so far.",

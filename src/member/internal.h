@@ -20,6 +20,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "core/rng.h"
+#include "core/tally.h"
 #include "kith/error.h"
 #include "member/wire.h"
 
@@ -214,7 +215,8 @@ struct member_core {
     /* detection */
     struct probe probe;
     uint32_t health;
-    uint32_t srtt_us; /* over all peers; 0: none yet */
+    uint32_t srtt_us;  /* over all peers; 0: none yet */
+    struct tally rtts; /* of echoes that came back */
     uint32_t seq;
     struct relay *relays; /* MEMBER_RELAYS_MAX, made at first use */
     uint32_t relay_next;

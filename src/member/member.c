@@ -496,6 +496,11 @@ uint32_t member_health(const struct member_core *core)
     return core->health;
 }
 
+const struct tally *member_rtts(const struct member_core *core)
+{
+    return &core->rtts;
+}
+
 void member_stats(const struct member_core *core, struct member_stats *stats_out)
 {
     *stats_out = core->stats;

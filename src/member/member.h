@@ -8,6 +8,7 @@
 #define MEMBER_MEMBER_H
 
 #include "core/limits.h"
+#include "core/tally.h"
 #include "kith/node.h"
 
 struct member_core;
@@ -239,5 +240,7 @@ struct member_stats {
     uint32_t gossip_queued, suspects;
 };
 void member_stats(const struct member_core *core, struct member_stats *stats_out);
+/* Round trips of all echoes that came back. */
+const struct tally *member_rtts(const struct member_core *core);
 
 #endif

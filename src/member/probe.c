@@ -30,6 +30,7 @@ void probe_sample_rtt(struct member_core *core, struct mnode *node, uint64_t sen
     uint64_t took = core->now_us > sent_us ? core->now_us - sent_us : 0;
     uint32_t sample = took < 60 * 1000 * 1000 ? (uint32_t)took : 60 * 1000 * 1000;
     uint32_t *srtt = &node->pub.rtt_us;
+    tally_add(&core->rtts, (uint64_t)sample * 1000);
     *srtt = *srtt == UINT32_MAX ? sample : *srtt - *srtt / 8 + sample / 8;
     core->srtt_us = core->srtt_us == 0 ? sample : core->srtt_us - core->srtt_us / 8 + sample / 8;
 }

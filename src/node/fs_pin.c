@@ -242,6 +242,16 @@ void fs_op_evict(struct node_fs *fs, struct fs_op *op)
     each_end(each);
 }
 
+uint64_t node_fs_cached_bytes(const struct kith_node *node)
+{
+    struct cache_stats cache;
+
+    if (node->fs == NULL || node->fs->move == NULL)
+        return 0;
+    cache_stats(node->fs->move->cache, &cache);
+    return cache.memory_bytes + cache.disk_bytes;
+}
+
 void fs_op_cache(struct node_fs *fs, struct fs_op *op)
 {
     struct fs_box *box = fs_box_new();

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/list.h"
 #include "core/map.h"
+#include "core/tally.h"
 #include "kith.h"
 #include "member/member.h"
 #include "net/data_dir.h"
@@ -164,6 +165,7 @@ struct kith_node {
     struct member_core *members;
     struct rpc_core *rpc;
     struct workers *workers;
+    struct tally served; /* functions that ran here */
     uint32_t workers_n;
 
     unsigned rpc_stepping; /* inside the actions of a step: no new step now */

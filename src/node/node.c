@@ -524,6 +524,11 @@ int node_join_token(struct kith_node *node, char **token_out)
     return 0;
 }
 
+const struct tally *node_served(const struct kith_node *node)
+{
+    return &node->served;
+}
+
 void node_stats(struct kith_node *node, struct node_stats *stats_out)
 {
     *stats_out = node->stats;

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "core/log.h"
+#include "core/tally.h"
 #include "kith.h"
 
 struct member_core;
@@ -147,6 +148,9 @@ size_t node_fs_sources(struct kith_node *node,
                        const char *path,
                        struct node_fs_source *sources_out,
                        size_t max);
+
+/* Bytes of files in the caches of this node, memory and disk; 0 without files. Loop thread. */
+uint64_t node_fs_cached_bytes(const struct kith_node *node);
 
 /* ---- names (kith/name.h) ---- */
 
@@ -318,5 +322,7 @@ struct node_stats {
     uint64_t rss_bytes;
 };
 void node_stats(struct kith_node *node, struct node_stats *stats_out);
+/* How long functions ran that this node served. Loop thread. */
+const struct tally *node_served(const struct kith_node *node);
 
 #endif

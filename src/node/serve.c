@@ -295,8 +295,11 @@ static void ctx_done(struct kith_node *node, struct kith_ctx *ctx)
 {
     if (ctx->started_ns != 0)
         access_line(node, ctx);
-    if (ctx->began_ns != 0)
-        rpc_serve_took(ctx->serve, node_now_ns() - ctx->began_ns);
+    if (ctx->began_ns != 0) {
+        uint64_t took_ns = node_now_ns() - ctx->began_ns;
+        rpc_serve_took(ctx->serve, took_ns);
+        tally_add(&node->served, took_ns);
+    }
     struct rpc_event event; /* its largest kind is not cleared for each call */
     event.type = RPC_DONE;
     event.u.done.serve = ctx->serve;
