@@ -290,9 +290,9 @@ void http_rtt_ask(struct http_server *server, http_asked_cb done, void *user)
 
 struct waiting {
     struct http_exchange *x; /* NULL: the client has gone */
-    const char *paged;       /* array of the document that is paged; NULL: none */
-    char prefix[KITH_NAME_BYTES_MAX + 1];
-    size_t offset, limit;
+    bool locks;              /* of which a part is wanted */
+    struct http_part part;
+    struct http_part_texts texts;
 };
 
 static void on_doc(void *user, json_t *result, int code, const char *text)
@@ -303,8 +303,8 @@ static void on_doc(void *user, json_t *result, int code, const char *text)
     if (x != NULL) {
         x->gone = NULL;
         if (result != NULL) {
-            if (waiting->paged != NULL)
-                http_page(result, waiting->paged, waiting->prefix, waiting->offset, waiting->limit);
+            if (waiting->locks)
+                http_part_locks(result, &waiting->part);
             http_answer_json(x, 200, json_incref(result), NULL);
         } else {
             http_fail(x, 0, code, text, NULL);
@@ -336,15 +336,12 @@ static struct waiting *wait_for(struct http_exchange *x)
 
 void http_get_locks(struct http_exchange *x)
 {
-    uint64_t limit = http_query_u64(x, "limit", 100);
     struct waiting *waiting = wait_for(x);
 
     if (waiting == NULL)
         return;
-    waiting->paged = "locks";
-    (void)web_query(x->web, "prefix", waiting->prefix, sizeof(waiting->prefix));
-    waiting->offset = (size_t)http_query_u64(x, "offset", 0);
-    waiting->limit = limit > HTTP_PAGE_MAX ? HTTP_PAGE_MAX : (size_t)limit;
+    waiting->locks = true;
+    waiting->part = http_query_part(x, &waiting->texts);
     http_locks_ask(x->server, on_doc, waiting);
 }
 

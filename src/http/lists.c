@@ -9,29 +9,22 @@
 #include "http/server.h"
 #include "member/member.h"
 
-void http_page(json_t *doc, const char *key, const char *prefix, size_t offset, size_t limit)
-{
-    json_t *item, *page = json_array();
-    size_t i, n = 0;
-
-    json_array_foreach(json_object_get(doc, key), i, item)
-    {
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (prefix[0] != '\0' && (name == NULL || strncmp(name, prefix, strlen(prefix)) != 0))
-            continue;
-        if (n >= offset && n - offset < limit)
-            (void)json_array_append(page, item);
-        n++;
-    }
-    (void)json_object_set_new(doc, key, page);
-    (void)json_object_set_new(doc, "total", json_integer((json_int_t)n));
-    (void)json_object_set_new(doc, "offset", json_integer((json_int_t)offset));
-}
-
 static size_t limit_of(struct http_exchange *x)
 {
     uint64_t limit = http_query_u64(x, "limit", 100);
     return limit > HTTP_PAGE_MAX ? HTTP_PAGE_MAX : (size_t)limit;
+}
+
+struct http_part http_query_part(struct http_exchange *x, struct http_part_texts *texts)
+{
+    (void)web_query(x->web, "prefix", texts->prefix, sizeof(texts->prefix));
+    (void)web_query(x->web, "search", texts->search, sizeof(texts->search));
+    (void)web_query(x->web, "sort", texts->sort, sizeof(texts->sort));
+    return (struct http_part){.prefix = texts->prefix,
+                              .search = texts->search,
+                              .sort = texts->sort,
+                              .offset = (size_t)http_query_u64(x, "offset", 0),
+                              .limit = limit_of(x)};
 }
 
 /* ---- resources ---- */
@@ -106,38 +99,53 @@ static json_t *var_doc(const struct kith_var_info *info)
     return doc;
 }
 
-json_t *http_vars_doc(struct http_server *server, const char *prefix, size_t offset, size_t limit)
+/* There may be a million, and most are not looked at: the words are put together if there are any
+ * to be found. */
+static bool var_fits(const struct kith_var_info *info, const struct http_part *part)
+{
+    char words[KITH_NAME_BYTES_MAX * 2 + 64] = "";
+
+    if (http_var_is_hidden(info->name))
+        return false;
+    if (part->search[0] == '\0')
+        return true; /* the prefix was looked at where the list was made */
+    snprintf(words, sizeof(words), "%s %s %s %s", info->name, kith_type_text(info->type),
+             kith_policy_text(info->policy), info->home_name);
+    return http_part_fits(part, info->name, words);
+}
+
+json_t *http_vars_doc(struct http_server *server, const struct http_part *part)
 {
     struct kith_var_list *list = NULL;
     json_t *doc = json_pack("{s:s,s:[]}", "schema", "kith.var.ls/1", "vars");
+    const char *key;
+    bool down = http_part_down(part, &key) && strcmp(key, "name") == 0;
     size_t n = 0;
 
-    if (doc == NULL || kith_var_list(server->service.node, prefix, &list) != 0) {
+    if (doc == NULL || kith_var_list(server->service.node, part->prefix, &list) != 0) {
         json_decref(doc);
         return NULL;
     }
     for (size_t i = 0; i < list->vars_n; i++) {
-        if (http_var_is_hidden(list->vars[i].name))
+        const struct kith_var_info *info = &list->vars[down ? list->vars_n - 1 - i : i];
+        if (!var_fits(info, part))
             continue;
-        if (n >= offset && n - offset < limit)
-            (void)json_array_append_new(json_object_get(doc, "vars"), var_doc(&list->vars[i]));
+        if (n >= part->offset && n - part->offset < part->limit)
+            (void)json_array_append_new(json_object_get(doc, "vars"), var_doc(info));
         n++;
     }
     kith_var_list_free(list);
     (void)json_object_set_new(doc, "total", json_integer((json_int_t)n));
-    (void)json_object_set_new(doc, "offset", json_integer((json_int_t)offset));
+    (void)json_object_set_new(doc, "offset", json_integer((json_int_t)part->offset));
     return doc;
 }
 
 void http_get_vars(struct http_exchange *x)
 {
-    char prefix[KITH_NAME_BYTES_MAX + 1];
+    struct http_part_texts texts;
+    struct http_part part = http_query_part(x, &texts);
 
-    (void)web_query(x->web, "prefix", prefix, sizeof(prefix));
-    http_answer_json(
-        x, 200,
-        http_vars_doc(x->server, prefix, (size_t)http_query_u64(x, "offset", 0), limit_of(x)),
-        NULL);
+    http_answer_json(x, 200, http_vars_doc(x->server, &part), NULL);
 }
 
 /* ---- events ---- */

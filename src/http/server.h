@@ -13,6 +13,7 @@
 #include "core/limits.h"
 #include "core/list.h"
 #include "http/members.h"
+#include "http/part.h"
 #include "http/route.h"
 #include "http/session.h"
 #include "http/users.h"
@@ -212,7 +213,8 @@ void http_delete_user(struct http_exchange *x);
 
 /* Documents that routes and topics share. NULL if memory is short. */
 json_t *http_resources_doc(struct http_server *server);
-json_t *http_vars_doc(struct http_server *server, const char *prefix, size_t offset, size_t limit);
+/* By name, up or down (any other order is up); searched are name, type, policy and home. */
+json_t *http_vars_doc(struct http_server *server, const struct http_part *part);
 json_t *http_events_doc(struct http_server *server, uint64_t after, uint64_t before, size_t limit);
 /* Every node's mutexes, joined by name. @done once, perhaps before this returns. */
 void http_locks_ask(struct http_server *server, http_asked_cb done, void *user);
@@ -222,9 +224,11 @@ void http_transfers_ask(struct http_server *server, http_asked_cb done, void *us
 void http_times_ask(struct http_server *server, http_asked_cb done, void *user);
 /* Echoes between all pairs of nodes. KITH_E_LIMIT if there are more than HTTP_RTT_NODES_MAX. */
 void http_rtt_ask(struct http_server *server, http_asked_cb done, void *user);
-/* Cuts @doc's array @key to @limit from @offset on of those whose name begins with @prefix; sets
- * "total" and "offset". */
-void http_page(json_t *doc, const char *key, const char *prefix, size_t offset, size_t limit);
+/* The part that the query asks for; its texts are in @texts. */
+struct http_part_texts {
+    char prefix[HTTP_ARGUMENT_BYTES_MAX], search[HTTP_ARGUMENT_BYTES_MAX], sort[32];
+};
+struct http_part http_query_part(struct http_exchange *x, struct http_part_texts *texts);
 /* kith's own variables are nobody's business here. */
 bool http_var_is_hidden(const char *name);
 

@@ -32,6 +32,15 @@ static const char *text_of(const json_t *args, const char *key)
     return text != NULL ? text : "";
 }
 
+static struct http_part part_of(const json_t *args)
+{
+    return (struct http_part){.prefix = text_of(args, "prefix"),
+                              .search = text_of(args, "search"),
+                              .sort = text_of(args, "sort"),
+                              .offset = number_of(args, "offset", 0, SIZE_MAX),
+                              .limit = number_of(args, "limit", 100, HTTP_TOPIC_PAGE_MAX)};
+}
+
 /* ---- lists of ours ---- */
 
 static void ask_resources(struct feed *feed)
@@ -68,10 +77,9 @@ static void on_everywhere(void *user, json_t *result, int code, const char *text
     } else if (result == NULL) {
         feed_fail(feed, code, text);
     } else {
+        struct http_part part = part_of(feed->args);
         if (strcmp(feed->topic->name, "locks") == 0)
-            http_page(result, "locks", text_of(feed->args, "prefix"),
-                      number_of(feed->args, "offset", 0, SIZE_MAX),
-                      number_of(feed->args, "limit", 100, HTTP_TOPIC_PAGE_MAX));
+            http_part_locks(result, &part);
         feed_say(feed, json_incref(result));
     }
 }
@@ -337,12 +345,11 @@ static json_t *with_live(struct feed *feed, json_t *doc)
 static void ask_vars(struct feed *feed)
 {
     uint64_t now_ms = http_now_ms();
-    size_t limit = number_of(feed->args, "limit", 100, HTTP_TOPIC_PAGE_MAX);
+    struct http_part part = part_of(feed->args);
     json_t *doc = feed->doc;
 
     if (doc == NULL || now_ms >= feed->listed_ms + LIST_MS) {
-        doc = http_vars_doc(feed->server, text_of(feed->args, "prefix"),
-                            number_of(feed->args, "offset", 0, SIZE_MAX), limit);
+        doc = http_vars_doc(feed->server, &part);
         feed->listed_ms = now_ms;
     } else {
         json_incref(doc);
@@ -384,7 +391,7 @@ static void ask_var(struct feed *feed)
 static const char *const args_nodes[] = {"programs", NULL};
 static const char *const args_node[] = {"node", NULL};
 static const char *const args_functions[] = {"hidden", NULL};
-static const char *const args_named[] = {"prefix", "offset", "limit", NULL};
+static const char *const args_named[] = {"prefix", "search", "sort", "offset", "limit", NULL};
 static const char *const args_var[] = {"name", NULL};
 static const char *const args_events[] = {"after", "limit", NULL};
 static const char *const args_files[] = {"path",   "recursive", "deleted",   "trash", "search",

@@ -517,6 +517,11 @@ def test_variables(web):
     page = web.json("GET", "/v1/vars?offset=1&limit=2")
     assert [v["name"] for v in page["vars"]] == ["list", "sensor/3"] and page["total"] == 4
     assert web.json("GET", "/v1/vars?prefix=sen")["total"] == 1
+    assert [v["name"] for v in web.json("GET", "/v1/vars?search=SOR%20text&prefix=s")["vars"]] == ["sensor/3"]
+    assert web.json("GET", "/v1/vars?search=no%20sensor")["total"] == 0
+    down = web.json("GET", "/v1/vars?sort=-name&limit=2&offset=1")
+    everything = [v["name"] for v in web.json("GET", "/v1/vars")["vars"]]
+    assert [v["name"] for v in down["vars"]] == everything[::-1][1:3] and down["total"] == 4
     web.ask("PUT", "/v1/vars/free?policy=available", "here")
     for _ in range(2):
         assert web.ask("GET", "/v1/vars/free").data == b"here"
@@ -673,6 +678,24 @@ def test_mutexes_belong_to_their_session(web, node):
     assert web.json("GET", "/v1/locks")["locks"] == []
     wait_for(lambda: third.ask("DELETE", "/v1/locks/build/one", status=None).status == 404,
              what="it is lost")
+
+
+def test_more_mutexes_than_a_page_are_paged_searched_and_sorted(web, node):
+    with node.control() as one, node.control() as two:
+        for i in range(230):
+            one.ask("lock.acquire", {"name": f"many/{i:03}", "owner": f"worker-{i % 10}"})
+        held = lambda locks: len(locks) == 230 and all(lock["parties"][0]["holds"] for lock in locks)
+        wait_for(lambda: held(web.json("GET", "/v1/locks?limit=1000")["locks"]), 60, "all are held")
+        two.ask("lock.acquire", {"name": "many/123", "owner": "late"})
+        wait_for(lambda: web.json("GET", "/v1/locks?search=late")["total"] == 1, 60, "one is waited for")
+        named = lambda query: [lock["name"] for lock in web.json("GET", f"/v1/locks?{query}")["locks"]]
+        assert sum((named(f"offset={at}&limit=100") for at in (0, 100, 200)), []) == [f"many/{i:03}" for i in range(230)]
+        assert named("search=WORKER-4%20y/20") == ["many/204"]
+        assert web.json("GET", "/v1/locks?search=worker-4")["total"] == 23
+        assert named("sort=-waiters&limit=2") == ["many/123", "many/000"]
+        assert named("sort=holder&limit=24")[-1] == "many/001" and named("sort=-name&limit=1&offset=229") == ["many/000"]
+        assert named("prefix=many/22&sort=-name") == [f"many/{i}" for i in range(229, 219, -1)]
+        assert named("offset=230") == []
 
 
 def test_a_client_that_goes_waits_for_no_mutex(web, node):
@@ -902,10 +925,20 @@ def test_assets(web):
 
 
 def test_metrics_are_as_prometheus_wants_them(web):
+    web.ask("POST", "/v1/call/sys.echo", "x")
+    web.ask("POST", "/v1/call/sys.sleep", "30ms")
     text = web.ask("GET", "/metrics").data.decode()
-    for name in ("kith_build_info", "kith_peers", "kith_rpc_requests_total", "kith_net_bytes_total",
-                 "kith_locks_held", "process_resident_memory_bytes", "process_cpu_seconds_total"):
+    for name in ("kith_build_info", "kith_peers", "kith_peer_rtt_seconds", "kith_rpc_requests_total", "kith_rpc_duration_seconds",
+                 "kith_locks_held", "kith_files_cached_bytes", "kith_net_bytes_total", "process_resident_memory_bytes",
+                 "process_cpu_seconds_total", "process_start_time_seconds", "process_open_fds", "process_max_fds"):
         assert f"# TYPE {name} " in text, name
+    # a histogram: its counts only rise, and are of what ran
+    counts = [int(n) for n in re.findall(r'^kith_rpc_duration_seconds_bucket\{le="[^"]+"\} (\d+)$', text, re.M)]
+    assert counts == sorted(counts) and counts[-1] >= 2 and len(counts) == 21
+    assert f"kith_rpc_duration_seconds_count {counts[-1]}\n" in text
+    assert float(re.search(r"^kith_rpc_duration_seconds_sum (\S+)$", text, re.M)[1]) >= 0.03
+    slow = int(re.search(r'^kith_rpc_duration_seconds_bucket\{le="0.025"\} (\d+)$', text, re.M)[1])
+    assert slow < counts[-1], "what took 30 ms is above 25 ms"
     families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)
     assert len(families) == len(set(name for name, _ in families))
     for line in text.splitlines():

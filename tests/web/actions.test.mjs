@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { cluster, go, launch, logIn } from "./browser.mjs";
 
@@ -109,6 +110,75 @@ test("every table sorts by each heading, and filters", async () => {
     assert.match(page.url(), /filter=/);
     await page.fill("main .filter", "nothing is called so");
     await shown("main .state.empty", "matches");
+  }
+  calm();
+});
+
+/** Asks for @names at the agent of node @k, over one connection: they are held, or waited for, until what this gives is destroyed. */
+function hold(k, names, owner) {
+  const client = connect(join(nodes.dir, String(k), "kith.sock"));
+  names.forEach((name, i) => client.write(`${JSON.stringify({ id: i + 1, verb: "lock.acquire", args: { name, owner: owner(i) } })}\n`));
+  client.resume();
+  return client;
+}
+
+test("of more locks than the page has at once all are paged, found by any word, and sorted", async () => {
+  const many = (n) => `many/${String(n).padStart(3, "0")}`;
+  const holder = hold(2, Array.from({ length: 260 }, (_, i) => many(i)), (i) => `worker-${i % 7}`);
+  const waiters = hold(3, [many(123), many(123), many(217)], (i) => `impatient ${i}`);
+  const become = async (wanted) => page.waitForFunction((list) => [...document.querySelectorAll("main .table tbody tr")].map((row) => row.cells[0].textContent).join() === list, wanted.join());
+  try {
+    await go(page, "help");
+    await page.waitForFunction(async () => {
+      const { api } = await import("/lib/session.js");
+      return (await api("/v1/locks?search=many/")).total === 260;
+    });
+    await page.evaluate(async () => {
+      const { api } = await import("/lib/session.js");
+      for (const lock of ["one", "two"]) await api(`/v1/locks/${lock}`, { method: "DELETE" }).catch(() => {}); // of another case
+    });
+    page.troubles.splice(0);
+    await go(page, "locks");
+    await shown("main .pager span", "1 of 6");
+    await become(Array.from({ length: 50 }, (_, i) => many(i)));
+    // who waits is drawn whatever page is shown
+    await shown(".graph text", many(123));
+    await shown(".graph text", many(217));
+    for (let at = 2; at <= 6; at++) {
+      await page.getByLabel("Next page").click();
+      await become(Array.from({ length: at < 6 ? 50 : 10 }, (_, i) => many((at - 1) * 50 + i)));
+    }
+    await page.reload();
+    await become(Array.from({ length: 10 }, (_, i) => many(250 + i)));
+    assert.match(page.url(), /page=6/);
+    // by words of names and holders, wherever they stand
+    await page.fill("main .filter", "259");
+    await become([many(259)]);
+    await page.fill("main .filter", "DEV-2 worker-3");
+    await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length === 37);
+    await page.fill("main .filter", "nothing is called so");
+    await shown("main .state.empty", "matches");
+    await page.fill("main .filter", "");
+    await shown("main .pager span", "1 of 6");
+    // by a column, of all and not of this page
+    const heading = page.locator("main .table th button", { hasText: "Waiting" });
+    await heading.click();
+    await heading.click();
+    await page.waitForFunction((two) => [...document.querySelectorAll("main .table tbody tr")].slice(0, 2).map((row) => row.cells[0].textContent).join() === two, [many(123), many(217)].join());
+    assert.match(page.url(), /sort=-waiters/);
+    await page.locator("main .table th button", { hasText: "Name" }).click();
+    await page.locator("main .table th button", { hasText: "Name" }).click();
+    await become(Array.from({ length: 50 }, (_, i) => many(259 - i)));
+    await go(page, "locks/many/259");
+    await shown("main td", "worker-0 on dev-2");
+    // and when they go the list follows
+    holder.destroy();
+    waiters.destroy();
+    await go(page, "locks");
+    await page.waitForFunction(() => document.querySelector("main .state.empty")?.checkVisibility() && document.querySelectorAll("main .table tbody tr").length === 0);
+  } finally {
+    holder.destroy();
+    waiters.destroy();
   }
   calm();
 });

@@ -114,6 +114,17 @@ test("of many the names are there, and the values of what is open are live", asy
   await page.locator("main td a", { hasText: "30 more in the list" }).click();
   await page.waitForFunction(() => document.querySelector("main .filter")?.value === "many/one/" && document.querySelector("main .pager span")?.textContent === "1 of 5");
   assert.ok(!page.url().includes("view=tree"));
+  // the list of so many is searched and turned over where they are
+  const rows = (wanted) => page.waitForFunction((list) => [...document.querySelectorAll("main .table tbody tr")].map((row) => row.cells[0].textContent).join() === list, wanted.join());
+  await page.fill("main .filter", "29 ONE");
+  await rows(["many/one/029", "many/one/129", "many/one/229"]);
+  const name = page.locator("main .table th button", { hasText: "Name" });
+  await name.click();
+  await rows(["many/one/229", "many/one/129", "many/one/029"]);
+  assert.ok(await page.locator("main .table th button", { hasText: "Value" }).isDisabled());
+  await page.fill("main .filter", "");
+  await page.waitForFunction(() => document.querySelector("main .table tbody tr")?.cells[0].textContent === "sensor/kitchen/temperature");
+  await name.click();
   // by prefix, of many
   await go(page, "variables?view=tree&filter=many/t&open=many/two/");
   await become(["many/two/ 2", "a", "b"]);

@@ -22,7 +22,8 @@ const FLASH_MS = 1200;
  *   filters   [{key, title, values: [..], of(row)}]: a choice beside the filter box; values may be a function of all rows
  *             (the choice is hidden while it gives none), of(row) may give several
  *   bare      part of another page: its state is not in the address, and while it has a few rows only it needs no toolbar
- *   remote    {total(), page(offset, limit, filter)}: while total() is not null the server pages, by name; rows are then one page
+ *   remote    {total(), sorts, page(part)}: while total() is not null the server sorts, filters and pages; rows are then one page, and
+ *             part is {offset, limit, search, sort}, with sort one of the keys of columns that are in sorts (a "-" before it: down)
  */
 export function table(options) {
   const { columns, key, noun, nouns = `${options.noun}s` } = options;
@@ -79,10 +80,11 @@ export function table(options) {
     else
       th.append(h("button", {
         onclick: () => {
-          if (remote()) return;
-          state.sort = state.sort === column.key ? `-${column.key}` : column.key;
+          state.sort = sorted() === column.key ? `-${column.key}` : column.key;
+          state.page = remote() ? 0 : state.page;
           save();
-          draw();
+          if (remote()) ask();
+          else draw();
         },
       }, column.title, icon("up")));
     head.append(th);
@@ -106,10 +108,15 @@ export function table(options) {
     frame.scrollTop = 0;
   }
 
+  const keyOf = (sort) => sort.replace(/^-/, "");
+  // What is sorted by: the server cannot do it by every column.
+  const sorted = () => (remote() && !remote().sorts.includes(keyOf(state.sort)) ? options.remote.sorts[0] : state.sort);
+  const part = () => ({ offset: state.page * PAGE, limit: PAGE, search: state.filter, sort: sorted() });
+
   let patience = 0;
   function ask() {
     clearTimeout(patience);
-    patience = setTimeout(() => remote()?.page(state.page * PAGE, PAGE, state.filter), 120);
+    patience = setTimeout(() => remote()?.page(part()), 120);
   }
 
   function optionsOf(filter, values) {
@@ -137,7 +144,7 @@ export function table(options) {
   }
 
   function choose() {
-    if (remote()) return rows;
+    if (remote()) return order([...rows]);
     const words = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
     const picked = rows.filter((row) => {
       for (const filter of options.filters ?? [])
@@ -146,10 +153,13 @@ export function table(options) {
       const all = (options.search ?? ((r) => columns.map((c) => c.text?.(r) ?? "").join(" ")))(row).toLowerCase();
       return words.every((word) => all.includes(word));
     });
-    const down = state.sort.startsWith("-");
-    const by = columns.find((column) => column.key === state.sort.replace(/^-/, "")) ?? columns[0];
-    picked.sort((a, b) => (down ? -1 : 1) * compare(plain(by, a), plain(by, b)) || compare(key(a), key(b)));
-    return picked;
+    return order(picked);
+  }
+
+  function order(picked) {
+    const down = sorted().startsWith("-");
+    const by = columns.find((column) => column.key === keyOf(sorted())) ?? columns[0];
+    return picked.sort((a, b) => (down ? -1 : 1) * compare(plain(by, a), plain(by, b)) || compare(key(a), key(b)));
   }
 
   function draw(changed) {
@@ -163,11 +173,13 @@ export function table(options) {
     }
     const page = remote() ? view : view.slice(state.page * PAGE, (state.page + 1) * PAGE);
     for (const column of columns) {
-      const mine = state.sort.replace(/^-/, "") === column.key && !remote();
-      if (mine) column.th.setAttribute("aria-sort", state.sort.startsWith("-") ? "descending" : "ascending");
+      const mine = keyOf(sorted()) === column.key;
+      if (mine) column.th.setAttribute("aria-sort", sorted().startsWith("-") ? "descending" : "ascending");
       else column.th.removeAttribute("aria-sort");
       const button = column.th.querySelector("button");
-      if (button) button.disabled = Boolean(remote());
+      if (!button) continue;
+      button.disabled = Boolean(remote()) && !remote().sorts.includes(column.key);
+      button.title = button.disabled ? `Of so many ${nouns} this one is not sorted by` : "";
     }
     for (const column of columns) {
       if (!column.optional) continue;
@@ -243,8 +255,8 @@ export function table(options) {
       for (const entry of shown.values())
         columns.forEach((column, i) => column.runs && (column.cell ? column.cell(entry.row, entry.cells[i]) : text(entry.cells[i], column.text(entry.row))));
     },
-    state,
-    limit: PAGE,
+    /** What the server is asked for while it pages. */
+    part,
   };
 }
 

@@ -11,7 +11,7 @@ const who = (party) => `${party.owner || "a program"} on ${party.node_name || pa
 const holders = (row) => (row.parties ?? []).filter((party) => party.holds);
 const waiters = (row) => (row.parties ?? []).filter((party) => !party.holds);
 
-const WHOLE = 200; // as many a topic has at once; of more the server gives a page, by prefix
+const WHOLE = 200; // as many a topic has at once; of more the server sorts, filters and gives a page
 
 export function page(path) {
   const wanted = path.join("/");
@@ -22,7 +22,7 @@ function list() {
   let total = null; // while the server pages: how many there are
   const rows = table({
     noun: "lock", key: (row) => row.name, sort: "name", href: (row) => link("locks", row.name),
-    remote: { total: () => total, page: (offset, limit, prefix) => live.again({ offset, limit, prefix }) },
+    remote: { total: () => total, sorts: ["name", "holder", "since", "lease", "waiters", "fence", "mode"], page: (part) => live.again(part) },
     columns: [
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => td.firstChild || fill(td, h("a", { href: link("locks", row.name) }, row.name)) },
       { key: "holder", title: "Held by", wide: true, text: (row) => holders(row).map(who).join("; ") || "nobody" },
@@ -40,14 +40,16 @@ function list() {
   const graph = h("div");
   const silent = h("p.quiet", { hidden: true });
   body.style.display = graph.style.display = "contents";
-  const live = subscribe("locks", { offset: 0, limit: WHOLE, prefix: "" }, ({ doc, rows: all, error }) => {
+  let waiting = null; // while the server pages: those that most wait for, whatever page is shown
+  const live = subscribe("locks", { offset: 0, limit: WHOLE }, ({ doc, rows: all, error }) => {
     if (!doc) {
       if (error) fill(body, errorState(error));
       return;
     }
     if (total === null && doc.total > WHOLE) {
       total = doc.total;
-      return live.again({ offset: rows.state.page * rows.limit, limit: rows.limit, prefix: rows.state.filter });
+      waiting = subscribe("locks", { offset: 0, limit: WHOLE, sort: "-waiters" }, ({ doc: known, rows: most }) => known && draw(most));
+      return live.again(rows.part());
     }
     if (total !== null) total = doc.total;
     if (!rows.element.isConnected) fill(body, rows.element);
@@ -55,13 +57,19 @@ function list() {
     const quiet = doc.silent_nodes ?? 0;
     silent.hidden = quiet === 0;
     text(silent, `${count(quiet, "node")} did not answer: what only they know is missing here.`);
+    if (!waiting) draw(all);
+  });
+  function draw(all) {
     const picture = waitsFor(all);
     fill(graph, picture && card(picture.cycle ? "Who waits for whom: a cycle, nobody in it can go on" : "Who waits for whom", h("div.graph", { tabIndex: 0, role: "region", ariaLabel: "Who waits for whom" }, picture.element), picture.cycle && h("p", null, `${picture.said[0].toUpperCase()}${picture.said.slice(1)}. Breaking one of them ends it:`), picture.cycle && commandLine(`kith lock break ${shell(picture.cycle)}`)));
-  });
+  }
   return {
     element: [pageHead("Locks", { sub: "Mutexes of the whole cluster. Each grant has a fence, a number that only grows: guarded writes with an old one are refused." }), silent, body, graph],
     tick: () => rows.tick(),
-    close: () => live.close(),
+    close: () => {
+      live.close();
+      waiting?.close();
+    },
   };
 }
 

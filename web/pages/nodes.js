@@ -36,7 +36,8 @@ function list() {
       { key: "name", title: "Name", text: (row) => row.name, cell: (row, td) => {
         if (td.dataset.name === row.name + (row.id === self)) return;
         td.dataset.name = row.name + (row.id === self);
-        fill(td, h("a", { href: link("nodes", row.name) }, row.name), row.id === self && h("span.me", null, "this node"));
+        td.classList.add("two-lines");
+        fill(td, h("a", { href: link("nodes", row.name) }, row.name), h("small", { title: row.id }, h("span.mono", null, row.id.slice(0, 8)), row.id === self && " · this node"));
       } },
       { key: "status", title: "Status", text: (row) => `${row.status}${row.drained ? " drained" : ""}`, cell: (row, td) => {
         const key = `${row.status} ${row.drained}`;

@@ -70,16 +70,15 @@ function flat(switcher) {
       { key: "age", title: "Changed", num: true, runs: true, sort: (row) => running(row, "age_ms") ?? 0, text: (row) => ago(running(row, "age_ms")) },
     ],
     search: (row) => `${row.name} ${row.value ?? ""} ${row.type} ${row.policy} ${row.writer_name ?? ""}`,
-    remote: { total: () => total, page: (offset, limit, prefix) => ask(offset, limit, prefix) },
+    remote: { total: () => total, sorts: ["name"], page: (part) => ask(part) },
     tools: switcher,
     empty: EMPTY,
   });
   const body = h("div", null, loadingState("variables"));
   body.style.display = "contents";
 
-  // As many as a topic has at once are sorted and filtered here; of more the server gives a page, by prefix.
-  function ask(offset, limit, prefix) {
-    const args = { offset, limit, prefix };
+  // As many as a topic has at once are sorted and filtered here; of more the server gives a page of those whose names have the words.
+  function ask(args) {
     if (live) live.again(args);
     else
       live = subscribe("vars", args, ({ doc, rows: page, changed, error }) => {
@@ -89,7 +88,7 @@ function flat(switcher) {
         }
         if (total === null && Number(doc.total) > WHOLE) {
           total = Number(doc.total);
-          return ask(rows.state.page * rows.limit, rows.limit, rows.state.filter);
+          return ask(rows.part());
         }
         if (total !== null) total = Number(doc.total);
         if (!rows.element.isConnected) fill(body, rows.element);
@@ -101,7 +100,7 @@ function flat(switcher) {
         rows.update(page, flashing);
       });
   }
-  ask(0, WHOLE, "");
+  ask({ offset: 0, limit: WHOLE });
   return { element: body, tick: () => rows.tick(), close: () => live.close() };
 }
 
