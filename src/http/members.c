@@ -60,6 +60,21 @@ static void answered(struct http_member *member, bool good, uint64_t now_ms)
     }
 }
 
+/* What were members' before we were here: their pages may be open still. Ours come first. */
+static void learn(struct http_members *members, const json_t *former)
+{
+    const json_t *each;
+    size_t i;
+
+    json_array_foreach(former, i, each)
+    {
+        const char *url = json_string_value(each);
+        if (members->former.n < HTTP_ORIGINS_FORMER_MAX && url != NULL && http_origin_fits(url) &&
+            !http_members_has(members, url))
+            http_origins_keep(&members->former, url);
+    }
+}
+
 static void on_asked(void *user, json_t *result, int code, const char *text)
 {
     struct asked *asked = user;
@@ -78,6 +93,7 @@ static void on_asked(void *user, json_t *result, int code, const char *text)
             snprintf(member->url, sizeof(member->url), "%s", url);
         }
         answered(member, result != NULL, http_now_ms());
+        learn(members, json_object_get(result, "former"));
     }
     core_free(asked);
     /* Not here: we may have been called by look() itself. */
@@ -208,6 +224,19 @@ bool http_members_has(const struct http_members *members, const char *origin)
             return true;
     }
     return http_origins_has(&members->former, origin);
+}
+
+static void put_origin(void *user, const char *text)
+{
+    json_text(user, text);
+}
+
+void http_members_put_former(const struct http_members *members, struct json *json)
+{
+    json_key(json, "former");
+    json_array_begin(json);
+    http_origins_each(&members->former, put_origin, json);
+    json_array_end(json);
 }
 
 const char *http_members_url(const struct http_members *members, const struct kith_node_id *id)

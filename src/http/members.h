@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "core/json.h"
 #include "core/list.h"
 #include "http/origins.h"
 #include "node/node.h"
@@ -42,10 +43,13 @@ struct http_member {
 void http_members_open(struct http_members *members, struct http_server *server);
 void http_members_close(struct http_members *members, uv_close_cb closed);
 /*
- * Is @origin the web address of a member, or was it one while this node ran? It is asked about
- * just when the node that a page came from has died; the newest HTTP_ORIGINS_FORMER_MAX are kept.
+ * Is @origin the web address of a member, or was it one, by what this node saw or those that it met
+ * did? It is asked about just when the node that a page came from has died; the newest
+ * HTTP_ORIGINS_FORMER_MAX are kept.
  */
 bool http_members_has(const struct http_members *members, const char *origin);
+/* "former" of web.info: those addresses, for members that were not here then. */
+void http_members_put_former(const struct http_members *members, struct json *json);
 /* The address of @id; "" if unknown. */
 const char *http_members_url(const struct http_members *members, const struct kith_node_id *id);
 /* Puts "web" into each node of @doc, what the verb nodes answered: its address, null if unknown. */

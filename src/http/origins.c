@@ -61,6 +61,15 @@ void http_origins_keep(struct http_origins *origins, const char *text)
     origins->n++;
 }
 
+void http_origins_each(const struct http_origins *origins,
+                       void (*fn)(void *user, const char *text),
+                       void *user)
+{
+    list_for_each (it, &origins->all) {
+        fn(user, container_of(it, struct origin, link)->text);
+    }
+}
+
 bool http_origins_has(const struct http_origins *origins, const char *text)
 {
     return find(origins, text) != NULL;

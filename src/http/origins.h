@@ -24,6 +24,10 @@ void http_origins_deinit(struct http_origins *origins);
  * memory it is not kept: its pages have to be loaded anew elsewhere.
  */
 void http_origins_keep(struct http_origins *origins, const char *text);
+/* Calls @fn for each, the oldest first. */
+void http_origins_each(const struct http_origins *origins,
+                       void (*fn)(void *user, const char *text),
+                       void *user);
 /* Whether it is kept; case does not matter. */
 bool http_origins_has(const struct http_origins *origins, const char *text);
 /* "http://HOST:PORT" or with https, of at most HTTP_ORIGIN_BYTES_MAX, and nothing behind it. */

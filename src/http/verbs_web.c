@@ -48,6 +48,8 @@ static void web_info(struct control_request *request)
     if (fingerprint[0] != '\0')
         json_kv_text(&reply.json, "fingerprint", fingerprint);
     json_kv_u64(&reply.json, "users", serves ? server->users.n : 0);
+    if (serves)
+        http_members_put_former(&server->members, &reply.json);
     control_reply_end(&reply, false, NULL, 0);
 }
 

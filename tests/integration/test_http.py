@@ -360,7 +360,10 @@ def test_the_page_of_a_dead_member_goes_on_at_another(cluster):
         **page, "Authorization": "Bearer " + "A" * 43})
     assert refused.getheader("Access-Control-Allow-Origin") == at_a.url
     at_b.ask("GET", "/v1/session", headers={"Origin": "http://127.0.0.1:1"}, status=403)
-
+    # and by who starts when a is gone, and so by all after they were restarted in turn
+    at_d = Web(cluster.add().start("--web", "127.0.0.1:0"))
+    wait_for(lambda: at_d.ask("GET", "/v1/session", headers=page, status=None).status == 200, 60, "it is told")
+    at_d.ask("GET", "/v1/session", headers={"Origin": "http://127.0.0.1:1"}, status=403)
 
 
 def test_a_policy_names_no_ipv6_address(cluster):

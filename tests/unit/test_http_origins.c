@@ -52,6 +52,26 @@ static void the_oldest_goes_at_the_limit(void **state)
     http_origins_deinit(&origins);
 }
 
+static void next(void *user, const char *text)
+{
+    unsigned *i = user;
+    assert_string_equal(text, nth((*i)++));
+}
+
+static void all_are_told_the_oldest_first(void **state)
+{
+    struct http_origins origins;
+    unsigned told = 0;
+
+    (void)state;
+    http_origins_init(&origins);
+    for (unsigned i = 0; i < 3; i++)
+        http_origins_keep(&origins, nth(i));
+    http_origins_each(&origins, next, &told);
+    assert_int_equal(told, 3);
+    http_origins_deinit(&origins);
+}
+
 static void only_an_address_stands_in_a_header(void **state)
 {
     char text[HTTP_ORIGIN_BYTES_MAX + 2];
@@ -80,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_one_is_known),
         cmocka_unit_test(the_oldest_goes_at_the_limit),
+        cmocka_unit_test(all_are_told_the_oldest_first),
         cmocka_unit_test(only_an_address_stands_in_a_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
