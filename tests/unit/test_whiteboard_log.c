@@ -3,6 +3,8 @@
 
 #include <kith/error.h>
 
+#include "whiteboard/bytes.h"
+
 static struct made made;
 
 static size_t put_header(uint8_t *out)
@@ -28,6 +30,39 @@ static size_t make_log(uint8_t *out, unsigned n, size_t *ends)
     }
     unmake(&made);
     return len;
+}
+
+/* Bit by bit, as its definition is. */
+static uint32_t slow_sum(const uint8_t *data, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < len; i++) {
+        crc ^= data[i];
+        for (unsigned bit = 0; bit < 8; bit++)
+            crc = (crc & 1) != 0 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+static void sum_is_crc32c_of_any_length_in_any_parts(void **state)
+{
+    uint8_t bytes[64];
+    struct rng rng = test_rng();
+
+    (void)state;
+    assert_int_equal(board_crc32c((const uint8_t *)"123456789", 9, 0), 0xe3069283);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)rng_below(&rng, 256);
+    for (size_t from = 0; from < 8; from++)
+        for (size_t len = 0; from + len <= sizeof(bytes); len++) {
+            uint32_t sum = slow_sum(bytes + from, len);
+            assert_int_equal(board_crc32c(bytes + from, len, 0), sum);
+            for (size_t part = 0; part <= len; part++)
+                assert_int_equal(board_crc32c(bytes + from + part, len - part,
+                                              board_crc32c(bytes + from, part, 0)),
+                                 sum);
+        }
 }
 
 static void whole_log_is_read(void **state)
@@ -360,6 +395,7 @@ static void what_is_above_the_limits_of_files_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sum_is_crc32c_of_any_length_in_any_parts),
         cmocka_unit_test(whole_log_is_read),
         cmocka_unit_test(log_cut_anywhere_keeps_what_is_before),
         cmocka_unit_test(any_bit_that_fell_over_is_noticed),
