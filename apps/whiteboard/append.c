@@ -10,67 +10,31 @@
 
 #include "place.h"
 
-/* ---- counters ---- */
-
-bool wb_counters_have(const struct wb_counters *counters, uint32_t counter)
-{
-    for (size_t i = counters->n; i > 0; i--) /* mostly the last */
-        if (counter >= counters->runs[i - 1].from)
-            return counter <= counters->runs[i - 1].to;
-    return false;
-}
-
-int wb_counters_add(struct wb_counters *counters, uint32_t counter)
-{
-    size_t at = counters->n;
-
-    while (at > 0 && counter < counters->runs[at - 1].from)
-        at--;
-    if (at > 0 && counter <= counters->runs[at - 1].to)
-        return 0;
-    bool behind = at > 0 && counters->runs[at - 1].to + 1 == counter;
-    bool before = at < counters->n && counters->runs[at].from == counter + 1;
-    if (behind && before) {
-        counters->runs[at - 1].to = counters->runs[at].to;
-        memmove(counters->runs + at, counters->runs + at + 1,
-                (counters->n - at - 1) * sizeof(*counters->runs));
-        counters->n--;
-    } else if (behind) {
-        counters->runs[at - 1].to = counter;
-    } else if (before) {
-        counters->runs[at].from = counter;
-    } else {
-        if (counters->n == counters->room) {
-            size_t room = counters->room != 0 ? 2 * counters->room : 4;
-            struct wb_run *grown = realloc(counters->runs, room * sizeof(*grown));
-            if (grown == NULL)
-                return KITH_E_MEMORY;
-            counters->runs = grown;
-            counters->room = room;
-        }
-        memmove(counters->runs + at + 1, counters->runs + at,
-                (counters->n - at) * sizeof(*counters->runs));
-        counters->runs[at] = (struct wb_run){counter, counter};
-        counters->n++;
-    }
-    return 0;
-}
-
-void wb_counters_drop(struct wb_counters *counters)
-{
-    free(counters->runs);
-    *counters = (struct wb_counters){0};
-}
-
 /* ---- who waits ---- */
+
+#define TOO_MUCH                                                                                   \
+    "8 MiB of this writer wait for the disk of this node, the limit: send the rest again later"
+#define STOPS "the module stops"
+
+/* What it brought is held no longer: it is in a batch, or nowhere. */
+static void log_drop(struct wb_asker *asker)
+{
+    if (asker->log == NULL)
+        return;
+    *asker->also_at = asker->also;
+    if (asker->also != NULL)
+        asker->also->also_at = asker->also_at;
+    free(asker->log);
+    asker->log = NULL;
+}
 
 static void answer(struct wb_asker *asker, int code, const char *text)
 {
+    log_drop(asker);
     if (asker->ctx != NULL && code == 0)
         (void)kith_reply(asker->ctx, NULL, 0);
     else if (asker->ctx != NULL)
         wb_fail(asker->ctx, code, text);
-    free(asker->log);
     free(asker);
 }
 
@@ -85,6 +49,29 @@ static void answer_all(struct wb_asker **askers, int code, const char *text)
     }
 }
 
+/* The write has failed that these waited for beside their own. */
+static void answer_riders(struct wb_asker **at, int code, const char *text)
+{
+    while (*at != NULL) {
+        struct wb_asker *asker = *at;
+        if (!asker->rides) {
+            at = &asker->next;
+            continue;
+        }
+        *at = asker->next;
+        answer(asker, code, text);
+    }
+}
+
+/* The last of them, in the order in which they came. */
+static void wait_last(struct wb_asker **askers, struct wb_asker *asker)
+{
+    while (*askers != NULL)
+        askers = &(*askers)->next;
+    *askers = asker;
+    asker->next = NULL;
+}
+
 static void batch_drop(struct wb_batch *batch)
 {
     wb_drop(&batch->records);
@@ -94,6 +81,7 @@ static void batch_drop(struct wb_batch *batch)
 /* ---- writing ---- */
 
 static void commit(struct wb_writer *writer);
+static void take_all(struct wb_writer *writer);
 
 /* How long the log @number may become. */
 static uint64_t segment_bytes(uint32_t number)
@@ -106,8 +94,7 @@ static uint64_t segment_bytes(uint32_t number)
     return bytes;
 }
 
-static void
-batch_done(struct wb_writer *writer, const uint8_t *header, size_t header_len, uint64_t offset)
+static void batch_done(struct wb_writer *writer, uint64_t offset)
 {
     struct wb_board *board = writer->board;
     struct wb_log_name name = {.node = board->wb->self, .number = writer->number};
@@ -128,7 +115,7 @@ batch_done(struct wb_writer *writer, const uint8_t *header, size_t header_len, u
     answer_all(&writer->now.askers, 0, "");
     wb_pages_tell_ops(board, writer->id, writer->person, writer->now.records.data,
                       writer->now.records.len);
-    if (wb_put(&log, header, header_len) == 0 &&
+    if (wb_put(&log, writer->header, writer->header_len) == 0 &&
         wb_put(&log, writer->now.records.data, writer->now.records.len) == 0)
         wb_told_tell(board, base, offset, log.data, log.len);
     wb_drop(&log);
@@ -137,9 +124,6 @@ batch_done(struct wb_writer *writer, const uint8_t *header, size_t header_len, u
 static void on_stored(void *user, int code, const char *text)
 {
     struct wb_writer *writer = user;
-    uint8_t header[BOARD_HEADER_BYTES_MAX];
-    size_t header_len =
-        board_header_encode(writer->board->name, writer->id, writer->person, header);
     uint64_t offset = writer->bytes;
 
     if (code != 0 && code != KITH_E_STOPPED && code != KITH_E_MEMORY && !writer->tried &&
@@ -151,31 +135,37 @@ static void on_stored(void *user, int code, const char *text)
     }
     writer->tried = false;
     if (code == 0) {
-        writer->bytes += (offset == 0 ? header_len : 0) + writer->now.records.len;
-        batch_done(writer, header, header_len, offset);
+        writer->bytes += (offset == 0 ? writer->header_len : 0) + writer->now.records.len;
+        batch_done(writer, offset);
     } else {
         writer->bytes = 0;
         answer_all(&writer->now.askers, code, text);
+        answer_riders(&writer->later.askers, code, text);
+        answer_all(&writer->askers, code, text); /* or they would fill a full disk for ever */
     }
     batch_drop(&writer->now);
     writer->now = writer->later;
     writer->later = (struct wb_batch){0};
+    for (struct wb_asker *asker = writer->now.askers; asker != NULL; asker = asker->next)
+        asker->rides = false;
     writer->busy = false;
     if (writer->now.records.len > 0 && !writer->board->wb->stopping)
         commit(writer);
     else
-        answer_all(&writer->now.askers, KITH_E_STOPPED, "the module stops");
+        answer_all(&writer->now.askers, KITH_E_STOPPED, STOPS);
+    take_all(writer);
 }
 
 /* Writes what waits. */
 static void commit(struct wb_writer *writer)
 {
-    uint8_t header[BOARD_HEADER_BYTES_MAX];
     struct wb_bytes all = {0};
     bool create = writer->bytes == 0 ||
                   writer->bytes + writer->now.records.len > segment_bytes(writer->number);
 
     writer->busy = true;
+    writer->header_len =
+        board_header_encode(writer->board->name, writer->id, writer->person, writer->header);
     if (!create) {
         wb_store(writer, false, writer->now.records.data, writer->now.records.len, on_stored,
                  writer);
@@ -183,8 +173,7 @@ static void commit(struct wb_writer *writer)
     }
     writer->bytes = 0;
     writer->number++;
-    size_t len = board_header_encode(writer->board->name, writer->id, writer->person, header);
-    if (wb_put(&all, header, len) == 0 &&
+    if (wb_put(&all, writer->header, writer->header_len) == 0 &&
         wb_put(&all, writer->now.records.data, writer->now.records.len) == 0)
         wb_store(writer, true, all.data, all.len, on_stored, writer);
     else
@@ -241,14 +230,33 @@ static void take(struct wb_writer *writer, struct wb_asker *asker)
         if (r == 0 && batch->records.len == 0 && had == 0)
             batch = before ? &writer->now : NULL;
     }
-    if (r != 0 || batch == NULL) {
-        answer(asker, r, r == KITH_E_BUSY ? "too much of this writer waits for the disk" : "");
+    if (r == KITH_E_BUSY && asker->ctx == NULL) {
+        wait_last(&writer->askers, asker); /* nobody would send it again */
+    } else if (r != 0 || batch == NULL) {
+        answer(asker, r, r == KITH_E_BUSY ? TOO_MUCH : "");
     } else {
+        log_drop(asker);
+        asker->rides = before && batch == &writer->later;
         asker->next = batch->askers;
         batch->askers = asker;
     }
     if (!writer->busy && writer->now.records.len > 0)
         commit(writer);
+}
+
+/* Those that wait have their turn. */
+static void take_all(struct wb_writer *writer)
+{
+    struct wb_asker *asker = writer->askers, *next;
+
+    writer->askers = NULL;
+    for (; asker != NULL; asker = next) {
+        next = asker->next;
+        if (writer->board->wb->stopping)
+            answer(asker, KITH_E_STOPPED, STOPS);
+        else
+            take(writer, asker);
+    }
 }
 
 /* ---- what is known of a writer ---- */
@@ -308,7 +316,6 @@ static void read_next(struct wb_writer *writer)
     struct wb_board *board = writer->board;
     char path[WB_FILE_PATH_BYTES], of[BOARD_NAME_BYTES_MAX + 1];
     struct wb_log_name name;
-    struct wb_asker *asker, *next;
 
     while (!board->wb->stopping && writer->reading_at < board->files_n) {
         const struct wb_file *file = &board->files[writer->reading_at++];
@@ -321,38 +328,73 @@ static void read_next(struct wb_writer *writer)
     }
     writer->ready = true;
     find_number(writer);
-    asker = writer->askers;
-    writer->askers = NULL;
-    for (; asker != NULL; asker = next) {
-        next = asker->next;
-        if (board->wb->stopping)
-            answer(asker, KITH_E_STOPPED, "the module stops");
-        else
-            take(writer, asker);
-    }
+    take_all(writer);
 }
 
-static struct wb_writer *writer_get(struct wb_board *board, const uint8_t id[BOARD_WRITER_BYTES])
+static struct wb_writer *writer_find(struct wb_board *board, const uint8_t id[BOARD_WRITER_BYTES])
 {
     struct wb_writer *writer = board->writers;
 
     while (writer != NULL && memcmp(writer->id, id, BOARD_WRITER_BYTES) != 0)
         writer = writer->next;
-    if (writer == NULL && (writer = calloc(1, sizeof(*writer))) != NULL) {
-        writer->board = board;
-        memcpy(writer->id, id, BOARD_WRITER_BYTES);
-        writer->next = board->writers;
-        board->writers = writer;
-    }
     return writer;
+}
+
+static bool writer_is_at_work(const struct wb_writer *writer)
+{
+    return writer->busy || writer->reading || writer->askers != NULL;
+}
+
+static void writer_free(struct wb_writer *writer)
+{
+    batch_drop(&writer->now);
+    batch_drop(&writer->later);
+    wb_counters_drop(&writer->known);
+    free(writer);
+}
+
+/* Those that have no log here and do nothing go: they are read anew when they come again. So there
+ * are no more of them than logs. */
+static struct wb_writer *writer_new(struct wb_board *board, const uint8_t id[BOARD_WRITER_BYTES])
+{
+    struct wb_writer **at = &board->writers, *writer;
+
+    while ((writer = *at) != NULL) {
+        if (writer->bytes > 0 || writer_is_at_work(writer)) {
+            at = &writer->next;
+            continue;
+        }
+        *at = writer->next;
+        writer_free(writer);
+    }
+    writer = calloc(1, sizeof(*writer));
+    if (writer == NULL)
+        return NULL;
+    writer->board = board;
+    memcpy(writer->id, id, BOARD_WRITER_BYTES);
+    writer->next = board->writers;
+    board->writers = writer;
+    return writer;
+}
+
+/* Whether @writer (NULL: one that did not append here yet) may not begin a log: there are too many,
+ * with those that others are about to begin. */
+static bool is_full(const struct wb_board *board, const struct wb_writer *writer)
+{
+    size_t n = board->files_n;
+
+    if (writer != NULL && (writer->bytes > 0 || writer_is_at_work(writer)))
+        return false;
+    for (writer = board->writers; writer != NULL; writer = writer->next)
+        if (writer->bytes == 0 && writer_is_at_work(writer))
+            n++;
+    return n >= BOARD_WRITERS_MAX;
 }
 
 void wb_writers_know(struct wb_board *board, const struct board_log *log)
 {
-    struct wb_writer *writer = board->writers;
+    struct wb_writer *writer = writer_find(board, log->writer);
 
-    while (writer != NULL && memcmp(writer->id, log->writer, BOARD_WRITER_BYTES) != 0)
-        writer = writer->next;
     for (size_t i = 0; writer != NULL && i < log->ops_n; i++)
         (void)wb_counters_add(&writer->known, log->ops[i].counter);
 }
@@ -362,13 +404,10 @@ void wb_writers_close(struct wb_board *board)
     while (board->writers != NULL) {
         struct wb_writer *writer = board->writers;
         board->writers = writer->next;
-        answer_all(&writer->askers, KITH_E_STOPPED, "the module stops");
-        answer_all(&writer->now.askers, KITH_E_STOPPED, "the module stops");
-        answer_all(&writer->later.askers, KITH_E_STOPPED, "the module stops");
-        batch_drop(&writer->now);
-        batch_drop(&writer->later);
-        wb_counters_drop(&writer->known);
-        free(writer);
+        answer_all(&writer->askers, KITH_E_STOPPED, STOPS);
+        answer_all(&writer->now.askers, KITH_E_STOPPED, STOPS);
+        answer_all(&writer->later.askers, KITH_E_STOPPED, STOPS);
+        writer_free(writer);
     }
 }
 
@@ -376,26 +415,16 @@ void wb_writers_close(struct wb_board *board)
 
 static void begin_writer(struct wb_board *board, struct wb_asker *asker)
 {
-    uint8_t id[BOARD_WRITER_BYTES];
-    struct board_log log;
-    struct wb_writer *writer = NULL;
+    struct wb_writer *writer = writer_find(board, asker->writer);
 
-    if (board_log_decode(&log, asker->log, asker->len) == 0) {
-        memcpy(id, log.writer, sizeof(id));
-        board_log_deinit(&log);
-        writer = writer_get(board, id);
-    }
-    if (writer == NULL) {
-        answer(asker, KITH_E_MEMORY, "");
-    } else if (writer->bytes == 0 && board->files_n >= BOARD_WRITERS_MAX) {
+    if (is_full(board, writer)) {
         answer(asker, KITH_E_LIMIT, "this board has 4,096 logs, the limit: begin another one");
+    } else if (writer == NULL && (writer = writer_new(board, asker->writer)) == NULL) {
+        answer(asker, KITH_E_MEMORY, "");
     } else if (writer->ready) {
         take(writer, asker);
     } else {
-        struct wb_asker **end = &writer->askers; /* in the order in which they came */
-        while (*end != NULL)
-            end = &(*end)->next;
-        *end = asker;
+        wait_last(&writer->askers, asker);
         if (!writer->reading && writer->reading_at == 0)
             read_next(writer);
     }
@@ -477,7 +506,8 @@ on_listed(struct wb_board *board, struct wb_waiting *waiting, int code, const ch
 }
 
 /* NULL, or why these are no operations of one writer for the board @name. */
-static const char *wrong(const char *name, const void *arg, size_t len)
+static const char *
+wrong(const char *name, const void *arg, size_t len, uint8_t writer_out[BOARD_WRITER_BYTES])
 {
     struct board_log log;
     const char *why = NULL;
@@ -488,45 +518,82 @@ static const char *wrong(const char *name, const void *arg, size_t len)
         why = "an operation of these is not as it must be: nothing is kept of them";
     else if (strcmp(log.board, name) != 0)
         why = "these operations are of another board";
+    memcpy(writer_out, log.writer, sizeof(log.writer));
     board_log_deinit(&log);
     return why;
 }
 
-static int
-append(struct wb *wb, struct kith_ctx *ctx, const char *name, const void *arg, size_t len)
+/* Whether the writer already waits with so much that was not even taken. */
+static bool is_too_much(const struct wb_board *board, const uint8_t *writer, size_t len)
 {
-    const char *why = wrong(name, arg, len);
-    struct wb_board *board = why == NULL && !wb->stopping ? wb_board_get(wb, name) : NULL;
-    struct wb_asker *asker = board != NULL ? calloc(1, sizeof(*asker)) : NULL;
+    size_t waits = 0;
+
+    for (const struct wb_asker *asker = board->asking; asker != NULL; asker = asker->also)
+        if (memcmp(asker->writer, writer, BOARD_WRITER_BYTES) == 0)
+            waits += asker->len;
+    return waits > 0 && waits + len > BOARD_QUEUE_BYTES_MAX;
+}
+
+static struct wb_asker *
+asker_new(struct wb_board *board, const uint8_t *writer, const void *log, size_t len)
+{
+    struct wb_asker *asker = calloc(1, sizeof(*asker));
 
     if (asker != NULL)
         asker->log = malloc(len);
     if (asker == NULL || asker->log == NULL) {
         free(asker);
-        if (ctx != NULL && why != NULL)
-            wb_fail(ctx, KITH_E_INVALID, why);
-        else if (ctx != NULL && board == NULL)
-            wb_fail(ctx, KITH_E_LIMIT, "256 boards are open at this node, the limit");
-        else if (ctx != NULL)
-            wb_fail(ctx, KITH_E_MEMORY, "");
-        return KITH_PENDING;
+        return NULL;
     }
-    asker->ctx = ctx;
+    memcpy(asker->log, log, len);
     asker->len = len;
-    memcpy(asker->log, arg, len);
-    wb_board_when_listed(board, on_listed, asker);
-    return KITH_PENDING;
+    memcpy(asker->writer, writer, BOARD_WRITER_BYTES);
+    asker->also = board->asking;
+    if (asker->also != NULL)
+        asker->also->also_at = &asker->also;
+    asker->also_at = &board->asking;
+    board->asking = asker;
+    return asker;
+}
+
+static void append(struct wb *wb, struct kith_ctx *ctx, const char *name, struct kith_bytes log)
+{
+    uint8_t writer[BOARD_WRITER_BYTES];
+    const char *why = wrong(name, log.data, log.len, writer);
+    struct wb_board *board;
+    struct wb_asker *asker;
+
+    if (why != NULL) {
+        wb_fail(ctx, KITH_E_INVALID, why);
+    } else if (wb->stopping || (board = wb_board_get(wb, name, false)) == NULL) {
+        wb_board_refuse(wb, ctx);
+    } else if (is_too_much(board, writer, log.len)) {
+        wb_fail(ctx, KITH_E_BUSY, TOO_MUCH);
+    } else if ((asker = asker_new(board, writer, log.data, log.len)) == NULL) {
+        wb_fail(ctx, KITH_E_MEMORY, "");
+    } else {
+        asker->ctx = ctx;
+        wb_board_when_listed(board, on_listed, asker);
+    }
 }
 
 int wb_fn_append(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
 {
     char name[BOARD_NAME_BYTES_MAX + 1];
-    struct kith_bytes log = wb_rest(arg, len);
 
-    return wb_name(ctx, arg, len, name) ? append(user, ctx, name, log.data, log.len) : KITH_PENDING;
+    if (wb_name(ctx, arg, len, name))
+        append(user, ctx, name, wb_rest(arg, len));
+    return KITH_PENDING;
 }
 
-void wb_adopt(struct wb *wb, const char *board, const uint8_t *log, size_t len)
+/* No limit refuses it, since nobody would come again: it is no more than what was kept of it. */
+void wb_adopt(struct wb *wb, const char *name, const uint8_t *log, size_t len)
 {
-    (void)append(wb, NULL, board, log, len);
+    uint8_t writer[BOARD_WRITER_BYTES];
+    bool good = !wb->stopping && wrong(name, log, len, writer) == NULL;
+    struct wb_board *board = good ? wb_board_get(wb, name, true) : NULL;
+    struct wb_asker *asker = board != NULL ? asker_new(board, writer, log, len) : NULL;
+
+    if (asker != NULL)
+        wb_board_when_listed(board, on_listed, asker);
 }

@@ -17,9 +17,9 @@
 int wb_put(struct wb_bytes *bytes, const void *data, size_t len)
 {
     if (bytes->room - bytes->len < len) {
-        size_t room = bytes->room != 0 ? bytes->room : 256;
-        while (room - bytes->len < len)
-            room *= 2;
+        size_t room = bytes->room != 0 ? 2 * bytes->room : 256;
+        if (room - bytes->len < len)
+            room = bytes->len + len;
         uint8_t *grown = realloc(bytes->data, room);
         if (grown == NULL)
             return KITH_E_MEMORY;
@@ -276,14 +276,14 @@ void wb_board_catch_up(struct wb_board *board)
 
 static void on_change(struct kith_node *node, const struct kith_fs_change *change, void *user)
 {
-    struct wb *wb = user;
+    struct wb *wb = wb_of(node);
     char name[BOARD_NAME_BYTES_MAX + 1];
     struct wb_log_name log;
     struct wb_board *board;
     struct wb_file *file;
 
-    (void)node;
-    if (change->entry == NULL || change->entry->kind != KITH_FS_FILE ||
+    (void)user;
+    if (wb == NULL || change->entry == NULL || change->entry->kind != KITH_FS_FILE ||
         !wb_path_parse(change->entry->path, name, &log))
         return;
     board = wb_board_find(wb, name);
@@ -297,7 +297,7 @@ static void on_change(struct kith_node *node, const struct kith_fs_change *chang
 
 int wb_boards_watch(struct wb *wb)
 {
-    int64_t no = kith_fs_watch(wb->node, WB_SHARE, on_change, wb);
+    int64_t no = kith_fs_watch(wb->node, WB_SHARE, on_change, NULL);
 
     return no > 0 ? 0 : (int)no;
 }
@@ -313,6 +313,7 @@ static void listed(struct wb_board *board, int code, const char *text)
     board->listing = false;
     board->listed = code == 0;
     board->waiting = NULL;
+    board->waiting_end = &board->waiting;
     for (; waiting != NULL; waiting = next) {
         next = waiting->next;
         waiting->run(board, waiting, code, text);
@@ -381,8 +382,8 @@ void wb_board_when_listed(
     }
     waiting->run = run;
     waiting->user = user;
-    waiting->next = board->waiting;
-    board->waiting = waiting;
+    *board->waiting_end = waiting;
+    board->waiting_end = &waiting->next;
     if (board->listed) {
         listed(board, 0, "");
     } else if (!board->listing) {
@@ -426,8 +427,8 @@ static bool is_idle(const struct wb_board *board)
     return true;
 }
 
-/* The one that was of no use for longest goes. */
-static void close_one(struct wb *wb)
+/* The one that was of no use for longest goes; false: each is of use. */
+static bool close_one(struct wb *wb)
 {
     struct wb_board **oldest = NULL, *gone;
 
@@ -435,24 +436,26 @@ static void close_one(struct wb *wb)
         if (is_idle(*at) && (oldest == NULL || (*at)->used_ms < (*oldest)->used_ms))
             oldest = at;
     if (oldest == NULL)
-        return;
+        return false;
     gone = *oldest;
     *oldest = gone->next;
     wb->boards_n--;
     board_free(gone);
+    return true;
 }
 
-struct wb_board *wb_board_get(struct wb *wb, const char *name)
+struct wb_board *wb_board_get(struct wb *wb, const char *name, bool must)
 {
     struct wb_board *board = wb_board_find(wb, name);
 
-    if (board == NULL && wb->boards_n >= BOARD_OPEN_MAX)
-        close_one(wb);
-    if (board == NULL && wb->boards_n < BOARD_OPEN_MAX) {
+    while (board == NULL && wb->boards_n >= BOARD_OPEN_MAX && close_one(wb))
+        continue;
+    if (board == NULL && (must || wb->boards_n < BOARD_OPEN_MAX)) {
         board = calloc(1, sizeof(*board));
         if (board == NULL)
             return NULL;
         board->wb = wb;
+        board->waiting_end = &board->waiting;
         (void)snprintf(board->name, sizeof(board->name), "%s", name);
         board->next = wb->boards;
         wb->boards = board;
@@ -461,6 +464,17 @@ struct wb_board *wb_board_get(struct wb *wb, const char *name)
     if (board != NULL)
         board->used_ms = wb_now_ms();
     return board;
+}
+
+void wb_board_refuse(struct wb *wb, struct kith_ctx *ctx)
+{
+    if (wb->stopping)
+        wb_fail(ctx, KITH_E_STOPPED, "the module stops");
+    else if (wb->boards_n >= BOARD_OPEN_MAX)
+        wb_fail(ctx, KITH_E_LIMIT,
+                "256 boards are open at this node, the limit: close one, or draw at another node");
+    else
+        wb_fail(ctx, KITH_E_MEMORY, "");
 }
 
 void wb_boards_close(struct wb *wb)

@@ -28,10 +28,10 @@ struct call {
 
 static void call_end(struct call *call, int code, const char *text)
 {
-    if (code != 0)
+    if (code == 0)
+        code = kith_reply(call->ctx, call->out.data, call->out.len);
+    if (code != 0) /* also of a reply that does not go: else the call would not end */
         wb_fail(call->ctx, code, text);
-    else
-        (void)kith_reply(call->ctx, call->out.data, call->out.len);
     wb_drop(&call->out);
     free(call->names);
     free(call);
@@ -205,8 +205,12 @@ int wb_fn_files(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
 
 static void read_next(struct call *call);
 
+/* Of one log: behind what an answer has before it there is room for it in a reply. A longer one is
+ * none that a node made; its reader goes on with board.log. */
+#define LOG_ANSWER_BYTES (KITH_FS_DATA_BYTES_MAX - BOARD_ANSWER_BYTES - WB_FILE_BYTES - 6)
+
 /* u8 what it is, u8 length of the name, the name, u32 length, the bytes. */
-static void put_log(struct call *call, const void *data, size_t len, bool out)
+static int put_log(struct call *call, const void *data, size_t len, bool out)
 {
     const char *name = call->names[call->at];
     size_t name_len = strlen(name);
@@ -214,14 +218,20 @@ static void put_log(struct call *call, const void *data, size_t len, bool out)
     uint8_t size[4] = {(uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
                        (uint8_t)(len >> 24)};
 
-    if (wb_put(&call->out, head, sizeof(head)) == 0 && wb_put(&call->out, name, name_len) == 0 &&
-        wb_put(&call->out, size, sizeof(size)) == 0)
-        (void)wb_put(&call->out, data, len);
+    int r = wb_put(&call->out, head, sizeof(head));
+    if (r == 0)
+        r = wb_put(&call->out, name, name_len);
+    if (r == 0)
+        r = wb_put(&call->out, size, sizeof(size));
+    return r == 0 ? wb_put(&call->out, data, len) : r;
 }
 
 static void on_log(struct call *call, const struct kith_fs_result *result)
 {
-    put_log(call, result->data, result->code == 0 ? result->len : 0, result->code != 0);
+    if (put_log(call, result->data, result->code == 0 ? result->len : 0, result->code != 0) != 0) {
+        call_end(call, KITH_E_MEMORY, "");
+        return;
+    }
     call->at++;
     read_next(call);
 }
@@ -232,7 +242,7 @@ static void read_next(struct call *call)
 {
     struct kith_fs_op op = {.kind = KITH_FS_READ,
                             .path = call->path,
-                            .count = KITH_FS_DATA_BYTES_MAX,
+                            .count = LOG_ANSWER_BYTES,
                             .timeout_ms = WB_READ_TIMEOUT};
 
     if (call->at == call->names_n || call->out.len >= BOARD_ANSWER_BYTES) {

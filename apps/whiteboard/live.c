@@ -309,11 +309,14 @@ int wb_fn_follow(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
         wb_fail(ctx, KITH_E_INVALID, "board.follow takes \"NAME TOKEN\"");
         return KITH_PENDING;
     }
-    board = wb->stopping ? NULL : wb_board_get(wb, name);
-    if (board == NULL || board->pages_n >= BOARD_PAGES_MAX) {
+    board = wb->stopping ? NULL : wb_board_get(wb, name, false);
+    if (board == NULL) {
+        wb_board_refuse(wb, ctx);
+        return KITH_PENDING;
+    }
+    if (board->pages_n >= BOARD_PAGES_MAX) {
         wb_fail(ctx, KITH_E_LIMIT,
-                board != NULL ? "128 pages of this node are on this board, the limit"
-                              : "256 boards are open at this node, the limit");
+                "128 pages of this node are on this board, the limit: open it at another node");
         return KITH_PENDING;
     }
     page = page_new(board, ctx, token);

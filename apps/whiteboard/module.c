@@ -98,6 +98,17 @@ void wb_let_go(struct wb *wb, struct wb_board *board)
         place_free(wb);
 }
 
+struct wb *wb_of(const struct kith_node *node)
+{
+    struct wb *wb;
+
+    (void)pthread_mutex_lock(&lock);
+    for (wb = places; wb != NULL && wb->node != node; wb = wb->next)
+        continue;
+    (void)pthread_mutex_unlock(&lock);
+    return wb;
+}
+
 static int start(struct wb *wb)
 {
     int r = wb_boards_watch(wb);
@@ -122,13 +133,13 @@ int wb_start(struct kith_node *node)
     wb->self = kith_node_self(node);
     wb->told_end = &wb->told;
     (void)kith_node_id_text(&wb->self, wb->self_text);
-    int r = start(wb);
-    if (r != 0) /* the node goes on without it; what was begun still points here */
-        wb->stopping = true;
     (void)pthread_mutex_lock(&lock);
     wb->next = places;
     places = wb;
     (void)pthread_mutex_unlock(&lock);
+    int r = start(wb);
+    if (r != 0) /* the node goes on without it; what was begun still points here */
+        wb->stopping = true;
     return r;
 }
 

@@ -7,7 +7,8 @@
 
 /* Boards of a cluster: a page lists them all. */
 #define BOARD_BOARDS_MAX 1000
-/* Boards that a node has open at once: beyond, those without pages are closed first. */
+/* Boards that a node has open at once: beyond, those without pages are closed first. What a lost
+ * node left is written all the same; there is no more of it than BOARD_TOLD_BYTES_MAX. */
 #define BOARD_OPEN_MAX 256
 /* Pages of one board at one node: each hears what every other says. */
 #define BOARD_PAGES_MAX 128
@@ -16,7 +17,8 @@
 #define BOARD_LIVE_PER_S_MAX 200
 /* One live message: 33 ms of the fastest pen, many times over; web/board/limits.js has it too. */
 #define LIVE_BYTES_MAX (8 * 1024)
-/* Operations of one writer that wait for the disk; beyond, its page is told to come again. */
+/* Operations of one writer that wait for the disk, and calls of its that were not taken yet;
+ * beyond, its page is told to come again. What a lost node left waits for its turn. */
 #define BOARD_QUEUE_BYTES_MAX (8 * 1024 * 1024)
 /* What is appended at other nodes and not yet known to be held twice. The oldest goes. */
 #define BOARD_TOLD_BYTES_MAX (16 * 1024 * 1024)

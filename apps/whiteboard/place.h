@@ -83,8 +83,11 @@ struct wb_file {
 struct wb_asker {
     struct wb_asker *next;
     struct kith_ctx *ctx;
-    uint8_t *log; /* what it brought, until its writer is ready */
+    uint8_t writer[BOARD_WRITER_BYTES];
+    uint8_t *log; /* what it brought, until it is taken; NULL then */
     size_t len;
+    struct wb_asker *also, **also_at; /* of the board's that have a log */
+    bool rides;                       /* part of it is in the write that is under way */
 };
 
 /* Operations that become durable together. */
@@ -101,12 +104,14 @@ struct wb_writer {
     uint8_t id[BOARD_WRITER_BYTES];
     char person[BOARD_PERSON_BYTES_MAX + 1];
     struct wb_counters known; /* durable in some log, so far as this node has read them */
-    struct wb_asker *askers;  /* until it is ready */
+    struct wb_asker *askers;  /* until it is ready; adoptions also until there is room */
     size_t reading_at;        /* next log of its to be read */
     bool reading, ready;
-    uint32_t number; /* of the log that is appended to, or was last */
-    uint64_t bytes;  /* that it has; 0: the next one is begun */
-    bool tried;      /* a second time, with a new log */
+    uint32_t number;                        /* of the log that is appended to, or was last */
+    uint64_t bytes;                         /* that it has; 0: the next one is begun */
+    uint8_t header[BOARD_HEADER_BYTES_MAX]; /* of what is on its way */
+    size_t header_len;
+    bool tried; /* a second time, with a new log */
     struct wb_batch now, later;
     bool busy; /* now is on its way */
 };
@@ -139,8 +144,9 @@ struct wb_board {
     bool listing, listed;
     struct wb_file *files; /* by name */
     size_t files_n, files_room;
-    unsigned gaps_n; /* files with wanted_ms */
-    struct wb_waiting *waiting;
+    unsigned gaps_n;                           /* files with wanted_ms */
+    struct wb_waiting *waiting, **waiting_end; /* in the order in which they came */
+    struct wb_asker *asking;                   /* all whose operations are not taken yet */
     struct wb_writer *writers;
     struct wb_page *pages;
     unsigned pages_n;
@@ -191,11 +197,16 @@ struct wb {
  * that its callback does. */
 void wb_hold(struct wb *wb, struct wb_board *board);
 void wb_let_go(struct wb *wb, struct wb_board *board);
+/* That of @node; NULL once it has stopped: watches live longer. */
+struct wb *wb_of(const struct kith_node *node);
 
 /* ---- boards.c: which are open here ---- */
 
-/* The board @name, opened if it is not; NULL if memory is short or too many are open. */
-struct wb_board *wb_board_get(struct wb *wb, const char *name);
+/* The board @name, opened if it is not; NULL if memory is short or, unless it @must be, too many
+ * are open. */
+struct wb_board *wb_board_get(struct wb *wb, const char *name, bool must);
+/* Says why wb_board_get() gave none. */
+void wb_board_refuse(struct wb *wb, struct kith_ctx *ctx);
 struct wb_board *wb_board_find(struct wb *wb, const char *name);
 /* Calls @run once its logs are listed, perhaps before this returns. */
 void wb_board_when_listed(
@@ -232,8 +243,8 @@ int wb_fn_image_put(struct kith_ctx *ctx, const void *arg, size_t len, void *use
 /* ---- append.c: board.append ---- */
 
 int wb_fn_append(struct kith_ctx *ctx, const void *arg, size_t len, void *user);
-/* The same for operations that nobody waits for. */
-void wb_adopt(struct wb *wb, const char *board, const uint8_t *log, size_t len);
+/* The same for operations that nobody waits for: no limit refuses them. */
+void wb_adopt(struct wb *wb, const char *name, const uint8_t *log, size_t len);
 /* These are durable at another node, and need not be written here. */
 void wb_writers_know(struct wb_board *board, const struct board_log *log);
 void wb_writers_close(struct wb_board *board);

@@ -173,13 +173,13 @@ static bool tell_news(const uint8_t *live, size_t len, void *arg)
 
 static void on_variable(struct kith_node *node, const struct kith_var_change *change, void *user)
 {
-    struct wb *wb = user;
+    struct wb *wb = wb_of(node);
     char board[BOARD_NAME_BYTES_MAX + 1];
     struct kith_node_id id;
     struct wb_open **at, *open;
 
-    (void)node;
-    if (!variable_parse(change->name, board, &id))
+    (void)user;
+    if (wb == NULL || !variable_parse(change->name, board, &id))
         return;
     if (kith_node_id_equal(&id, &wb->self)) {
         struct wb_board *own = wb_board_find(wb, board);
@@ -279,11 +279,11 @@ void wb_presence_greet(struct wb_page *page)
 
 static void on_event(struct kith_node *node, const struct kith_event *event, void *user)
 {
-    struct wb *wb = user;
+    struct wb *wb = wb_of(node);
     bool lost = event->type == KITH_EVENT_FAILED || event->type == KITH_EVENT_LEFT;
 
-    (void)node;
-    if (wb->stopping || event->type == KITH_EVENT_SUSPECT)
+    (void)user;
+    if (wb == NULL || wb->stopping || event->type == KITH_EVENT_SUSPECT)
         return;
     wb->partner_ms = 0; /* chosen anew */
     for (struct wb_open *open = wb->opens; open != NULL; open = open->next)
@@ -295,9 +295,9 @@ static void on_event(struct kith_node *node, const struct kith_event *event, voi
 
 int wb_presence_watch(struct wb *wb)
 {
-    int64_t no = kith_var_watch(wb->node, WB_PATTERN, on_variable, wb);
+    int64_t no = kith_var_watch(wb->node, WB_PATTERN, on_variable, NULL);
 
-    return no > 0 ? kith_on_event(wb->node, on_event, wb) : (int)no;
+    return no > 0 ? kith_on_event(wb->node, on_event, NULL) : (int)no;
 }
 
 void wb_presence_close(struct wb *wb)
