@@ -266,6 +266,7 @@ void fw_read_done(struct hf *hf, uint64_t user, int code)
 
     fw->read_n += code == 0;
     fw->read_failed_n += code != 0;
+    fw->last_failed_n += code != 0 && use.what == FW_READ_ALL;
     if (code != 0 && code != KITH_E_UNREACHABLE && code != KITH_E_NOT_FOUND &&
         code != KITH_E_CORRUPT && code != KITH_E_LIMIT && code != KITH_E_IO)
         sim_violation(hf->hw->world, "node %zu: a fetch ends with %s", hf->index,

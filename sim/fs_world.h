@@ -41,7 +41,7 @@ struct fw_world {
     uint32_t period_ms;
     struct fw_use *uses;
     size_t uses_n, uses_cap;
-    uint32_t reads_open;
+    uint32_t reads_open, last_failed_n;
     /* What may be deleted: by programs in the folder, ever; by name, at the moment. */
     bool deletes[HF_NODES_MAX][HF_PATHS];
     uint32_t removes[HF_NODES_MAX][HF_PATHS];

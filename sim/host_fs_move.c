@@ -31,7 +31,7 @@ static void cache_act(struct hf *hf, const struct cache_action *action)
     if (action->to == CACHE_MEMORY)
         *memory = was;
     else
-        *disk = full ? HF_NONE : HF_FRESH;
+        *disk = full ? HF_BAD : HF_FRESH; /* nobody can read it before that is told */
     if (action->to != CACHE_DISK || !full)
         return;
     /* What the disk does not take is told when the step is over. */
