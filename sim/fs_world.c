@@ -3,7 +3,8 @@
  *
  * What is promised of bytes: no rule takes the last copy of what lives. Users may (a folder's file
  * is theirs), and so may disks that go bad: a content whose last copy they took is "lost" and asked
- * for no more, until somebody writes it anew. Answers about copies may be a few seconds old, so a
+ * for no more, until somebody writes it anew. (A file of which no record tells is a copy, too: it
+ * comes back when its version is known.) Answers about copies may be a few seconds old, so a
  * drop right behind such a loss is none of the rules' either.
  */
 #include "fs_world.h"
@@ -45,11 +46,19 @@ static unsigned intact_n(struct fw_world *fw, unsigned item, size_t but)
     return n;
 }
 
+static bool is_anywhere(const struct fw_world *fw, unsigned item)
+{
+    for (size_t i = 0; i < fw->hf.nodes_n; i++)
+        if (hf_has_bytes(&fw->hf, i, item))
+            return true;
+    return false;
+}
+
 void fw_reduced(struct fw_world *fw, unsigned item)
 {
     fw->reduced_ms[item] = sim_world_ms(fw->hf.world);
     sim_note(fw->hf.world, "content %u has %u copies", item, intact_n(fw, item, SIZE_MAX));
-    fw->lost[item] = fw->lost[item] || intact_n(fw, item, SIZE_MAX) == 0;
+    fw->lost[item] = fw->lost[item] || !is_anywhere(fw, item);
 }
 
 void fw_written_anew(struct fw_world *fw, unsigned item)
@@ -263,11 +272,29 @@ static void not_at_author(struct fw_world *fw, size_t node, bool no_more)
 
 /* ---- disks ---- */
 
+/* The store is another than what told of the files beside it. */
+static void untell(struct fw_world *fw, size_t node, const struct hf_files *told)
+{
+    for (unsigned i = 1; i <= fw->hf.items.n; i++)
+        fw->hf.files[node].file[i].told = told != NULL && told->file[i].told;
+}
+
+static bool store_alone(struct fw_world *fw)
+{
+    bool alone = rng_below(sim_rng(fw->hf.world), 2) == 0;
+
+    fw->stores_n += alone;
+    return alone;
+}
+
 static void wipe(struct fw_world *fw, size_t node)
 {
     excuse(fw, node);
     disk_wipe(&fw->hf.disks[node]);
-    memset(&fw->hf.files[node], 0, sizeof(fw->hf.files[node]));
+    if (store_alone(fw))
+        untell(fw, node, NULL);
+    else
+        memset(&fw->hf.files[node], 0, sizeof(fw->hf.files[node]));
     not_at_author(fw, node, true);
     fw->wiped_n++;
 }
@@ -278,7 +305,10 @@ static bool restore(struct fw_world *fw, size_t node)
         return false;
     excuse(fw, node);
     (void)disk_restore(&fw->hf.disks[node]);
-    fw->hf.files[node] = fw->images[node];
+    if (store_alone(fw))
+        untell(fw, node, &fw->images[node]);
+    else
+        fw->hf.files[node] = fw->images[node];
     not_at_author(fw, node, false);
     fw->restored_n++;
     return true;
@@ -468,6 +498,8 @@ void fw_deinit(struct fw_world *fw)
     scn_count(fw->scn, "copies_found_damaged", (double)fw->hf.scrub_damage_n);
     scn_count(fw->scn, "disks_wiped", (double)fw->wiped_n);
     scn_count(fw->scn, "disks_restored", (double)fw->restored_n);
+    scn_count(fw->scn, "stores_alone", (double)fw->stores_n);
+    scn_count(fw->scn, "strays_taken_in", (double)fw->hf.adopted_n);
     fw->over = true;
     for (size_t i = 0; i < fw->hf.nodes_n; i++)
         sim_power_off(world, i);
@@ -602,7 +634,8 @@ static bool copies_settle(struct fw_world *fw)
     }
 }
 
-/* Each node reads all that it shows. */
+/* Each node reads all that it shows. What users waited for before, and what is lost by what they
+ * or faults did, may end as it will. */
 static bool all_is_read(struct fw_world *fw)
 {
     for (size_t i = 0; i < fw->hf.nodes_n; i++) {

@@ -20,7 +20,7 @@ enum fw_what {
     FW_TAKE,    /* a folder that is kept in step gets what is shown */
     FW_RELEASE, /* the folder is not shared any more */
     FW_READ,
-    FW_READ_ALL, /* in the end; counted in reads_open */
+    FW_READ_ALL, /* in the end; counted in reads_open, last_failed_n */
 };
 
 /* Something that a user waits for. */
@@ -53,8 +53,8 @@ struct fw_world {
     bool changed_boot[HF_NODES_MAX]; /* the next start finds it so */
     struct hf_files images[HF_NODES_MAX];
     uint64_t full_until_ms[HF_NODES_MAX];
-    uint64_t acked_n, deleted_n, appended_n, read_n, read_failed_n, wiped_n, restored_n, rotten_n,
-        renewed_n;
+    uint64_t acked_n, deleted_n, appended_n, read_n, read_failed_n, wiped_n, restored_n, stores_n,
+        rotten_n, renewed_n;
 };
 
 struct fw_options {

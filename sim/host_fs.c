@@ -114,6 +114,20 @@ bool hf_has_intact(struct hf_world *hw, size_t index, unsigned item)
     return whole;
 }
 
+bool hf_has_bytes(const struct hf_world *hw, size_t index, unsigned item)
+{
+    const struct hf *hf = sim_node_state(sim_node_at(hw->world, index));
+    const struct hf_files *files = &hw->files[index];
+    bool has = files->file[item].whole && (hf == NULL || !hf->removing[item]);
+
+    for (unsigned p = 0; p < HF_PATHS; p++)
+        if (files->folder[p] == item)
+            return true;
+    for (uint32_t c = 0; c < content_chunks(fi_content(&hw->items, item)) && has; c++)
+        has = files->file[item].chunk[c] == HF_GOOD;
+    return has;
+}
+
 /* ---- later ---- */
 
 struct hf_todo *hf_todo(struct hf *hf, enum hf_todo_type type)
@@ -285,6 +299,9 @@ static void run(struct hf *hf, struct hf_todo *todo)
         break;
     case HF_KEEP_REMOVE:
         hf_keep_remove(hf, todo->item, todo->code != 0);
+        break;
+    case HF_KEEP_ADOPT:
+        hf_keep_adopt(hf, todo->item);
         break;
     case HF_PUT_FILE:
         put_file(hf, todo);

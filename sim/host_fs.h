@@ -87,7 +87,7 @@ struct hf_world { /* sim_user() */
     struct cache_config cache;
     struct hf_observer observer;
     uint64_t reads_local_n, fetched_n, kept_n, dropped_n, scrub_damage_n, handed_n, bad_served_n;
-    uint64_t resumed_n;
+    uint64_t resumed_n, adopted_n;
 };
 
 /* ---- a node ---- */
@@ -106,6 +106,7 @@ enum hf_todo_type {
     HF_KEEP,               /* kind: enum keep_event_type; content, code, token, place */
     HF_KEEP_FILE,          /* item: the part is synced and gets its name */
     HF_KEEP_REMOVE,        /* item, code: damage; the file goes */
+    HF_KEEP_ADOPT,         /* item: what no record tells of has been read */
     HF_PUT_FILE,           /* item, token: of hf_put() */
     HF_READ_DONE,          /* token: user; code */
     HF_CACHE_FAILED,       /* item, chunk: the disk did not take it */
@@ -127,10 +128,11 @@ struct hf_todo {
 
 enum hf_purpose {
     HF_FOR_USER,
-    HF_FOR_COPY,   /* a fetch: into the keep. A publication: it is held */
-    HF_FOR_STRAY,  /* a publication: no record told of it, and it is wanted */
-    HF_FOR_DROP,   /* not held any more, by a drop; */
-    HF_FOR_DAMAGE, /* by damage */
+    HF_FOR_COPY,    /* a fetch: into the keep. A publication: it is held */
+    HF_FOR_STRAY,   /* a publication: no record told of it, and it is wanted */
+    HF_FOR_DROP,    /* not held any more, by a drop; */
+    HF_FOR_UNNAMED, /* by a drop of what no live version named; */
+    HF_FOR_DAMAGE,  /* by damage */
 };
 struct hf_under_way { /* a fetch, or a publication */
     uint64_t id;
@@ -211,6 +213,8 @@ void hf_note_told(struct hf *hf);
 /* Whether its disk has all of the content, as others were told, and nothing of that is bad. */
 bool hf_in_folder(const struct hf *hf, unsigned item);
 bool hf_has_intact(struct hf_world *hw, size_t index, unsigned item);
+/* The same, told of or not: the rules bring such a file back. */
+bool hf_has_bytes(const struct hf_world *hw, size_t index, unsigned item);
 void hf_check(struct hf *hf);
 void hf_pump(struct hf *hf);
 

@@ -84,6 +84,7 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code);
 void hf_keep_file(struct hf *hf, unsigned item);
 void hf_keep_remove(struct hf *hf, unsigned item, bool damage);
 void hf_keep_damage(struct hf *hf, unsigned item);
+void hf_keep_adopt(struct hf *hf, unsigned item);
 /* False: it is being removed; later. */
 bool hf_place_begin(struct hf *hf, unsigned item);
 void hf_place_end(struct hf *hf, unsigned item);

@@ -58,8 +58,6 @@ void hf_kept_now(struct hf *hf, unsigned item)
     store_kept(hf, item, false);
 }
 
-/* ---- what no record tells of ---- */
-
 static bool is_bad(const struct hf *hf, unsigned item)
 {
     const struct hf_file *file = &hf->files->file[item];
@@ -68,29 +66,6 @@ static bool is_bad(const struct hf *hf, unsigned item)
         if (file->chunk[c] == HF_BAD)
             return true;
     return false;
-}
-
-static void remove_stray(struct hf *hf, unsigned item)
-{
-    struct hf_todo *job = hf_job(hf, HF_KEEP_REMOVE, FILE_US);
-
-    hf->removing[item] = true;
-    forget_kept(hf, item);
-    job->item = item;
-    job->code = 1; /* nobody asked for it */
-}
-
-/* The process ended between file and record, or another version replaced it, and a version names
- * it: it is read and announced. */
-static void stray(struct hf *hf, unsigned item)
-{
-    if (is_bad(hf, item)) {
-        remove_stray(hf, item);
-        return;
-    }
-    (void)hf_place_begin(hf, item);
-    hf_kept_now(hf, item);
-    hf_hold(hf, item, true, HF_FOR_STRAY);
 }
 
 /* ---- looking ---- */
@@ -102,27 +77,21 @@ void hf_keep_look(struct hf *hf, const struct content *content)
     struct fs_content_facts known;
     struct keep_facts facts = {.content = *content, .holders = holders};
     struct keep_event event = {.type = KEEP_LOOK, .facts = &facts};
-    uint8_t own = FS_NOWHERE;
 
+    known.own = FS_NOWHERE;
     if (fs_catalogue_content(hf->catalogue, content->root, &known, holders, FS_KEEP_HOLDERS_MAX) ==
         0) {
         facts.content = known.content;
         facts.copies = known.copies;
         facts.live = known.live;
-        own = known.own;
         facts.place = (known.own & FS_IN_FOLDER) != 0 ? KEEP_FOLDER
                       : (known.own & FS_IN_KEEP) != 0 ? KEEP_KEEP
                                                       : KEEP_NOWHERE;
         facts.holders_n = known.holders_n;
     }
-    /* Of a version that was replaced, or that nobody named for a while. */
-    if (hf->files->file[item].whole && hf->scrubbed_ms[item] != 0 && (own & FS_IN_KEEP) == 0 &&
-        hf->placing[item] == 0 && !hf->removing[item]) {
-        if (facts.live)
-            stray(hf, item);
-        else if (facts.place == KEEP_NOWHERE)
-            facts.place = KEEP_KEEP;
-    }
+    if (hf->files->file[item].whole && (known.own & FS_IN_KEEP) == 0 && hf->placing[item] == 0 &&
+        !hf->removing[item])
+        facts.place = KEEP_STRAY;
     facts.scrubbed_wall_ms = hf->scrubbed_ms[item];
     facts.unreferenced_wall_ms = hf->unreferenced_ms[item];
     hf_keep_do(hf, &event);
@@ -241,6 +210,11 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
              one->purpose, code);
     if (one->purpose == HF_FOR_STRAY) {
         hf_place_end(hf, one->item);
+        if (code == 0 &&
+            (fs_catalogue_content(hf->catalogue, content->root, &facts, NULL, 0) != 0 ||
+             (facts.own & FS_IN_KEEP) == 0))
+            code = KITH_E_AGAIN; /* it was named no more, or there is no room for a record */
+        later(hf, hf_todo(hf, HF_KEEP), KEEP_ADOPTED, one->item)->code = code;
         return;
     }
     if (one->purpose == HF_FOR_COPY) {
@@ -248,9 +222,10 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
         copy_end(hf, one->item, code);
         return;
     }
-    bool again = code == 0 &&
-                 fs_catalogue_content(hf->catalogue, content->root, &facts, NULL, 0) == 0 &&
-                 (facts.own & FS_IN_KEEP) != 0;  /* it was put here meanwhile */
+    bool again =
+        code == 0 && fs_catalogue_content(hf->catalogue, content->root, &facts, NULL, 0) == 0 &&
+        ((facts.own & FS_IN_KEEP) != 0 || /* it was put here meanwhile, or is named again */
+         (one->purpose == HF_FOR_UNNAMED && facts.live));
     again = again || hf->placing[one->item] > 0; /* or is just being put */
     if (code == 0 && !again) {
         hf->removing[one->item] = true;
@@ -260,7 +235,7 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
         job->code = one->purpose == HF_FOR_DAMAGE;
         return;
     }
-    if (one->purpose == HF_FOR_DROP)
+    if (one->purpose != HF_FOR_DAMAGE)
         later(hf, hf_todo(hf, HF_KEEP), KEEP_DROPPED, one->item)->code =
             again ? KITH_E_EXISTS : code;
 }
@@ -284,6 +259,38 @@ void hf_keep_remove(struct hf *hf, unsigned item, bool damage)
 void hf_keep_damage(struct hf *hf, unsigned item)
 {
     hf_hold(hf, item, false, HF_FOR_DAMAGE);
+}
+
+/* ---- what no record tells of ---- */
+
+static void on_adopt(struct hf *hf, unsigned item)
+{
+    if (!hf_place_begin(hf, item)) {
+        later(hf, hf_todo(hf, HF_KEEP), KEEP_ADOPTED, item)->code = KITH_E_AGAIN;
+        return;
+    }
+    hf_job(hf, HF_KEEP_ADOPT, SCRUB_US)->item = item;
+}
+
+/* It has been read. */
+void hf_keep_adopt(struct hf *hf, unsigned item)
+{
+    if (hf->files->file[item].whole && !is_bad(hf, item)) {
+        hf->hw->adopted_n++;
+        hf_kept_now(hf, item);
+        hf_hold(hf, item, true, HF_FOR_STRAY);
+        return;
+    }
+    hf_place_end(hf, item);
+    if (hf->files->file[item].whole && hf->placing[item] == 0 && !hf->removing[item]) {
+        struct hf_todo *job = hf_job(hf, HF_KEEP_REMOVE, FILE_US);
+
+        hf->removing[item] = true;
+        forget_kept(hf, item);
+        job->item = item;
+        job->code = 1; /* damage: nobody asked for it */
+    }
+    later(hf, hf_todo(hf, HF_KEEP), KEEP_ADOPTED, item)->code = KITH_E_CORRUPT;
 }
 
 static void on_scrub(struct hf *hf, unsigned item)
@@ -321,6 +328,15 @@ static void on_check(struct hf *hf, const struct keep_action *action)
         job->place = KEEP_KEEP;
 }
 
+static bool is_live(const struct hf *hf, unsigned item)
+{
+    struct fs_content_facts facts;
+
+    return fs_catalogue_content(hf->catalogue, fi_content(&hf->hw->items, item)->root, &facts, NULL,
+                                0) == 0 &&
+           facts.live;
+}
+
 static void do_action(struct hf *hf, const struct keep_action *action)
 {
     unsigned item = fi_of(&hf->hw->items, action->content.root);
@@ -334,7 +350,10 @@ static void do_action(struct hf *hf, const struct keep_action *action)
         on_fetch(hf, item);
         break;
     case KEEP_DROP:
-        hf_hold(hf, item, false, HF_FOR_DROP);
+        hf_hold(hf, item, false, is_live(hf, item) ? HF_FOR_DROP : HF_FOR_UNNAMED);
+        break;
+    case KEEP_ADOPT:
+        on_adopt(hf, item);
         break;
     case KEEP_NOTE:
         hf->unreferenced_ms[item] = action->wall_ms;
@@ -370,19 +389,6 @@ void hf_keep_do(struct hf *hf, struct keep_event *event)
 
 void hf_keep_first(struct hf *hf)
 {
-    struct fs_content_facts facts;
-
-    for (unsigned i = 1; i <= hf->hw->items.n; i++) {
-        memset(&facts, 0, sizeof(facts));
-        (void)fs_catalogue_content(hf->catalogue, fi_content(&hf->hw->items, i)->root, &facts, NULL,
-                                   0);
-        if (!hf->files->file[i].whole || (facts.own & FS_IN_KEEP) != 0 || hf->scrubbed_ms[i] != 0)
-            continue;
-        if (facts.live)
-            stray(hf, i);
-        else
-            remove_stray(hf, i);
-    }
     hf_keep_do(hf, &(struct keep_event){.type = KEEP_START});
 }
 

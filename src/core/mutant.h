@@ -98,6 +98,7 @@
     XX(FS_DROP_LAST, "fs-drop-last", "a copy goes by what is believed of others, unasked")         \
     XX(FS_DROP_MUTUAL, "fs-drop-mutual", "any others count for a drop, not those above")           \
     XX(FS_NO_REPAIR, "fs-no-repair", "what a scrub finds damaged stays as it is")                  \
+    XX(FS_STRAYS_GO, "fs-strays-go", "a kept file that no record tells of goes at once")           \
     XX(FS_REMOVE_RACES, "fs-remove-races", "a file of the keep is removed while it is put again")
 
 #ifdef KITH_MUTANTS

@@ -215,7 +215,7 @@ void keep_pend_free_if_idle(struct keep_core *core, struct keep_pend *pend)
 {
     if (pend != NULL && pend->lacking_ms == 0 && pend->surplus_ms == 0 &&
         pend->unreferenced_ms == 0 && pend->drop == KEEP_DROP_NONE && !pend->fetching &&
-        !pend->scrubbing && !pend->repair)
+        !pend->scrubbing && !pend->adopting && pend->retry_ms <= core->now_ms && !pend->repair)
         pend_free(core, pend);
 }
 
@@ -374,6 +374,9 @@ int keep_step(struct keep_core *core, const struct keep_event *event, struct kee
     case KEEP_DROPPED:
         on_dropped(core, &event->content, event->code);
         break;
+    case KEEP_ADOPTED:
+        keep_on_adopted(core, &event->content, event->code);
+        break;
     case KEEP_SCRUBBED:
         keep_on_scrubbed(core, &event->content, event->code);
         break;
@@ -467,6 +470,7 @@ void keep_check(const struct keep_core *core)
     uint64_t drops = 0;
     uint64_t scarce = 0;
     unsigned scrubs = 0;
+    unsigned adopts = 0;
     size_t at = 0;
     const struct keep_pend *pend;
     while ((pend = map64_next(&core->pends, &at)) != NULL) {
@@ -477,6 +481,8 @@ void keep_check(const struct keep_core *core)
             drops += pend->drop == KEEP_DROP_UNDER_WAY;
             scarce += pend->scarce;
             scrubs += pend->scrubbing;
+            adopts += pend->adopting;
+            assert(!pend->adopting || (!pend->fetching && pend->drop == KEEP_DROP_NONE));
             assert((pend->vote != NULL) == (pend->drop == KEEP_DROP_ASKING));
             assert(pend->vote == NULL || pend->vote->above_n <= FS_COPIES_MAX);
         }
@@ -485,7 +491,7 @@ void keep_check(const struct keep_core *core)
     assert(lacking == core->stats.lacking && fetches == core->stats.fetches);
     assert(drops == core->stats.drops && scarce == core->stats.scarce);
     assert(fetches <= core->config.fetches_max);
-    assert(scrubs == core->scrubbing);
+    assert(scrubs == core->scrubbing && adopts == core->adopting);
     assert(core->checks.n <= FS_KEEP_QUESTIONS_MAX);
     (void)pending;
     (void)lacking;

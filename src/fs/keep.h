@@ -27,6 +27,11 @@
  * Content that no live version names goes 24 h after that was first noticed, of which this boot
  * must have seen one hour (a clock may jump), without a question.
  *
+ * **Strays.** A file of the keep of which no record tells (the process ended between the two, or
+ * the store is older than the keep) is nobody's to count on, and may be the last copy of what
+ * others know by name only. So it is kept as any content that no live version names, and as soon as
+ * one does, it is read, verified, and held (ADOPT): one at a time.
+ *
  * **Scrub.** Each content of the keep has one day of hundred on which it is read again and verified
  * (SCRUB); what is damaged is set aside (not held any more) and fetched from others (REPAIR). Days
  * that were missed are made up for, one content at a time.
@@ -64,6 +69,7 @@ enum keep_place { /* of the own copy */
                   KEEP_FOLDER = 1, /* in a shared folder, as what is recorded of it says; perhaps in
                                       the keep too */
                   KEEP_KEEP = 2,   /* in the keep, whole and synced */
+                  KEEP_STRAY = 3,  /* in the keep as a file alone: no record says so */
 };
 
 /* What is known of a content; borrowed for the step. */
@@ -87,6 +93,7 @@ enum keep_event_type {
     KEEP_LOOK,      /* facts */
     KEEP_FETCHED,   /* content, code: a FETCH has ended; 0: it is in the keep, synced, recorded */
     KEEP_DROPPED,   /* content, code: a DROP has ended */
+    KEEP_ADOPTED,   /* content, code: an ADOPT has ended; 0: it is verified and recorded */
     KEEP_SCRUBBED,  /* content, code: 0; KITH_E_CORRUPT; others: could not be read, as damaged */
     KEEP_CHECKED,   /* token, place: the answer to a CHECK; NOWHERE too if no live version that is
                      * known here names the content */
@@ -115,6 +122,8 @@ enum keep_action_type {
     KEEP_FETCH,  /* content, holders: into the keep, FETCHED follows; repair: it was damaged here */
     KEEP_DROP,   /* content: out of the keep. The record that says so is stored and announced first,
                   * then the file goes; DROPPED follows */
+    KEEP_ADOPT,  /* content: a stray. Read all of it and verify; if it is right, the record that
+                  * says so is stored and announced, else the file goes. ADOPTED follows */
     KEEP_NOTE,   /* content, wall_ms: store it as unreferenced_wall_ms (0: drop it) */
     KEEP_SCRUB,  /* content: read all of it and verify, slowly; SCRUBBED follows */
     KEEP_DAMAGE, /* content: the copy in the keep is no good: it is set aside and not held any more
@@ -158,7 +167,7 @@ uint64_t keep_rank(const uint8_t root[CONTENT_ROOT_BYTES], const struct kith_nod
 struct keep_stats {
     uint64_t nodes_up, pending, fetches, drops, lacking, scarce;                        /* now */
     uint64_t fetched, fetch_failed, dropped, drop_refused, scrubbed, damaged, repaired; /* ever */
-    uint64_t questions, answers, bad_frames, full;
+    uint64_t adopted, questions, answers, bad_frames, full;
 };
 void keep_stats(const struct keep_core *core, struct keep_stats *stats_out);
 void keep_check(const struct keep_core *core);

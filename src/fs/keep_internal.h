@@ -48,11 +48,11 @@ struct keep_pend {
     uint64_t lacking_ms;      /* since when copies are missing; 0: none are */
     uint64_t surplus_ms;      /* since when there are too many */
     uint64_t unreferenced_ms; /* since when this boot sees that nothing names it */
-    uint64_t retry_ms;        /* no fetch before */
+    uint64_t retry_ms;        /* no fetch or adoption before */
     struct keep_vote *vote;   /* while drop is KEEP_DROP_ASKING */
     uint8_t copies;           /* wanted */
     uint8_t drop;             /* enum keep_drop */
-    bool fetching, scrubbing, repair, scarce;
+    bool fetching, scrubbing, adopting, repair, scarce;
 };
 
 struct keep_asked { /* a question of another node */
@@ -67,7 +67,7 @@ struct keep_core {
     uint64_t started_ms;
     uint64_t bytes; /* in the keep */
     bool full;
-    bool scrubbing;
+    bool scrubbing, adopting; /* one at a time */
     struct mapid nodes;
     struct map64 pends;
     struct map64 checks;
@@ -115,6 +115,7 @@ void keep_on_answer(struct keep_core *core,
                     struct keep_pend *pend,
                     const struct kith_node_id *peer,
                     uint8_t kind);
+void keep_on_adopted(struct keep_core *core, const struct content *content, int code);
 void keep_on_scrubbed(struct keep_core *core, const struct content *content, int code);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include "fs/keep_internal.h"
 
-#define SCRUB_DAYS 100
+#define SCRUB_DAYS     100
+#define ADOPT_AGAIN_MS 60000 /* after one that came to nothing */
 
 /* ---- fetching ---- */
 
@@ -88,8 +89,9 @@ static void look_lacking(struct keep_core *core, const struct keep_facts *facts,
     if (pend == NULL)
         return;
     keep_pend_lacks(core, pend, true);
-    if (facts->place != KEEP_NOWHERE || pend->fetching || pend->drop != KEEP_DROP_NONE ||
-        core->now_ms < pend->retry_ms || core->now_ms < core->started_ms + core->config.stable_ms)
+    if (facts->place != KEEP_NOWHERE || pend->fetching || pend->adopting ||
+        pend->drop != KEEP_DROP_NONE || core->now_ms < pend->retry_ms ||
+        core->now_ms < core->started_ms + core->config.stable_ms)
         return;
     uint64_t waits = (core->now_ms - pend->lacking_ms) / core->config.gone_ms;
     uint64_t turns = facts->copies - alive + waits;
@@ -149,7 +151,7 @@ static void look_surplus(struct keep_core *core, const struct keep_facts *facts)
         return;
     if (pend->surplus_ms == 0)
         pend->surplus_ms = core->now_ms + (core->now_ms == 0);
-    if (pend->drop != KEEP_DROP_NONE || pend->scrubbing ||
+    if (pend->drop != KEEP_DROP_NONE || pend->scrubbing || pend->adopting ||
         core->now_ms < pend->surplus_ms + core->config.surplus_ms)
         return;
     if (MUTANT(FS_DROP_LAST))
@@ -200,7 +202,7 @@ static void look_unreferenced(struct keep_core *core, const struct keep_facts *f
         pend->repair = false;
         keep_pend_ask_no_more(pend);
     }
-    if (facts->place != KEEP_KEEP) {
+    if (facts->place != KEEP_KEEP && facts->place != KEEP_STRAY) {
         if (pend != NULL)
             pend->unreferenced_ms = 0;
         return;
@@ -215,9 +217,41 @@ static void look_unreferenced(struct keep_core *core, const struct keep_facts *f
         return;
     }
     if (!facts->pinned && pend->drop == KEEP_DROP_NONE && !pend->scrubbing && !pend->fetching &&
+        !pend->adopting &&
         core->wall_ms - facts->unreferenced_wall_ms >= core->config.unreferenced_ms &&
         core->now_ms - pend->unreferenced_ms >= core->config.seen_ms)
         start_drop(core, pend, "no version names it any more");
+}
+
+/* ---- strays ---- */
+
+/* A live version names what is here and was never told of, or not any more. */
+static void look_stray(struct keep_core *core, const struct keep_facts *facts)
+{
+    if (facts->place != KEEP_STRAY || core->adopting)
+        return;
+    struct keep_pend *pend = keep_pend_get(core, &facts->content);
+    if (pend == NULL || pend->drop != KEEP_DROP_NONE || pend->fetching ||
+        core->now_ms < pend->retry_ms)
+        return;
+    if (!keep_act_on(core, KEEP_ADOPT, &facts->content, "no record tells of it"))
+        return;
+    pend->adopting = true;
+    core->adopting = true;
+}
+
+void keep_on_adopted(struct keep_core *core, const struct content *content, int code)
+{
+    struct keep_pend *pend = keep_pend_find(core, content->root);
+    if (pend == NULL || !pend->adopting)
+        return;
+    pend->adopting = false;
+    core->adopting = false;
+    if (code == 0)
+        core->stats.adopted++;
+    else
+        pend->retry_ms = core->now_ms + ADOPT_AGAIN_MS;
+    keep_pend_free_if_idle(core, pend);
 }
 
 /* ---- scrub ---- */
@@ -265,12 +299,15 @@ void keep_on_scrubbed(struct keep_core *core, const struct content *content, int
 void keep_look(struct keep_core *core, const struct keep_facts *seen)
 {
     struct keep_facts facts = *seen;
-    uint32_t alive = facts.place != KEEP_NOWHERE;
+    uint32_t alive = facts.place == KEEP_FOLDER || facts.place == KEEP_KEEP;
     if (facts.copies > FS_COPIES_MAX)
         facts.copies = FS_COPIES_MAX;
     struct keep_pend *pend = keep_pend_find(core, facts.content.root);
     if (pend != NULL)
         pend->copies = facts.copies;
+    if (MUTANT(FS_STRAYS_GO) && facts.place == KEEP_STRAY &&
+        (pend = keep_pend_get(core, &facts.content)) != NULL && pend->drop == KEEP_DROP_NONE)
+        start_drop(core, pend, "no record tells of it");
     if (!facts.live) {
         look_unreferenced(core, &facts);
     } else {
@@ -280,6 +317,7 @@ void keep_look(struct keep_core *core, const struct keep_facts *seen)
             pend->unreferenced_ms = 0;
         for (size_t i = 0; i < facts.holders_n && i < FS_KEEP_HOLDERS_MAX; i++)
             alive += keep_node_counts(core, &facts.holders[i]);
+        look_stray(core, &facts);
         look_lacking(core, &facts, alive);
         look_surplus(core, &facts);
     }

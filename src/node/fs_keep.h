@@ -94,6 +94,17 @@ void fs_removing(struct node_fs *fs);
 void fs_removed(struct node_fs *fs);
 int fs_remove_kept(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES], bool *was_there_out);
 
+/* ---- fs_stray.c ---- */
+
+/* The keep has a file of this name and size, and no record says so. */
+void fs_stray_found(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES], uint64_t bytes);
+bool fs_stray_is(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+void fs_stray_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/* Verifies it and has it held, or removes it: fs_keep_adopted(). @content is a version's. */
+void fs_stray_adopt(struct node_fs *fs, const struct content *content);
+void fs_strays_look(struct node_fs *fs); /* at the next of them; once a second */
+void fs_strays_deinit(struct node_fs *fs);
+
 /* ---- fs_verify.c ---- */
 
 /* Reads all of a content that is here and checks it; on a thread. As fs_where_read(), and
@@ -114,6 +125,9 @@ void fs_keep_content(struct node_fs *fs, const struct content *content);
 void fs_keep_tick(struct node_fs *fs, uint64_t now_ms);
 uint64_t fs_keep_deadline_ms(struct node_fs *fs);
 void fs_keep_sample(struct node_fs *fs); /* once a second: the next contents of the round */
+/* Shows it to the core; outside of a step. */
+void fs_keep_look(struct node_fs *fs, const struct content *content);
+void fs_keep_adopted(struct node_fs *fs, const struct content *content, int code);
 /* Its copy in the keep is no good: set aside, and fetched again by the rules of copies. */
 void fs_keep_damage(struct node_fs *fs, const struct content *content);
 void fs_keep_forget(struct node_fs *fs, const struct kith_node_id *id);

@@ -1,7 +1,9 @@
 /*
- * What is in the keep and named by no record any more: what a path had before it was written anew
- * or grew, and what became no file after all. It goes by a thread, when nobody has asked for it for
- * FS_FORMER_MS: others may be about to fetch what they still take for the path's content.
+ * What is in the keep and named by no record any more since this start: what a path had before it
+ * was written anew or grew, and what became no file after all. (What was found so at the start is a
+ * stray, fs_stray.c, as is what a live version names.) It goes by a thread, when nobody has asked
+ * for it for FS_FORMER_MS: others may be about to fetch what they still take for the path's
+ * content.
  *
  * A content that is being put into the keep has no record yet, and one that goes may be put there
  * again at the same time. So who puts one guards it, on the thread and before it has its name,
@@ -166,7 +168,7 @@ void fs_sweep_look(struct node_fs *fs, const struct content *content)
     struct fs_sweep *sweep = fs->sweep;
     struct candidate *one;
 
-    if (fs->stopping || fs_kept_find(fs, content->root) == NULL ||
+    if (fs->stopping || fs_kept_find(fs, content->root) == NULL || fs_stray_is(fs, content->root) ||
         map64_find(&sweep->formers, former_key(content->root)) != NULL || !is_unnamed(fs, content))
         return;
     one = core_calloc(1, sizeof(*one));
@@ -245,6 +247,18 @@ static void sweep_done(struct node_fs *fs, struct fs_job *job)
     core_free(sweeping);
 }
 
+/* What another version names, though no record here says so, is kept from now on. */
+static bool is_stray(struct node_fs *fs, const struct content *content)
+{
+    struct fs_content_facts facts;
+
+    if (fs_kept_find(fs, content->root) == NULL ||
+        fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) != 0 || !facts.live)
+        return false;
+    fs_stray_found(fs, content->root, content->size);
+    return true;
+}
+
 static void sweep_start(struct node_fs *fs)
 {
     struct sweeping *sweeping = core_calloc(1, sizeof(*sweeping));
@@ -260,7 +274,7 @@ static void sweep_start(struct node_fs *fs)
             break;
         if (!is_due(fs, one, now_ms))
             continue;
-        if (!is_unnamed(fs, &one->content)) {
+        if (!is_unnamed(fs, &one->content) || is_stray(fs, &one->content)) {
             candidate_over(fs, one);
             continue;
         }

@@ -84,6 +84,8 @@ struct node_fs {
     struct fs_move *move;       /* uv_fs_move.c */
     struct fs_keeping *keeping; /* uv_fs_keep.c */
     struct map64 kept;          /* fs_kept.c: struct fs_kept by a hash of the root */
+    struct map64 strays;        /* fs_stray.c: by a hash of the root */
+    size_t stray_at;            /* where the round through them stands */
     struct fs_sweep *sweep;     /* fs_sweep.c */
     struct list copies;         /* that it has under way */
     struct fs_local *local;     /* uv_fs_local.c */

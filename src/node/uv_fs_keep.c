@@ -37,6 +37,10 @@ static void later_run(struct node_fs *fs, struct fs_todo *todo)
     struct later *later = container_of(todo, struct later, todo);
 
     keep_do(fs, &later->event);
+    if (later->event.type == KEEP_ADOPTED) { /* what it is now; and the next one */
+        fs_keep_look(fs, &later->event.content);
+        fs_strays_look(fs);
+    }
     core_free(later);
 }
 
@@ -53,11 +57,11 @@ static void keep_later(struct node_fs *fs, const struct keep_event *event)
     fs_leave(fs);
 }
 
-static void look(struct node_fs *fs, const struct content *content)
+void fs_keep_look(struct node_fs *fs, const struct content *content)
 {
     struct kith_node_id holders[FS_KEEP_HOLDERS_MAX];
     const struct fs_kept *kept = fs_kept_find(fs, content->root);
-    struct fs_content_facts known;
+    struct fs_content_facts known = {.own = FS_NOWHERE};
     struct keep_facts facts = {.content = *content, .holders = holders};
     struct keep_event event = {.type = KEEP_LOOK, .facts = &facts};
 
@@ -71,6 +75,12 @@ static void look(struct node_fs *fs, const struct content *content)
                                                       : KEEP_NOWHERE;
         facts.holders_n =
             known.holders_n < FS_KEEP_HOLDERS_MAX ? known.holders_n : FS_KEEP_HOLDERS_MAX;
+    }
+    if (fs_stray_is(fs, content->root)) {
+        if ((known.own & FS_IN_KEEP) != 0)
+            fs_stray_forget(fs, content->root);
+        else
+            facts.place = KEEP_STRAY;
     }
     if (kept != NULL) {
         facts.pinned = kept->pinned;
@@ -90,7 +100,7 @@ static void look_run(struct node_fs *fs, struct fs_todo *todo)
 {
     struct look_later *later = container_of(todo, struct look_later, todo);
 
-    look(fs, &later->content);
+    fs_keep_look(fs, &later->content);
     core_free(later);
 }
 
@@ -148,6 +158,7 @@ struct removal {
     struct fs_job job;
     struct content content;
     bool damage, was_there;
+    bool unnamed; /* that is why it goes */
     int code;
 };
 
@@ -172,6 +183,8 @@ static void remove_done(struct node_fs *fs, struct fs_job *job)
     struct removal *removal = container_of(job, struct removal, job);
 
     fs_removed(fs);
+    if (removal->code == 0)
+        fs_stray_forget(fs, removal->content.root);
     if (removal->was_there && fs->move->keep_bytes >= removal->content.size)
         fs->move->keep_bytes -= removal->content.size;
     removal_over(fs, removal, removal->code);
@@ -189,7 +202,9 @@ static void on_unheld(struct node_fs *fs, void *user, int code, const char *text
         return;
     }
     if (fs_catalogue_content(fs->catalogue, removal->content.root, &facts, NULL, 0) == 0 &&
-        (facts.own & FS_IN_KEEP) != 0) { /* it was put here meanwhile */
+        ((facts.own & FS_IN_KEEP) != 0 || (removal->unnamed && facts.live))) {
+        if ((facts.own & FS_IN_KEEP) == 0) /* it is named again; else it was put here meanwhile */
+            fs_stray_found(fs, removal->content.root, removal->content.size);
         removal_over(fs, removal, KITH_E_EXISTS);
         return;
     }
@@ -201,6 +216,13 @@ static void on_unheld(struct node_fs *fs, void *user, int code, const char *text
     fs_job_start(fs, &removal->job);
 }
 
+static bool is_live(struct node_fs *fs, const struct content *content)
+{
+    struct fs_content_facts facts;
+
+    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 && facts.live;
+}
+
 static void drop(struct node_fs *fs, const struct content *content, bool damage)
 {
     struct removal *removal = core_calloc(1, sizeof(*removal));
@@ -209,6 +231,7 @@ static void drop(struct node_fs *fs, const struct content *content, bool damage)
         node_state_end_process(fs->node, "memory is short: start the node again");
     removal->content = *content;
     removal->damage = damage;
+    removal->unnamed = !damage && !is_live(fs, content);
     fs_hold(fs, content, false, on_unheld, removal);
 }
 
@@ -308,7 +331,9 @@ static void check_place(struct node_fs *fs, const struct keep_action *action)
     check->token = action->token;
     if (fs_catalogue_content(fs->catalogue, action->root, &facts, NULL, 0) == 0) {
         check->content = facts.content;
-        check->known = facts.live && fs_where_is(fs, &facts.content, &check->where);
+        /* What no record tells of is not to be counted on, though it may be read for a while. */
+        check->known =
+            facts.live && facts.own != FS_NOWHERE && fs_where_is(fs, &facts.content, &check->where);
     }
     check->job.work = place_work;
     check->job.done = place_done;
@@ -342,6 +367,9 @@ static void do_action(struct node_fs *fs, const struct keep_action *action)
         break;
     case KEEP_NOTE:
         note(fs, action);
+        break;
+    case KEEP_ADOPT:
+        fs_stray_adopt(fs, &action->content);
         break;
     case KEEP_SCRUB:
         scrub(fs, action);
@@ -388,6 +416,11 @@ void fs_keep_frame(struct node_fs *fs, const struct kith_node_id *from, struct k
     keep_do(fs, &(struct keep_event){.type = KEEP_RECV, .peer = *from, .data = data});
 }
 
+void fs_keep_adopted(struct node_fs *fs, const struct content *content, int code)
+{
+    keep_later(fs, &(struct keep_event){.type = KEEP_ADOPTED, .content = *content, .code = code});
+}
+
 void fs_keep_tick(struct node_fs *fs, uint64_t now_ms)
 {
     if (keep_deadline_ms(fs->move->keep) <= now_ms)
@@ -416,8 +449,9 @@ void fs_keep_sample(struct node_fs *fs)
             fs->keeping->round_at = 0;
             break;
         }
-        look(fs, &content);
+        fs_keep_look(fs, &content);
     }
+    fs_strays_look(fs);
     fs_sweep_tick(fs);
     fs_leave(fs);
 }
@@ -451,23 +485,24 @@ int fs_keep_open(struct node_fs *fs)
     return r == 0 ? fs_content_each(fs->move->files, FS_ROOM_KEEP, on_keep_file, fs->move) : r;
 }
 
-/* A copy of which no record tells: the process ended between the two. */
-static int on_orphan(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint64_t bytes)
+/* A file of which no record tells: the process ended between the two, or the store is not the one
+ * that was beside it. */
+static int
+on_kept_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint64_t bytes)
 {
     struct node_fs *fs = user;
     struct fs_content_facts facts;
 
-    if (fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) == 0 &&
-        (facts.own & FS_IN_KEEP) != 0)
-        return 0;
-    fs->move->keep_bytes -= bytes;
-    (void)fs_content_remove(fs->move->files, FS_ROOM_KEEP, root, chunk);
+    (void)chunk;
+    if (fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) != 0 ||
+        (facts.own & FS_IN_KEEP) == 0)
+        fs_stray_found(fs, root, bytes);
     return 0;
 }
 
 void fs_keep_first(struct node_fs *fs)
 {
-    (void)fs_content_each(fs->move->files, FS_ROOM_KEEP, on_orphan, fs);
+    (void)fs_content_each(fs->move->files, FS_ROOM_KEEP, on_kept_file, fs);
     keep_do(fs, &(struct keep_event){.type = KEEP_START});
 }
 
@@ -486,6 +521,7 @@ void fs_keep_stop(struct node_fs *fs)
 void fs_keep_deinit(struct node_fs *fs)
 {
     fs_kept_deinit(fs);
+    fs_strays_deinit(fs);
     fs_sweep_deinit(fs);
     core_free(fs->keeping);
     keep_free(fs->move->keep);

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -200,6 +201,35 @@ def test_an_acknowledged_put_survives_kill_9(cluster, folders):
     a.start()
     wait_files((a,), kept, "s")
     assert a.kith("fs", "cat", "s/f1").out == kept["s/f1"]
+
+
+def test_a_put_survives_a_restored_store_beside_its_file(cluster, folders, short_dir):
+    # What the store said of the keep is older than the keep, and only others tell what is in it.
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    share(a, "s", folders("one"), "--replicas", "1")
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
+    b.stop()
+    shutil.copytree(b.dir / "store", short_dir / "store")
+    b.start()
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b is back")
+    kept = {f"s/f{i}": os.urandom(1000 + 400_000 * i) for i in range(2)}
+    for name, data in kept.items():
+        b.kith("fs", "put", "-", name, input=data)
+    b.kith("fs", "append", "s/f0", "-", input=b"more")  # one file of the keep has two names now
+    kept["s/f0"] += b"more"
+    for name, data in kept.items():
+        wanted = hashlib.blake2b(data, digest_size=32).hexdigest()
+        wait_for(lambda: a.kith("fs", "stat", name, "--json").json["entry"]["size"] == len(data), WAIT,
+                 f"a knows {name} as {wanted}")
+    b.kill()
+    shutil.rmtree(b.dir / "store")
+    shutil.copytree(short_dir / "store", b.dir / "store")
+    b.start()
+    for node in (a, b):
+        for name, data in kept.items():
+            wait_for(lambda: node.kith("fs", "cat", name, check=(0, 1, 4)).out == data, WAIT, f"{node} reads {name}")
+    assert entries(a, "s")["s/f1"]["holders"] == [b.name]
 
 
 def test_a_read_only_share_is_never_written(cluster, folders):

@@ -1,8 +1,9 @@
 /*
  * Who keeps copies, in a world in memory: nodes that are cut off, crash, come back, lose their
- * disks; copies that rot; users that change and delete files; and a catalogue that every node
- * knows late. At every drop others hold the content; in the end each live content has as many
- * copies as it wants and no more, none is damaged, and what nothing names is gone.
+ * disks, or the store beside a keep; copies that rot; users that change and delete files; and a
+ * catalogue that every node knows late. At every drop others hold the content; in the end each live
+ * content has as many copies as it wants and no more, none is damaged, and what nothing names is
+ * gone.
  *
  * Built twice: plain, and with the switches of core/mutant.h, where the same runs must fail.
  */
@@ -30,6 +31,7 @@ enum task_kind {
     TASK_FETCHED,
     TASK_DROPPED,
     TASK_SCRUBBED,
+    TASK_ADOPTED,
     TASK_CHECKED,
     TASK_RECV,
 };
@@ -69,7 +71,7 @@ static struct {
     uint8_t copies[CONTENTS];
     bool live[CONTENTS], lost[CONTENTS];
     struct heap tasks;
-    uint64_t drops, drops_live, fetches, repairs;
+    uint64_t drops, drops_live, fetches, repairs, adopted;
     const char *problem;
     char text[200];
 } w;
@@ -96,12 +98,18 @@ static bool linked(unsigned i, unsigned k)
     return i != k && w.nodes[i].up && w.nodes[k].up && !w.cut[i][k];
 }
 
+/* A record says that it has it. */
+static bool has(unsigned i, unsigned c)
+{
+    return w.nodes[i].place[c] == KEEP_FOLDER || w.nodes[i].place[c] == KEEP_KEEP;
+}
+
 /* Others that have it; damaged ones only if @any. */
 static unsigned others_of(unsigned i, unsigned c, bool any)
 {
     unsigned n = 0;
     for (unsigned k = 0; k < NODES; k++)
-        if (k != i && w.nodes[k].place[c] != KEEP_NOWHERE && (any || !w.nodes[k].damaged[c]))
+        if (k != i && has(k, c) && (any || !w.nodes[k].damaged[c]))
             n++;
     return n;
 }
@@ -149,7 +157,7 @@ static void on_fetch(unsigned i, const struct keep_action *action)
     w.repairs += action->repair;
     for (size_t k = 0; k < action->holders_n; k++) {
         unsigned from = node_of(&action->holders[k]);
-        if (linked(i, from) && w.nodes[from].place[c] != KEEP_NOWHERE && !w.nodes[from].damaged[c])
+        if (linked(i, from) && has(from, c) && !w.nodes[from].damaged[c])
             task->from = from;
     }
     if (task->from < NODES)
@@ -184,6 +192,10 @@ static void on_action(unsigned i, const struct keep_action *action)
         task = post(TASK_SCRUBBED, i, w.now_ms + 10000);
         task->content = c;
         break;
+    case KEEP_ADOPT:
+        task = post(TASK_ADOPTED, i, w.now_ms + rng_below(&w.rng, MINUTE));
+        task->content = c;
+        break;
     case KEEP_DAMAGE:
         assert_true(node->damaged[c]);
         node->damaged[c] = false;
@@ -213,13 +225,13 @@ static void step(unsigned i, struct keep_event *event)
 static void dropped(unsigned i, unsigned c)
 {
     struct node *node = &w.nodes[i];
-    if (node->place[c] != KEEP_KEEP)
+    if (node->place[c] != KEEP_KEEP && node->place[c] != KEEP_STRAY)
         return;
     w.drops++;
     w.drops_live += w.live[c];
     unsigned others = others_of(i, c, false);
     for (unsigned k = 0; k < NODES; k++)
-        others += w.nodes[k].wiped_ms != 0 && w.now_ms < w.nodes[k].wiped_ms + JUST_MS;
+        others += k != i && w.nodes[k].wiped_ms != 0 && w.now_ms < w.nodes[k].wiped_ms + JUST_MS;
     if (w.live[c] && others == 0 && !w.lost[c])
         fail_with("the last copy of a live content is dropped", i, c);
     node->place[c] = KEEP_NOWHERE;
@@ -241,8 +253,8 @@ static void carry_out(struct task *task)
     case TASK_FETCHED:
         event.type = KEEP_FETCHED;
         event.code = KITH_E_UNREACHABLE;
-        if (task->from < NODES && linked(i, task->from) &&
-            w.nodes[task->from].place[c] != KEEP_NOWHERE && !w.nodes[task->from].damaged[c]) {
+        if (task->from < NODES && linked(i, task->from) && has(task->from, c) &&
+            !w.nodes[task->from].damaged[c]) {
             event.code = 0;
             w.fetches++;
             if (node->place[c] == KEEP_NOWHERE)
@@ -257,6 +269,16 @@ static void carry_out(struct task *task)
     case TASK_SCRUBBED:
         event.type = KEEP_SCRUBBED;
         event.code = node->damaged[c] ? KITH_E_CORRUPT : 0;
+        node->scrubbed_ms[c] = w.now_ms + 1000 * 24 * HOUR;
+        break;
+    case TASK_ADOPTED:
+        event.type = KEEP_ADOPTED;
+        event.code = node->damaged[c] ? KITH_E_CORRUPT : 0;
+        if (node->place[c] != KEEP_STRAY)
+            break; /* somebody put it there meanwhile */
+        w.adopted += !node->damaged[c];
+        node->place[c] = node->damaged[c] ? KEEP_NOWHERE : KEEP_KEEP;
+        node->damaged[c] = false;
         node->scrubbed_ms[c] = w.now_ms + 1000 * 24 * HOUR;
         break;
     case TASK_CHECKED:
@@ -327,6 +349,22 @@ static void wipe(unsigned i)
     node->wiped_ms = w.now_ms;
     memset(node->place, 0, sizeof(node->place));
     memset(node->damaged, 0, sizeof(node->damaged));
+    memset(node->noted_ms, 0, sizeof(node->noted_ms));
+    memset(node->known, 0, sizeof(node->known));
+    memset(node->known_live, 0, sizeof(node->known_live));
+}
+
+/* What said what is in the keep is gone, and the files are there. */
+static void lose_store(unsigned i)
+{
+    struct node *node = &w.nodes[i];
+    for (unsigned k = 0; k < NODES; k++)
+        if (w.nodes[k].wiped_ms != 0 && w.now_ms < w.nodes[k].wiped_ms + HOUR)
+            return;
+    node->wiped_ms = w.now_ms;
+    for (unsigned c = 0; c < CONTENTS; c++)
+        if (node->place[c] == KEEP_KEEP)
+            node->place[c] = KEEP_STRAY;
     memset(node->noted_ms, 0, sizeof(node->noted_ms));
     memset(node->known, 0, sizeof(node->known));
     memset(node->known_live, 0, sizeof(node->known_live));
@@ -403,7 +441,10 @@ static void fault(void)
     case 4:
         if (w.nodes[i].up && rng_below(&w.rng, 3) == 0) {
             crash(i);
-            wipe(i);
+            if (rng_below(&w.rng, 2) == 0)
+                wipe(i);
+            else
+                lose_store(i);
             start(i);
         }
         return;
@@ -422,7 +463,7 @@ static void spread(void)
             if (!linked(i, k) || (w.faults && rng_below(&w.rng, 4) > 0))
                 continue;
             for (unsigned c = 0; c < CONTENTS; c++) {
-                bool holds = w.nodes[k].place[c] != KEEP_NOWHERE;
+                bool holds = has(k, c);
                 bool live =
                     w.live[c] == w.nodes[k].known_live[c] ? w.live[c] : w.nodes[i].known_live[c];
                 bool fresh = holds != w.nodes[i].known[k][c] || live != w.nodes[i].known_live[c];
@@ -490,7 +531,7 @@ static void judge(void)
         unsigned keeps = 0;
         unsigned folders = 0;
         for (unsigned i = 0; i < NODES; i++) {
-            keeps += w.nodes[i].place[c] == KEEP_KEEP;
+            keeps += w.nodes[i].place[c] == KEEP_KEEP || w.nodes[i].place[c] == KEEP_STRAY;
             folders += w.nodes[i].place[c] == KEEP_FOLDER;
             if (w.nodes[i].damaged[c])
                 fail_with("a damaged copy is left", i, c);
@@ -594,6 +635,7 @@ static void all_pass(const char *(*run)(uint64_t seed), uint64_t seeds_n)
     uint64_t drops = 0;
     uint64_t fetches = 0;
     uint64_t repairs = 0;
+    uint64_t adopted = 0;
     for (uint64_t seed = first; seed < first + seeds_n; seed++) {
         const char *problem = run(seed);
         if (problem != NULL)
@@ -601,11 +643,13 @@ static void all_pass(const char *(*run)(uint64_t seed), uint64_t seeds_n)
         drops += w.drops_live;
         fetches += w.fetches;
         repairs += w.repairs;
+        adopted += w.adopted;
     }
-    print_message("%llu copies fetched, %llu of them for damage; %llu of live contents dropped\n",
+    print_message("%llu copies fetched, %llu of them for damage; %llu taken in; %llu of live "
+                  "contents dropped\n",
                   (unsigned long long)fetches, (unsigned long long)repairs,
-                  (unsigned long long)drops);
-    assert_true(fetches > 0 || run == run_two);
+                  (unsigned long long)adopted, (unsigned long long)drops);
+    assert_true((fetches > 0 && adopted > 0) || run == run_two);
     assert_true(drops > 0);
 }
 
@@ -867,6 +911,12 @@ static void two_that_drop_because_of_each_other_are_caught(void **state)
     assert_caught(MUTANT_FS_DROP_MUTUAL, run_two, 10);
 }
 
+static void a_stray_that_goes_at_once_is_caught(void **state)
+{
+    (void)state;
+    assert_caught(MUTANT_FS_STRAYS_GO, run_chaos, 20);
+}
+
 static void a_scrub_without_repair_is_caught(void **state)
 {
     (void)state;
@@ -878,6 +928,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dropping_without_a_question_is_caught),
         cmocka_unit_test(two_that_drop_because_of_each_other_are_caught),
+        cmocka_unit_test(a_stray_that_goes_at_once_is_caught),
         cmocka_unit_test(a_scrub_without_repair_is_caught),
     };
     return cmocka_run_group_tests_name("fs_keep_mutants", tests, NULL, NULL);
