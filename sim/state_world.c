@@ -496,9 +496,11 @@ bool sw_settles_within(struct state_world *sw, uint64_t limit_ms)
         return false;
     scn_sample(sw->scn, "settled_after_ms", "ms", (double)(sim_world_ms(sw->world) - start_ms));
     while (!well && (sw->ops.variables_on || sw->ops.mutexes_on)) {
+        uint64_t began_ms = sim_world_ms(sw->world); /* who holds a mutex may think for long */
+
         if (!works(sw, until_ms + limit_ms, &well))
             return false;
-        if (!well && sim_world_ms(sw->world) >= until_ms) {
+        if (!well && began_ms >= until_ms) {
             scn_fail(sw->scn, "%" PRIu64 " ms after the faults operations still fail: %s", limit_ms,
                      sw->ops.failure);
             return false;

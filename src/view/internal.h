@@ -287,6 +287,11 @@ bool peer_votes(const struct view_core *core,
 bool peer_votes_as(const struct view_core *core,
                    const struct vpeer *peer,
                    const struct view_voter *voter);
+/* Does this node run on another disk than @disk_id, as its latest boot has said? Then that one is
+ * gone. False while it is not known. */
+bool peer_has_another_disk(const struct view_core *core,
+                           const struct kith_node_id *node,
+                           const uint8_t *disk_id);
 /* Place among the voters, or -1. */
 int voter_place(const struct view_record *record, const struct kith_node_id *node);
 bool voter_self(const struct view_core *core, const struct view_record *record);

@@ -305,6 +305,17 @@ bool peer_votes_as(const struct view_core *core,
     return memcmp(voter->disk_id, peer->disk_id, PLACEMENT_DISK_BYTES) == 0;
 }
 
+bool peer_has_another_disk(const struct view_core *core,
+                           const struct kith_node_id *node,
+                           const uint8_t *disk_id)
+{
+    const struct vpeer *peer = peer_look(core, node);
+    const uint8_t *has = peer != NULL && peer->hello ? peer->disk_id : NULL;
+    if (view_is_self(core, node))
+        has = core->disk_id;
+    return has != NULL && memcmp(has, disk_id, PLACEMENT_DISK_BYTES) != 0;
+}
+
 bool peer_votes(const struct view_core *core,
                 const struct view_record *record,
                 const struct kith_node_id *node)

@@ -224,16 +224,12 @@ static bool voter_goes(struct view_core *core,
 {
     const struct placement_keeper *keeper = keeper_of_voter(&next->placement, voter);
     const struct vpeer *peer = peer_find(core, &voter->node);
-    bool self = view_is_self(core, &voter->node);
-    const uint8_t *disk = self ? core->disk_id : peer != NULL && peer->hello ? peer->disk_id : NULL;
 
     *leaves_out = (keeper != NULL && plan_leaving(core, keeper)) ||
                   (keeper == NULL && peer != NULL && peer->left_boot >= peer->boot.boot_no);
-    if (disk != NULL && memcmp(disk, voter->disk_id, PLACEMENT_DISK_BYTES) != 0)
+    if (peer_has_another_disk(core, &voter->node, voter->disk_id) || *leaves_out)
         return true;
-    if (*leaves_out)
-        return true;
-    if (self)
+    if (view_is_self(core, &voter->node))
         return false;
     uint64_t heard =
         peer != NULL && peer->heard_ms > core->elected_ms ? peer->heard_ms : core->elected_ms;

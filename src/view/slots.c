@@ -173,31 +173,47 @@ static void choose(struct tally *t, struct placement_slot *slot, uint32_t *ids, 
     count(t);
 }
 
-/* No replica is left: those whose disks have what the active configuration had, all of them or,
- * after a while, at least one; without any the slot waits, or is lost if it may be. */
+/* The keepers whose disks have what the active configuration had; returns how many. @more_out:
+ * whether another disk of it may still come back. One whose node runs on another disk is gone. */
+static uint32_t by_disk(const struct tally *t,
+                        const struct placement_slot *slot,
+                        uint32_t ids[PLACEMENT_REPLICAS_MAX],
+                        bool *more_out)
+{
+    uint32_t n = 0;
+
+    *more_out = false;
+    for (uint8_t r = 0; r < slot->active.replicas_n; r++) {
+        uint32_t at = place_of(t->p, slot->active.replicas[r]);
+        const struct placement_keeper *was = at != NOBODY ? &t->p->keepers[at] : NULL;
+        bool here = false;
+        for (uint32_t i = 0; was != NULL && i < t->p->keepers_n && !here; i++) {
+            here = t->stays[i] &&
+                   memcmp(t->p->keepers[i].disk_id, was->disk_id, PLACEMENT_DISK_BYTES) == 0;
+            if (here)
+                ids[n++] = t->p->keepers[i].member_id;
+        }
+        if (!here &&
+            (was == NULL || !peer_has_another_disk(t->core, &was->boot.node, was->disk_id)))
+            *more_out = true;
+    }
+    return n;
+}
+
+/* No replica is left: those whose disks have what the active configuration had, all that may come
+ * back or, after a while, at least one; without any the slot waits, or is lost if it may be. */
 static void choose_by_disk(struct tally *t, uint32_t at)
 {
     struct view_core *core = t->core;
     struct placement_slot *slot = &t->p->slots[at];
     uint32_t ids[PLACEMENT_REPLICAS_MAX];
-    uint32_t n = 0;
+    bool more;
 
     if (core->slot_dead_ms[at] == 0)
         core->slot_dead_ms[at] = core->now_ms;
     uint64_t waited = core->now_ms - core->slot_dead_ms[at];
-    for (uint8_t r = 0; r < slot->active.replicas_n; r++) {
-        uint32_t was = place_of(t->p, slot->active.replicas[r]);
-        if (was == NOBODY)
-            continue;
-        for (uint32_t i = 0; i < t->p->keepers_n; i++) {
-            if (t->stays[i] && memcmp(t->p->keepers[i].disk_id, t->p->keepers[was].disk_id,
-                                      PLACEMENT_DISK_BYTES) == 0)
-                ids[n++] = t->p->keepers[i].member_id;
-            if (n == PLACEMENT_REPLICAS_MAX)
-                break;
-        }
-    }
-    if (n == slot->active.replicas_n || (n > 0 && waited >= core->config.disks_wait_ms)) {
+    uint32_t n = by_disk(t, slot, ids, &more);
+    if (n > 0 && (!more || waited >= core->config.disks_wait_ms)) {
         choose(t, slot, ids, n);
         return;
     }
@@ -209,10 +225,10 @@ static void choose_by_disk(struct tally *t, uint32_t at)
         if (t->stays[i] && (best == NOBODY || t->copies[i] < t->copies[best]))
             best = i;
     }
-    if (best != NOBODY)
-        ids[n++] = t->p->keepers[best].member_id;
-    if (n > 0)
-        choose(t, slot, ids, n);
+    if (best == NOBODY)
+        return;
+    ids[0] = t->p->keepers[best].member_id;
+    choose(t, slot, ids, 1);
 }
 
 /* A keeper of it is gone or leaves, or what was chosen cannot be filled. */

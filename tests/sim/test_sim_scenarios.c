@@ -244,6 +244,17 @@ static void a_watch_hears_the_last_change_from_a_home_that_knows_of_it_late(void
     holds((struct run){.scenario = "state-swarm", .seed = 36945, .seeds_n = 1});
 }
 
+/*
+ * No replica of a slot was left, and a disk was waited for whose node ran on another one. Nobody
+ * led for long before, as a new stream stood still behind what a former one had lost; and it was
+ * called dead for what it was asked ten seconds before its time was over.
+ */
+static void slots_are_served_soon_without_a_disk_that_is_gone(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "state-swarm", .seed = 43333, .seeds_n = 1});
+}
+
 /* ---- files ---- */
 
 static void files_are_one_catalogue_and_no_last_copy_goes(void **state)
@@ -325,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_call_that_waits_for_its_next_try_ends_with_its_node),
         cmocka_unit_test(a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere),
         cmocka_unit_test(a_watch_hears_the_last_change_from_a_home_that_knows_of_it_late),
+        cmocka_unit_test(slots_are_served_soon_without_a_disk_that_is_gone),
         cmocka_unit_test(files_are_one_catalogue_and_no_last_copy_goes),
         cmocka_unit_test(what_is_put_while_a_former_copy_goes_stays),
         cmocka_unit_test(a_version_that_nobody_names_finds_a_line),

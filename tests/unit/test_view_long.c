@@ -95,6 +95,40 @@ static void slots_without_disks_are_lost_after_a_minute_unless_durable(void **st
     done(w);
 }
 
+static bool all_served(struct vw *w, void *arg)
+{
+    (void)arg;
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++) {
+        if (!served(w, s))
+            return false;
+    }
+    return true;
+}
+
+/* state-swarm 43333: no replica is left, and of the disks one is gone. While its node is away
+ * nobody knows that, and it is waited for; once the node is back on another disk, nothing is. */
+static void a_disk_whose_node_runs_on_another_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct vw *w = cluster(3, 0);
+    for (size_t i = 0; i < 3; i++)
+        vw_crash(w, i);
+    vw_wipe(w, 2);
+    vw_boot(w, 0);
+    vw_boot(w, 1);
+    vw_run(w, 20000);
+    assert_true(vw_leader(w) >= 0);
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++)
+        assert_false(served(w, s));
+    vw_boot(w, 2);
+    assert_true(vw_until(w, all_served, NULL, 4000));
+    const struct placement *p = view_placement(w->nodes[vw_leader(w)].core);
+    for (size_t s = 0; s < PLACEMENT_SLOTS; s++)
+        assert_int_equal(p->slots[s].generation, 1); /* from disks */
+    assert_true(vw_until(w, vw_well, NULL, 20000));
+    done(w);
+}
+
 /* Two copies are enough for so long; then a third is made, and another votes. */
 static void keeper_that_stays_away_is_replaced(void **state)
 {
@@ -187,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slots_without_disks_are_lost_after_a_minute_unless_durable),
+        cmocka_unit_test(a_disk_whose_node_runs_on_another_is_not_waited_for),
         cmocka_unit_test(keeper_that_stays_away_is_replaced),
         cmocka_unit_test(full_table_of_nodes_refuses_more),
         cmocka_unit_test(what_waits_for_a_hung_disk_is_bounded),
