@@ -334,9 +334,11 @@ static bool rot_copy(struct fw_world *fw, size_t node)
     return false;
 }
 
+/* Who has forgotten what it counted counts on from its clock, as a restored disk does: a clock that
+ * was set back may count a number twice, about which nothing can be done. */
 static bool rot(struct fw_world *fw, size_t node)
 {
-    if (rng_below(sim_rng(fw->hf.world), 2) == 0)
+    if (rng_below(sim_rng(fw->hf.world), 2) == 0 || !fw->hf.steady[node])
         return rot_copy(fw, node);
     excuse(fw, node);
     if (!disk_rot(&fw->hf.disks[node]))
