@@ -80,6 +80,13 @@ int fs_part_open(struct fs_files *files,
  * happens. KITH_E_IO, KITH_E_LIMIT. */
 int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd);
 
+/*
+ * What the keep has of a content of @size bytes is damaged: it becomes its part. Or it just goes:
+ * if there is a part already, or the file has another name (it grew by an append), which a part
+ * that is written to would change. 0, also if it is not there; KITH_E_IO.
+ */
+int fs_keep_to_part(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], uint64_t size);
+
 /* A new temporary file for reading and writing, of up to @size bytes (put). The descriptor;
  * KITH_E_LIMIT, KITH_E_IO. It has no name: who closes it loses it. */
 int fs_temp_open(struct fs_files *files, uint64_t size);

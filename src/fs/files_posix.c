@@ -491,6 +491,21 @@ int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int 
     return r;
 }
 
+int fs_keep_to_part(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], uint64_t size)
+{
+    struct blob blob;
+    struct stat st;
+    char path[96];
+
+    blob_of(FS_ROOM_KEEP, root, 0, &blob);
+    path_in_room(FS_ROOM_KEEP, &blob, path);
+    if (fstatat(files->keep_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1 &&
+        (uint64_t)st.st_size == size &&
+        renameat2(files->keep_fd, path, files->part_fd, blob.name, RENAME_NOREPLACE) == 0)
+        return 0;
+    return fs_content_remove(files, FS_ROOM_KEEP, root, 0);
+}
+
 int fs_temp_open(struct fs_files *files, uint64_t size)
 {
     int fd, r = fs_files_room(files, size);

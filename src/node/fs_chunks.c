@@ -11,6 +11,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "node/fs_keep.h"
 #include "node/fs_lists.h"
 #include "node/fs_move.h"
 #include "node/internal.h"
@@ -448,8 +449,8 @@ static void here_work(struct fs_job *job)
     read->code =
         read->data == NULL
             ? KITH_E_MEMORY
-            : fs_where_read(job->fs->move->files, &read->where, &read->content,
-                            content_chunk_offset(&read->content, read->no), read->data, len);
+            : fs_read_checked(job->fs, &read->where, &read->content,
+                              content_chunk_offset(&read->content, read->no), read->data, len);
 }
 
 static void here_done(struct node_fs *fs, struct fs_job *job)
@@ -462,6 +463,8 @@ static void here_done(struct node_fs *fs, struct fs_job *job)
     if (read->code == 0) {
         chunk = fs_chunk_new(&read->content, read->no, read->data);
         read->data = NULL;
+    } else if (read->code == KITH_E_CORRUPT) {
+        fs_keep_damage(fs, &read->content);
     }
     if (want != NULL && chunk != NULL) {
         want->passing = true; /* what is on this disk needs no cache */
@@ -586,7 +589,8 @@ int fs_chunks_open(struct fs_move *move)
 
     move->disk = core_calloc(1, sizeof(*move->disk));
     move->shelf = fs_shelf_new();
-    if (r != 0 || move->disk == NULL || move->shelf == NULL)
+    move->checked = fs_checked_new();
+    if (r != 0 || move->disk == NULL || move->shelf == NULL || move->checked == NULL)
         return KITH_E_MEMORY;
     move->disk->move = move;
     list_init(&move->disk->waiting);
@@ -610,5 +614,6 @@ void fs_chunks_deinit(struct fs_move *move)
         fs_chunk_unref(chunk);
     map64_deinit(&move->memory);
     fs_shelf_free(move->shelf);
+    fs_checked_free(move->checked);
     cache_free(move->cache);
 }

@@ -30,6 +30,7 @@ struct sync_one {
     struct fs_todo todo;
     uint64_t number;  /* grows */
     bool runs, again; /* it changed once more meanwhile */
+    bool damaged;     /* what this node has of the content is not it: it comes from others */
     uint64_t due_ms;  /* of later */
     uint32_t tries_n;
     /* of what is being made so */
@@ -275,6 +276,15 @@ static int source_of(struct node_fs *fs, struct sync_one *one)
     return one->fd = fd;
 }
 
+/* What was fetched was checked as it came; what was here is read once more. */
+static bool is_good(struct node_fs *fs, const struct sync_one *one)
+{
+    uint64_t bytes = 0;
+
+    return one->fd >= 0 ||
+           fs_verify_where(fs, &one->where, &one->content, NULL, &bytes) != KITH_E_CORRUPT;
+}
+
 static void place_work(struct fs_job *job)
 {
     struct sync_one *one = container_of(job, struct sync_one, job);
@@ -294,7 +304,10 @@ static void place_work(struct fs_job *job)
         fail(one, KITH_E_AGAIN, kith_errmsg());
         return;
     }
-    if (one->kind == FS_FILE) {
+    if (one->kind == FS_FILE && !is_good(job->fs, one)) {
+        one->damaged = true;
+        r = KITH_E_AGAIN;
+    } else if (one->kind == FS_FILE) {
         placing.fd = source_of(job->fs, one);
         placing.size = one->content.size;
         r = placing.fd < 0 ? KITH_E_AGAIN : 0;
@@ -313,6 +326,8 @@ static void place_done(struct node_fs *fs, struct fs_job *job)
 {
     struct sync_one *one = container_of(job, struct sync_one, job);
 
+    if (one->damaged && one->where.keep)
+        fs_keep_damage(fs, &one->content);
     if (one->code != 0 || fs->stopping || one->here->closing)
         one_over(fs, one);
     else
@@ -343,10 +358,11 @@ static void on_copied(struct node_fs *fs, struct fs_copy *copy, int code, const 
 
 static void fetch(struct node_fs *fs, struct sync_one *one)
 {
-    if (one->kind != FS_FILE || fs_where_is(fs, &one->content, &one->where)) {
+    if (one->kind != FS_FILE || (!one->damaged && fs_where_is(fs, &one->content, &one->where))) {
         place(fs, one);
         return;
     }
+    one->damaged = false;
     one->copy = (struct fs_copy){.content = one->content,
                                  .priority = FETCH_BACKGROUND,
                                  .waits = true,

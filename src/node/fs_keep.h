@@ -93,6 +93,8 @@ void fs_unguard(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
 void fs_removing(struct node_fs *fs);
 void fs_removed(struct node_fs *fs);
 int fs_remove_kept(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES], bool *was_there_out);
+/* Likewise, of one that is damaged: fs_keep_to_part(). Its list stays. */
+int fs_part_kept(struct node_fs *fs, const struct content *content, bool *was_there_out);
 
 /* ---- fs_stray.c ---- */
 
@@ -108,10 +110,12 @@ void fs_strays_deinit(struct node_fs *fs);
 /* ---- fs_verify.c ---- */
 
 /* Reads all of a content that is here and checks it; on a thread. As fs_where_read(), and
- * KITH_E_CORRUPT. *@bytes_out grows by what was read; @stop ends it with KITH_E_CANCELED. */
+ * KITH_E_CORRUPT. *@bytes_out grows by what was read. @list_out, if it is not NULL, gets its list
+ * of chunks, which is kept as well. KITH_E_CANCELED: the node stops. */
 int fs_verify_where(struct node_fs *fs,
                     const struct fs_where *where,
                     const struct content *content,
+                    struct buf *list_out,
                     uint64_t *bytes_out);
 
 /* ---- uv_fs_keep.c ---- */
@@ -128,7 +132,21 @@ void fs_keep_sample(struct node_fs *fs); /* once a second: the next contents of 
 /* Shows it to the core; outside of a step. */
 void fs_keep_look(struct node_fs *fs, const struct content *content);
 void fs_keep_adopted(struct node_fs *fs, const struct content *content, int code);
-/* Its copy in the keep is no good: set aside, and fetched again by the rules of copies. */
+/*
+ * Its copy in the keep is no good: from now on it is none, and once no record says that there is
+ * one it becomes the part of the content, so that what is good of it need not be fetched again.
+ * @done runs once, later, also if it was set aside already.
+ */
+typedef void (*fs_aside_fn)(struct node_fs *fs,
+                            void *user,
+                            const struct content *content,
+                            int code);
+void fs_keep_set_aside(struct node_fs *fs,
+                       const struct content *content,
+                       fs_aside_fn done,
+                       void *user);
+bool fs_keep_is_aside(const struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/* The same, told in the log; then it is fetched again, if a version names it. */
 void fs_keep_damage(struct node_fs *fs, const struct content *content);
 void fs_keep_forget(struct node_fs *fs, const struct kith_node_id *id);
 

@@ -60,8 +60,9 @@ struct fs_move {
     struct keep_core *keep;
     struct map64 memory;    /* struct fs_chunk of the memory cache, by fs_chunk_key() */
     struct fs_shelf *shelf; /* the same, for any thread (fs_shelf.c) */
-    struct map64 wants;     /* struct fs_want by fs_chunk_key(): being fetched or read */
-    struct map64 fetches;   /* struct fs_want by id of its fetch */
+    struct fs_checked *checked;
+    struct map64 wants;   /* struct fs_want by fs_chunk_key(): being fetched or read */
+    struct map64 fetches; /* struct fs_want by id of its fetch */
     uint64_t next_id;
     struct fs_disk_queue *disk; /* fs_chunks.c */
     uint64_t keep_bytes;
@@ -146,6 +147,17 @@ int fs_where_read(struct fs_files *files,
                   uint64_t offset,
                   void *data_out,
                   size_t len);
+
+/* ---- fs_checked.c ---- */
+struct fs_checked *fs_checked_new(void); /* NULL if memory is short */
+void fs_checked_free(struct fs_checked *checked);
+/* For threads: as fs_where_read(); and KITH_E_CORRUPT, if what the keep has is not the content. */
+int fs_read_checked(struct node_fs *fs,
+                    const struct fs_where *where,
+                    const struct content *content,
+                    uint64_t offset,
+                    void *data_out,
+                    size_t len);
 
 /* ---- fs_read.c ---- */
 

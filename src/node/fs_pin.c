@@ -300,11 +300,10 @@ static void on_repaired(struct node_fs *fs, struct fs_copy *copy, int code, cons
 }
 
 /* The record says that it is gone; then it is fetched from another. */
-static void on_set_aside(struct node_fs *fs, void *user, int code, const char *text)
+static void on_set_aside(struct node_fs *fs, void *user, const struct content *content, int code)
 {
     struct each *each = user;
 
-    (void)text;
     if (each->op == NULL || code != 0 || fs->stopping) {
         each->repairing = false;
         if (each->op == NULL)
@@ -314,8 +313,8 @@ static void on_set_aside(struct node_fs *fs, void *user, int code, const char *t
         return;
     }
     each->repairing = false;
-    each->copy = (struct fs_copy){
-        .content = each->contents[each->next - 1], .priority = FETCH_ORDINARY, .done = on_repaired};
+    each->copy =
+        (struct fs_copy){.content = *content, .priority = FETCH_ORDINARY, .done = on_repaired};
     each->copying = true;
     fs_copy_start(fs, &each->copy);
 }
@@ -324,8 +323,8 @@ static void verify_work(struct fs_job *job)
 {
     struct each *each = container_of(job, struct each, job);
 
-    each->code =
-        fs_verify_where(job->fs, &each->where, &each->contents[each->next - 1], &each->read_bytes);
+    each->code = fs_verify_where(job->fs, &each->where, &each->contents[each->next - 1], NULL,
+                                 &each->read_bytes);
 }
 
 static void verify_done(struct node_fs *fs, struct fs_job *job)
@@ -358,7 +357,7 @@ static void verify_done(struct node_fs *fs, struct fs_job *job)
         each->damaged_n++;
         if (keep) {
             each->repairing = true;
-            fs_hold(fs, content, false, on_set_aside, each);
+            fs_keep_set_aside(fs, content, on_set_aside, each);
             return;
         }
     }

@@ -106,8 +106,7 @@ static void copy_work(struct fs_job *job)
 
     while (r == 0 && put->size < put->base.size) {
         size_t len = piece_len(put);
-        r = fs_where_read(job->fs->move->files, &put->where, &put->base, put->size, put->piece,
-                          len);
+        r = fs_read_checked(job->fs, &put->where, &put->base, put->size, put->piece, len);
         if (r == 0)
             r = fs_write_all(put->fd, put->piece, len, put->size);
         if (r == 0)

@@ -111,8 +111,8 @@ static void read_work(struct fs_job *job)
 {
     struct fs_read_job *read = container_of(job, struct fs_read_job, job);
 
-    read->code = fs_where_read(job->fs->move->files, &read->where, &read->content, read->offset,
-                               read->data, read->len);
+    read->code =
+        fs_read_checked(job->fs, &read->where, &read->content, read->offset, read->data, read->len);
 }
 
 static void read_done(struct node_fs *fs, struct fs_job *job)
@@ -121,6 +121,8 @@ static void read_done(struct node_fs *fs, struct fs_job *job)
     struct fs_reading *reading = read->reading;
 
     fs_enter(fs);
+    if (read->code == KITH_E_CORRUPT)
+        fs_keep_damage(fs, &read->content);
     if (reading != NULL) {
         reading->job = NULL;
         if (read->code == 0) {

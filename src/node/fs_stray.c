@@ -132,7 +132,7 @@ static void verify_work(struct fs_job *job)
     struct fs_where where = {.keep = true};
 
     fs_guard(job->fs, adoption->content.root);
-    adoption->code = fs_verify_where(job->fs, &where, &adoption->content, &adoption->bytes);
+    adoption->code = fs_verify_where(job->fs, &where, &adoption->content, NULL, &adoption->bytes);
 }
 
 static void verify_done(struct node_fs *fs, struct fs_job *job)

@@ -106,19 +106,39 @@ void fs_removed(struct node_fs *fs)
     pthread_mutex_unlock(&sweep->lock);
 }
 
+static bool is_in_keep(struct node_fs *fs, const uint8_t *root)
+{
+    int fd = fs_content_open(fs->move->files, FS_ROOM_KEEP, root, 0);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
 int fs_remove_kept(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES], bool *was_there_out)
 {
-    int fd, r = KITH_E_EXISTS;
+    int r = KITH_E_EXISTS;
 
     *was_there_out = false;
     pthread_mutex_lock(&fs->sweep->lock);
     if (!is_guarded(fs->sweep, root)) {
-        fd = fs_content_open(fs->move->files, FS_ROOM_KEEP, root, 0);
-        *was_there_out = fd >= 0;
-        if (fd >= 0)
-            (void)close(fd);
+        *was_there_out = is_in_keep(fs, root);
         r = fs_content_remove(fs->move->files, FS_ROOM_KEEP, root, 0);
         fs_list_remove(fs, root);
+    }
+    pthread_mutex_unlock(&fs->sweep->lock);
+    return r;
+}
+
+int fs_part_kept(struct node_fs *fs, const struct content *content, bool *was_there_out)
+{
+    int r = KITH_E_EXISTS;
+
+    *was_there_out = false;
+    pthread_mutex_lock(&fs->sweep->lock);
+    if (!is_guarded(fs->sweep, content->root)) {
+        *was_there_out = is_in_keep(fs, content->root);
+        r = fs_keep_to_part(fs->move->files, content->root, content->size);
     }
     pthread_mutex_unlock(&fs->sweep->lock);
     return r;
@@ -169,6 +189,7 @@ void fs_sweep_look(struct node_fs *fs, const struct content *content)
     struct candidate *one;
 
     if (fs->stopping || fs_kept_find(fs, content->root) == NULL || fs_stray_is(fs, content->root) ||
+        fs_keep_is_aside(fs, content->root) ||
         map64_find(&sweep->formers, former_key(content->root)) != NULL || !is_unnamed(fs, content))
         return;
     one = core_calloc(1, sizeof(*one));
@@ -185,7 +206,8 @@ bool fs_is_former(struct node_fs *fs, const struct content *content)
 {
     struct candidate *one = former_find(fs->sweep, content->root);
 
-    if (one == NULL || !content_equal(&one->content, content))
+    if (one == NULL || !content_equal(&one->content, content) ||
+        fs_keep_is_aside(fs, content->root))
         return false;
     one->asked_ms = node_boot_ms();
     return true;

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_keep.h"
+#include "node/fs_lists.h"
 #include "node/internal.h"
 
 #define PIECE_BYTES (1u * 1024 * 1024)
@@ -14,6 +15,7 @@
 int fs_verify_where(struct node_fs *fs,
                     const struct fs_where *where,
                     const struct content *content,
+                    struct buf *list_out,
                     uint64_t *bytes_out)
 {
     struct content_builder builder;
@@ -40,6 +42,10 @@ int fs_verify_where(struct node_fs *fs,
         r = content_builder_end(&builder, &made, &list);
     if (r == 0 && !content_equal(&made, content))
         r = KITH_E_CORRUPT;
+    if (r == 0 && list_out != NULL) {
+        r = buf_append(list_out, list.data, list.len);
+        fs_list_keep(fs, content, list);
+    }
     content_builder_deinit(&builder);
     core_free(piece);
     return r;

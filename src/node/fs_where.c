@@ -57,7 +57,7 @@ bool fs_where_is(struct node_fs *fs, const struct content *content, struct fs_wh
     buf_deinit(&path);
     if (found)
         return true;
-    where_out->keep = (facts.own & FS_IN_KEEP) != 0;
+    where_out->keep = (facts.own & FS_IN_KEEP) != 0 && !fs_keep_is_aside(fs, content->root);
     return where_out->keep;
 }
 

@@ -15,6 +15,7 @@ struct fs_keeping {
     uint64_t round_at; /* where the round through all contents stands */
     uint64_t round_ms; /* when it was last gone on with */
     bool stepping;
+    struct list damaged; /* struct removal */
 };
 
 bool fs_move_cached(struct node_fs *fs, const struct content *content)
@@ -135,17 +136,16 @@ static void on_copied(struct node_fs *fs, struct fs_copy *copy, int code, const 
     keep_later(fs, &event);
 }
 
-static void fetch(struct node_fs *fs, const struct keep_action *action)
+static void fetch(struct node_fs *fs, const struct content *content)
 {
     struct keep_copy *one = core_calloc(1, sizeof(*one));
 
     if (one == NULL) {
-        keep_later(fs, &(struct keep_event){.type = KEEP_FETCHED,
-                                            .content = action->content,
-                                            .code = KITH_E_MEMORY});
+        keep_later(fs, &(struct keep_event){
+                           .type = KEEP_FETCHED, .content = *content, .code = KITH_E_MEMORY});
         return;
     }
-    one->copy.content = action->content;
+    one->copy.content = *content;
     one->copy.priority = FETCH_BACKGROUND;
     one->copy.done = on_copied;
     list_append(&fs->copies, &one->link);
@@ -156,8 +156,11 @@ static void fetch(struct node_fs *fs, const struct keep_action *action)
 
 struct removal {
     struct fs_job job;
+    struct list link; /* of those that are damaged */
     struct content content;
     bool damage, was_there;
+    fs_aside_fn done; /* of one that is damaged */
+    void *user;
     bool unnamed; /* that is why it goes */
     int code;
 };
@@ -166,8 +169,11 @@ static void removal_over(struct node_fs *fs, struct removal *removal, int code)
 {
     struct keep_event event = {.type = KEEP_DROPPED, .content = removal->content, .code = code};
 
+    list_remove(&removal->link);
     if (!removal->damage)
         keep_later(fs, &event);
+    else
+        removal->done(fs, removal->user, &removal->content, code);
     core_free(removal);
 }
 
@@ -175,7 +181,9 @@ static void remove_work(struct fs_job *job)
 {
     struct removal *removal = container_of(job, struct removal, job);
 
-    removal->code = fs_remove_kept(job->fs, removal->content.root, &removal->was_there);
+    removal->code = removal->damage
+                        ? fs_part_kept(job->fs, &removal->content, &removal->was_there)
+                        : fs_remove_kept(job->fs, removal->content.root, &removal->was_there);
 }
 
 static void remove_done(struct node_fs *fs, struct fs_job *job)
@@ -223,23 +231,68 @@ static bool is_live(struct node_fs *fs, const struct content *content)
     return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 && facts.live;
 }
 
-static void drop(struct node_fs *fs, const struct content *content, bool damage)
+static struct removal *removal_new(struct node_fs *fs, const struct content *content)
 {
     struct removal *removal = core_calloc(1, sizeof(*removal));
 
     if (removal == NULL)
         node_state_end_process(fs->node, "memory is short: start the node again");
     removal->content = *content;
-    removal->damage = damage;
-    removal->unnamed = !damage && !is_live(fs, content);
+    return removal;
+}
+
+static void drop(struct node_fs *fs, const struct content *content)
+{
+    struct removal *removal = removal_new(fs, content);
+
+    removal->unnamed = !is_live(fs, content);
     fs_hold(fs, content, false, on_unheld, removal);
+}
+
+bool fs_keep_is_aside(const struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    list_for_each (it, &fs->keeping->damaged) {
+        const struct removal *removal = container_of(it, struct removal, link);
+        if (memcmp(removal->content.root, root, CONTENT_ROOT_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+void fs_keep_set_aside(struct node_fs *fs,
+                       const struct content *content,
+                       fs_aside_fn done,
+                       void *user)
+{
+    struct removal *removal = removal_new(fs, content);
+
+    removal->damage = true;
+    removal->done = done;
+    removal->user = user;
+    list_append(&fs->keeping->damaged, &removal->link);
+    fs_hold(fs, content, false, on_unheld, removal);
+}
+
+static void fetch_again(struct node_fs *fs, void *user, const struct content *content, int code)
+{
+    (void)user;
+    if (code == 0 && !fs->stopping && is_live(fs, content))
+        fetch(fs, content);
 }
 
 void fs_keep_damage(struct node_fs *fs, const struct content *content)
 {
+    struct buf path = {0};
+
+    if (fs_keep_is_aside(fs, content->root))
+        return;
+    fs_content_path(fs, content->root, &path);
     log_warn(&fs->node->log.log, "files",
-             "a copy that is kept here is damaged on disk and is fetched again", NULL);
-    drop(fs, content, true);
+             "a copy that is kept here is damaged on disk; it is set aside, and fetched again from "
+             "others if they have it",
+             "path", path.data != NULL ? (const char *)path.data : "?", NULL);
+    buf_deinit(&path);
+    fs_keep_set_aside(fs, content, fetch_again, NULL);
 }
 
 /* ---- readings ---- */
@@ -256,7 +309,7 @@ static void scrub_work(struct fs_job *job)
 {
     struct scrub *scrub = container_of(job, struct scrub, job);
 
-    scrub->code = fs_verify_where(job->fs, &scrub->where, &scrub->content, &scrub->bytes);
+    scrub->code = fs_verify_where(job->fs, &scrub->where, &scrub->content, NULL, &scrub->bytes);
 }
 
 static void scrub_done(struct node_fs *fs, struct fs_job *job)
@@ -360,10 +413,10 @@ static void do_action(struct node_fs *fs, const struct keep_action *action)
                         action->data.len);
         break;
     case KEEP_FETCH:
-        fetch(fs, action);
+        fetch(fs, &action->content);
         break;
     case KEEP_DROP:
-        drop(fs, &action->content, false);
+        drop(fs, &action->content);
         break;
     case KEEP_NOTE:
         note(fs, action);
@@ -479,6 +532,7 @@ int fs_keep_open(struct node_fs *fs)
     fs->keeping = core_calloc(1, sizeof(*fs->keeping));
     if (fs->keeping == NULL)
         return KITH_E_MEMORY;
+    list_init(&fs->keeping->damaged);
     int r = keep_new(&fs->move->keep, &config);
     if (r == 0)
         r = fs_sweep_open(fs);

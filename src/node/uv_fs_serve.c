@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "node/fs_lists.h"
 #include "node/fs_move.h"
+#include "node/fs_keep.h"
 #include "node/internal.h"
 
 /* Data of files that lies in the queue of a stream: what leaves in a few milliseconds. */
@@ -27,44 +28,12 @@ struct serve_read {
 };
 
 /* A list that is not kept, or damaged, is made again of the content. */
-static int make_list(struct serve_read *read, struct fs_files *files, struct buf *list)
-{
-    struct content_builder builder;
-    struct kith_bytes whole;
-    struct content made;
-    size_t bytes = (size_t)1 << 20;
-    uint8_t *piece = core_malloc(bytes);
-    int r = piece == NULL ? KITH_E_MEMORY
-                          : content_builder_init(&builder, read->content.hash, read->content.size);
-
-    if (r != 0) {
-        core_free(piece);
-        return r;
-    }
-    for (uint64_t at = 0; r == 0 && at < read->content.size; at += bytes) {
-        size_t n = read->content.size - at < bytes ? (size_t)(read->content.size - at) : bytes;
-        r = fs_where_read(files, &read->where, &read->content, at, piece, n);
-        if (r == 0)
-            r = content_builder_update(&builder, piece, n);
-    }
-    if (r == 0)
-        r = content_builder_end(&builder, &made, &whole);
-    if (r == 0 && !content_equal(&made, &read->content))
-        r = KITH_E_CORRUPT;
-    if (r == 0)
-        r = buf_append(list, whole.data, whole.len);
-    if (r == 0)
-        fs_list_keep(read->job.fs, &read->content, whole);
-    content_builder_deinit(&builder);
-    core_free(piece);
-    return r;
-}
-
 static void serve_work(struct fs_job *job)
 {
     struct serve_read *read = container_of(job, struct serve_read, job);
     struct fs_files *files = job->fs->move->files;
     struct buf list = {0};
+    uint64_t bytes = 0;
 
     if (!read->list) {
         read->code =
@@ -73,7 +42,7 @@ static void serve_work(struct fs_job *job)
     }
     read->code = fs_list_read(job->fs, &read->content, &list);
     if (read->code == KITH_E_NOT_FOUND)
-        read->code = make_list(read, files, &list);
+        read->code = fs_verify_where(job->fs, &read->where, &read->content, &list, &bytes);
     if (read->code == 0 && (size_t)read->offset + read->len <= list.len)
         memcpy(read->data, list.data + read->offset, read->len);
     else if (read->code == 0)

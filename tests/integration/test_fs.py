@@ -397,6 +397,14 @@ def test_ten_thousand_small_files(cluster, folders):
     assert len(b.kith("fs", "find", "f99", "s", "--json").json["entries"]) == 100
 
 
+def damage(node):
+    """Some bytes of what its keep has last, in the middle."""
+    copies = sorted((p for p in (node.dir / "files" / "keep").rglob("*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
+    with open(copies[-1], "r+b") as copy:
+        copy.seek(200_000)
+        copy.write(b"damage")
+
+
 def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
     a, b = cluster.start(2)
     cluster.wait_alive()
@@ -406,15 +414,30 @@ def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
     share(a, "s", one)
     wait_files((b,), {"s/x"}, "s")
     b.kith("fs", "pin", "s/x")
-    copies = [p for p in (b.dir / "files" / "keep").rglob("*") if p.is_file()]
-    assert len(copies) == 1
-    with open(copies[0], "r+b") as copy:
-        copy.seek(200_000)
-        copy.write(b"damage")
+    damage(b)
     verified = b.kith("fs", "verify", "s", "--json").json
     assert (verified["damaged"], verified["repaired"]) == (1, 1)
     assert b.kith("fs", "cat", "s/x").out == data
     assert b.kith("fs", "verify", "s", "--json").json["damaged"] == 0
+    # A reader does not get it, though nothing asks for the copy to stay.
+    data = os.urandom(300_000)
+    b.kith("fs", "put", "-", "s/y", input=data)
+    wait_files((a,), {"s/x", "s/y"}, "s")
+    a.kith("fs", "pin", "s/y")
+    damage(b)
+    assert b.kith("fs", "cat", "s/y").out == data
+    b.agent.wait_log("damaged on disk.*s/y", WAIT)
+    wait_for(lambda: len(entries(a, "s")["s/y"]["holders"]) == 2, WAIT, "it is a copy again")
+    for _ in range(2):
+        damage(b)
+        verified = b.kith("fs", "verify", "s/y", "--json").json
+        assert (verified["damaged"], verified["repaired"]) == (1, 1)
+    assert b.kith("fs", "cat", "s/y").out == data
+    # The only one: it cannot be repaired, and is no copy any more.
+    b.kith("fs", "put", "-", "s/z", input=os.urandom(300_000))
+    damage(b)
+    assert "1 damaged, 0 of them repaired" in b.kith("fs", "verify", "s/z", check=8).text
+    wait_for(lambda: entries(a, "s")["s/z"]["holders"] == [], WAIT, "nobody has it")
 
 
 def test_a_full_disk_ends_a_fetch_and_not_the_node(cluster, folders, short_dir):
