@@ -775,82 +775,6 @@ static void unreferenced_content_goes_after_a_day_of_which_an_hour_was_seen(void
     keep_free(core);
 }
 
-static void step_adopted(const struct content *content, uint64_t now_ms, int code)
-{
-    struct keep_event event = {.type = KEEP_ADOPTED,
-                               .now_ms = now_ms,
-                               .wall_ms = wall_ms + now_ms,
-                               .content = *content,
-                               .code = code};
-    assert_int_equal(keep_step(core, &event, &out), 0);
-    keep_check(core);
-}
-
-/* A file of the keep of which no record tells: nobody may count on it, and it does not go. */
-static void a_stray_waits_for_a_version_and_is_taken_in(void **state)
-{
-    (void)state;
-    struct keep_config config = {.self = {{1}}};
-    struct kith_node_id holder = {{2}};
-    struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
-                               .place = KEEP_STRAY};
-    struct keep_facts other = facts;
-    uint8_t ask[41] = {1};
-    struct keep_stats stats;
-
-    other.content.root[0] = 1;
-    assert_int_equal(keep_new(&core, &config), 0);
-    tell(KEEP_START, 1000, 0);
-    tell(KEEP_NODE_UP, 1000, 2);
-    show(&facts, 1000);
-    assert_int_equal(out.actions_n, 1);
-    assert_int_equal(out.actions[0].type, KEEP_NOTE);
-    facts.unreferenced_wall_ms = out.actions[0].wall_ms;
-    show(&facts, 23 * HOUR);
-    assert_int_equal(out.actions_n, 0);
-    /* Its version comes in time. It is read before it counts, and nothing is fetched. */
-    facts.live = true;
-    facts.copies = 2;
-    facts.holders = &holder;
-    facts.holders_n = 1;
-    show(&facts, 24 * HOUR);
-    assert_int_equal(out.actions_n, 2);
-    assert_int_equal(out.actions[0].type, KEEP_NOTE);
-    assert_int_equal(out.actions[0].wall_ms, 0);
-    assert_int_equal(out.actions[1].type, KEEP_ADOPT);
-    facts.unreferenced_wall_ms = 0;
-    show(&facts, 24 * HOUR + 1);
-    assert_int_equal(out.actions_n, 0);
-    other.live = true;
-    other.copies = 1;
-    show(&other, 24 * HOUR + 1); /* one at a time */
-    assert_int_equal(out.actions_n, 0);
-    /* Who asks meanwhile is told that it is not here. */
-    struct keep_event event = {.type = KEEP_RECV, .now_ms = 24 * HOUR + 1, .peer = holder};
-    event.data = (struct kith_bytes){ask, sizeof(ask)};
-    assert_int_equal(keep_step(core, &event, &out), 0);
-    assert_int_equal(out.actions[0].type, KEEP_CHECK);
-    event = (struct keep_event){.type = KEEP_CHECKED,
-                                .now_ms = 24 * HOUR + 1,
-                                .token = out.actions[0].token,
-                                .place = KEEP_STRAY};
-    assert_int_equal(keep_step(core, &event, &out), 0);
-    assert_int_equal(((const uint8_t *)out.actions[0].data.data)[0], 4);
-    step_adopted(&facts.content, 24 * HOUR + 2, 0);
-    keep_stats(core, &stats);
-    assert_int_equal(stats.adopted, 1);
-    /* The next one; what comes to nothing is tried again a minute later. */
-    show(&other, 24 * HOUR + 3);
-    assert_int_equal(out.actions_n, 1);
-    assert_int_equal(out.actions[0].type, KEEP_ADOPT);
-    step_adopted(&other.content, 24 * HOUR + 4, KITH_E_AGAIN);
-    show(&other, 24 * HOUR + 3 + MINUTE);
-    assert_int_equal(out.actions_n, 0);
-    show(&other, 24 * HOUR + 4 + MINUTE);
-    assert_int_equal(out.actions_n, 1);
-    keep_free(core);
-}
-
 static void a_hundredth_is_read_again_each_day(void **state)
 {
     (void)state;
@@ -966,7 +890,6 @@ int main(void)
         cmocka_unit_test(a_node_fetches_nothing_before_it_and_others_have_been_up_for_ten_minutes),
         cmocka_unit_test(a_full_keep_leaves_it_to_the_next),
         cmocka_unit_test(unreferenced_content_goes_after_a_day_of_which_an_hour_was_seen),
-        cmocka_unit_test(a_stray_waits_for_a_version_and_is_taken_in),
         cmocka_unit_test(a_hundredth_is_read_again_each_day),
         cmocka_unit_test(what_was_read_in_the_future_is_read_again),
         cmocka_unit_test(limits_hold_and_damage_is_refused),
