@@ -171,7 +171,7 @@ void http_cookie_line(const struct http_server *server,
 
     if (session == NULL)
         snprintf(age, sizeof(age), "; Max-Age=0");
-    else if (session->idle_ms > server->idle_ms)
+    else if (session->idle_ms >= HTTP_REMEMBER_MS) /* others end with the browser */
         snprintf(age, sizeof(age), "; Max-Age=%llu", (unsigned long long)(session->idle_ms / 1000));
     snprintf(out, out_bytes, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s%s\r\n",
              server->cookie, session != NULL ? session->token : "", server->tls ? "; Secure" : "",

@@ -2,7 +2,9 @@
 import asyncio
 import hashlib
 import http.client
+import ipaddress
 import json
+import pathlib
 import re
 import shutil
 import socket
@@ -18,7 +20,7 @@ websockets = pytest.importorskip("websockets", reason="python3-websockets is not
 
 from webtest import KEY, Web, log_in  # noqa: E402
 
-ROOT = __import__("pathlib").Path(__file__).resolve().parent.parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def routes(node):
@@ -138,6 +140,18 @@ def test_roles_hold(node, web):
 
 
 # ---- logging in ----
+
+def test_a_link_is_opened_in_the_browser(node, tmp_path):
+    opener = tmp_path / "xdg-open"
+    opener.write_text(f'#!/bin/sh\nprintf %s "$1" >{tmp_path}/url\n')
+    opener.chmod(0o755)
+    opened = node.kith("web", "--open", env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    url = (tmp_path / "url").read_text()
+    assert opened.text == "" and "#login=" in url
+    assert log_in(node, link=url.split("#login=")[1]).json("GET", "/v1/session")["role"] == "admin"
+    opener.write_text("#!/bin/sh\nexit 3\n")
+    assert "no browser" in node.kith("web", "--open", env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=1).error
+
 
 def test_a_link_logs_in_once(node):
     link = node.kith("web").text.strip()
@@ -432,6 +446,23 @@ def test_another_node_is_asked_through_this_one(cluster):
     b.kill()
     wait_for(lambda: a.status(b) == "failed", 60, "b has failed")
     web.json("POST", "/v1/nodes/n2/forget")
+
+
+def test_a_node_reached_by_a_link_local_address_is_shown_with_its_zone(cluster):
+    try:
+        addresses = [line.split() for line in pathlib.Path("/proc/net/if_inet6").read_text().splitlines()]
+    except OSError:
+        addresses = []
+    found = [(str(ipaddress.IPv6Address(bytes.fromhex(line[0]))), line[5]) for line in addresses if line[3] == "20" and line[4] == "80"]
+    if not found:
+        pytest.skip("this machine has no link-local address that is in use")
+    a = cluster.add().start("--web", "127.0.0.1:0", listen="[::]:0")
+    near = f"[{found[0][0]}%{found[0][1]}]:{a.address.rsplit(':', 1)[1]}"
+    b = cluster.add().start("--web", "127.0.0.1:0", "--seed", near, listen="[::]:0")
+    web = Web(b, token=b.kith("web", "--token").text.strip())
+    wait_for(lambda: a.name in [n["name"] for n in web.json("GET", "/v1/nodes")["nodes"]], 60, "b knows a")
+    assert {n["name"]: n["address"] for n in web.json("GET", "/v1/nodes")["nodes"]}[a.name] == near
+    assert web.json("POST", "/v1/nodes", {"address": near})["name"] == a.name
 
 
 def test_calls(web, processes):

@@ -72,6 +72,26 @@ test("a wrong password is refused with a sentence, the right one lets in at any 
   await page.context().close();
 });
 
+test("who is kept logged in still is when the browser was closed, and nobody else", async () => {
+  for (const keep of [true, false]) {
+    const page = await visitor(1);
+    await page.getByLabel("Keep me logged in").setChecked(keep);
+    await enter(page, "ana", "correct horse battery");
+    await live(page);
+    const cookies = await page.context().cookies();
+    await page.context().close();
+    const kept = cookies.filter((cookie) => cookie.expires > 0); // the others end with the browser
+    assert.equal(kept.length, keep ? 1 : 0);
+    const context = await browser.newContext({ storageState: { cookies: kept, origins: [] } });
+    const again = await context.newPage();
+    again.setDefaultTimeout(20000);
+    await again.goto(nodes.web(1));
+    await again.waitForSelector(keep ? ".link-state.live" : ".door h1");
+    if (keep) assert.ok(kept[0].expires - Date.now() / 1000 > 29 * 86400, "for a month");
+    await context.close();
+  }
+});
+
 test("who registers is a viewer, who looks and may not write", async () => {
   nodes.kith("var", "set", "greeting", "hello");
   const page = await visitor(1);

@@ -33,7 +33,7 @@ const hide = (page, hidden) => page.evaluate((on) => {
 
 /** A node's row in the answer that stands in for the cluster's. */
 const row = (i, turn) => ({
-  id: i.toString(16).padStart(32, "0"), name: `node-${String(i).padStart(3, "0")}`, status: i % 50 === 49 ? "suspect" : "alive", role: "node", address: `10.0.${i >> 8}.${i & 255}:7117`, addresses: [`10.0.${i >> 8}.${i & 255}:7117`],
+  id: i.toString(16).padStart(32, "0"), name: `node-${String(i).padStart(3, "0")}`, status: i % 50 === 49 ? "suspect" : "alive", role: "node", address: i === 427 ? "[fe80::1ab%eth0]:7117" : `10.0.${i >> 8}.${i & 255}:7117`, addresses: [`10.0.${i >> 8}.${i & 255}:7117`],
   version: "0.1.0", cpus: 8, cores: 4, memory_bytes: 16e9, memory_available_bytes: 8e9 - ((i * turn) % 1000) * 1e6, load: ((i + turn) % 80) / 10, cpu_percent: (i * 7 + turn * 3) % 100, gpu: false, rtt_ms: 0.1 + (i % 40) / 10, facts_age_ms: 500,
   status_age_ms: 100000, boot_no: "1", drained: false, tags: { zone: `z${i % 3}` }, web: `http://10.0.${i >> 8}.${i & 255}:7118`,
 });
@@ -81,6 +81,12 @@ test("500 nodes that all change twice a second stay fluid", async () => {
   await go(page, "nodes");
   await page.fill("main .filter", "node-42");
   await page.waitForFunction(() => document.querySelectorAll("main .table tbody tr").length === 10);
+  // one has an address that is of a link: its zone has a column of its own
+  const zones = await page.$$eval("main .table", ([table]) => {
+    const at = [...table.querySelectorAll("th")].findIndex((th) => th.textContent === "Zone");
+    return [...table.querySelectorAll("tbody tr")].map((row) => row.cells[at].textContent).sort();
+  });
+  assert.deepEqual(zones, [...Array(9).fill("–"), "eth0"].sort());
   await page.locator("main .table th button", { hasText: "CPU" }).click();
   await page.getByLabel("Every status").selectOption("suspect");
   await page.fill("main .filter", "");
