@@ -371,12 +371,30 @@ static void on_put(struct call *call, const struct kith_fs_result *result)
     call_end(call, result->code == KITH_E_EXISTS ? 0 : result->code, result->text);
 }
 
-static void write_image(struct call *call, const void *data, size_t len)
+/* What waits in out is the image. */
+static void write_image(struct call *call)
 {
-    struct kith_fs_op op = {
-        .kind = KITH_FS_WRITE, .path = call->path, .create_only = true, .data = data, .len = len};
+    struct wb_bytes image = call->out;
+    struct kith_fs_op op = {.kind = KITH_FS_WRITE,
+                            .path = call->path,
+                            .create_only = true,
+                            .data = image.data,
+                            .len = image.len};
 
+    call->out = (struct wb_bytes){0};
     ask(call, &op, on_put);
+    wb_drop(&image);
+}
+
+static void on_image_share(struct call *call, const struct kith_fs_result *result)
+{
+    if (result->code != 0) {
+        call->out.len = 0;
+        call_end(call, result->code, result->text);
+        return;
+    }
+    call->wb->has_share = true;
+    write_image(call);
 }
 
 int wb_fn_image_put(struct kith_ctx *ctx, const void *arg, size_t len, void *user)
@@ -389,7 +407,12 @@ int wb_fn_image_put(struct kith_ctx *ctx, const void *arg, size_t len, void *use
     if (data.len == 0 || data.len > BOARD_IMAGE_BYTES_MAX)
         call_end(call, data.len == 0 ? KITH_E_INVALID : KITH_E_TOO_LARGE,
                  "an image has 1 byte to 15 MiB");
+    else if (wb_put(&call->out, data.data, data.len) != 0)
+        call_end(call, KITH_E_MEMORY, "");
+    else if (call->wb->has_share)
+        write_image(call);
     else
-        write_image(call, data.data, data.len);
+        ask(call, &(struct kith_fs_op){.kind = KITH_FS_SHARE_ADD, .path = WB_SHARE},
+            on_image_share); /* nothing was drawn here before */
     return KITH_PENDING;
 }

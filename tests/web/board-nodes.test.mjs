@@ -160,6 +160,25 @@ test("a node killed in the middle of a stroke costs nobody anything", async () =
   for (const page of [b, c]) page.troubles.splice(0); // that a log is out of reach may have been said meanwhile
 });
 
+test("an image pasted at one node is a file of all, and seen at another though it does not come at first", async () => {
+  const name = board();
+  const [a, b] = [await open(1, name), await open(2, name, { lost: true })];
+  let refused = 0;
+  await b.route(/\/image\?hash=/, (route) => (refused++ ? route.continue() : route.abort()));
+  await a.evaluate(async () => {
+    const data = new DataTransfer(), canvas = new OffscreenCanvas(80, 40);
+    canvas.getContext("2d").fillRect(0, 0, 80, 40);
+    data.items.add(new File([await canvas.convertToBlob({ type: "image/png" })], "dot.png", { type: "image/png" }));
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  });
+  await Promise.all([shows(a, 1), shows(b, 1)]);
+  await b.waitForFunction(() => [...window.whiteboard.images.values()].some(Boolean));
+  assert.ok(refused > 1, "the first answer was kept from it");
+  await same(a, b);
+  const files = JSON.parse(nodes.at(3, "fs", "find", "*", `boards/${name}/image`, "--json")).entries;
+  assert.equal(files.length, 1);
+});
+
 test("everything is there when all nodes have begun anew", async () => {
   const name = board();
   nodes.kith("dev", "start", "1");

@@ -155,7 +155,10 @@ export class Whiteboard {
     this.session.transport.getImage(this.session.name, op.hash).then((blob) => createImageBitmap(blob)).then((bitmap) => {
       this.images.set(op.hash, bitmap);
       this.stage.pictureCame(op.hash);
-    }).catch(() => setTimeout(() => this.images.delete(op.hash), 5000));
+    }).catch(() => setTimeout(() => {
+      this.images.delete(op.hash);
+      this.stage.pictureCame(op.hash); // it is asked for again, where it is seen
+    }, 5000));
     return null;
   }
 
