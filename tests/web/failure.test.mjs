@@ -30,6 +30,13 @@ const redraw = async (iterations) => {
 /** How many tiles each node has drawn since the page was opened. */
 const tallies = () => page.$$eval(".workers li", (rows) => rows.map((row) => [row.children[1].textContent, Number(row.children[2].textContent.match(/· ([\d,]+)/)?.[1].replaceAll(",", ""))]));
 
+/** What the canvas shows, to the last bit. */
+const picture = () => page.evaluate(async () => {
+  const canvas = document.querySelector("canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))].join();
+});
+
 test("the explorer draws a picture by all nodes, and says by which", async () => {
   const providers = () => JSON.parse(nodes.at(1, "fn", "ls", "--json")).functions.find((one) => one.name === "mandelbrot.tile")?.nodes.length;
   for (const until = Date.now() + 60000; providers() !== 3;) assert.ok(Date.now() < until, "dev-1 does not hear who can draw");
@@ -73,10 +80,20 @@ test("moving on cancels what is no longer looked at", async () => {
 });
 
 test("a node killed by the button is drawn around, and is suspect, then failed, without a reload", async () => {
+  await page.getByLabel("Tint by node").uncheck();
+  await redraw("5000");
+  await drawn();
+  const whole = await picture();
+  await redraw("500");
+  await drawn();
+  assert.notEqual(await picture(), whole);
   await page.getByLabel("Node to be killed").selectOption("dev-3");
+  await redraw("5000"); // under way when the node is killed
   await page.getByRole("button", { name: "Kill the node" }).click();
   await page.evaluate(() => { window.states = []; }); // a reload would lose it
   await page.locator("dialog button[type=submit]").click();
+  await drawn();
+  assert.equal(await picture(), whole, "drawn around the killed node");
   await page.evaluate(() => { location.hash = "#/nodes"; });
   await page.waitForFunction(() => {
     const state = [...document.querySelectorAll("main tbody tr")].find((row) => row.textContent.includes("dev-3"))?.querySelector(".badge")?.textContent;
