@@ -64,6 +64,8 @@ static const struct config_key keys[] = {
      "most that fetched files take on disk"},
     {"fs.memory_mark", CONFIG_U64, 0, "80", 1, 100, {0},
      "percent of the machine's memory in use above which fetched files move to the disk"},
+    {"fs.heal_after", CONFIG_DURATION, 0, "10m", 1000, 30 * MS_PER_DAY, {0},
+     "a node that is gone for so long no longer counts as a holder: others make copies"},
     {"web.listen", CONFIG_ADDRESS, CONFIG_OR_OFF, "127.0.0.1:7118", 0, 0, {0},
      "where the pages are, or off; unset: the next free port if that one is taken"},
     {"web.host", CONFIG_TEXT, CONFIG_REPEATS | CONFIG_RELOADS, NULL, 0, 0, {0},

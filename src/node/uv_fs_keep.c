@@ -524,7 +524,10 @@ on_keep_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint
 
 int fs_keep_open(struct node_fs *fs)
 {
+    uint32_t heal_ms = (uint32_t)config_duration_ms(fs->node->config, "fs.heal_after");
     struct keep_config config = {.self = fs->node->identity.id,
+                                 .stable_ms = heal_ms,
+                                 .gone_ms = heal_ms,
                                  .bytes_max = UINT64_MAX,
                                  .unreferenced_ms = FS_TRASH_MS}; /* what is deleted comes back */
 

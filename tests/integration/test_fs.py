@@ -397,6 +397,24 @@ def test_ten_thousand_small_files(cluster, folders):
     assert len(b.kith("fs", "find", "f99", "s", "--json").json["entries"]) == 100
 
 
+def test_copies_are_made_and_made_again_when_a_holder_is_gone(cluster, folders):
+    a, b, c = cluster.start(3, "--set", "member.profile=fast", "--set", "fs.heal_after=2s")
+    data = os.urandom(300_000)
+    share(a, "s", folders("one"), "--replicas", "2")
+    wait_for(lambda: "s" in entries(c, flags=()), WAIT, "c knows the share")
+    c.kith("fs", "put", "-", "s/x", input=data)
+
+    def holders():
+        return set(entries(c, "s").get("s/x", {}).get("holders", []))
+    wait_for(lambda: len(holders()) == 2, WAIT, "another node makes a copy, nobody asks for it")
+    gone = a if a.name in holders() else b
+    gone.kill()
+    rest = b if gone is a else a
+    wait_for(lambda: {c.name, rest.name} <= holders(), WAIT, "the copy is made again where there was none")
+    c.kill()
+    assert rest.kith("fs", "cat", "s/x").out == data
+
+
 def damage(node):
     """Some bytes of what its keep has last, in the middle."""
     copies = sorted((p for p in (node.dir / "files" / "keep").rglob("*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
