@@ -6,9 +6,9 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "node/fs_keep.h"
 #include "node/fs_lists.h"
 #include "node/fs_move.h"
-#include "node/fs_keep.h"
 #include "node/internal.h"
 
 /* Data of files that lies in the queue of a stream: what leaves in a few milliseconds. */
