@@ -8,6 +8,8 @@ import pytest
 from boardlib import header, record, text, varint, zigzag
 from kithtest import wait_for
 
+pytestmark = pytest.mark.plain  # what reads logs is fuzzed with sanitizers
+
 WAIT = 60
 WRITERS = ("11" * 16, "22" * 16)
 NODE = "ab" * 16

@@ -397,6 +397,7 @@ def test_ten_thousand_small_files(cluster, folders):
     assert len(b.kith("fs", "find", "f99", "s", "--json").json["entries"]) == 100
 
 
+@pytest.mark.plain
 def test_copies_are_made_and_made_again_when_a_holder_is_gone(cluster, folders):
     a, b, c = cluster.start(3, "--set", "member.profile=fast", "--set", "fs.heal_after=2s")
     data = os.urandom(300_000)
