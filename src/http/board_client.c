@@ -4,6 +4,7 @@
  * milliseconds is one. A page that does not read is told to load the board again.
  */
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -33,6 +34,7 @@ struct board_client {
     char name[72];
     char token[2 * TOKEN_BYTES + 1];
     bool calling, draws, over;
+    char why[128]; /* it is over, for people */
     struct kith_call_id call;
     struct buf queue; /* u32 length and what the page is told, again and again */
     size_t queue_at;  /* sent so far */
@@ -103,9 +105,11 @@ static void client_free(struct board_client *one)
 static void on_end(struct kith_node *node, const struct kith_result *result, void *user)
 {
     struct board_client *one = user;
+    bool failed = result->outcome == KITH_OUTCOME_APP_ERROR;
 
     (void)node;
-    (void)result; /* why is what GET /v1/boards/NAME says */
+    snprintf(one->why, sizeof(one->why), "%.*s", failed ? (int)result->len : (int)sizeof(one->why),
+             failed ? (const char *)result->data : result->text);
     one->calling = false;
     if (one->boards == NULL) {
         client_free(one);
@@ -113,7 +117,7 @@ static void on_end(struct kith_node *node, const struct kith_result *result, voi
     }
     one->over = true;
     if (one->client.socket != NULL)
-        web_socket_close(one->client.socket, CLOSE_OVER);
+        web_socket_close(one->client.socket, CLOSE_OVER, one->why);
 }
 
 /* ---- what the page says ---- */
@@ -142,7 +146,7 @@ static void client_open(struct http_client *client)
     struct board_client *one = container_of(client, struct board_client, client);
 
     if (one->over)
-        web_socket_close(client->socket, CLOSE_OVER);
+        web_socket_close(client->socket, CLOSE_OVER, one->why);
     else if (one->queue.len > 0)
         web_socket_wake(client->socket);
 }

@@ -22,7 +22,7 @@ void http_client_open(struct http_client *client, struct web_socket *socket)
         web_socket_binary(socket);
     client->kind->open(client);
     if (client->session_over)
-        web_socket_close(socket, CLOSE_LOGGED_OUT);
+        web_socket_close(socket, CLOSE_LOGGED_OUT, "");
 }
 
 void http_clients_end(struct http_session *session)
@@ -34,6 +34,6 @@ void http_clients_end(struct http_session *session)
         list_remove(link);
         client->session_over = true;
         if (client->socket != NULL)
-            web_socket_close(client->socket, CLOSE_LOGGED_OUT);
+            web_socket_close(client->socket, CLOSE_LOGGED_OUT, "");
     }
 }

@@ -6,6 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/text.h"
 
 /* ---- WebSockets ---- */
 
@@ -76,18 +77,33 @@ void web_socket_send(struct web_socket *socket, size_t len)
         lws_set_timeout(socket->conn.wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
+#define WHY_BYTES_MAX 123 /* RFC 6455: a close frame has 125 bytes, of which 2 are the code */
+
+/* Whole characters of it. */
+static size_t why_len(const char *why)
+{
+    size_t all = strlen(why), len = 0, one;
+
+    while ((one = text_utf8_char(why + len, all - len)) > 0 && len + one <= WHY_BYTES_MAX)
+        len += one;
+    return len;
+}
+
 /*
  * A time that is over closes politely only if it is the one of idle connections; to refuse a
  * WRITEABLE would end it without a word.
  */
-void web_socket_close(struct web_socket *socket, unsigned code)
+void web_socket_close(struct web_socket *socket, unsigned code, const char *why)
 {
     struct lws *wsi = socket->conn.wsi;
+    unsigned char text[WHY_BYTES_MAX];
+    size_t len = why_len(why);
 
     if (socket->conn.state != CONN_SOCKET || socket->conn.closes)
         return;
     socket->conn.closes = true;
-    lws_close_reason(wsi, (enum lws_close_status)code, NULL, 0);
+    memcpy(text, why, len);
+    lws_close_reason(wsi, (enum lws_close_status)code, text, len);
     lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE, LWS_TO_KILL_ASYNC);
     lws_cancel_service(socket->conn.web->context);
 }

@@ -168,8 +168,9 @@ void web_socket_wake(struct web_socket *socket); /* on_writable soon */
 /* Room for @len bytes of a message, which the caller fills before web_socket_send(). */
 char *web_socket_buffer(struct web_socket *socket, size_t len);
 void web_socket_send(struct web_socket *socket, size_t len);
-/* Closes it soon. @code as in RFC 6455. */
-void web_socket_close(struct web_socket *socket, unsigned code);
+/* Closes it soon. @code as in RFC 6455; @why is for people, UTF-8, of which 123 bytes go; "": none.
+ */
+void web_socket_close(struct web_socket *socket, unsigned code, const char *why);
 
 struct web_stats {
     uint32_t connections, sockets;

@@ -8,6 +8,7 @@ const RETRY_MS = [100, 250, 500, 1000, 2000, 4000];
 const PATIENCE_MS = 4000; // with a connection, and with a node that was asked whether it is there
 const QUIET_MS = 8000; // after which it is asked
 const MEMBERS_MS = 15000;
+const REFUSED = 4503; // the node's module will not: the reason says why
 const LIVE = 1, OPS = 2, MISSED = 3; // apps/whiteboard/place.h
 const LOG_READ = 0;
 
@@ -159,7 +160,7 @@ async function learnMembers() {
 /** The live socket of one board, which finds its way to another node. */
 class Line {
   constructor(transport, board, handlers) {
-    Object.assign(this, { transport, board, handlers, retries: 0, opened: 0, closed: false, socket: null });
+    Object.assign(this, { transport, board, handlers, retries: 0, refusals: 0, opened: 0, closed: false, socket: null });
     this.members = setInterval(() => learnMembers().catch(() => {}), MEMBERS_MS);
     this.pulse = setInterval(() => this.listen(), 1000);
     learnMembers().catch(() => {});
@@ -203,36 +204,39 @@ class Line {
     mine.onmessage = ({ data }) => {
       if (this.socket !== mine) return;
       this.heard = performance.now();
+      this.refusals = 0;
       for (const [type, bytes] of takePieces(data)) {
         if (type === LIVE) this.handlers.live(bytes);
         else if (type === OPS) this.handlers.log(bytes);
         else if (type === MISSED) this.handlers.missed?.({ moved: false });
       }
     };
-    mine.onclose = () => {
+    mine.onclose = ({ code, reason }) => {
       clearTimeout(patience);
-      this.gone(mine);
+      this.gone(mine, code === REFUSED, reason);
     };
   }
 
-  gone(mine) {
+  gone(mine, refused = false, reason = "") {
     if (this.socket !== mine || this.closed) return;
     this.socket = null;
     mine.close();
-    this.again();
+    if (refused) this.refusals++;
+    this.again(refused, reason);
   }
 
-  async again() {
-    this.handlers.state?.(this.retries < 2 ? "connecting again" : "not connected");
+  // A node that refuses has opened the socket before: it is left for another one at once, and asked more and more rarely.
+  async again(refused, reason) {
+    this.handlers.state?.(reason || (this.retries < 2 && this.refusals < 2 ? "connecting again" : "not connected"));
     if (this.retries > 0 && !await stillLoggedIn()) {
       this.handlers.state?.("logged out");
       this.timer = setTimeout(() => this.connect(), RETRY_MS.at(-1));
       return;
     }
     if (this.closed || this.socket) return;
-    if (this.retries >= 2 && this.retries % 2 === 0 && (await goElsewhere())) this.retries = 0;
+    if ((refused || (this.retries >= 2 && this.retries % 2 === 0)) && (await goElsewhere())) this.retries = 0;
     if (this.closed || this.socket) return;
-    this.timer = setTimeout(() => this.connect(), RETRY_MS[Math.min(this.retries++, RETRY_MS.length - 1)]);
+    this.timer = setTimeout(() => this.connect(), RETRY_MS[Math.min(Math.max(this.retries++, this.refusals), RETRY_MS.length - 1)]);
   }
 
   // A board on which nobody draws is silent; so is a node that hangs.
