@@ -23,8 +23,12 @@ const drawn = () => page.waitForFunction(() => / tiles in [\d.]+ s/.test(documen
 
 /** The same picture with so many iterations; what is drawn by now is that one. */
 const redraw = async (iterations) => {
-  await page.evaluate(() => { document.querySelector(".panel p.quiet").textContent = ""; });
-  await page.getByLabel("Iterations").selectOption(iterations);
+  // at once: the picture before may end in between, and say so
+  await page.getByLabel("Iterations").evaluate((select, wanted) => {
+    document.querySelector(".panel p.quiet").textContent = "";
+    select.value = wanted;
+    select.dispatchEvent(new Event("change"));
+  }, iterations);
 };
 
 /** How many tiles each node has drawn since the page was opened. */
@@ -34,7 +38,8 @@ const tallies = () => page.$$eval(".workers li", (rows) => rows.map((row) => [ro
 const picture = () => page.evaluate(async () => {
   const canvas = document.querySelector("canvas");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  return [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))].join();
+  const hash = [...new Uint8Array(await crypto.subtle.digest("SHA-256", data))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${canvas.width}x${canvas.height} ${hash}`;
 });
 
 test("the explorer draws a picture by all nodes, and says by which", async () => {
@@ -93,7 +98,7 @@ test("a node killed by the button is drawn around, and is suspect, then failed, 
   await page.evaluate(() => { window.states = []; }); // a reload would lose it
   await page.locator("dialog button[type=submit]").click();
   await drawn();
-  assert.equal(await picture(), whole, "drawn around the killed node");
+  assert.equal(await picture(), whole, await page.textContent(".panel"));
   await page.evaluate(() => { location.hash = "#/nodes"; });
   await page.waitForFunction(() => {
     const state = [...document.querySelectorAll("main tbody tr")].find((row) => row.textContent.includes("dev-3"))?.querySelector(".badge")?.textContent;
@@ -127,9 +132,13 @@ test("the page of a node that is killed goes on at another", async () => {
   await page.waitForFunction(() => document.querySelectorAll("main tbody .badge.alive").length === 3, null, { timeout: 60000 });
   const origin = await page.evaluate(() => location.origin);
   other = await lacking("locks");
+  await go(page, "self");
+  await page.waitForFunction(() => document.querySelector("main h1")?.textContent === "dev-1");
   nodes.kith("dev", "kill", "1", "--quiet");
   await page.waitForFunction(() => /live, now at dev-[23]/.test(document.querySelector(".link-state")?.textContent ?? ""), null, { timeout: 60000 });
   assert.equal(await page.evaluate(() => location.origin), origin);
+  // "This node" is the other one from now on
+  await page.waitForFunction(() => document.querySelector("main h1")?.textContent === document.querySelector(".link-state").textContent.match(/dev-[23]/)[0]);
 });
 
 test("a page that could not be loaded in time is shown by the node that its reader went on at, to the same user", async () => {

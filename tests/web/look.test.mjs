@@ -96,6 +96,10 @@ test("settings say where they come from, and are read again", async () => {
   await page.waitForFunction(() => document.querySelector(".note")?.textContent.includes("Nothing differs") || document.querySelector("dialog h2")?.textContent === "Configuration reloaded");
   await page.evaluate(() => document.querySelector("dialog")?.close());
   await shown("main dt", "Descriptors");
+  const facts = Object.fromEntries(await page.$$eval("main .facts > div", (all) => all.map((one) => [one.children[0].textContent, one.children[1].textContent])));
+  assert.match(facts["Memory available"], /^[\d.]+ .?iB of [\d.]+ .?iB$/);
+  assert.match(facts["Disk available"], /^[\d.]+ .?iB of [\d.]+ .?iB$/);
+  assert.match(`${facts["CPUs, cores"]} ${facts["CPU in use"]} ${facts.Load}`, /^\d+, \d+ [\d.]+ % [\d.]+$/);
   calm();
 });
 

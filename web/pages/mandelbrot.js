@@ -88,6 +88,7 @@ export function explorer() {
           redrawn++;
           await new Promise((resolve) => setTimeout(resolve, 200 * tile.tries));
         } else {
+          total--; // not drawn
           fill(trouble, errorState(error, () => again(true)));
           return;
         }

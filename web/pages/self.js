@@ -4,6 +4,7 @@ import { subscribe } from "../lib/stream.js";
 import { api, may } from "../lib/session.js";
 import { table } from "../lib/table.js";
 import { card, copyButton, dialog, errorState, facts, failed, loadingState, note, pageHead, roleButton, sheet } from "../lib/ui.js";
+import { bytes, percent } from "../lib/format.js";
 import { histories } from "../lib/history.js";
 import { drawCores, insides, temperatures } from "./node.js";
 import { logTail } from "./logtail.js";
@@ -18,6 +19,7 @@ export function page() {
   const below = h("div", { hidden: true }, log.element, settings.head, settings.element); // not before what is above has its height
   head.style.display = below.style.display = "contents";
   const warmth = temperatures();
+  const [cpu, memory, loadNow, disk] = [h("span"), h("span"), h("span"), h("span", null, "–")];
   let info = null;
   let machine = null; // subscription to what this machine measures
   const live = subscribe("self", {}, ({ doc, error }) => {
@@ -25,17 +27,25 @@ export function page() {
       if (error) fill(head, errorState(error));
       return;
     }
-    const first = info === null;
-    if (info?.name !== doc.name) {
+    const other = info?.id !== doc.id; // the first one, or where the page went on when that died
+    if (info && other) settings.again();
+    if (other) {
       machine?.close();
-      machine = subscribe("resources", { node: doc.name }, ({ doc: measured }) => warmth.draw(measured?.temperatures));
+      machine = subscribe("resources", { node: doc.name }, ({ doc: measured }) => {
+        warmth.draw(measured?.temperatures);
+        if (measured?.disk_bytes) text(disk, `${bytes(measured.disk_available_bytes)} of ${bytes(measured.disk_bytes)}`);
+      });
     }
     info = doc;
-    if (first)
+    text(cpu, percent(doc.cpu_percent));
+    text(memory, `${bytes(doc.memory_available_bytes)} of ${bytes(doc.memory_bytes)}`);
+    text(loadNow, doc.load?.toFixed(2) ?? "–");
+    if (other)
       fill(head, pageHead(doc.name, { sub: "The node these pages talk to: its process, its figures and its settings.",
         actions: [roleButton("admin", "Debug bundle", bundle), copyButton(() => JSON.stringify(info, null, 2), "Copy as JSON")] }),
-        card(null, facts([["Cluster", doc.cluster], ["Id", h("span.mono", null, doc.id)], ["Addresses", (doc.addresses ?? []).join(", ")], ["Version", doc.version], ["Socket", h("span.mono", null, doc.socket)]])));
-    if (first) settings.plain(doc.config);
+        card(null, facts([["Cluster", doc.cluster], ["Id", h("span.mono", null, doc.id)], ["Addresses", (doc.addresses ?? []).join(", ")], ["Version", doc.version], ["Socket", h("span.mono", null, doc.socket)],
+          ["CPUs, cores", `${doc.cpus ?? "–"}, ${doc.cores ?? "–"}`], ["CPU in use", cpu], ["Memory available", memory], ["Load", loadNow], ["Disk available", disk]])));
+    if (other) settings.plain(doc.config);
     fill(inside, insides(doc));
     below.hidden = false;
     drawCores(cores, doc.cpu_percent_per_core);
@@ -129,6 +139,8 @@ function configuration() {
   return {
     head: h("div.card-head", null, h("h2", null, "Settings in force"), roleButton("admin", "Reload", reload)),
     element: body,
+    /** Those of another node. */
+    again: () => load(),
     /** For viewers: what holds, as the node tells everybody. */
     plain(config) {
       if (!may("operator")) fill(body, card(null, facts(Object.entries(config ?? {}).map(([key, value]) => [key, String(value) || "–"]))));
