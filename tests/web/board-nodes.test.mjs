@@ -162,7 +162,7 @@ test("a node killed in the middle of a stroke costs nobody anything", async () =
 
 test("an image pasted at one node is a file of all, and seen at another though it does not come at first", async () => {
   const name = board();
-  const [a, b] = [await open(1, name), await open(2, name, { lost: true })];
+  const [a, b] = [await open(2, name), await open(3, name, { lost: true })];
   let refused = 0;
   await b.route(/\/image\?hash=/, (route) => (refused++ ? route.continue() : route.abort()));
   await a.evaluate(async () => {
@@ -175,7 +175,7 @@ test("an image pasted at one node is a file of all, and seen at another though i
   await b.waitForFunction(() => [...window.whiteboard.images.values()].some(Boolean));
   assert.ok(refused > 1, "the first answer was kept from it");
   await same(a, b);
-  const files = JSON.parse(nodes.at(3, "fs", "find", "*", `boards/${name}/image`, "--json")).entries;
+  const files = JSON.parse(nodes.at(2, "fs", "find", "*", `boards/${name}/image`, "--json")).entries;
   assert.equal(files.length, 1);
 });
 
