@@ -424,6 +424,7 @@ static bool on_link_up(struct sim_world *world, struct sim_event *event)
     link->opening = false;
     if (link->side[s].up)
         side_down(world, link, s, true);
+    link->side[s].last_ns = world->now_ns; /* what was said on a former one waits for itself */
     side_up(world, link, s);
     link_open_too(world, link, 1 - s);
     return true;

@@ -412,6 +412,30 @@ static void a_rebooted_machine_resets_a_stream_it_does_not_know(void **state)
     sim_free(world);
 }
 
+/* state-swarm 43333: what node 0 said after its restart came half a minute later. */
+static void a_new_stream_does_not_wait_for_what_a_former_one_lost(void **state)
+{
+    (void)state;
+    struct sim_world *world = world_of(12, 2, (struct sim_faults){0}, NULL);
+
+    send_no(world, 0, 1, 0);
+    assert_true(sim_run(world, 100, NULL));
+    sim_ingress_loss(world, 1, 0.8);
+    for (uint32_t i = 1; i < 5; i++)
+        send_no(world, 0, 1, i);
+    sim_ingress_loss(world, 1, 0);
+    assert_true(sim_run(world, 1000, NULL));
+    assert_true(seen_at(world, 1)->frames_n < 5); /* the rest is sent again, later each time */
+    sim_power_off(world, 0);
+    sim_start(world, 0);
+    size_t before = seen_at(world, 1)->frames_n;
+    send_no(world, 0, 1, 5);
+    assert_true(sim_run(world, 1100, NULL));
+    assert_int_equal(seen_at(world, 1)->frames_n, before + 1);
+    assert_int_equal(seen_at(world, 1)->frames[before], 5);
+    sim_free(world);
+}
+
 static void a_short_cut_delays_a_stream_and_a_long_one_breaks_it(void **state)
 {
     (void)state;
@@ -680,6 +704,7 @@ int main(void)
         cmocka_unit_test(keep_alive_bears_a_short_pause_and_not_a_long_one),
         cmocka_unit_test(frames_are_refused_while_openings_back_off),
         cmocka_unit_test(a_rebooted_machine_resets_a_stream_it_does_not_know),
+        cmocka_unit_test(a_new_stream_does_not_wait_for_what_a_former_one_lost),
         cmocka_unit_test(a_short_cut_delays_a_stream_and_a_long_one_breaks_it),
         cmocka_unit_test(a_pause_loses_nothing_but_time),
         cmocka_unit_test(timers_follow_the_nodes_own_clock),
