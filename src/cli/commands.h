@@ -102,9 +102,10 @@ int cmd_fs_track(struct cli *cli);
 int cmd_fs_conflicts(struct cli *cli);
 int cmd_fs_evict(struct cli *cli);
 int cmd_fs_cache(struct cli *cli);
-/* fs_data.c */
+/* fs_get.c */
 int cmd_fs_get(struct cli *cli);
 int cmd_fs_cat(struct cli *cli);
+/* fs_data.c */
 int cmd_fs_put(struct cli *cli);
 int cmd_fs_append(struct cli *cli);
 int cmd_fs_pin(struct cli *cli);
@@ -113,6 +114,7 @@ int cmd_fs_verify(struct cli *cli);
 int cmd_fs_mount(struct cli *cli);
 /* board.c */
 int cmd_board_ls(struct cli *cli);
+int cmd_board_open(struct cli *cli); /* web.c */
 int cmd_board_export(struct cli *cli);
 /* view.c */
 int cmd_view(struct cli *cli);
