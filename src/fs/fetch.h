@@ -114,7 +114,7 @@ enum fetch_action_type {
     FETCH_ZEROS,
     FETCH_PERSIST, /* content, list or bitmap (the other is empty): keep it, lazily */
     FETCH_DAMAGED, /* peer, content, chunk, text: to be reported; it is not asked for a while */
-    FETCH_DONE,    /* id, code, text; the last that is said of it */
+    FETCH_DONE,    /* id, code, text, damaged; the last that is said of it */
     /* content: no fetch of it is left, behind the last DONE. code 0: all of it is there; else
      * KITH_E_CANCELED or what WRITTEN said: the part file may be kept for later. */
     FETCH_END,
@@ -141,6 +141,9 @@ struct fetch_action {
     struct kith_bytes list, bitmap;
     int code;
     const char *text; /* "" if there is none */
+    /* DONE with a code: holders that sent damaged data and are not asked again for a while */
+    const struct kith_node_id *damaged;
+    size_t damaged_n;
 };
 
 struct fetch_output {

@@ -83,11 +83,11 @@ void fetch_file_free(struct fetch_core *core, struct fetch_file *file)
 
 /* ---- fetches ---- */
 
-static void done(struct fetch_core *core, uint64_t id, int code, const char *text)
+static struct fetch_action *done(struct fetch_core *core, uint64_t id, int code, const char *text)
 {
     struct fetch_action *action = fetch_act(core, FETCH_DONE);
     if (action == NULL)
-        return;
+        return NULL;
     action->id = id;
     action->code = code;
     if (text != NULL && text[0] != '\0') {
@@ -95,11 +95,30 @@ static void done(struct fetch_core *core, uint64_t id, int code, const char *tex
         action = &core->actions[core->actions_n - 1];
         action->text = kept.data != NULL ? kept.data : "";
     }
+    return action;
+}
+
+/* Who sent damaged data: whether these or those who are away are to blame is for people to know. */
+static void
+tell_damaged(struct fetch_core *core, const struct fetch_file *file, struct fetch_action *action)
+{
+    struct kith_node_id ids[FS_FETCH_HOLDERS_MAX];
+    size_t n = 0;
+    for (uint32_t i = 0; i < file->sources_n; i++) {
+        if (file->sources[i]->damaged)
+            ids[n++] = file->sources[i]->peer->id;
+    }
+    if (n == 0)
+        return;
+    action->damaged = fetch_keep(core, ids, n * sizeof(ids[0])).data;
+    action->damaged_n = action->damaged != NULL ? n : 0;
 }
 
 static void want_end(struct fetch_core *core, struct fetch_want *want, int code, const char *text)
 {
-    done(core, want->id, code, text);
+    struct fetch_action *action = done(core, want->id, code, text);
+    if (code != 0 && action != NULL)
+        tell_damaged(core, want->file, action);
     want->file->wants_n--;
     list_remove(&want->of_file);
     (void)map64_remove(&core->wants, want->id);
@@ -245,7 +264,7 @@ void fetch_start(struct fetch_core *core, const struct fetch_event *event)
         r = kith_fail_with(KITH_E_LIMIT, "%u fetches of this file are under way; wait for some",
                            file->wants_n);
     if (r != 0) {
-        done(core, event->id, r > 0 ? 0 : r, r > 0 ? "" : kith_errmsg());
+        (void)done(core, event->id, r > 0 ? 0 : r, r > 0 ? "" : kith_errmsg());
         if (r > 0 && event->content.size == 0)
             end_of(core, &event->content, 0);
         return;
@@ -254,7 +273,7 @@ void fetch_start(struct fetch_core *core, const struct fetch_event *event)
         file = file_new(core, &event->content);
     struct fetch_want *want = file != NULL ? want_new(core, file, event, len) : NULL;
     if (want == NULL) {
-        done(core, event->id, KITH_E_MEMORY, "");
+        (void)done(core, event->id, KITH_E_MEMORY, "");
         if (fresh && file != NULL)
             fetch_file_free(core, file);
         return;

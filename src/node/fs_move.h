@@ -207,7 +207,5 @@ void fs_fetch_cancel(struct node_fs *fs, struct fs_want *want);
 void fs_fetch_holders(struct node_fs *fs, const struct content *content);
 /* A path that has it, for people, with a NUL. */
 void fs_content_path(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES], struct buf *out);
-/* The sentence of a content that nobody within reach holds: who does. */
-void fs_holders_text(struct node_fs *fs, const struct content *content, char *out, size_t bytes);
 
 #endif

@@ -182,6 +182,63 @@ static void zeros(struct node_fs *fs, const struct fetch_action *action)
     }
 }
 
+static bool sent_damage(const struct fetch_action *done, const struct kith_node_id *id)
+{
+    for (size_t i = 0; i < done->damaged_n; i++) {
+        if (kith_node_id_equal(&done->damaged[i], id))
+            return true;
+    }
+    return false;
+}
+
+static void next_step_text(
+    struct node_fs *fs, const struct fetch_action *done, bool others, char *out, size_t bytes)
+{
+    char digits[KITH_NODE_ID_DIGITS + 1];
+
+    if (done->damaged_n == 0)
+        snprintf(out, bytes, "; start or reconnect one of them");
+    else
+        snprintf(out, bytes, "%s; kith fs verify on %s finds what is damaged there",
+                 others ? "; start or reconnect one of the others" : "",
+                 fs_node_name(fs, &done->damaged[0], digits));
+}
+
+/* The sentence of a content that nobody within reach has whole: who holds it, and what they did. */
+static void holders_text(struct node_fs *fs,
+                         const struct content *content,
+                         const struct fetch_action *done,
+                         char *out,
+                         size_t bytes)
+{
+    struct kith_node_id holders[FS_FETCH_HOLDERS_MAX];
+    struct fs_content_facts facts;
+    char digits[KITH_NODE_ID_DIGITS + 1];
+    bool others = false;
+
+    if (fs_catalogue_content(fs->catalogue, content->root, &facts, holders, FS_FETCH_HOLDERS_MAX) !=
+            0 ||
+        facts.holders_n == 0) {
+        snprintf(out, bytes, "no node has this content any more");
+        return;
+    }
+    size_t n = facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
+    size_t at = (size_t)snprintf(out, bytes, "%s: ",
+                                 done->damaged_n > 0 ? "nobody within reach has it undamaged"
+                                                     : "nobody who has it answers");
+    for (size_t i = 0; i < n && at < bytes; i++) {
+        bool damaged = sent_damage(done, &holders[i]);
+        others |= !damaged;
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s%s", i > 0 ? ", " : "",
+                               fs_node_name(fs, &holders[i], digits),
+                               damaged                          ? " (sent damaged data)"
+                               : fs_node_alive(fs, &holders[i]) ? ""
+                                                                : " (away)");
+    }
+    if (at < bytes)
+        next_step_text(fs, done, others, out + at, bytes - at);
+}
+
 static void fetch_done(struct node_fs *fs, const struct fetch_action *action)
 {
     struct fs_want *want = map64_remove(&fs->move->fetches, action->id);
@@ -195,8 +252,9 @@ static void fetch_done(struct node_fs *fs, const struct fetch_action *action)
         return;
     }
     snprintf(text, sizeof(text), "%s", action->text);
-    if (action->code == KITH_E_UNREACHABLE || action->code == KITH_E_NOT_FOUND)
-        fs_holders_text(fs, &want->content, text, sizeof(text));
+    if (action->code == KITH_E_UNREACHABLE || action->code == KITH_E_NOT_FOUND ||
+        action->code == KITH_E_CORRUPT)
+        holders_text(fs, &want->content, action, text, sizeof(text));
     fs_want_failed(fs, want, action->code, text);
 }
 
@@ -246,13 +304,16 @@ void fs_content_path(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES], stru
 
 static void damaged(struct node_fs *fs, const struct fetch_action *action)
 {
-    char digits[KITH_NODE_ID_DIGITS + 1];
+    char digits[KITH_NODE_ID_DIGITS + 1], hash[KITH_FS_HASH_DIGITS + 1];
     struct buf path = {0};
 
+    hex_encode(action->content.root, FS_ROOT_BYTES, hash);
     fs_content_path(fs, action->content.root, &path);
-    log_warn(&fs->node->log.log, "files", "a node sent damaged data; it is fetched elsewhere",
-             "node", fs_node_name(fs, &action->peer, digits), "path",
-             path.data != NULL ? (const char *)path.data : "?", "reason", action->text, NULL);
+    log_warn(&fs->node->log.log, "files",
+             "a node sent damaged data; it is thrown away and fetched elsewhere", "node",
+             fs_node_name(fs, &action->peer, digits), "path",
+             path.data != NULL ? (const char *)path.data : "?", "hash", hash, "reason",
+             action->text, NULL);
     buf_deinit(&path);
 }
 
@@ -398,29 +459,6 @@ void fs_fetch_cancel(struct node_fs *fs, struct fs_want *want)
         fs_later(fs, &cancel->todo);
     }
     want->id = 0;
-}
-
-void fs_holders_text(struct node_fs *fs, const struct content *content, char *out, size_t bytes)
-{
-    struct kith_node_id holders[FS_FETCH_HOLDERS_MAX];
-    struct fs_content_facts facts;
-    char digits[KITH_NODE_ID_DIGITS + 1];
-    size_t at = 0;
-
-    if (fs_catalogue_content(fs->catalogue, content->root, &facts, holders, FS_FETCH_HOLDERS_MAX) !=
-            0 ||
-        facts.holders_n == 0) {
-        snprintf(out, bytes, "no node has this content any more");
-        return;
-    }
-    size_t n = facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;
-    at = (size_t)snprintf(out, bytes, "nobody who has it answers: ");
-    for (size_t i = 0; i < n && at < bytes; i++)
-        at += (size_t)snprintf(out + at, bytes - at, "%s%s%s", i > 0 ? ", " : "",
-                               fs_node_name(fs, &holders[i], digits),
-                               fs_node_alive(fs, &holders[i]) ? "" : " (away)");
-    if (at < bytes)
-        snprintf(out + at, bytes - at, "; start or reconnect one of them");
 }
 
 /* ---- events from outside ---- */

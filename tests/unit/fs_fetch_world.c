@@ -298,6 +298,11 @@ static void on_zeros(unsigned i, const struct fetch_action *action)
     }
 }
 
+static unsigned node_of(const struct kith_node_id *id)
+{
+    return id->bytes[0] - 1u;
+}
+
 static void on_done(unsigned i, const struct fetch_action *action)
 {
     struct node *node = &w.nodes[i];
@@ -309,6 +314,11 @@ static void on_done(unsigned i, const struct fetch_action *action)
         uint64_t size = w.items[item].content.size;
         fetching->id = 0;
         fetching->code = action->code;
+        fetching->damaged_n = action->damaged_n;
+        for (size_t n = 0; n < action->damaged_n; n++) {
+            if (w.nodes[node_of(&action->damaged[n])].kind == HONEST)
+                world_fail("node %u is blamed, which is honest", node_of(&action->damaged[n]));
+        }
         fetching->done_us = w.now_us;
         if (action->code == 0) {
             fetching->wanted = false;
@@ -331,11 +341,6 @@ static void on_end(unsigned i, const struct fetch_action *action)
         return;
     check_range(i, item, 0, w.items[item].content.size);
     w.nodes[i].has[item] = true;
-}
-
-static unsigned node_of(const struct kith_node_id *id)
-{
-    return id->bytes[0] - 1u;
 }
 
 static void on_action(unsigned i, const struct fetch_action *action)

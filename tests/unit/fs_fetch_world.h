@@ -47,6 +47,7 @@ struct fetching {
     uint64_t retry_us;
     uint64_t done_us;
     int code;
+    size_t damaged_n; /* who is blamed for that */
 };
 
 struct node {

@@ -365,6 +365,21 @@ static void damage_everywhere_is_said_and_nothing_is_there(void **state)
         continue;
     assert_int_equal(w.nodes[0].fetchings[item].code, KITH_E_CORRUPT);
     assert_true(w.damaged_n >= 2 && !w.nodes[0].has[item]);
+    assert_int_equal(w.nodes[0].fetchings[item].damaged_n, 2);
+    assert_null(w.problem);
+    world_end();
+    /* One of them is away, which may have it whole: who did answer is told apart. */
+    world_begin(1, 3, MIB);
+    item = world_item(40 * 128 * KIB, 0);
+    w.nodes[1].kind = DAMAGES;
+    w.nodes[1].has[item] = w.nodes[2].has[item] = true;
+    world_node_start(0);
+    world_node_start(1);
+    world_fetch(0, item, 0, 0, FETCH_ORDINARY, 0);
+    while (w.nodes[0].fetchings[item].id != 0 && world_one(w.now_us + 60 * SECOND))
+        continue;
+    assert_int_equal(w.nodes[0].fetchings[item].code, KITH_E_UNREACHABLE);
+    assert_int_equal(w.nodes[0].fetchings[item].damaged_n, 1);
     assert_null(w.problem);
     world_end();
 }
