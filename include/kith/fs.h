@@ -111,8 +111,9 @@ struct kith_fs_entry {
     uint64_t changed_unix_ms;   /* when its author published it, by that node's clock */
     const char *hash;           /* of a file's content: 64 hex digits; else "" */
     const char *target;         /* of a symlink; else "" */
-    struct kith_node_id author; /* not in lists: zeros and "" there */
+    struct kith_node_id author; /* zeros and "" in LIST and FIND */
     const char *author_name;
+    const char *author_address; /* "address:port" of the author; "" if none is known here */
     const struct kith_fs_holder *holders; /* nodes that hold the content, those alive first */
     size_t holders_n;
     bool here;   /* this node holds it, in a folder or as a copy */
@@ -231,6 +232,8 @@ struct kith_fs_result {
     const struct kith_fs_cache_info *cache;
     const struct kith_share_info *shares;
     size_t shares_n;
+    bool ignored; /* PUT, WRITE, APPEND: .kithignore of this node's folder leaves it out: it is a
+                     copy of this node, and not in the folder */
 };
 typedef void (*kith_fs_cb)(struct kith_node *node, const struct kith_fs_result *result, void *user);
 

@@ -112,16 +112,38 @@ static void note_text(json_t *entry, char *out, size_t bytes)
         snprintf(out, bytes, "cached");
 }
 
-static int print_table(struct cli *cli, json_t *entries)
+/* "rwxr-x---" */
+static const char *mode_text(json_t *entry, char out[10])
+{
+    uint64_t mode = cli_json_u64(entry, "mode", 0);
+
+    for (int i = 0; i < 9; i++)
+        out[i] = '-';
+    for (int i = 0; i < 9; i++) {
+        if ((mode >> (8 - i) & 1) != 0)
+            out[i] = "rwx"[i % 3];
+    }
+    out[9] = '\0';
+    return out;
+}
+
+enum columns {
+    COLUMN_MODE = 1,
+    COLUMN_AUTHOR = 2,
+};
+
+static int print_table(struct cli *cli, json_t *entries, unsigned columns)
 {
     struct table table;
     json_t *entry;
     size_t at;
 
-    table_init(&table, "PATH >SIZE MODIFIED HOLDERS NOTE");
+    table_init(&table, columns == COLUMN_MODE     ? "PATH >SIZE MODIFIED MODE HOLDERS NOTE"
+                       : columns == COLUMN_AUTHOR ? "PATH >SIZE MODIFIED AUTHOR HOLDERS NOTE"
+                                                  : "PATH >SIZE MODIFIED HOLDERS NOTE");
     json_array_foreach(entries, at, entry)
     {
-        char size[32] = "-", when[48] = "", holders[512], note[600];
+        char size[32] = "-", when[48] = "", mode[10], holders[512], note[600], author[300];
         bool file = strcmp(cli_json_text(entry, "kind"), "file") == 0;
         const char *mark = kind_mark(entry);
         if (file)
@@ -133,6 +155,11 @@ static int print_table(struct cli *cli, json_t *entries)
         table_cell(&table, NULL, "%s%s", cli_json_text(entry, "path"), mark);
         table_cell(&table, NULL, "%s", size);
         table_cell(&table, NULL, "%s", when);
+        if (columns == COLUMN_MODE)
+            table_cell(&table, NULL, "%s", file ? mode_text(entry, mode) : "-");
+        if (columns == COLUMN_AUTHOR)
+            table_cell(&table, NULL, "%s",
+                       cli_clean(cli_json_text(entry, "author"), author, sizeof(author)));
         table_cell(&table, NULL, "%s", holders);
         table_cell(&table, note[0] != '\0' ? TABLE_YELLOW : NULL, "%s", note);
     }
@@ -141,7 +168,8 @@ static int print_table(struct cli *cli, json_t *entries)
     return r == 0 ? EXIT_OK : cli_fail_code(cli, r);
 }
 
-static int list(struct cli *cli, const char *verb, json_t *request, const char *empty)
+static int
+list(struct cli *cli, const char *verb, json_t *request, unsigned columns, const char *empty)
 {
     struct pages pages = {.verb = verb};
     int x = ask_pages(cli, &pages, request);
@@ -151,7 +179,9 @@ static int list(struct cli *cli, const char *verb, json_t *request, const char *
     else if (x == EXIT_OK && json_array_size(pages.entries) == 0)
         cli_say(cli, "%s", empty);
     else if (x == EXIT_OK)
-        x = print_table(cli, pages.entries);
+        x = print_table(cli, pages.entries, columns);
+    if (x == EXIT_OK && columns == COLUMN_AUTHOR && json_array_size(pages.entries) > 0)
+        cli_say(cli, "kith fs conflicts keep PATH chooses the version that is shown under PATH");
     json_decref(pages.entries);
     return x;
 }
@@ -163,7 +193,7 @@ int cmd_fs_ls(struct cli *cli)
                                 (int)args_flag(&cli->args, "recursive"), "deleted",
                                 (int)args_flag(&cli->args, "deleted"));
 
-    return list(cli, "fs.ls", request,
+    return list(cli, "fs.ls", request, args_flag(&cli->args, "long") ? COLUMN_MODE : 0,
                 path != NULL ? "nothing is in there"
                              : "no shares yet; kith share add NAME FOLDER makes one");
 }
@@ -174,7 +204,7 @@ int cmd_fs_find(struct cli *cli)
     json_t *request =
         json_pack("{s:s,s:s}", "path", path != NULL ? path : "", "pattern", cli_arg(cli, 0));
 
-    return list(cli, "fs.find", request, "nothing fits");
+    return list(cli, "fs.find", request, 0, "nothing fits");
 }
 
 /* ---- tree ---- */
@@ -229,6 +259,17 @@ int cmd_fs_tree(struct cli *cli)
 
 /* ---- one ---- */
 
+static void show_author(json_t *entry)
+{
+    const char *address = cli_json_text(entry, "author_address");
+    char clean[300];
+
+    if (cli_json_text(entry, "author")[0] == '\0')
+        return;
+    printf("author    %s%s%s%s\n", cli_clean(cli_json_text(entry, "author"), clean, sizeof(clean)),
+           address[0] != '\0' ? " (" : "", address, address[0] != '\0' ? ")" : "");
+}
+
 static int show_stat(struct cli *cli, json_t *result)
 {
     json_t *entry = json_object_get(result, "entry");
@@ -247,7 +288,8 @@ static int show_stat(struct cli *cli, json_t *result)
     if (cli_json_text(entry, "target")[0] != '\0')
         printf("target    %s\n", cli_clean(cli_json_text(entry, "target"), clean, sizeof(clean)));
     printf("modified  %s\n", when_text(entry, "modified", when, sizeof(when)));
-    printf("author    %s\nholders   %s\n", cli_json_text(entry, "author"), holders);
+    show_author(entry);
+    printf("holders   %s\n", holders);
     if (note[0] != '\0')
         printf("note      %s\n", note);
     return EXIT_OK;
@@ -310,7 +352,7 @@ int cmd_fs_conflicts(struct cli *cli)
                         "kith fs conflicts takes one PATH, or keep PATH");
     if (!keep)
         return list(cli, "fs.conflicts", json_pack("{s:s}", "path", first != NULL ? first : ""),
-                    "no conflicts");
+                    COLUMN_AUTHOR, "no conflicts");
     if (cli_arg(cli, 1) == NULL)
         return cli_fail(cli, EXIT_USAGE, "kith help fs conflicts",
                         "keep needs the PATH of the version that is to stay");

@@ -9,6 +9,8 @@
 #include "cli/help.h"
 #include "cli/run.h"
 #include "core/error.h"
+#include "core/text.h"
+#include "fs/name.h"
 #include "kith.h"
 
 static int usage_error(struct cli *cli)
@@ -29,6 +31,28 @@ static bool given(const struct args *args, const char *name)
     return false;
 }
 
+/* What names something in the catalogue travels as JSON; what names a file of this machine does
+ * not.
+ */
+static int check_names(struct cli *cli)
+{
+    const struct verb *verb = cli->args.verb;
+
+    for (size_t i = 0; strcmp(verb->group, "files") == 0 && cli_arg(cli, i) != NULL; i++) {
+        const char *name = cli_arg(cli, i);
+        if (verb->completes[i > 0] == COMPLETE_NONE && !text_is_utf8(name, strlen(name)))
+            return cli_fail_code(cli, fs_path_check(name, strlen(name)));
+    }
+    return EXIT_OK;
+}
+
+static int run_verb(struct cli *cli)
+{
+    int x = check_names(cli);
+
+    return x == EXIT_OK ? cli->args.verb->run(cli) : x;
+}
+
 static int run(struct cli *cli, int r)
 {
     const struct args *args = &cli->args;
@@ -46,7 +70,7 @@ static int run(struct cli *cli, int r)
         return EXIT_OK;
     }
     if (args->verb != NULL)
-        return args->verb->run(cli);
+        return run_verb(cli);
     if (args->version) {
         printf("kith %s\n", kith_version());
         return EXIT_OK;

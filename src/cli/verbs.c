@@ -170,6 +170,8 @@ static const struct opt opt_problems = {"problems", 0, OPT_FLAG, false, COMPLETE
     "list what in the folders is not shared, and why", {0}};
 static const struct opt opt_recursive = {"recursive", 'r', OPT_FLAG, false, COMPLETE_NONE, NULL,
     "with everything beneath it", {0}};
+static const struct opt opt_long = {"long", 'l', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "with permissions", {0}};
 static const struct opt opt_deleted = {"deleted", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "what was deleted too", {0}};
 static const struct opt opt_fs_out = {"out", 'o', OPT_TEXT, false, COMPLETE_FILE, "FILE",
@@ -569,7 +571,7 @@ const struct verb verb_table[] = {
     {"fs ls", NULL, "files", "[PATH]", 0, 1, {0}, VERB_AGENT | VERB_JSON,
      "list shares, a folder or a file, and who holds it",
      "A path is SHARE/dir/file; SHARE/dir/file@NODE is what the folder of NODE has there. Listing needs no other node.",
-     OPTIONS(&opt_recursive, &opt_deleted, &opt_no_headers), NULL,
+     OPTIONS(&opt_recursive, &opt_long, &opt_deleted, &opt_no_headers), NULL,
      {{"kith fs ls", "the shares"}, {"kith fs ls photos/2026 -r", "everything beneath a folder"}},
      cmd_fs_ls},
     {"fs tree", NULL, "files", "[PATH]", 0, 1, {0}, VERB_AGENT | VERB_JSON,
@@ -675,6 +677,13 @@ const struct verb verb_table[] = {
      OPTIONS(&opt_no_headers), NULL,
      {{"kith board ls", "names, titles, when they changed"}, {"kith board ls --json", "for programs"}},
      cmd_board_ls},
+    {"board open", NULL, "files", "BOARD", 1, 1, {0}, VERB_AGENT | VERB_JSON,
+     "print a link that logs in to the page of a board",
+     "Once, within 10 minutes, as admin, as the link of kith web does. A board that is not there begins with its first "
+     "stroke.",
+     OPTIONS(&opt_open, &opt_quiet), NULL,
+     {{"kith board open plan", "the link"}, {"kith board open plan --open", "in the browser"}},
+     cmd_board_open},
     {"board export", NULL, "files", "BOARD", 1, 1, {0}, VERB_AGENT | VERB_JSON,
      "make a picture of a board",
      "The same as the page saves, on any node: what is on the board is read from the catalogue. Exits with 8 if parts of "

@@ -1,4 +1,4 @@
-/* kith web and kith user: the way into the pages. */
+/* kith web, kith board open and kith user: the way into the pages. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +13,12 @@
 #define USER_TIMEOUT_MS 30000
 #define PASSWORD_BYTES  512
 
+#define BOARD_NAME_BYTES_MAX 64
+#define BOARD_PAGE           "/board/index.html"
+
 /* ---- kith web ---- */
 
-static int open_browser(struct cli *cli, const char *url)
+static int open_browser(struct cli *cli, const char *url, const char *hint)
 {
     pid_t pid = fork();
     int status = 0;
@@ -26,20 +29,24 @@ static int open_browser(struct cli *cli, const char *url)
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
         WEXITSTATUS(status) != 0)
-        return cli_fail(cli, EXIT_FAILED, "kith web prints the link", "no browser could be opened");
+        return cli_fail(cli, EXIT_FAILED, hint, "no browser could be opened");
+    return EXIT_OK;
+}
+
+static int show_url(struct cli *cli, const char *url, uint64_t users, const char *hint)
+{
+    if (args_flag(&cli->args, "open"))
+        return open_browser(cli, url, hint);
+    printf("%s\n", url);
+    cli_say(cli, "good for one log-in as admin, for 10 minutes%s",
+            users == 0 ? "; there are no users yet" : "");
     return EXIT_OK;
 }
 
 static int show_link(struct cli *cli, json_t *result)
 {
-    const char *url = cli_json_text(result, "url");
-
-    if (args_flag(&cli->args, "open"))
-        return open_browser(cli, url);
-    printf("%s\n", url);
-    cli_say(cli, "good for one log-in as admin, for 10 minutes%s",
-            cli_json_u64(result, "users", 0) == 0 ? "; there are no users yet" : "");
-    return EXIT_OK;
+    return show_url(cli, cli_json_text(result, "url"), cli_json_u64(result, "users", 0),
+                    "kith web prints the link");
 }
 
 static int show_token(struct cli *cli, json_t *result)
@@ -64,6 +71,45 @@ int cmd_web(struct cli *cli)
     if (expires_ms != 0)
         (void)json_object_set_new(args, "expires_ms", json_integer((json_int_t)expires_ms));
     return cli_ask_and_show(cli, "web.token", args, CLI_ANSWER_MS, show_token);
+}
+
+/* ---- kith board open ---- */
+
+/* As pages have it: a-z, 0-9, and - between. */
+static bool is_board(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= BOARD_NAME_BYTES_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len && name[0] != '-' &&
+           name[len - 1] != '-';
+}
+
+/* The link of kith web, with the page of the board behind it. */
+int cmd_board_open(struct cli *cli)
+{
+    const char *board = cli_arg(cli, 0);
+    struct cli_reply reply;
+    char url[1200];
+
+    if (!is_board(board))
+        return cli_fail(cli, EXIT_USAGE, "kith board ls",
+                        "a board's name has 1 to %d of a-z 0-9 and - between them",
+                        BOARD_NAME_BYTES_MAX);
+    int x = cli_ask(cli, "web.link", json_object(), CLI_ANSWER_MS, &reply);
+    if (x != EXIT_OK)
+        return x;
+    const char *login = strchr(cli_json_text(reply.result, "url"), '#');
+    if (login == NULL)
+        return cli_fail(cli, EXIT_FAILED, NULL, "the agent gave a link without a log-in");
+    snprintf(url, sizeof(url), "%s" BOARD_PAGE "%s/%s", cli_json_text(reply.result, "web"), login,
+             board);
+    if (!cli->json)
+        return show_url(cli, url, cli_json_u64(reply.result, "users", 0),
+                        "kith board open NAME prints the link");
+    json_t *doc = json_pack("{s:s,s:s,s:I}", "board", board, "url", url, "expires_ms",
+                            (json_int_t)cli_json_u64(reply.result, "expires_ms", 0));
+    return cli_print_json(cli, doc, "kith.board.open/1");
 }
 
 /* ---- kith user ---- */

@@ -32,8 +32,12 @@ void control_fs_put_entry(struct json *json, const struct kith_fs_entry *entry)
     json_kv_u64(json, "mode", entry->mode);
     if (entry->kind == KITH_FS_SYMLINK)
         json_kv_text(json, "target", entry->target);
-    json_kv_text(json, "author", entry->author_name);
-    json_kv_id(json, "author_id", &entry->author);
+    if (entry->author_name[0] != '\0') {
+        json_kv_text(json, "author", entry->author_name);
+        json_kv_id(json, "author_id", &entry->author);
+    }
+    if (entry->author_address[0] != '\0')
+        json_kv_text(json, "author_address", entry->author_address);
     json_key(json, "holders");
     json_array_begin(json);
     for (size_t i = 0; i < entry->holders_n; i++)
@@ -137,6 +141,8 @@ static void put_result(struct json *json, enum kith_fs_op_kind kind, const struc
         json_key(json, "entry");
         control_fs_put_entry(json, &r->entries[0]);
     }
+    if (r->ignored)
+        json_kv_bool(json, "ignored", true);
     if (kind == KITH_FS_READ)
         json_kv_u64(json, "size", r->size);
     if (kind == KITH_FS_READ && r->from_n > 0)

@@ -211,10 +211,12 @@ void folder_judge(struct local_seen *seen)
     seen->found = LOCAL_FOUND;
     if (seen->stat.kind == 0) {
         seen->found = LOCAL_REFUSED;
-        seen->text = "is neither file, directory nor symlink";
+        seen->text = "is neither file, directory nor symlink; leave it or ignore it (.kithignore)";
     } else if (seen->stat.kind == FS_FILE && seen->stat.size > FS_SIZE_MAX) {
         seen->found = LOCAL_REFUSED;
-        seen->text = "is larger than 1 TiB, the most that one file may have";
+        seen->text =
+            "is larger than 1 TiB, the most that one file may have; divide it or ignore it "
+            "(.kithignore)";
     }
 }
 

@@ -12,19 +12,19 @@ const char *fs_name_problem_text(enum fs_name_problem problem)
 {
     switch (problem) {
     case FS_NAME_EMPTY:
-        return "is empty or has an empty part";
+        return "is empty or has an empty part; choose another name";
     case FS_NAME_LONG:
-        return "is longer than 1,024 bytes";
+        return "is longer than 1,024 bytes; choose a shorter name";
     case FS_NAME_PART_LONG:
-        return "has a part longer than 255 bytes";
+        return "has a part longer than 255 bytes; choose a shorter name";
     case FS_NAME_DOTS:
-        return "has a part that is '.' or '..'";
+        return "has a part that is '.' or '..'; choose another name";
     case FS_NAME_CONTROL:
-        return "holds a control character";
+        return "holds a control character; rename it";
     case FS_NAME_NOT_UTF8:
-        return "is not UTF-8";
+        return "is not UTF-8; rename it";
     case FS_NAME_NOT_NFC:
-        return "is not in Unicode's normal form C";
+        return "is not in Unicode's normal form C; choose another name";
     case FS_NAME_FINE:
         break;
     }
@@ -144,10 +144,9 @@ int fs_path_check(const char *path, size_t len)
     if (problem == FS_NAME_FINE)
         return 0;
     if (problem == FS_NAME_CONTROL || problem == FS_NAME_NOT_UTF8)
-        return kith_fail_with(KITH_E_NAME, "the path %s; rename the file",
-                              fs_name_problem_text(problem));
-    return kith_fail_with(KITH_E_NAME, "the path '%.*s' %s; choose another name",
-                          (int)(len < 200 ? len : 200), path, fs_name_problem_text(problem));
+        return kith_fail_with(KITH_E_NAME, "the path %s", fs_name_problem_text(problem));
+    return kith_fail_with(KITH_E_NAME, "the path '%.*s' %s", (int)(len < 200 ? len : 200), path,
+                          fs_name_problem_text(problem));
 }
 
 static bool is_share_char(char c)
@@ -287,6 +286,11 @@ int fs_ref_parse(const char *text, struct fs_ref *ref_out)
     size_t len = strlen(text);
     const char *slash = memchr(text, '/', len);
     size_t share_len = slash != NULL ? (size_t)(slash - text) : len;
+    if (slash == text)
+        return kith_fail_with(KITH_E_NAME,
+                              "'%.*s': a path begins with the name of its share; leave out the '/' "
+                              "in front",
+                              (int)(len < 200 ? len : 200), text);
     int r = fs_share_check(text, share_len);
     if (r != 0)
         return r;

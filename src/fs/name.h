@@ -17,6 +17,10 @@
 #include "core/limits.h"
 #include "kith/api.h"
 
+/* Temporary files by which folders are written begin so: nobody may put anything under such names.
+ */
+#define FS_OWN_BEFORE ".kith-"
+
 /* What is wrong with a name; in the order in which it is looked for. */
 enum fs_name_problem {
     FS_NAME_FINE = 0,
@@ -28,7 +32,7 @@ enum fs_name_problem {
     FS_NAME_NOT_UTF8,
     FS_NAME_NOT_NFC, /* fs_name_nfc() gives the one that is */
 };
-/* "holds a control character", ...; static, never NULL. */
+/* "holds a control character; rename it": what it is and the next step. Static, never NULL. */
 const char *fs_name_problem_text(enum fs_name_problem problem);
 
 /* Of one part (the name of a file in its folder), and of a whole path; the root "" is fine as a

@@ -14,9 +14,10 @@
 
 #include "core/error.h"
 #include "fs/files_internal.h"
+#include "fs/name.h"
 #include "kith/error.h"
 
-#define TEMP_BEFORE ".kith-"
+#define TEMP_BEFORE FS_OWN_BEFORE
 
 struct place {
     struct fs_files *files;

@@ -51,14 +51,16 @@ void files_entry_lines(const struct kith_fs_entry *entry, char out[FILES_LINES_B
              text_time_ms(entry->changed_unix_ms, changed));
 }
 
-int files_put_entry(struct buf *out, const char *schema, const struct kith_fs_entry *entry)
+int files_put_entry(struct buf *out, const char *schema, const struct kith_fs_result *result)
 {
     struct json json = json_begin(out);
 
     json_object_begin(&json);
     json_kv_text(&json, "schema", schema);
     json_key(&json, "entry");
-    control_fs_put_entry(&json, entry);
+    control_fs_put_entry(&json, result->entries);
+    if (result->ignored)
+        json_kv_bool(&json, "ignored", true);
     json_object_end(&json);
     return json_end(&json);
 }

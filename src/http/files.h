@@ -19,8 +19,8 @@ bool files_if_match(struct http_exchange *x, char *hash_out);
 #define FILES_LINES_BYTES 512
 void files_entry_lines(const struct kith_fs_entry *entry, char out[FILES_LINES_BYTES]);
 
-/* {"schema": @schema, "entry": ...} to @out. 0 or KITH_E_MEMORY. */
-int files_put_entry(struct buf *out, const char *schema, const struct kith_fs_entry *entry);
+/* {"schema": @schema, "entry": ...} of what was written, to @out. 0 or KITH_E_MEMORY. */
+int files_put_entry(struct buf *out, const char *schema, const struct kith_fs_result *result);
 
 /* files_read.c: the bytes of x->name. */
 void files_read(struct http_exchange *x);

@@ -98,7 +98,7 @@ static void on_committed(struct kith_node *node, const struct kith_fs_result *re
     struct http_exchange *x = let_go(putting, 0, NULL);
     putting_free(putting);
     files_entry_lines(result->entries, lines);
-    if (files_put_entry(&json, "kith.fs.put/1", result->entries) == 0) {
+    if (files_put_entry(&json, "kith.fs.put/1", result) == 0) {
         struct http_body body = {.status = fresh ? 201 : 200, .data = json.data, .len = json.len};
         http_answer(x, &body, lines);
     } else {

@@ -145,7 +145,10 @@ static int put_version(struct node_fs *fs,
     fs_known_version(fs->catalogue, entry->known, &version);
     out->author = version.author.node;
     out->author_name = fs_box_text(box, fs_node_name(fs, &version.author.node, digits));
-    if (out->author_name == NULL)
+    const struct member *member = member_find(fs->node->members, &out->author);
+    out->author_address =
+        fs_box_text(box, member != NULL ? node_member_address(fs->node, member) : "");
+    if (out->author_name == NULL || out->author_address == NULL)
         return KITH_E_MEMORY;
     if (version.kind == FS_SYMLINK) {
         char *target = arena_alloc(&box->arena, version.target_len + 1);
@@ -208,6 +211,7 @@ int fs_entry_fill(struct node_fs *fs,
         .hash = "",
         .target = "",
         .author_name = "",
+        .author_address = "",
         .conflicts_n = entry->conflicts_n,
         .conflict_of = "",
     };

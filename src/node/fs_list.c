@@ -62,7 +62,8 @@ static int cursor_print(struct page *page)
 /* A text may come to be twice as long, as JSON. */
 static size_t entry_bytes(const struct kith_fs_entry *entry)
 {
-    size_t texts = strlen(entry->path) + strlen(entry->target) + strlen(entry->conflict_of);
+    size_t texts = strlen(entry->path) + strlen(entry->target) + strlen(entry->conflict_of) +
+                   strlen(entry->author_name) + strlen(entry->author_address);
 
     for (size_t i = 0; i < entry->holders_n; i++)
         texts += strlen(entry->holders[i].name) + 2;
@@ -76,7 +77,8 @@ static int page_add(struct page *page,
 {
     assert(page->n < page->cap);
     struct kith_fs_entry *out = &page->entries[page->n++];
-    int r = fs_entry_fill(page->fs, page->box, share, path, entry, false, out);
+    bool whole = page->op->kind == KITH_FS_CONFLICTS; /* few, and whose they are matters */
+    int r = fs_entry_fill(page->fs, page->box, share, path, entry, whole, out);
 
     if (r == 0)
         page->bytes += entry_bytes(out);

@@ -82,7 +82,7 @@ static void let_go(struct node_fs *fs, struct fs_putting *put)
         fs_sweep_look(fs, &put->base);
 }
 
-static void tell(struct node_fs *fs, struct fs_op *op, int code, const char *text)
+static void tell(struct node_fs *fs, struct fs_op *op, int code, const char *text, bool ignored)
 {
     struct fs_box *box = NULL;
 
@@ -93,6 +93,7 @@ static void tell(struct node_fs *fs, struct fs_op *op, int code, const char *tex
         code = fs_box_of(fs, op->op.path, &box);
     if (code == 0) {
         box->result.counted_n = 1;
+        box->result.ignored = ignored;
         fs_op_done(op, box);
     } else {
         fs_op_fail(op, code, text[0] != '\0' ? text : NULL);
@@ -104,6 +105,7 @@ void fs_put_end(struct node_fs *fs, struct fs_putting *put)
     struct next_in_line *next = core_calloc(1, sizeof(*next));
     struct list ended, *first;
     int code = put->code;
+    bool ignored = put->ignored;
     char text[sizeof(put->text)];
 
     memcpy(text, put->text, sizeof(text));
@@ -122,7 +124,7 @@ void fs_put_end(struct node_fs *fs, struct fs_putting *put)
         struct fs_op *op = one->op;
         list_remove(first);
         put_free(one);
-        tell(fs, op, code, text);
+        tell(fs, op, code, text, ignored);
     }
     fs_leave(fs);
 }

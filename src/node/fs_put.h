@@ -48,6 +48,7 @@ struct fs_putting {
     bool reading_now;
     /* into the folder of this node */
     bool in_folder;
+    bool ignored; /* the folder's .kithignore leaves it out */
     char *folder, *name;
     bool expect_any; /* something is there: expect */
     struct fs_stat expect, placed;

@@ -28,6 +28,24 @@ static int check_above(struct node_fs *fs, const struct fs_putting *put)
     return 0;
 }
 
+/* Files by which folders are written begin so, whether they are there now or not. */
+static int check_own(const struct fs_putting *put)
+{
+    static const char own[] = FS_OWN_BEFORE;
+    const char *path = put->ref.path.data;
+    size_t len = put->ref.path.len;
+
+    for (size_t at = 0; at < len; at++) {
+        if ((at == 0 || path[at - 1] == '/') && len - at >= sizeof(own) - 1 &&
+            memcmp(path + at, own, sizeof(own) - 1) == 0)
+            return kith_fail_with(KITH_E_NAME,
+                                  "%s: names that begin with " FS_OWN_BEFORE
+                                  " are those of kith's own temporary files; choose another name",
+                                  put->op->op.path);
+    }
+    return 0;
+}
+
 /* What the path may be now, by the operation's wishes. */
 int fs_put_check_path(struct node_fs *fs, struct fs_putting *put)
 {
@@ -41,6 +59,8 @@ int fs_put_check_path(struct node_fs *fs, struct fs_putting *put)
                               (int)put->ref.share.len, (const char *)put->ref.share.data);
     if (there && entry.kind == FS_DIRECTORY)
         return kith_fail_with(KITH_E_EXISTS, "%s is a directory", op->path);
+    if (!there && check_own(put) != 0)
+        return KITH_E_NAME;
     if (there && entry.is_conflict)
         return kith_fail_with(KITH_E_INVALID,
                               "%s is one of several versions of a file, whose name is given by the "
@@ -70,7 +90,8 @@ int fs_put_check_folder(struct node_fs *fs, struct fs_putting *put)
     struct buf name = {0};
 
     put->in_folder = false;
-    if (here == NULL || local_ignores(here->core, path, len, false))
+    put->ignored = here != NULL && local_ignores(here->core, path, len, false);
+    if (here == NULL || put->ignored)
         return 0;
     if (here->mode == KITH_SHARE_READ_ONLY)
         return kith_fail_with(

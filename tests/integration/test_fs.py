@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,14 @@ def test_folders_of_two_nodes_are_one_tree_that_both_list(cluster, folders):
     listed = entries(b, "docs")
     assert listed["docs/a.txt"]["holders"] == [a.name]
     assert listed["docs/a.txt"]["size"] == 7
+    # Who wrote it is known of one file that is asked for, and with it where that node is.
+    assert not any(key.startswith("author") for entry in listed.values() for key in entry)
+    entry = b.kith("fs", "stat", "docs/a.txt", "--json").json["entry"]
+    assert (entry["author"], entry["author_id"], entry["author_address"]) == (a.name, a.id, a.address)
+    assert f"author    {a.name} ({a.address})\n" in b.kith("fs", "stat", "docs/a.txt").text
+    (one / "a.txt").chmod(0o751)
+    wait_for(lambda: "rwxr-x--x" in b.kith("fs", "ls", "-l", "docs").text, WAIT, "-l shows permissions")
+    assert "leave out the '/' in front" in b.kith("fs", "ls", "/docs", check=2).error
     assert b.kith("fs", "cat", "docs/a.txt").out == b"from a\n"
     assert a.kith("fs", "cat", "docs/b.txt").out == b"from b\n"
     # A file that was fetched is in the cache, and not in the folder of the other.
@@ -87,20 +96,38 @@ def test_folders_of_two_nodes_are_one_tree_that_both_list(cluster, folders):
     assert a.name in gone.error
 
 
-def test_get_fetches_a_large_file_whole_from_another_node(cluster, folders, short_dir):
+def test_get_fetches_a_large_file_whole_from_another_node(cluster, folders, short_dir, processes):
     a, b = cluster.start(2)
     cluster.wait_alive()
     one = folders("one")
     data = os.urandom(5_000_000)
     (one / "big.bin").write_bytes(data)
     (one / "empty").write_bytes(b"")
+    with open(one / "holes", "wb") as sparse:
+        sparse.seek(20_000_000)
+        sparse.write(b"the end")
     share(a, "s", one)
-    wait_files((b,), {"s/big.bin", "s/empty"}, "s")
+    wait_files((b,), {"s/big.bin", "s/empty", "s/holes"}, "s")
+    # A get that is ended while it waits leaves nothing, under no name.
+    a.agent.pause()
+    get = processes.start([BUILD / "kith", "fs", "get", "s/big.bin", "--out", short_dir / "got.bin", "--socket", b.socket])
+
+    def opened():
+        return [link for fd in pathlib.Path(f"/proc/{get.pid}/fd").iterdir()
+                if (link := os.readlink(fd)).startswith(str(short_dir)) and "sock" not in link]
+    wait_for(opened, WAIT, "it has its file open")
+    get.signal(signal.SIGTERM)
+    assert get.wait(WAIT) == -signal.SIGTERM
+    assert list(short_dir.glob("got.bin*")) == []
+    a.agent.resume()
     got = b.kith("fs", "get", "s/big.bin", "--out", short_dir / "got.bin", "--json").json
     assert (short_dir / "got.bin").read_bytes() == data
     assert [(one["name"], one["bytes"]) for one in got["from"]] == [(a.name, 5_000_000)]
     b.kith("fs", "get", "s/empty", cwd=short_dir)
     assert (short_dir / "empty").read_bytes() == b""
+    b.kith("fs", "get", "s/holes", cwd=short_dir)
+    assert (short_dir / "holes").read_bytes() == bytes(20_000_000) + b"the end"
+    assert (short_dir / "holes").stat().st_blocks * 512 < 1_000_000
     assert list(short_dir.glob("*.part")) == []
     got = b.kith("fs", "get", "s/big.bin", "--out", short_dir / "x", "--json").json
     assert got["schema"] == "kith.fs.get/1" and got["size"] == 5_000_000
@@ -148,6 +175,25 @@ def test_put_append_replace_and_remove(cluster, folders, short_dir):
     a.kith("fs", "append", "s/dir/x.txt", "second\n")
     assert (one / "dir" / "x.txt").read_bytes() == b"first\nsecond\n"
     assert b.kith("fs", "put", "-", "s/y.txt", "--new", input=b"no", check=7).code == 7
+    # What cannot be put, and what of it can: each with the next step.
+    assert f"{one} is a directory: share it (kith share add NAME {one})" in a.kith("fs", "put", one, "s/", check=2).error
+    assert "the path is not UTF-8; rename it" in a.kith("fs", "put", "-", "s/\udcff", input=b"no", check=2).error
+    assert "choose another name" in b.kith("fs", "put", "-", "s/d/.kith-x", input=b"no", check=2).error
+    (one / ".kithignore").write_text("*.o\n")
+    (one / "bad\udcff").write_text("x")
+    os.mkfifo(one / "pipe")
+
+    def problems():
+        said = a.kith("share", "ls", "--problems").text
+        return "is not UTF-8; rename it" in said and "leave it or ignore it (.kithignore)" in said
+    wait_for(problems, WAIT, "what is not shared, and what to do")
+    ignored = a.kith("fs", "put", "-", "s/x.o", "--json", input=b"object")
+    assert ignored.json["ignored"] and ".kithignore leaves it out" in ignored.error
+    assert not (one / "x.o").exists() and b.kith("fs", "cat", "s/x.o").out == b"object"
+    assert "ignored" not in b.kith("fs", "append", "s/x.o", "", "--json").json  # there is no folder there
+    for name in (".kithignore", "bad\udcff", "pipe"):
+        (one / name).unlink()
+    a.kith("fs", "rm", "s/x.o")
     a.kith("fs", "rm", "s/dir/x.txt")
     wait_for(lambda: not (one / "dir" / "x.txt").exists(), WAIT, "it left the folder")
     wait_files((a, b), {"s/y.txt"}, "s")
@@ -291,7 +337,11 @@ def test_both_sides_of_a_conflict_stay_until_one_is_chosen(cluster, folders, fla
     assert names[0] == "s/t.txt" and names[1].startswith("s/t.txt.conflict-")
     for node in (a, b):
         assert {node.kith("fs", "cat", name).out for name in names} == {b"side a\n", b"side b\n"}
-    assert "conflict" in a.kith("fs", "conflicts").text
+    said = a.kith("fs", "conflicts")
+    assert "kith fs conflicts keep PATH" in said.error
+    of = {entry["path"]: entry["author"] for entry in a.kith("fs", "conflicts", "--json").json["entries"]}
+    assert {of[name]: a.kith("fs", "cat", name).out for name in names} == {a.name: b"side a\n", b.name: b"side b\n"}
+    assert all(f"  {name}  " in line for line, name in zip(said.lines[1:], (of[name] for name in names)))
     if flags:
         shown = a.kith("fs", "cat", "s/t.txt").out
         wait_for(lambda: (one / "t.txt").read_bytes() == (two / "t.txt").read_bytes() == shown, WAIT,
@@ -457,6 +507,13 @@ def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
     damage(b)
     assert "1 damaged, 0 of them repaired" in b.kith("fs", "verify", "s/z", check=8).text
     wait_for(lambda: entries(a, "s")["s/z"]["holders"] == [], WAIT, "nobody has it")
+    # What a node sends is checked by who gets it; where nobody else has it, who did answer is named.
+    b.kith("fs", "put", "-", "s/w", input=os.urandom(300_000))
+    damage(b)
+    wait_for(lambda: "s/w" in files(a, "s"), WAIT, "a knows of it")
+    assert f"{b.name} (sent damaged data); kith fs verify on {b.name}" in a.kith("fs", "cat", "s/w", check=1).error
+    line, = [line for line in a.agent.log.splitlines() if "sent damaged data" in line]
+    assert "level=warn" in line and files(a, "s")["s/w"] in line and b.name in line
 
 
 def test_a_full_disk_ends_a_fetch_and_not_the_node(cluster, folders, short_dir):

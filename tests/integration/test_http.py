@@ -168,6 +168,15 @@ def test_a_link_logs_in_once(node):
     assert session["logged_in"] and session["user"] == "" and session["node"] == "n1"
     owner.ask("POST", "/v1/logout")
     owner.error("GET", "/v1/nodes", 401)
+    # The page of a board takes its link off the address (web/board/main.js).
+    opened = node.kith("board", "open", "plan", "--json").json
+    assert opened["schema"] == "kith.board.open/1"
+    page, rest = opened["url"].split("#login=")
+    token, board = rest.split("/")
+    assert (page, board) == (web.url + "/board/index.html", "plan")
+    web.ask("POST", "/v1/login", {"link": token}, KEY)
+    assert node.kith("board", "open", "plan").text.startswith(page + "#login=")
+    node.kith("board", "open", "No Board", check=2)
 
 
 def test_users(node, web):
