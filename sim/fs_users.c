@@ -195,6 +195,15 @@ static void put(struct hf *hf, unsigned path, unsigned item)
     hf_put(hf, item, user);
 }
 
+/* Chance alone would hardly ever put what goes just now. */
+void fw_going(struct hf *hf, unsigned item)
+{
+    struct fw_world *fw = world_of(hf);
+
+    if (fw->users_on && rng_below(rng_of(fw), 4) == 0)
+        put(hf, (unsigned)rng_below(rng_of(fw), HF_PATHS), item);
+}
+
 static void remove_file(struct hf *hf, unsigned path)
 {
     struct fw_world *fw = world_of(hf);

@@ -397,6 +397,8 @@ static void disk_tick(struct sim_world *world, void *arg)
     for (size_t i = 0; i < fw->hf.nodes_n; i++)
         if (fw->full_until_ms[i] <= sim_world_ms(world))
             fw->hf.disk_full[i] = false;
+    if ((fw->chaos.classes & CHAOS_DISK_ROT) != 0 && rng_below(sim_rng(world), 8) == 0)
+        (void)rot_copy(fw, node);
     if ((fw->chaos.classes & CHAOS_DISK_RESTORE) != 0 && rng_below(sim_rng(world), 8) == 0) {
         disk_snapshot(&fw->hf.disks[node]);
         if (hf_at(&fw->hf, node) != NULL)
@@ -424,6 +426,11 @@ static void set_timers(struct fw_world *fw, const struct fw_options *options)
                                        .unreferenced_ms = 4 * fw->scn->options.time_ms,
                                        .seen_ms = 2 * fw->scn->options.time_ms,
                                        .day_ms = 1000};
+    if (options->quick) {
+        fw->hf.keep.stable_ms = 1000;
+        fw->hf.keep.gone_ms = 2000;
+        fw->hf.keep.surplus_ms = 2000;
+    }
     fw->hf.cache =
         (struct cache_config){.memory_bytes_max = 300 * 1024, .disk_bytes_max = 600 * 1024};
 }
@@ -456,6 +463,7 @@ void fw_init(struct fw_world *fw, struct scn *scn, uint64_t seed, const struct f
                                            .published = fw_published,
                                            .read_done = fw_read_done,
                                            .written = fw_written,
+                                           .going = fw_going,
                                            .dropping = on_dropping,
                                            .damaged = on_damaged,
                                            .gone = host_gone};

@@ -65,6 +65,7 @@ struct fw_options {
     uint8_t replicas;
     bool in_line; /* nodes connect to their neighbours by themselves */
     bool slow;    /* timers of the catalogue as in production */
+    bool quick;   /* copies come and go while users work */
 };
 
 /* Nodes are started. */
@@ -83,6 +84,7 @@ void fw_users_gone(struct fw_world *fw, size_t node);
 void fw_published(struct hf *hf, uint64_t user, int code, uint64_t version_id);
 void fw_read_done(struct hf *hf, uint64_t user, int code);
 void fw_written(struct hf *hf, uint64_t user, int code);
+void fw_going(struct hf *hf, unsigned item);
 /* Reads @item there, for FW_READ or FW_READ_ALL. */
 void fw_read(struct fw_world *fw, enum fw_what what, size_t node, unsigned item, bool waits);
 

@@ -60,6 +60,8 @@ struct hf_observer {
     void (*read_done)(struct hf *hf, uint64_t user, int code);
     /* A put of hf_put() is in the keep (0), and to be published; or the disk is full. */
     void (*written)(struct hf *hf, uint64_t user, int code);
+    /* No record tells of a copy any more, and its file is about to go. */
+    void (*going)(struct hf *hf, unsigned item);
     /* A copy goes from the keep by the rules. */
     void (*dropping)(struct hf *hf, unsigned item);
     /* The process has ended, its disk is what it is. */

@@ -230,6 +230,7 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
     if (code == 0 && !again) {
         hf->removing[one->item] = true;
         forget_kept(hf, one->item);
+        hf->hw->observer.going(hf, one->item);
         struct hf_todo *job = hf_job(hf, HF_KEEP_REMOVE, FILE_US);
         job->item = one->item;
         job->code = one->purpose == HF_FOR_DAMAGE;
@@ -243,8 +244,14 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
 void hf_keep_remove(struct hf *hf, unsigned item, bool damage)
 {
     struct hf_file *file = &hf->files->file[item];
+    struct fs_content_facts facts;
 
     hf->removing[item] = false;
+    if (fs_catalogue_content(hf->catalogue, fi_content(&hf->hw->items, item)->root, &facts, NULL,
+                             0) == 0 &&
+        (facts.own & FS_IN_KEEP) != 0)
+        sim_violation(hf->hw->world, "node %zu: content %u is removed, and said to be kept",
+                      hf->index, item);
     if (file->whole) {
         if (!damage)
             hf->hw->observer.dropping(hf, item);

@@ -27,6 +27,7 @@ static struct fw_options draw(const struct scn *scn, uint64_t seed)
     options.in_line = rng_below(&rng, 3) == 0;
     options.slow = rng_below(&rng, 4) == 0;
     options.classes = chaos_draw_state(&rng) & CLASSES & ~(uint32_t)(CHAOS_MOVE | CHAOS_LEAVE);
+    options.quick = rng_below(&rng, 2) == 0;
     if (scn->options.classes != 0)
         options.classes = scn->options.classes;
     return options;

@@ -187,6 +187,12 @@ GATE(MUTEX_NO_LEASE_CHECK, "mutex-faults", 1, 40)
 GATE(MUTEX_NO_GRACE, "mutex-faults", 9, 40)
 GATE(MUTEX_NO_FLOOR, "mutex-faults", 5, 40)
 GATE(DVAR_SILENT_LOSS, "dvar-faults", 2, 10)
+GATE(FS_STRAYS_GO, "fs-faults", 1, 10)
+GATE(FS_REMOVE_RACES, "fs-faults", 1, 10)
+GATE(FS_ORPHANS_DROPPED, "fs-faults", 1, 10)
+GATE(FS_NO_WINDOW, "fs-faults", 1, 10)
+GATE(FS_NO_REPAIR, "fs-faults", 10, 1)
+GATE(FS_ANNOUNCED_EARLY, "fs-faults", 1, 10)
 
 int main(void)
 {
@@ -229,6 +235,12 @@ int main(void)
         cmocka_unit_test(MUTEX_NO_GRACE_is_noticed),
         cmocka_unit_test(MUTEX_NO_FLOOR_is_noticed),
         cmocka_unit_test(DVAR_SILENT_LOSS_is_noticed),
+        cmocka_unit_test(FS_STRAYS_GO_is_noticed),
+        cmocka_unit_test(FS_REMOVE_RACES_is_noticed),
+        cmocka_unit_test(FS_ORPHANS_DROPPED_is_noticed),
+        cmocka_unit_test(FS_NO_WINDOW_is_noticed),
+        cmocka_unit_test(FS_NO_REPAIR_is_noticed),
+        cmocka_unit_test(FS_ANNOUNCED_EARLY_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
