@@ -289,14 +289,8 @@ void hf_keep_adopt(struct hf *hf, unsigned item)
         return;
     }
     hf_place_end(hf, item);
-    if (hf->files->file[item].whole && hf->placing[item] == 0 && !hf->removing[item]) {
-        struct hf_todo *job = hf_job(hf, HF_KEEP_REMOVE, FILE_US);
-
-        hf->removing[item] = true;
-        forget_kept(hf, item);
-        job->item = item;
-        job->code = 1; /* damage: nobody asked for it */
-    }
+    if (hf->files->file[item].whole)
+        hf_keep_damage(hf, item);
     later(hf, hf_todo(hf, HF_KEEP), KEEP_ADOPTED, item)->code = KITH_E_CORRUPT;
 }
 

@@ -71,9 +71,7 @@ struct adoption {
     struct fs_job job;
     struct content content;
     uint64_t bytes;
-    bool was_there;
     int code;
-    int removed; /* code */
 };
 
 static void adoption_over(struct node_fs *fs, struct adoption *adoption, int code)
@@ -101,31 +99,6 @@ static void on_held(struct node_fs *fs, void *user, int code, const char *text)
     adoption_over(fs, adoption, code);
 }
 
-static void remove_work(struct fs_job *job)
-{
-    struct adoption *adoption = container_of(job, struct adoption, job);
-
-    adoption->removed = fs_remove_kept(job->fs, adoption->content.root, &adoption->was_there);
-}
-
-static void remove_done(struct node_fs *fs, struct fs_job *job)
-{
-    struct adoption *adoption = container_of(job, struct adoption, job);
-    const uint8_t *root = adoption->content.root;
-
-    fs_removed(fs);
-    if (adoption->removed != 0) { /* somebody puts it there */
-        adoption_over(fs, adoption, KITH_E_AGAIN);
-        return;
-    }
-    if (adoption->was_there && fs->move->keep_bytes >= adoption->content.size)
-        fs->move->keep_bytes -= adoption->content.size;
-    if (!fs_move_pinned(fs, root))
-        fs_kept_forget(fs, root);
-    fs_stray_forget(fs, root);
-    adoption_over(fs, adoption, adoption->code);
-}
-
 static void verify_work(struct fs_job *job)
 {
     struct adoption *adoption = container_of(job, struct adoption, job);
@@ -145,15 +118,16 @@ static void verify_done(struct node_fs *fs, struct fs_job *job)
         adoption_over(fs, adoption, KITH_E_AGAIN);
         return;
     }
-    if (adoption->code != 0) {
-        if (adoption->code != KITH_E_NOT_FOUND)
-            log_warn(&fs->node->log.log, "files",
-                     "a file of the keep that no record told of is damaged and is removed", NULL);
+    if (adoption->code == KITH_E_NOT_FOUND) {
         fs_unguard(fs, adoption->content.root);
-        fs_removing(fs);
-        adoption->job.work = remove_work;
-        adoption->job.done = remove_done;
-        fs_job_start(fs, &adoption->job);
+        fs_stray_forget(fs, adoption->content.root);
+        adoption_over(fs, adoption, adoption->code);
+        return;
+    }
+    if (adoption->code != 0) { /* a record may have come meanwhile: as with any damaged copy */
+        fs_unguard(fs, adoption->content.root);
+        fs_keep_damage(fs, &adoption->content);
+        adoption_over(fs, adoption, adoption->code);
         return;
     }
     kept = fs_kept_get(fs, &adoption->content);
