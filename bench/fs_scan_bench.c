@@ -140,7 +140,7 @@ static double first_scan(const char *root)
     struct fs_scan_result result;
     double began_s = now_s();
 
-    if (local_new(&b.core, &config) != 0 || fs_scanner_new(&b.scanner, root, NULL) != 0 ||
+    if (local_new(&b.core, &config) != 0 || fs_scanner_new(&b.scanner, root, NULL, false) != 0 ||
         fs_folder_open(&b.folder, root) != 0)
         die(root);
     step(&event);

@@ -389,7 +389,7 @@ enum kith_fs_change_type {
     KITH_FS_CREATED = 1,
     KITH_FS_MODIFIED = 2,
     KITH_FS_RENAMED = 3,
-    KITH_FS_ATTRIBUTES = 4, /* mode or time alone */
+    KITH_FS_ATTRIBUTES = 4, /* mode or time alone; of a tracked path the mode */
     KITH_FS_DELETED_NOW = 5,
     KITH_FS_CONFLICTED = 6, /* what is shown stays; another version stands beside it */
     KITH_FS_RESOLVED = 7,   /* none stands beside it any more */
@@ -425,8 +425,23 @@ KITH_API KITH_MUST_CHECK int64_t kith_fs_watch(struct kith_node *node,
 
 /*
  * Tells of changes of a file or folder of this machine, which need not be shared and is not
- * published: @local is an absolute path; @recursive: folders below it too. Paths are given as
- * absolute ones. Likewise; @local that is not there is KITH_E_NOT_FOUND. Not on the loop thread
+ * published: @local is an absolute path. Paths are given as absolute ones. Without @recursive only
+ * of what is in the folder itself: its folders are told of, and not what is in them.
+ *
+ * Of every name: nothing is ignored, neither by default nor by .kithignore. Every deletion is told,
+ * of however much at once. If the folder is missing, or another one has its path, what was in it
+ * and is not there is told as deleted; then a missing one itself, and as created when it is there
+ * again, which is looked for every 5 s. What cannot be read is not deleted.
+ *
+ * Files, folders and symlinks are told of, not pipes and devices, nor names that hold control
+ * characters or are not UTF-8, nor what is on another file system that is mounted in the folder.
+ * Changes are told when a name has been quiet for a moment, so several may be one. Nothing is read:
+ * a file of another size or time is KITH_FS_MODIFIED, one of another mode KITH_FS_ATTRIBUTES. The
+ * same file or folder under another name is KITH_FS_RENAMED, as is each thing in a folder that is
+ * renamed; a file that was changed as well is told as created there and deleted here.
+ *
+ * Returns as kith_fs_watch(), and KITH_E_NOT_FOUND or KITH_E_PERMISSION for @local that is not
+ * there or cannot be looked at, KITH_E_INVALID for one that is not absolute. Not on the loop thread
  * (KITH_E_WOULD_DEADLOCK), since it looks at the disk.
  */
 KITH_API KITH_MUST_CHECK int64_t kith_fs_track(

@@ -630,7 +630,9 @@ const struct verb verb_table[] = {
      {{"kith fs watch photos", "until stopped"}, {"kith fs watch notes/todo.txt -c 1", "the next change"}},
      cmd_fs_watch},
     {"fs track", NULL, "files", "PATH", 1, 1, {COMPLETE_FILE, COMPLETE_NONE}, VERB_AGENT | VERB_JSON,
-     "show changes of a file or folder of this machine", "It need not be shared, and is not published by it.",
+     "show changes of a file or folder of this machine",
+     "It need not be shared, and is not published by it: no name is ignored, and every deletion is shown. Of a folder its "
+     "own entries; with --recursive what is in its folders, too.",
      OPTIONS(&opt_recursive, &opt_changes, &opt_quiet), NULL,
      {{"kith fs track ~/inbox", "a folder"}, {"kith fs track ~/src -r --json", "with folders below it"}},
      cmd_fs_track},

@@ -159,7 +159,10 @@ static void on_touched(struct local_core *core, const struct local_event *event)
         scan_wish(core, NULL); /* the folder itself */
         return;
     }
-    if (base_len == strlen(FS_IGNORE_FILE) && memcmp(base, FS_IGNORE_FILE, base_len) == 0)
+    if (core->config.one_level && base_len < event->name_len)
+        return;
+    if (base_len == strlen(FS_IGNORE_FILE) && !core->config.tracks &&
+        memcmp(base, FS_IGNORE_FILE, base_len) == 0)
         rules_touched(core, event, base_len);
     if (is_nothing(core, event))
         return;
@@ -202,7 +205,7 @@ static void on_looked(struct local_core *core, const struct local_event *event)
 
     if (work == NULL || event->n != 1)
         return;
-    if (!gone_root(core, &event->root)) {
+    if (!gone_root(core, event)) {
         work_set(core, work, WORK_LOOK); /* again, when the folder is back */
         return;
     }
@@ -211,7 +214,7 @@ static void on_looked(struct local_core *core, const struct local_event *event)
         return;
     }
     if (seen->found == LOCAL_ABSENT) {
-        core->root_empty = event->root_empty;
+        core->root_empty = event->root_empty && !core->config.tracks;
         core->gone_dirty = true;
         if (work->again) {
             work->again = false;
@@ -438,7 +441,8 @@ int local_new(struct local_core **core_out, const struct local_config *config)
     list_init(&core->gone);
     core->share = core_strndup(config->share, strlen(config->share));
     core->top = core_calloc(1, sizeof(*core->top) + 1);
-    if (core->share == NULL || core->top == NULL || fs_ignore_new(&core->ignore, false) != 0) {
+    if (core->share == NULL || core->top == NULL ||
+        fs_ignore_new(&core->ignore, config->tracks) != 0) {
         local_free(core);
         return KITH_E_MEMORY;
     }

@@ -25,6 +25,12 @@
  *   keeps what it had.
  * Away and held end by themselves when the files are back.
  *
+ * Tracking (config.tracks) is the same without a catalogue: what would be published is told to a
+ * program. So nobody is asked, nothing is ignored, names stay as they are in the file system, and
+ * what counts is what is at the folder's path. If that is missing (AWAY), or is another directory,
+ * all that is not there any more is deleted. What the first scan sees does not settle: it is not
+ * told, only what is other than it.
+ *
  * What it leaves out: reading files, and the catalogue's versions (node).
  */
 #ifndef FS_LOCAL_H
@@ -56,7 +62,8 @@ struct local_config {
     const char *share; /* for sentences; copied */
     uint32_t settle_ms, closed_ms, settle_max_ms, rescan_ms, away_ms, retry_ms;
     bool blind;     /* there is no watcher: scans alone */
-    bool one_level; /* tracks a directory without what lies beneath its directories */
+    bool tracks;    /* a program is told, and nothing published: see Tracking above */
+    bool one_level; /* what lies in the folder's directories does not count */
     uint32_t hashes_max, looks_max, publishing_max; /* FS_LOCAL_* */
     uint32_t entries_max;                           /* FS_LOCAL_ENTRIES_MAX */
 };
@@ -177,7 +184,7 @@ struct local_action {
     size_t name_len;
     bool idle;
     uint8_t change;   /* enum local_change */
-    const char *path; /* of the catalogue: NFC, with a NUL */
+    const char *path; /* of the catalogue: NFC, with a NUL. Tracking: as in the file system */
     size_t path_len;
     const char *from; /* RENAMED */
     size_t from_len;
@@ -266,12 +273,12 @@ bool local_problem(const struct local_core *core, size_t i, struct local_problem
 struct local_stats {
     uint8_t state;
     const char *state_text;
-    uint64_t entries, files, bytes;         /* published and not gone */
-    uint64_t settling, hashing, publishing; /* now */
-    uint64_t waiting;                       /* to be looked at, read or published */
-    uint64_t gone;                          /* missing, and not published as deleted */
-    uint64_t problems;                      /* all of them, not only those listed */
-    uint64_t scanned;                       /* entries that the scan under way, or the last, saw */
+    uint64_t entries, files, bytes;                  /* published and not gone */
+    uint64_t settling, looking, hashing, publishing; /* now */
+    uint64_t waiting;                                /* to be looked at, read or published */
+    uint64_t gone;                                   /* missing, and not published as deleted */
+    uint64_t problems;                               /* all of them, not only those listed */
+    uint64_t scanned; /* entries that the scan under way, or the last, saw */
     uint64_t memory_bytes;
     uint64_t touches, scans, looks, hashes, hashed_again, published, renames, deletions, held;
 };

@@ -3,6 +3,7 @@
  * that was looked into, that the folder was not emptied as a whole, and that it is not so much that
  * somebody should be asked. Judged when all scans are over and what is new has been looked at, as
  * it may turn out to be what is missing, renamed.
+ * Of a folder that is only tracked nothing is published, so nobody has to be asked (follow_root()).
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -35,7 +36,9 @@ void gone_state(struct local_core *core, uint8_t state, const char *format, ...)
 
 static void at_work(struct local_core *core)
 {
-    if (core->scanned_once)
+    if (core->missing) /* and tracked: what was in it is told */
+        gone_state(core, LOCAL_AWAY, "the folder is missing; it is looked for");
+    else if (core->scanned_once)
         gone_state(core, LOCAL_WATCHED, "%s", "");
     else
         gone_state(core, LOCAL_SCANNING, "reads what is in the folder");
@@ -64,9 +67,54 @@ static void lose(struct local_core *core)
                    core->share);
 }
 
-bool gone_root(struct local_core *core, const struct fs_root_id *root)
+static bool is_nowhere(const struct fs_root_id *root)
 {
-    core->missing = root->inode == 0 && root->device == 0;
+    return root->inode == 0 && root->device == 0;
+}
+
+/* It may be there, and nobody could see. */
+static bool is_unread(const struct local_event *event)
+{
+    if (event->type == LOCAL_LOOKED)
+        return event->seen->found == LOCAL_UNREADABLE;
+    return event->code != 0 && event->code != KITH_E_NOT_FOUND;
+}
+
+/* Whatever is at the path of a folder that is tracked is the folder; nothing is an empty one. */
+static void follow_root(struct local_core *core, const struct local_event *event)
+{
+    const struct fs_root_id *root = &event->root;
+    bool missing = is_nowhere(root);
+    bool other = missing != core->missing ||
+                 (!missing && core->root_known && !fs_root_same(&core->root, root));
+
+    if (missing && is_unread(event)) {
+        if (core->state == LOCAL_SCANNING) /* nobody waits for what may never come */
+            gone_state(core, LOCAL_WATCHED, "the folder cannot be read; it is tried again");
+        return;
+    }
+    core->missing = missing;
+    if (other && (core->scan_token == 0 || core->scan_len != 0))
+        scan_wish(core, NULL);
+    if (missing && core->rescan_due_ms > core->now_ms + core->config.away_ms)
+        core->rescan_due_ms = core->now_ms + core->config.away_ms;
+    if (!missing) {
+        core->root = *root;
+        core->root_known = true;
+    }
+    if (missing || core->state == LOCAL_AWAY)
+        at_work(core);
+}
+
+bool gone_root(struct local_core *core, const struct local_event *event)
+{
+    const struct fs_root_id *root = &event->root;
+
+    if (core->config.tracks) {
+        follow_root(core, event);
+        return true;
+    }
+    core->missing = is_nowhere(root);
     if (core->missing) {
         lose(core);
         return false;
@@ -173,7 +221,7 @@ static bool too_many(const struct local_core *core, uint64_t n)
 {
     uint64_t lately = core->window_gone + core->window_before, all = n + lately;
 
-    if (n == 0 || MUTANT(LOCAL_NO_GUARD))
+    if (n == 0 || core->config.tracks || MUTANT(LOCAL_NO_GUARD))
         return false;
     return all >= LOCAL_GONE_MIN && all * 100 > (core->published_n + lately) * LOCAL_GONE_PERCENT;
 }

@@ -264,8 +264,9 @@ void gone_absent(struct local_core *core, struct work *work);
 void gone_judge(struct local_core *core);
 /* When it wants to be asked again. */
 uint64_t gone_deadline_ms(const struct local_core *core);
-/* Is @root the folder? If not, it is away from now on, and false. Zeros: it is missing. */
-bool gone_root(struct local_core *core, const struct fs_root_id *root);
+/* Was the folder looked into, as @event's root says? If not, it is away from now on, and false.
+ * Zeros: it is missing. */
+bool gone_root(struct local_core *core, const struct local_event *event);
 int gone_confirm(struct local_core *core);
 void gone_state(struct local_core *core, uint8_t state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

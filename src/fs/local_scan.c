@@ -32,7 +32,7 @@ void scan_wish(struct local_core *core, const struct node *node)
     size_t len;
     const char *name;
 
-    if (core->scan_all)
+    if (core->scan_all || (core->config.one_level && node != NULL && node != core->top))
         return;
     if (node == NULL || node == core->top || core->wishes_n == FS_LOCAL_SCANS_MAX) {
         drop_wishes(core);
@@ -189,9 +189,10 @@ static bool is_quiet(const struct local_core *core, const struct fs_stat *stat)
 static void see_found(struct local_core *core, struct node *node, const struct local_seen *seen)
 {
     struct work *work = node->work;
+    bool is_first = core->config.tracks && !core->scanned_once;
 
     core->root_empty = false;
-    if (work != NULL && work->state != WORK_GONE) {
+    if (work != NULL && work->state != WORK_GONE && (work->state != WORK_SETTLING || !is_first)) {
         work->again = work->again || !is_as_known(node, &seen->stat);
         return;
     }
@@ -202,7 +203,7 @@ static void see_found(struct local_core *core, struct node *node, const struct l
         tree_prune(core, node);
         return;
     }
-    if (!is_quiet(core, &seen->stat)) {
+    if (!is_first && !is_quiet(core, &seen->stat)) {
         work_touch(core, node, LOCAL_TOUCH_ANY);
         work->live = false;
         return;
@@ -245,7 +246,7 @@ static void see(struct local_core *core, const struct local_seen *seen)
 
 void scan_seen(struct local_core *core, const struct local_event *event)
 {
-    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, &event->root))
+    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, event))
         return;
     core->in_scan = true;
     for (size_t i = 0; i < event->n; i++) {
@@ -262,7 +263,8 @@ void scan_rules(struct local_core *core, const struct local_event *event)
     size_t len;
     int r;
 
-    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, &event->root))
+    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, event) ||
+        core->config.tracks)
         return;
     if (tree_resolve(core, event->name, event->name_len, true, true, &node, &why) != RESOLVED)
         return;
@@ -319,26 +321,29 @@ void scan_done(struct local_core *core, const struct local_event *event)
     struct node *scope;
     const char *why;
     bool whole = core->scan_len == 0;
+    bool done;
 
-    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, &event->root))
+    if (event->token == 0 || event->token != core->scan_token || !gone_root(core, event))
         return;
+    /* A folder that is tracked and missing is an empty one. */
+    done = event->code == 0 || (event->code == KITH_E_NOT_FOUND && whole && core->missing);
     if (tree_resolve(core, core->scan_name, core->scan_len, true, false, &scope, &why) != RESOLVED)
         scope = NULL;
-    if (event->code == 0 && scope != NULL) {
+    if (done && scope != NULL) {
         if (whole)
-            core->root_empty = event->root_empty;
+            core->root_empty = event->root_empty && !core->config.tracks;
         if (scope->scan != core->scan_no || (scope->flags & NODE_FROZEN) == 0)
             sweep(core, scope);
         problem_sweep(core, core->scan_name, core->scan_len);
     } else if (event->code == KITH_E_NOT_FOUND && !whole) {
         if (scope != NULL)
             work_touch(core, scope, LOCAL_TOUCH_ANY);
-    } else if (event->code != 0) {
+    } else if (!done) {
         core->scan_retry_ms = core->now_ms + core->config.retry_ms;
         core->scan_confirms = core->scan_confirms || core->scan_confirming;
         scan_wish(core, whole ? NULL : scope);
     }
-    if (whole && event->code == 0 && !core->scanned_once) {
+    if (whole && done && !core->scanned_once) {
         core->scanned_once = true;
         if (core->state == LOCAL_SCANNING)
             gone_state(core, LOCAL_WATCHED, "%s", "");

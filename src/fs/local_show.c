@@ -230,6 +230,7 @@ void local_stats(const struct local_core *core, struct local_stats *stats_out)
         .files = core->files_n,
         .bytes = core->bytes,
         .settling = core->due.n,
+        .looking = core->looks_n,
         .hashing = core->hashes_n,
         .publishing = core->publishing_n,
         .waiting = core->waiting_n,

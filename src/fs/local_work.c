@@ -245,9 +245,9 @@ void work_due(struct local_core *core, struct work *work)
 
 /* ---- what was seen ---- */
 
-static bool is_rules(const struct node *node)
+static bool is_rules(const struct local_core *core, const struct node *node)
 {
-    return strcmp(node->name, FS_IGNORE_FILE) == 0;
+    return !core->config.tracks && strcmp(node->name, FS_IGNORE_FILE) == 0;
 }
 
 void work_release(struct local_core *core, struct node *node)
@@ -510,7 +510,7 @@ void work_consider(struct local_core *core, struct work *work, const struct loca
     work->stat = seen->stat;
     work->racy = false;
     work->verify = false;
-    if (is_rules(node) && !core->in_scan)
+    if (is_rules(core, node) && !core->in_scan)
         scan_wish(core, node->parent);
     if (seen->stat.kind != FS_DIRECTORY)
         for (struct node *child = node->first; child != NULL; child = child->next)
@@ -632,7 +632,7 @@ static void forgotten(struct local_core *core, struct work *work)
         node->flags &= (uint8_t)~NODE_COLLIDED;
         scan_wish(core, node->parent); /* the other one has the name now */
     }
-    if (is_rules(node))
+    if (is_rules(core, node))
         scan_wish(core, node->parent);
     if (work->again) {
         work->again = false;
@@ -735,6 +735,13 @@ static bool begin_hash(struct local_core *core)
     return true;
 }
 
+/* Under which name it is published, or told. */
+static const char *name_for(struct local_core *core, const struct work *work, size_t *len_out)
+{
+    return core->config.tracks ? tree_name(core, work->node, len_out)
+                               : tree_path(core, work->node, len_out);
+}
+
 static bool begin_publish(struct local_core *core)
 {
     struct list *first = list_first(&core->publishes);
@@ -745,9 +752,9 @@ static bool begin_publish(struct local_core *core)
     if (first == NULL || core->publishing_n >= core->config.publishing_max)
         return false;
     struct work *work = container_of(first, struct work, link);
-    path = tree_path(core, work->node, &len);
+    path = name_for(core, work, &len);
     if (work->from != NULL)
-        from = tree_path(core, work->from->node, &from_len);
+        from = name_for(core, work->from, &from_len);
     if (path == NULL || (work->from != NULL && from == NULL))
         return false;
     action = begin(core, work, LOCAL_PUBLISH, WORK_PUBLISHING);

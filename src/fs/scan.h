@@ -19,8 +19,11 @@ struct fs_scanner;
 struct fs_watch;
 
 /* 0; KITH_E_MEMORY. @path (absolute) is copied; @watch (may be NULL) is told of each directory
- * before it is read, and must live longer. */
-int fs_scanner_new(struct fs_scanner **scanner_out, const char *path, struct fs_watch *watch);
+ * before it is read, and must live longer. @bare: nothing is ignored, for no rule is known. */
+int fs_scanner_new(struct fs_scanner **scanner_out,
+                   const char *path,
+                   struct fs_watch *watch,
+                   bool bare);
 void fs_scanner_free(struct fs_scanner *scanner); /* NULL is fine */
 
 enum fs_scan_item_kind {

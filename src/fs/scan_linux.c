@@ -33,6 +33,7 @@ struct fs_scanner {
     char *path;
     struct fs_watch *watch;
     struct fs_ignore *ignore;
+    bool bare;                              /* .kithignore is a file like others */
     struct level levels[FS_SCAN_DEPTH_MAX]; /* buffers stay from one scan to the next */
 };
 
@@ -213,7 +214,7 @@ static int enter_level(struct scan *scan, size_t path_len)
     level->n = level->at = 0;
     scan->depth++;
     r = watch_dir(scan, level->fd, path_len);
-    return r != 0 ? r : scan_rules(scan, level);
+    return r != 0 || scan->scanner->bare ? r : scan_rules(scan, level);
 }
 
 /* One name in @level: tells it, and goes into it if it is a directory. */
@@ -360,7 +361,7 @@ int fs_scan(struct fs_scanner *scanner,
         result_out->root = scan->folder.root;
         /* Rules of directories that are gone are not taken along. */
         if (whole)
-            r = fs_ignore_new(&scan->ignore, false);
+            r = fs_ignore_new(&scan->ignore, scanner->bare);
         if (r == 0)
             r = run(scan, name);
         if (whole && r == 0) {
@@ -375,15 +376,19 @@ int fs_scan(struct fs_scanner *scanner,
     return r;
 }
 
-int fs_scanner_new(struct fs_scanner **scanner_out, const char *path, struct fs_watch *watch)
+int fs_scanner_new(struct fs_scanner **scanner_out,
+                   const char *path,
+                   struct fs_watch *watch,
+                   bool bare)
 {
     struct fs_scanner *scanner = core_calloc(1, sizeof(*scanner));
 
     if (scanner == NULL)
         return KITH_E_MEMORY;
     scanner->watch = watch;
+    scanner->bare = bare;
     scanner->path = core_strndup(path, strlen(path));
-    if (scanner->path == NULL || fs_ignore_new(&scanner->ignore, false) != 0) {
+    if (scanner->path == NULL || fs_ignore_new(&scanner->ignore, bare) != 0) {
         fs_scanner_free(scanner);
         return KITH_E_MEMORY;
     }

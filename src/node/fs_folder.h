@@ -89,7 +89,8 @@ bool fs_sync_await(struct fs_here *here, struct fs_sync_wait *wait);
 /* fs_track.c */
 void fs_track_hash(struct fs_here *here, const struct local_action *action);
 void fs_track_publish(struct fs_here *here, const struct local_action *action);
-void fs_track_look(struct fs_here *here); /* behind each step: is the first scan over? */
+void fs_track_state(struct fs_here *here); /* it is another one */
+void fs_track_look(struct fs_here *here);  /* behind each step: is the first scan over? */
 void fs_tracking_free(struct fs_tracking *tracking);
 
 /* ---- life ---- */

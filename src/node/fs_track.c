@@ -4,10 +4,12 @@
  * what is in it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -21,8 +23,8 @@ struct fs_tracking {
     struct kith_node *node;
     int64_t no;
     bool recursive;
-    bool told;             /* the first scan is over: changes are told */
-    int64_t began_wall_ns; /* what was there before is no creation */
+    bool told; /* the first scan is over: changes are told */
+    bool gone; /* the folder was told to be gone */
     kith_fs_change_cb cb;
     void *user;
     void (*began)(struct kith_node *node, int64_t no, const char *text, void *user);
@@ -73,12 +75,12 @@ void fs_track_hash(struct fs_here *here, const struct local_action *action)
                                 .before = action->stat,
                                 .after = action->stat,
                                 .began_wall_ns = INT64_MAX};
-    uint8_t looks[32];
+    uint8_t looks[24];
 
+    /* Not ctime: a new name or another mode moves that of the same bytes. */
     put_le64(looks, action->stat.inode);
     put_le64(looks + 8, action->stat.size);
     put_le64(looks + 16, (uint64_t)action->stat.mtime_ns);
-    put_le64(looks + 24, (uint64_t)action->stat.ctime_ns);
     event.content = (struct content){.size = action->stat.size, .hash = CONTENT_BLAKE2B_256};
     event.content.chunk_log2 = content_chunk_log2(action->stat.size);
     content_hash_bytes(CONTENT_BLAKE2B_256, looks, sizeof(looks), event.content.root);
@@ -101,27 +103,92 @@ static enum kith_fs_change_type type_of(uint8_t change)
     }
 }
 
-void fs_track_publish(struct fs_here *here, const struct local_action *action)
+static void
+tell(struct fs_here *here, enum kith_fs_change_type type, const char *path, const char *from)
 {
-    struct fs_tracking *tracking = here->tracking;
-    char path[PATH_MAX + FS_PATH_BYTES_MAX + 2], from[PATH_MAX + FS_PATH_BYTES_MAX + 2] = "";
-    struct kith_fs_change change = {.type = type_of(action->change),
+    struct kith_fs_change change = {.type = type,
                                     .path = path,
                                     .from = from,
                                     .author = here->fs->node->identity.id,
                                     .author_name = here->fs->node->name};
 
+    here->tracking->cb(here->fs->node, &change, here->tracking->user);
+}
+
+void fs_track_publish(struct fs_here *here, const struct local_action *action)
+{
+    const struct fs_tracking *tracking = here->tracking;
+    const char *slash = here->path[1] != '\0' ? "/" : "";
+    char path[PATH_MAX + FS_PATH_BYTES_MAX + 2], from[PATH_MAX + FS_PATH_BYTES_MAX + 2] = "";
+
     answer(here,
            &(struct local_event){.type = LOCAL_PUBLISHED, .token = action->token, .text = ""});
-    if (!tracking->told || action->change == LOCAL_RELEASED ||
-        (action->change == LOCAL_CREATED && action->stat.ctime_ns < tracking->began_wall_ns) ||
-        (tracking->only != NULL && strcmp(action->path, tracking->only) != 0 &&
-         (action->from == NULL || strcmp(action->from, tracking->only) != 0)))
+    if (!tracking->told || here->closing)
         return;
-    snprintf(path, sizeof(path), "%s/%s", here->path, action->path);
+    snprintf(path, sizeof(path), "%s%s%s", here->path, slash, action->path);
     if (action->change == LOCAL_RENAMED)
-        snprintf(from, sizeof(from), "%s/%s", here->path, action->from);
-    tracking->cb(here->fs->node, &change, tracking->user);
+        snprintf(from, sizeof(from), "%s%s%s", here->path, slash, action->from);
+    if (tracking->only == NULL || strcmp(action->path, tracking->only) == 0)
+        tell(here, type_of(action->change), path, from);
+    else if (from[0] != '\0' && strcmp(action->from, tracking->only) == 0)
+        tell(here, KITH_FS_RENAMED, path, from);
+}
+
+/* Who is told may end the tracking: @here stays until the step that tells is over. */
+struct stay {
+    struct fs_todo todo;
+    struct fs_here *here;
+};
+
+static void stay_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct stay *stay = container_of(todo, struct stay, todo);
+    struct fs_here *here = stay->here;
+
+    (void)fs;
+    core_free(stay);
+    fs_here_idle(here);
+}
+
+/* The folder itself. */
+static void tell_root(struct fs_here *here, enum kith_fs_change_type type)
+{
+    struct stay *stay = core_calloc(1, sizeof(*stay));
+
+    if (stay == NULL)
+        node_state_end_process(here->fs->node, "memory is short: start the node again");
+    *stay = (struct stay){.todo.run = stay_run, .here = here};
+    fs_here_busy(here);
+    fs_later(here->fs, &stay->todo);
+    if (!here->closing)
+        tell(here, type, here->path, "");
+}
+
+void fs_track_state(struct fs_here *here)
+{
+    struct fs_tracking *tracking = here->tracking;
+
+    if (here->state == LOCAL_AWAY || !tracking->gone)
+        return;
+    tracking->gone = false;
+    tell_root(here, KITH_FS_CREATED);
+}
+
+/* The folder is missing, and all that was in it has been told. */
+static void look_for_root(struct fs_here *here)
+{
+    struct fs_tracking *tracking = here->tracking;
+    struct local_stats stats;
+
+    if (here->state != LOCAL_AWAY || tracking->gone || tracking->only != NULL)
+        return;
+    local_stats(here->core, &stats);
+    if (stats.entries + stats.gone + stats.settling + stats.waiting + stats.looking +
+            stats.publishing >
+        0)
+        return;
+    tracking->gone = true;
+    tell_root(here, KITH_FS_DELETED_NOW);
 }
 
 void fs_track_look(struct fs_here *here)
@@ -129,11 +196,16 @@ void fs_track_look(struct fs_here *here)
     struct fs_tracking *tracking = here->tracking;
     struct local_stats stats;
 
-    if (tracking->told || here->state == 0 || here->state == LOCAL_SCANNING)
+    if (tracking->told) {
+        look_for_root(here);
+        return;
+    }
+    if (here->state == 0 || here->state == LOCAL_SCANNING)
         return;
     local_stats(here->core, &stats);
-    if (stats.settling + stats.hashing + stats.publishing + stats.waiting > 0)
-        return; /* what was there before is no change */
+    /* What was there before is no change. What settles is one: the first scan waits for nothing. */
+    if (stats.looking + stats.hashing + stats.publishing + stats.waiting > 0)
+        return;
     tracking->told = true;
     if (tracking->began != NULL)
         tracking->began(here->fs->node, tracking->no, "", tracking->began_user);
@@ -174,6 +246,11 @@ static void look_work(struct fs_job *job)
         *(slash == path ? slash + 1 : slash) = '\0';
     }
     memcpy(tracking->local, path, sizeof(path));
+    if (faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) != 0) {
+        tracking->code = KITH_E_PERMISSION;
+        snprintf(tracking->text, sizeof(tracking->text), "%.400s: this user may not look into it",
+                 path);
+    }
 }
 
 static void look_done(struct node_fs *fs, struct fs_job *job)
@@ -186,7 +263,6 @@ static void look_done(struct node_fs *fs, struct fs_job *job)
                                     .one_level = !tracking->recursive};
     struct fs_here *here;
 
-    tracking->began_wall_ns = fs_wall_ns();
     if (tracking->code == 0 && !fs->stopping) {
         tracking->code = fs_here_new(fs, &config, &here);
         if (tracking->code == 0) {

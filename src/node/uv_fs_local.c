@@ -17,6 +17,7 @@ static void set_state(struct fs_here *here, const struct local_action *action)
 {
     if (here->tracking != NULL) {
         here->state = action->state;
+        fs_track_state(here);
         return;
     }
     bool worse = action->state == LOCAL_AWAY || action->state == LOCAL_HELD;
@@ -153,8 +154,10 @@ static void here_free(struct fs_here *here)
 
 int fs_here_new(struct node_fs *fs, const struct fs_here_config *config, struct fs_here **here_out)
 {
-    struct local_config local = {
-        .folder = config->number, .share = config->name, .one_level = config->one_level};
+    struct local_config local = {.folder = config->number,
+                                 .share = config->name,
+                                 .tracks = config->tracking != NULL,
+                                 .one_level = config->one_level};
     struct fs_here *here = core_calloc(1, sizeof(*here));
     int r = here == NULL ? KITH_E_MEMORY : 0;
 
@@ -176,7 +179,7 @@ int fs_here_new(struct node_fs *fs, const struct fs_here_config *config, struct 
                  here->name, "reason", kith_errmsg(), NULL);
     }
     if (r == 0)
-        r = fs_scanner_new(&here->scanner, here->path, here->watch);
+        r = fs_scanner_new(&here->scanner, here->path, here->watch, local.tracks);
     if (r == 0)
         r = local_new(&here->core, &local);
     if (r == 0 && config->tracking == NULL)

@@ -575,3 +575,93 @@ def test_track_tells_of_files_that_are_not_shared(cluster, folders, processes):
     told = [json.loads(line) for line in track.log.splitlines() if line.startswith("{")]
     assert [(one["type"], os.path.basename(one["path"])) for one in told] == [("created", "new"), ("deleted", "there")]
     assert a.kith("fs", "ls", "--json").json["entries"] == []
+
+
+@pytest.fixture
+def follow(processes):
+    """Tracks: follow(node, path, '-r') is {"told": [(type, path, from), ...] so far, "wait": for all of these}."""
+    class Followed:
+        def __init__(self, node, path, *flags):
+            self.path = path
+            self.process = processes.start([BUILD / "kith", "fs", "track", str(path), "--json", *flags,
+                                            "--socket", node.socket])
+            self.process.wait_log("watching", WAIT)
+
+        def told(self):
+            lines = [json.loads(line) for line in self.process.log.splitlines() if line.startswith("{") and line.endswith("}")]
+            return [(one["type"], *(os.path.relpath(name, self.path) for name in (one["path"], one.get("from")) if name))
+                    for one in lines]
+
+        def wait(self, *expect):
+            wait_for(lambda: set(expect) <= set(self.told()), WAIT, f"all of {expect}")
+    return Followed
+
+
+def test_track_tells_each_kind_of_change_of_any_name(cluster, folders, follow):
+    a, = cluster.start(1)
+    one = folders("one")
+    for name in ("b~", "mode", "old", "gone"):
+        (one / name).write_text(name)
+    (one / ".kithignore").write_text("*")
+    (one / ".git").mkdir()
+    (one / ".git" / "HEAD").write_text("x")
+    folder, file = follow(a, one, "-r"), follow(a, one / "b~")
+    (one / "b~").write_text("longer")
+    (one / "mode").chmod(0o600)
+    (one / "old").rename(one / "new")
+    (one / "gone").unlink()
+    (one / ".git" / "HEAD").write_text("longer")
+    (one / ".#lock").write_text("x")
+    expect = {("modified", "b~"), ("attributes", "mode"), ("renamed", "new", "old"), ("deleted", "gone"),
+              ("modified", ".git/HEAD"), ("created", ".#lock")}
+    folder.wait(*expect)
+    (one / "b~").unlink()
+    folder.wait(("deleted", "b~"))
+    file.wait(("modified", "."), ("deleted", "."))
+    # A machine that is slow may see a file between its beginning and its end.
+    assert {one for one in folder.told() if one[0] != "modified"} == {one for one in expect if one[0] != "modified"} | {("deleted", "b~")}
+    assert set(file.told()) == {("modified", "."), ("deleted", ".")}
+
+
+def test_track_tells_every_deletion(cluster, folders, follow):
+    a, = cluster.start(1)
+    many, last = folders("many"), folders("last")
+    for i in range(30):
+        (many / f"f{i}").write_text("x")
+    (last / "only").write_text("x")
+    tracks = follow(a, many), follow(a, last), follow(a, last / "only")
+    for i in range(30):
+        (many / f"f{i}").unlink()
+    (last / "only").unlink()
+    for track, expect in zip(tracks, ([("deleted", f"f{i}") for i in range(30)], [("deleted", "only")], [("deleted", ".")])):
+        track.wait(*expect)
+        assert sorted(track.told()) == sorted(expect)
+    # The folder itself: what is in it goes first, and it may come back as another one.
+    (last / "again").write_text("x")
+    tracks[1].wait(("created", "again"))
+    shutil.rmtree(last)
+    tracks[1].wait(("deleted", "."))
+    assert tracks[1].told()[-2:] == [("deleted", "again"), ("deleted", ".")]
+    last.mkdir()
+    (last / "only").write_text("y")
+    tracks[1].wait(("created", "."), ("created", "only"))
+    tracks[2].wait(("created", "."))
+
+
+def test_track_of_one_level_tells_of_entries_alone(cluster, folders, follow):
+    a, = cluster.start(1)
+    one = folders("one")
+    (one / "there").mkdir()
+    flat, deep = follow(a, one), follow(a, one, "-r")
+    (one / "new").mkdir()
+    (one / "new" / "inner").write_text("x")
+    (one / "there" / "inner").write_text("x")
+    deep.wait(("created", "new"), ("created", "new/inner"), ("created", "there/inner"))
+    (one / "new").rename(one / "moved")
+    flat.wait(("created", "new"), ("renamed", "moved", "new"))
+    deep.wait(("renamed", "moved", "new"), ("renamed", "moved/inner", "new/inner"))
+    shutil.rmtree(one / "moved")
+    flat.wait(("deleted", "moved"))
+    deep.wait(("deleted", "moved"), ("deleted", "moved/inner"))
+    assert flat.told() == [("created", "new"), ("renamed", "moved", "new"), ("deleted", "moved")]
+    assert len([one for one in deep.told() if one[0] != "modified"]) == 7

@@ -27,6 +27,12 @@ static struct {
     struct fs_stat stat;
     bool idle;
 } did[LOCAL_PROBLEM + 1];
+/* All looks since then, where there are several. */
+static struct {
+    uint64_t token;
+    char name[300];
+} looks[8];
+static unsigned looks_n;
 static struct {
     uint8_t key[LOCAL_KEY_BYTES];
     struct buf data;
@@ -71,6 +77,10 @@ static void note(const struct local_action *action)
     (void)snprintf(did[action->type].text, 300, "%s", action->text != NULL ? action->text : "");
     if (action->type == LOCAL_PERSIST)
         keep(action);
+    if (action->type == LOCAL_LOOK && looks_n < 8) {
+        looks[looks_n].token = action->token;
+        (void)snprintf(looks[looks_n++].name, 300, "%s", action->name);
+    }
 }
 
 static int step(struct local_event event)
@@ -89,6 +99,7 @@ static int step(struct local_event event)
 static void forget(void)
 {
     memset(did, 0, sizeof(did));
+    looks_n = 0;
 }
 
 /* Lets time pass, with ticks when they are due. */
@@ -126,18 +137,25 @@ static struct fs_stat file_stat(uint64_t inode, uint64_t size, int64_t changed_m
                             .born_ns = wall_base_ns - (int64_t)inode};
 }
 
-/* Answers the LOOK under way; kind 0: it is not there. */
-static void looked(struct fs_stat stat)
+/* Answers the LOOK under way; kind 0: it is not there, @empty: nor is anything else. */
+static void looked_as(struct fs_stat stat, bool empty)
 {
     assert_true(did[LOCAL_LOOK].n > 0);
     struct local_seen seen = {.name = did[LOCAL_LOOK].name,
                               .name_len = strlen(did[LOCAL_LOOK].name),
                               .found = stat.kind == 0 ? LOCAL_ABSENT : LOCAL_FOUND,
                               .stat = stat};
-    assert_int_equal(
-        step((struct local_event){
-            .type = LOCAL_LOOKED, .token = did[LOCAL_LOOK].token, .seen = &seen, .n = 1}),
-        0);
+    assert_int_equal(step((struct local_event){.type = LOCAL_LOOKED,
+                                               .token = did[LOCAL_LOOK].token,
+                                               .seen = &seen,
+                                               .n = 1,
+                                               .root_empty = empty}),
+                     0);
+}
+
+static void looked(struct fs_stat stat)
+{
+    looked_as(stat, false);
 }
 
 static struct content content_of(uint64_t size, uint8_t byte)
@@ -147,7 +165,7 @@ static struct content content_of(uint64_t size, uint8_t byte)
     return content;
 }
 
-static void hashed(int code, uint8_t byte)
+static void hashed_at(int code, uint8_t byte, int64_t began_wall_ns)
 {
     assert_true(did[LOCAL_HASH].n > 0);
     assert_int_equal(
@@ -157,9 +175,14 @@ static void hashed(int code, uint8_t byte)
                                   .text = "it is broken",
                                   .before = did[LOCAL_HASH].stat,
                                   .after = did[LOCAL_HASH].stat,
-                                  .began_wall_ns = wall_base_ns + (int64_t)now_ms * 1000000,
+                                  .began_wall_ns = began_wall_ns,
                                   .content = content_of(did[LOCAL_HASH].stat.size, byte)}),
         0);
+}
+
+static void hashed(int code, uint8_t byte)
+{
+    hashed_at(code, byte, wall_base_ns + (int64_t)now_ms * 1000000);
 }
 
 static void published(int code)
@@ -191,6 +214,15 @@ static void scanned(bool empty)
                      0);
 }
 
+static void scan_failed(int code)
+{
+    assert_int_equal(step((struct local_event){.type = LOCAL_SCANNED,
+                                               .token = did[LOCAL_SCAN].token,
+                                               .code = code,
+                                               .text = "it failed"}),
+                     0);
+}
+
 /* A file that is there from the beginning, published. */
 static void has_file(const char *name, uint64_t inode, uint8_t byte)
 {
@@ -206,16 +238,33 @@ static void begin_core(void)
     assert_int_equal(local_new(&core, &config), 0);
 }
 
-static int setup(void **state)
+static int setup_with(struct local_config with)
 {
-    (void)state;
-    config = (struct local_config){0};
+    config = with;
     begin_core();
     now_ms = 100000;
     forget();
     assert_int_equal(step((struct local_event){.type = LOCAL_START}), 0);
     assert_int_equal(did[LOCAL_SCAN].n, 1);
     return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_with((struct local_config){0});
+}
+
+static int setup_tracking(void **state)
+{
+    (void)state;
+    return setup_with((struct local_config){.tracks = true});
+}
+
+static int setup_one_level(void **state)
+{
+    (void)state;
+    return setup_with((struct local_config){.tracks = true, .one_level = true});
 }
 
 static int teardown(void **state)
@@ -454,13 +503,209 @@ static void a_missing_folder_cannot_be_confirmed(void **state)
     has_file("a", 10, 1);
     scanned(false);
     pass(LOCAL_RESCAN_MS);
-    assert_int_equal(step((struct local_event){.type = LOCAL_SCANNED,
-                                               .token = did[LOCAL_SCAN].token,
-                                               .code = KITH_E_NOT_FOUND}),
-                     0);
+    scan_failed(KITH_E_NOT_FOUND);
     assert_int_equal(stats().state, LOCAL_AWAY);
     assert_int_equal(step((struct local_event){.type = LOCAL_CONFIRM}), KITH_E_NOT_FOUND);
     assert_non_null(strstr(kith_errmsg(), "share share"));
+}
+
+/* ---- tracking ---- */
+
+static void every_deletion_of_what_is_tracked_is_told(void **state)
+{
+    (void)state;
+    make_many(2 * LOCAL_GONE_MIN);
+    remove_some(0, 2 * LOCAL_GONE_MIN - 1);
+    assert_int_equal(stats().deletions, 2 * LOCAL_GONE_MIN - 1);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+}
+
+static void the_last_file_of_what_is_tracked_is_told_to_go(void **state)
+{
+    (void)state;
+    has_file("a", 10, 1);
+    scanned(false);
+    pass(2000);
+    forget();
+    touch("a", LOCAL_TOUCH_GONE);
+    pass(LOCAL_SETTLE_MS);
+    looked_as((struct fs_stat){0}, true);
+    assert_int_equal(did[LOCAL_PUBLISH].n, 1);
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_DELETED);
+    published(0);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+}
+
+static void a_missing_root_is_tracked_as_an_empty_one(void **state)
+{
+    struct fs_root_id own = root_id;
+
+    (void)state;
+    has_file("a", 10, 1);
+    scanned(false);
+    pass(2000);
+    forget();
+    touch("", LOCAL_TOUCH_ANY);
+    assert_int_equal(did[LOCAL_SCAN].n, 1);
+    scan_failed(KITH_E_NOT_FOUND);
+    assert_int_equal(stats().state, LOCAL_AWAY);
+    pass(LOCAL_SETTLE_MS);
+    assert_string_equal(did[LOCAL_LOOK].name, "a");
+    root_id = (struct fs_root_id){0};
+    looked((struct fs_stat){0});
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_DELETED);
+    published(0);
+    assert_int_equal(stats().state, LOCAL_AWAY);
+    /* Another directory has its name: that is what is tracked now. */
+    forget();
+    pass(LOCAL_AWAY_MS);
+    assert_int_equal(did[LOCAL_SCAN].n, 1);
+    root_id = own;
+    root_id.inode++;
+    assert_int_equal(seen_as("b", LOCAL_FOUND, file_stat(11, 5, 0)), 0);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+    hashed(0, 1);
+    assert_string_equal(did[LOCAL_PUBLISH].path, "b");
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_CREATED);
+    published(0);
+    scanned(false);
+    root_id = own;
+}
+
+/* What cannot be looked into is not known to be empty. */
+static void a_root_that_cannot_be_read_is_not_missing(void **state)
+{
+    (void)state;
+    has_file("a", 10, 1);
+    scanned(false);
+    pass(2000);
+    forget();
+    touch("", LOCAL_TOUCH_ANY);
+    scan_failed(KITH_E_PERMISSION);
+    pass(LOCAL_SETTLE_MS);
+    assert_int_equal(did[LOCAL_LOOK].n, 0);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+    pass(LOCAL_RETRY_MS);
+    assert_int_equal(did[LOCAL_SCAN].n, 2);
+}
+
+static void a_root_that_cannot_be_read_at_first_is_tried_again(void **state)
+{
+    (void)state;
+    scan_failed(KITH_E_PERMISSION);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+    pass(LOCAL_RETRY_MS);
+    assert_int_equal(did[LOCAL_SCAN].n, 2);
+    has_file("a", 10, 1);
+    scanned(false);
+    assert_int_equal(stats().state, LOCAL_WATCHED);
+}
+
+static void nothing_that_is_tracked_is_ignored(void **state)
+{
+    (void)state;
+    has_file("b~", 10, 1);
+    has_file(".git/HEAD", 11, 1);
+    assert_int_equal(
+        step((struct local_event){
+            .type = LOCAL_RULES, .token = did[LOCAL_SCAN].token, .name = "", .data = {"*\n", 2}}),
+        0);
+    has_file("c", 12, 1);
+    scanned(false);
+    pass(2000);
+    assert_int_equal(stats().entries, 3);
+    forget();
+    touch(".#lock", LOCAL_TOUCH_CLOSED);
+    pass(LOCAL_SETTLE_MS);
+    assert_string_equal(did[LOCAL_LOOK].name, ".#lock");
+    looked(file_stat(13, 5, (int64_t)now_ms - 400));
+    hashed(0, 2);
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_CREATED);
+    published(0);
+}
+
+static void a_name_that_is_tracked_is_told_as_it_is(void **state)
+{
+    (void)state;
+    has_file("cafe\xcc\x81", 10, 1);
+    assert_string_equal(did[LOCAL_PUBLISH].path, "cafe\xcc\x81");
+    scanned(false);
+}
+
+static void of_one_level_directories_are_entries(void **state)
+{
+    struct fs_stat dir = {.kind = FS_DIRECTORY, .mode = 0755, .inode = 20, .born_ns = 1};
+
+    (void)state;
+    scanned(false);
+    pass(2000);
+    forget();
+    touch("d", LOCAL_TOUCH_DIR);
+    touch("d/a", LOCAL_TOUCH_CLOSED);
+    pass(LOCAL_SETTLE_MS);
+    assert_int_equal(did[LOCAL_LOOK].n, 1);
+    assert_string_equal(did[LOCAL_LOOK].name, "d");
+    looked(dir);
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_CREATED);
+    published(0);
+    pass(2000);
+    assert_int_equal(did[LOCAL_SCAN].n, 0);
+    assert_int_equal(did[LOCAL_LOOK].n, 1);
+}
+
+/* What was written a moment ago, and is touched while the first scan runs, is no change. */
+static void what_is_there_at_first_does_not_settle(void **state)
+{
+    (void)state;
+    touch("b", LOCAL_TOUCH_ANY);
+    assert_int_equal(seen_as("a", LOCAL_FOUND, file_stat(10, 5, (int64_t)now_ms - 10)), 0);
+    assert_int_equal(did[LOCAL_HASH].n, 1);
+    hashed_at(0, 1, INT64_MAX);
+    published(0);
+    assert_int_equal(seen_as("b", LOCAL_FOUND, file_stat(11, 5, (int64_t)now_ms - 10)), 0);
+    assert_int_equal(did[LOCAL_HASH].n, 2);
+    hashed_at(0, 1, INT64_MAX);
+    published(0);
+    scanned(false);
+    assert_int_equal(stats().entries, 2);
+}
+
+static void a_directory_that_is_renamed_is_one_rename(void **state)
+{
+    struct fs_stat dir = {.kind = FS_DIRECTORY, .mode = 0755, .inode = 20, .born_ns = 1};
+
+    (void)state;
+    assert_int_equal(seen_as("d", LOCAL_FOUND, dir), 0);
+    published(0);
+    has_file("d/a", 10, 1);
+    scanned(false);
+    pass(2000);
+    forget();
+    touch("d", LOCAL_TOUCH_GONE | LOCAL_TOUCH_DIR);
+    touch("e", LOCAL_TOUCH_CLOSED | LOCAL_TOUCH_DIR);
+    assert_string_equal(did[LOCAL_SCAN].name, "e");
+    assert_int_equal(seen_as("e/a", LOCAL_FOUND, file_stat(10, 5, 0)), 0);
+    assert_string_equal(did[LOCAL_LOOK].name, "d/a");
+    looked((struct fs_stat){0});
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_RENAMED);
+    assert_string_equal(did[LOCAL_PUBLISH].path, "e/a");
+    published(0);
+    scanned(false);
+    /* Both have settled: whichever is looked at first, it is one rename. */
+    forget();
+    pass(LOCAL_SETTLE_MS);
+    for (unsigned i = 0; i < looks_n && did[LOCAL_PUBLISH].n == 0; i++) {
+        did[LOCAL_LOOK].token = looks[i].token;
+        (void)strcpy(did[LOCAL_LOOK].name, looks[i].name);
+        looked(strcmp(looks[i].name, "e") == 0 ? dir : (struct fs_stat){0});
+    }
+    assert_int_equal(did[LOCAL_PUBLISH].n, 1);
+    assert_int_equal(did[LOCAL_PUBLISH].change, LOCAL_RENAMED);
+    assert_string_equal(did[LOCAL_PUBLISH].path, "e");
+    assert_string_equal(did[LOCAL_PUBLISH].from, "d");
+    published(0);
+    assert_int_equal(stats().entries, 2);
+    assert_int_equal(stats().deletions, 0);
 }
 
 /* ---- names ---- */
@@ -618,7 +863,8 @@ static void an_entry_takes_little_memory(void **state)
     assert_true(stats().memory_bytes / stats().entries < 400);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TRACKING(name) cmocka_unit_test_setup_teardown(name, setup_tracking, teardown)
 static const struct CMUnitTest tests[] = {
     CASE(a_known_file_that_is_closed_is_read_at_once),
     CASE(a_growing_file_waits_but_not_for_ever),
@@ -629,6 +875,17 @@ static const struct CMUnitTest tests[] = {
     CASE(deletions_are_published_up_to_the_guard),
     CASE(another_directory_is_not_the_folder),
     CASE(a_missing_folder_cannot_be_confirmed),
+    TRACKING(every_deletion_of_what_is_tracked_is_told),
+    TRACKING(the_last_file_of_what_is_tracked_is_told_to_go),
+    TRACKING(a_missing_root_is_tracked_as_an_empty_one),
+    TRACKING(a_root_that_cannot_be_read_is_not_missing),
+    TRACKING(a_root_that_cannot_be_read_at_first_is_tried_again),
+    TRACKING(nothing_that_is_tracked_is_ignored),
+    TRACKING(a_name_that_is_tracked_is_told_as_it_is),
+    cmocka_unit_test_setup_teardown(
+        of_one_level_directories_are_entries, setup_one_level, teardown),
+    TRACKING(what_is_there_at_first_does_not_settle),
+    TRACKING(a_directory_that_is_renamed_is_one_rename),
     CASE(names_are_published_in_nfc_and_looked_up_as_they_are),
     CASE(problems_are_listed_up_to_a_limit),
     CASE(what_could_not_be_published_is_tried_again),

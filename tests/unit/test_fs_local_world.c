@@ -6,7 +6,8 @@
  *
  * At every moment: what is published of a path is what that file had in it at some moment, and a
  * deletion is only published of what was deleted indeed; not too many at once. Afterwards all is
- * quiet, and what is published must be exactly what is on the disk.
+ * quiet, and what is published must be exactly what is on the disk. Folders that are tracked are
+ * run likewise: nothing is ignored, and what is missing with the folder is told as deleted.
  *
  * Built twice: plain, and with the switches of core/mutant.h, where the same runs must fail.
  */
@@ -27,6 +28,7 @@
 #define UNDO_MAX     16
 #define GARBAGE      0xdead0000dead0000u
 
+enum mode { SHARED = 0, TRACKED, ONE_LEVEL };
 enum away { HERE = 0, MISSING, OTHER, EMPTY };
 
 /* What the catalogue has of a path, durably. */
@@ -74,6 +76,7 @@ static struct {
     struct shown *shown; /* by the index of the disk's name */
     unsigned shown_n;
     bool faults, blind;
+    enum mode mode;
     enum away away;
     uint64_t away_until_ms, confirmed_ms;
     uint64_t deletes[DELETES_KEPT];
@@ -164,7 +167,7 @@ static void fill_seen(struct local_seen *seen, const char *path, char text[64])
     if (w.away == HERE && is_locked(path)) {
         seen->found = LOCAL_UNREADABLE;
         seen->text = "may not be read";
-    } else if (w.away == OTHER && strcmp(path, "d0/a") == 0) {
+    } else if (w.away == OTHER && w.mode == SHARED && strcmp(path, "d0/a") == 0) {
         seen->found = LOCAL_FOUND; /* the other directory has such a file as well */
         seen->stat = (struct fs_stat){.kind = FS_FILE, .inode = 7, .mode = 0600, .mtime_ns = 1};
     } else if (inode == NULL) {
@@ -254,6 +257,8 @@ static void scan_end(int code)
 static void scan_rules(const char *dir)
 {
     char path[300];
+    if (w.mode != SHARED)
+        return;
     (void)snprintf(path, sizeof(path), "%s%s" FS_IGNORE_FILE, dir, dir[0] != '\0' ? "/" : "");
     const struct inode *inode = disk_find(&w.disk, path);
     const char *text = inode != NULL && inode->kind == FS_FILE ? rules_text(inode->bytes) : "";
@@ -277,7 +282,7 @@ static void scan_entry(const char *dir, const struct entry *entry)
         return;
     }
     job->event.n = 1;
-    if (entry->inode->kind == FS_DIRECTORY)
+    if (entry->inode->kind == FS_DIRECTORY && w.mode != ONE_LEVEL)
         push(path);
 }
 
@@ -295,7 +300,7 @@ static void scan_some(void)
     dir = w.away == HERE ? disk_find(&w.disk, path) : NULL;
     if (w.away != HERE || dir == NULL || dir->kind != FS_DIRECTORY) {
         bool first = w.stack_n == 1 && w.at_entry == 0;
-        if (w.away == OTHER && first) {
+        if (w.away == OTHER && w.mode == SHARED && first) {
             struct job *job = scan_job(LOCAL_SEEN);
             (void)snprintf(job->names[0], sizeof(job->names[0]), "d0/a");
             fill_seen(&job->seen[0], job->names[0], job->text);
@@ -349,9 +354,11 @@ static void check_deletion(const char *path, bool renamed)
     const struct disk_name *name = disk_name(&w.disk, path);
     unsigned lately = 0;
 
+    if (w.mode != SHARED && (w.away != HERE || w.away_until_ms + 12000 > w.now_ms))
+        return; /* it was not there, as far as anybody could see */
     if (name->present && name->absent_ms + 200 < name->published_ms)
         wrong("deleted, though it was there all the time", path);
-    if (renamed)
+    if (renamed || w.mode != SHARED)
         return;
     w.deletes[w.deletes_n++ % DELETES_KEPT] = w.now_ms;
     for (unsigned i = 0; i < w.deletes_n && i < DELETES_KEPT; i++)
@@ -369,6 +376,8 @@ static void publish(const struct local_action *action)
     (void)snprintf(job->from, sizeof(job->from), "%s", action->from != NULL ? action->from : "");
     job->change = action->change;
     job->event.token = action->token;
+    if (w.mode == ONE_LEVEL && strchr(action->path, '/') != NULL)
+        wrong("told, though it lies in a directory", action->path);
     if (action->change == LOCAL_DELETED)
         check_deletion(action->path, false);
     if (action->change == LOCAL_RENAMED)
@@ -602,13 +611,15 @@ static void start(void)
                                   .away_ms = 500,
                                   .retry_ms = 1000,
                                   .blind = w.blind,
+                                  .tracks = w.mode != SHARED,
+                                  .one_level = w.mode == ONE_LEVEL,
                                   .hashes_max = 4,
                                   .looks_max = 8,
                                   .publishing_max = 8};
     w.boot++;
     assert_int_equal(local_new(&w.core, &config), 0);
     fs_ignore_free(w.scan_ignore);
-    assert_int_equal(fs_ignore_new(&w.scan_ignore, false), 0);
+    assert_int_equal(fs_ignore_new(&w.scan_ignore, w.mode != SHARED), 0);
     w.scan_token = 0;
     for (unsigned i = 0; i < w.kept_n; i++) {
         struct local_event event = {.type = LOCAL_RECALL,
@@ -664,8 +675,8 @@ static void sync_write(const char *path, const char *temp)
     struct fs_stat stat;
     const struct inode *inode = disk_find(&w.disk, path);
 
-    if (w.core == NULL || w.away != HERE || is_locked(path) || path[0] == '\0' ||
-        local_ignores(w.core, path, strlen(path), false) ||
+    if (w.mode != SHARED || w.core == NULL || w.away != HERE || is_locked(path) ||
+        path[0] == '\0' || local_ignores(w.core, path, strlen(path), false) ||
         local_can_write(w.core, path, strlen(path), &file) != 0)
         return;
     if ((inode == NULL) != (file.stat.kind == 0) || (inode != NULL && inode->kind != FS_FILE))
@@ -716,7 +727,7 @@ static void faults(void)
         w.away = (enum away)(1 + rng_below(&w.rng, 3));
         w.away_until_ms = w.now_ms + rng_below(&w.rng, 8000);
     }
-    if (one_in(8000)) {
+    if (w.mode == SHARED && one_in(8000)) {
         crash();
         start();
     }
@@ -787,7 +798,7 @@ static bool read_rules(void *user, const char *path, const struct inode *inode)
     char dir[256];
     (void)user;
     (void)snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) : 0, path);
-    if (strcmp(name, FS_IGNORE_FILE) == 0 && inode->kind == FS_FILE) {
+    if (w.mode == SHARED && strcmp(name, FS_IGNORE_FILE) == 0 && inode->kind == FS_FILE) {
         const char *text = rules_text(inode->bytes);
         assert_int_equal(fs_ignore_set(true_rules, dir, text, strlen(text)), 0);
     }
@@ -798,7 +809,8 @@ static bool compare_one(void *user, const char *path, const struct inode *inode)
 {
     unsigned *n = user;
     const struct shown *shown = shown_of(path);
-    if (fs_ignore_has(true_rules, path, inode->kind == FS_DIRECTORY))
+    if (fs_ignore_has(true_rules, path, inode->kind == FS_DIRECTORY) ||
+        (w.mode == ONE_LEVEL && strchr(path, '/') != NULL))
         return true;
     (*n)++;
     if (shown->kind != inode->kind)
@@ -815,7 +827,7 @@ static bool compare_one(void *user, const char *path, const struct inode *inode)
 static void compare(void)
 {
     unsigned n = 0;
-    assert_int_equal(fs_ignore_new(&true_rules, false), 0);
+    assert_int_equal(fs_ignore_new(&true_rules, w.mode != SHARED), 0);
     disk_walk(&w.disk, read_rules, NULL);
     disk_walk(&w.disk, compare_one, &n);
     for (unsigned i = 0; i < w.disk.names_n; i++) {
@@ -843,11 +855,12 @@ static void populate(void)
 }
 
 /* False, and why in w.wrong, if something was not as it must be. */
-static bool run(uint64_t seed)
+static bool run(uint64_t seed, enum mode mode)
 {
     static const int64_t ticks_ns[] = {1000000, 4000000, 10000000, 1000000000, 2000000000};
 
     memset(&w, 0, sizeof(w));
+    w.mode = mode;
     rng_init(&w.rng, seed);
     disk_init(&w.disk, &w.rng, ticks_ns[rng_below(&w.rng, 5)], one_in(2));
     w.disk.wall_ns = 1700000000000000000;
@@ -889,18 +902,38 @@ static bool run(uint64_t seed)
 }
 
 #ifndef KITH_MUTANTS
-static void what_is_published_is_what_is_there(void **state)
+static void run_all(enum mode mode, uint64_t default_n)
 {
     uint64_t seed = test_seed();
     const char *runs = getenv("KITH_TEST_RUNS");
-    uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : 60;
+    uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : default_n;
 
-    (void)state;
     for (uint64_t i = 0; i < n; i++)
-        if (!run(seed + i))
+        if (!run(seed + i, mode))
             fail_msg("seed %llu: %s", (unsigned long long)(seed + i), w.wrong);
 }
-#define CASES cmocka_unit_test(what_is_published_is_what_is_there)
+
+static void what_is_published_is_what_is_there(void **state)
+{
+    (void)state;
+    run_all(SHARED, 60);
+}
+
+static void what_is_told_of_a_tracked_folder_is_what_is_there(void **state)
+{
+    (void)state;
+    run_all(TRACKED, 20);
+}
+
+static void what_is_told_of_one_level_is_what_is_there(void **state)
+{
+    (void)state;
+    run_all(ONE_LEVEL, 10);
+}
+#define CASES                                                                                      \
+    cmocka_unit_test(what_is_published_is_what_is_there),                                          \
+        cmocka_unit_test(what_is_told_of_a_tracked_folder_is_what_is_there),                       \
+        cmocka_unit_test(what_is_told_of_one_level_is_what_is_there)
 #else
 #define RUNS_MAX 400
 
@@ -911,7 +944,7 @@ static void is_noticed(unsigned mutant)
 
     for (; seed <= RUNS_MAX; seed++) {
         mutant_on = mutant;
-        bool passes = run(seed);
+        bool passes = run(seed, SHARED);
         mutant_on = MUTANT_NONE;
         if (!passes)
             break;
@@ -919,7 +952,7 @@ static void is_noticed(unsigned mutant)
     if (seed > RUNS_MAX)
         fail_msg("%s: not noticed", mutant_names[mutant]);
     print_message("# %s: seed %llu: %s\n", mutant_names[mutant], (unsigned long long)seed, w.wrong);
-    if (!run(seed))
+    if (!run(seed, SHARED))
         fail_msg("%s: seed %llu fails with the rule: %s", mutant_names[mutant],
                  (unsigned long long)seed, w.wrong);
 }

@@ -137,7 +137,7 @@ static void all_of_a_tree_is_told(void **state)
     assert_int_equal(symlink("/etc", in_root("link")), 0);
     assert_int_equal(symlink("..", in_root("d/loop")), 0);
     assert_int_equal(mkfifo(in_root("pipe"), 0600), 0);
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_int_equal(told.seen_n, 7);
     assert_int_equal(result.entries_n, 7);
@@ -215,6 +215,27 @@ static void nothing_leads_out_of_the_folder(void **state)
     fs_folder_close(&folder);
 }
 
+static void without_rules_nothing_is_left_out(void **state)
+{
+    struct fs_scanner *scanner;
+    struct fs_scan_result result;
+    struct told told = {0};
+
+    (void)state;
+    assert_int_equal(mkdir(in_root(".git"), 0700), 0);
+    put_text(".git/HEAD", "x");
+    put_text("b~", "x");
+    put_text(".kithignore", "*\n");
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, true), 0);
+    assert_int_equal(scan(scanner, "", &told, &result), 0);
+    assert_int_equal(told.seen_n, 4);
+    assert_true(has(&told, ".git/HEAD 0 1 ;"));
+    assert_true(has(&told, "b~ 0 1 ;"));
+    assert_int_equal(result.entries_n, 4);
+    fs_scanner_free(scanner);
+    buf_deinit(&told.lines);
+}
+
 static void rules_keep_directories_out(void **state)
 {
     struct fs_scanner *scanner;
@@ -227,7 +248,7 @@ static void rules_keep_directories_out(void **state)
     put_text("d/big/x", "");
     put_text("d/.kithignore", "big/\n");
     put_text("d/x~", "");
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_true(has(&told, "rules d 5;"));
     assert_false(has(&told, "big"));
@@ -259,7 +280,7 @@ static void what_cannot_be_read_is_told(void **state)
     assert_int_equal(mkdir(in_root("d"), 0700), 0);
     put_text("d/x", "");
     assert_int_equal(chmod(in_root("d"), 0), 0);
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_true(has(&told, "d 2 "));
     fs_scanner_free(scanner);
@@ -275,7 +296,7 @@ static void a_missing_folder_is_not_an_empty_one(void **state)
     struct fs_root_id before;
 
     (void)state;
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_true(result.root_empty);
     before = result.root;
@@ -308,7 +329,7 @@ static void many_names_come_in_batches_and_may_be_ended(void **state)
         (void)snprintf(name, sizeof(name), "file-%u", i);
         put_text(name, "");
     }
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_int_equal(told.seen_n, 3000);
     assert_true(told.batches_n >= 3000 / FS_SCAN_BATCH_MAX);
@@ -338,7 +359,7 @@ static void a_deep_tree_is_bounded(void **state)
         fd = next;
     }
     (void)close(fd);
-    assert_int_equal(fs_scanner_new(&scanner, root, NULL), 0);
+    assert_int_equal(fs_scanner_new(&scanner, root, NULL, false), 0);
     assert_int_equal(scan(scanner, "", &told, &result), 0);
     assert_true(told.seen_n == FS_PATH_BYTES_MAX / 2 + 1);
     assert_true(has(&told, "/d 2 "));
@@ -428,6 +449,7 @@ int main(void)
         CASE(all_of_a_tree_is_told),
         CASE(times_that_do_not_fit_are_the_last_that_do),
         CASE(nothing_leads_out_of_the_folder),
+        CASE(without_rules_nothing_is_left_out),
         CASE(rules_keep_directories_out),
         CASE(what_cannot_be_read_is_told),
         CASE(a_missing_folder_is_not_an_empty_one),

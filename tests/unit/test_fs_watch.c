@@ -55,7 +55,7 @@ static int begin(void **state)
     (void)strcpy(root, "/tmp/kith-watch-XXXXXX");
     if (mkdtemp(root) == NULL || fs_watch_new(&watch) != 0)
         return 1;
-    return fs_scanner_new(&scanner, root, watch);
+    return fs_scanner_new(&scanner, root, watch, false);
 }
 
 static int end(void **state)

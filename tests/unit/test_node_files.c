@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/node_lab.h"
 
@@ -524,6 +525,84 @@ static void a_subscriber_elsewhere_hears_of_each_change(void **state)
     kith_fs_unwatch(nodes[0], no);
 }
 
+/* ---- this machine's files ---- */
+
+static struct {
+    char folder[128];
+    _Atomic unsigned n[KITH_FS_RESOLVED + 1]; /* of each kind */
+    _Atomic unsigned wrong_n;
+} tracked;
+
+static void on_tracked(struct kith_node *node, const struct kith_fs_change *change, void *user)
+{
+    size_t len = strlen(tracked.folder);
+    struct kith_node_id own = kith_node_self(node);
+    bool renamed = change->type == KITH_FS_RENAMED;
+
+    if (user != &tracked || change->entry != NULL || change->missed_n != 0 ||
+        strncmp(change->path, tracked.folder, len) != 0 || change->path[len] != '/' ||
+        (change->from[0] != '\0') != renamed || !kith_node_id_equal(&change->author, &own))
+        atomic_fetch_add(&tracked.wrong_n, 1);
+    atomic_fetch_add(&tracked.n[change->type], 1);
+}
+
+static const char *in_tracked(const char *name)
+{
+    static char paths[2][256];
+    static unsigned at;
+    char *path = paths[at++ % 2];
+
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", tracked.folder, name);
+    return path;
+}
+
+static void add_to(const char *name)
+{
+    FILE *file = fopen(in_tracked(name), "a");
+
+    assert_non_null(file);
+    assert_true(fputs("more", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_folder_that_is_tracked_tells_what_happens_in_it(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+    int64_t no;
+
+    (void)state;
+    (void)snprintf(tracked.folder, sizeof(tracked.folder), "%s/kith-track-XXXXXX",
+                   tmp != NULL ? tmp : "/tmp");
+    assert_non_null(mkdtemp(tracked.folder));
+    assert_int_equal(kith_fs_track(nodes[0], "here", true, on_tracked, &tracked), KITH_E_INVALID);
+    assert_int_equal(kith_fs_track(nodes[0], in_tracked("none"), true, on_tracked, &tracked),
+                     KITH_E_NOT_FOUND);
+    no = kith_fs_track(nodes[0], tracked.folder, false, on_tracked, &tracked);
+    assert_true(no > 0);
+    add_to("b~"); /* which no share would have */
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_CREATED], 1));
+    add_to("b~");
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_MODIFIED], 1));
+    assert_int_equal(chmod(in_tracked("b~"), 0600), 0);
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_ATTRIBUTES], 1));
+    assert_int_equal(rename(in_tracked("b~"), in_tracked("c")), 0);
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_RENAMED], 1));
+    assert_int_equal(unlink(in_tracked("c")), 0);
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_DELETED_NOW], 1));
+    /* The first is ended when the second begins. */
+    kith_fs_unwatch(nodes[0], no);
+    no = kith_fs_track(nodes[0], tracked.folder, true, on_tracked, &tracked);
+    assert_true(no > 0);
+    add_to("d");
+    assert_true(lab_wait_count(&tracked.n[KITH_FS_CREATED], 2));
+    kith_fs_unwatch(nodes[0], no);
+    assert_int_equal(tracked.wrong_n, 0);
+    assert_int_equal(tracked.n[KITH_FS_CREATED], 2);
+    assert_int_equal(tracked.n[KITH_FS_RENAMED], 1);
+    assert_int_equal(tracked.n[KITH_FS_DELETED_NOW], 1);
+    assert_int_equal(nftw(tracked.folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +616,7 @@ int main(void)
         cmocka_unit_test(threads_read_what_comes_and_goes),
         cmocka_unit_test(what_is_pinned_is_kept_when_all_is_evicted),
         cmocka_unit_test(a_subscriber_elsewhere_hears_of_each_change),
+        cmocka_unit_test(a_folder_that_is_tracked_tells_what_happens_in_it),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
