@@ -197,6 +197,14 @@ static void failed(struct node_fs *fs, const struct disk_item *item)
 {
     struct cache_event event = {.type = CACHE_FAILED, .chunk = item->no};
 
+    if (item->code == KITH_E_CORRUPT) {
+        char hash[2 * CONTENT_ROOT_BYTES + 1];
+        hex_encode(item->root, CONTENT_ROOT_BYTES, hash);
+        log_warn(&fs->node->log.log, "files",
+                 "a piece of a file in the disk cache is damaged; it is dropped, and fetched again "
+                 "when it is read",
+                 "hash", hash, NULL);
+    }
     memcpy(event.root, item->root, sizeof(event.root));
     memory_drop(fs->move, item->root, item->no);
     fs_cache_event(fs, &event, NULL);

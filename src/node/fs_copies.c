@@ -213,7 +213,7 @@ static void give_back(struct fs_copying *copying)
     copying->fd = -1;
 }
 
-static void copying_go(struct node_fs *fs, struct fs_copying *copying)
+static void copying_step(struct node_fs *fs, struct fs_copying *copying)
 {
     struct copy_chunk *chunk;
 
@@ -254,6 +254,14 @@ static void copying_go(struct node_fs *fs, struct fs_copying *copying)
     copying->job.work = end_work;
     copying->job.done = end_done;
     fs_job_start(fs, &copying->job);
+}
+
+/* What a chunk that is not to be had leads to comes when the step is done: it may end the copy. */
+static void copying_go(struct node_fs *fs, struct fs_copying *copying)
+{
+    fs_enter(fs);
+    copying_step(fs, copying);
+    fs_leave(fs);
 }
 
 /* ---- the beginning ---- */
