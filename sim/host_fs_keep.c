@@ -227,6 +227,7 @@ void hf_keep_held(struct hf *hf, const struct hf_under_way *one, int code)
         ((facts.own & FS_IN_KEEP) != 0 || /* it was put here meanwhile, or is named again */
          (one->purpose == HF_FOR_UNNAMED && facts.live));
     again = again || hf->placing[one->item] > 0; /* or is just being put */
+    again = again || hf->removing[one->item];    /* or goes already: damage is found by many */
     if (code == 0 && !again) {
         hf->removing[one->item] = true;
         forget_kept(hf, one->item);
