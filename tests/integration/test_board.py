@@ -383,5 +383,6 @@ def test_demo_prints_two_links_to_one_board(processes, build):
     wait_load(webs[1], "demo", {A: [1]})
     demo.signal(signal.SIGINT)
     assert demo.wait(60) == 0
-    with pytest.raises(OSError):
-        webs[0].ask("GET", "/healthz")
+    # Another cluster may have taken the port meanwhile: it does not know this session.
+    with pytest.raises((OSError, AssertionError)):
+        webs[0].ask("GET", "/v1/self")

@@ -30,7 +30,7 @@ ARGUMENTS = {
     "tag set": ["a=b"], "tag rm": ["a"], "drain": ["n"], "undrain": ["n"],
     "share add": ["s", "/"], "share rm": ["s"], "share confirm": ["s"], "fs stat": ["s/f"],
     "fs find": ["*"], "fs get": ["s/f"], "fs cat": ["s/f"], "fs put": ["/dev/null", "s/f"],
-    "fs append": ["s/f", "x"], "fs rm": ["s/f"], "fs track": ["/"], "fs restore": ["s/f"], "fs pin": ["s/f"], "board export": ["b"], "fs mount": ["/"],
+    "fs append": ["s/f", "x"], "fs rm": ["s/f"], "fs track": ["/"], "fs restore": ["s/f"], "fs pin": ["s/f"], "board export": ["b"], "board open": ["b"], "fs mount": ["/"],
     "user add": ["u"], "user passwd": ["u", "--role", "viewer"], "user rm": ["u"],
 }
 # Those that do without one.
