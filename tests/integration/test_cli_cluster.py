@@ -72,6 +72,7 @@ def test_ping_counts_what_came_back(three):
     assert lost.lines and lost.lines[0].startswith("n3: ")
 
 
+@pytest.mark.plain
 def test_events_tell_the_story_in_order(three, cluster):
     a, b, c = three
     b.kill()
@@ -127,6 +128,7 @@ def test_the_log_level_changes_while_it_runs(three):
     assert "loud is no log level" in a.kith("loglevel", "loud", check=2).error
 
 
+@pytest.mark.plain
 def test_forget_refuses_while_it_is_alive(three, cluster):
     a, b, c = three
     result = a.kith("forget", "n3", check=7)

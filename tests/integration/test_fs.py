@@ -430,6 +430,7 @@ def test_the_data_directory_cannot_be_shared(cluster, folders):
 
 # ---- many, and damaged ----
 
+@pytest.mark.plain
 def test_ten_thousand_small_files(cluster, folders):
     a, b = cluster.start(2)
     cluster.wait_alive()

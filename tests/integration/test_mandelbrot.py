@@ -232,6 +232,7 @@ def test_a_node_that_joins_in_the_middle_draws_too(cluster, out, processes, slow
     assert by_name(shown)[b.name]["tiles"] > 0 and shown["lost"] == 0
 
 
+@pytest.mark.plain
 def test_with_no_node_left_the_rest_waits_for_one(cluster, out, processes, slow_picture):
     a, b = start(cluster, 2)
     cluster.wait_alive()

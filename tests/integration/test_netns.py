@@ -38,6 +38,7 @@ def agree(nodes, wanted, timeout=60):
     wait_for(agreed, timeout, f"{wanted}")
 
 
+@pytest.mark.plain
 def test_four_hosts_join_by_token_and_survive_a_cut_link(net, processes, short_dir):
     nodes = start_all(net, processes, short_dir)
     everyone = {node.name: "alive" for node in nodes}
