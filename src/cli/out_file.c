@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
+
 #define HOLE_BYTES (64u * 1024)
 
 /* ---- where a signal ends the command ---- */
@@ -116,11 +118,6 @@ int out_file_open(struct out_file *out, const char *path)
 
 /* ---- writing ---- */
 
-static bool is_zero(const uint8_t *data, size_t len)
-{
-    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
 static int write_at(int fd, const uint8_t *data, size_t len, uint64_t offset)
 {
     while (len > 0) {
@@ -142,7 +139,7 @@ int out_file_write(struct out_file *out, const void *data, size_t len)
     size_t from = 0, at = 0; /* from..at is to be written */
 
     while (at + HOLE_BYTES <= len) {
-        if (!is_zero(bytes + at, HOLE_BYTES)) {
+        if (!bytes_are_zero(bytes + at, HOLE_BYTES)) {
             at += HOLE_BYTES;
             continue;
         }

@@ -9,6 +9,14 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Whether all of them are 0; also if there are none. */
+static inline bool bytes_are_zero(const void *data, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)data;
+
+    return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
 /* ---- copying what was just written ---- */
 
 /*

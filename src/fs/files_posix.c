@@ -341,7 +341,10 @@ int fs_cache_write(struct fs_files *files,
     fd = openat(files->tmp_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return files_failed("cannot write to", files->dir, errno);
-    r = fs_write_all(fd, data, len, 0);
+    if (!bytes_are_zero(data, len))
+        r = fs_write_all(fd, data, len, 0);
+    else if (ftruncate(fd, (off_t)len) != 0) /* a hole */
+        r = files_failed("cannot write to", files->dir, errno);
     close(fd);
     blob_of(FS_ROOM_CACHE, root, chunk, &blob);
     dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob, &made) : -1;

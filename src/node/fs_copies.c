@@ -132,17 +132,12 @@ static void end_done(struct node_fs *fs, struct fs_job *job)
 
 static void copying_go(struct node_fs *fs, struct fs_copying *copying);
 
-static bool is_zero(const uint8_t *data, size_t len)
-{
-    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
-}
-
 static void write_work(struct fs_job *job)
 {
     struct copy_chunk *chunk = container_of(job, struct copy_chunk, job);
     struct fs_copying *copying = chunk->copying;
 
-    if (is_zero(chunk->chunk->data, chunk->chunk->len))
+    if (bytes_are_zero(chunk->chunk->data, chunk->chunk->len))
         return; /* a hole of the part file */
     chunk->code = fs_write_all(copying->fd, chunk->chunk->data, chunk->chunk->len,
                                content_chunk_offset(&copying->content, chunk->no));

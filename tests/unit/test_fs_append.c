@@ -236,6 +236,29 @@ static void nothing_is_built_on_an_end_that_is_damaged(void **state)
 }
 
 /* A name that is there already is replaced: nobody knows what it has. */
+/* Who writes into a part must not write into what grew out of it. */
+static void what_grew_is_not_part_of_what_is_damaged(void **state)
+{
+    uint8_t *data = noise(2 * (size_t)CHUNK);
+    struct fs_appended before, after;
+    struct stat st;
+    bool old;
+
+    (void)state;
+    keep(data, CHUNK, &before);
+    assert_int_equal(append(&before, data + CHUNK, CHUNK, &after), 0);
+    assert_int_equal(fs_keep_to_part(files, before.content.root, before.content.size), 0);
+    assert_int_equal(fs_content_open(files, FS_ROOM_KEEP, before.content.root, 0),
+                     KITH_E_NOT_FOUND);
+    (void)close(fs_part_open(files, before.content.root, before.content.size, &old));
+    assert_false(old);
+    (void)close(open_kept(&after, &st));
+    assert_int_equal(st.st_size, 2 * CHUNK);
+    has(&after, data);
+    free_all((struct fs_appended[]){before, after}, 2);
+    free(data);
+}
+
 static void a_name_that_is_there_gets_the_bytes_that_were_checked(void **state)
 {
     uint8_t *data = noise(CHUNK);
@@ -282,6 +305,7 @@ int main(void)
         CASE(the_second_that_grows_one_file_is_told_to_copy),
         CASE(what_a_crash_left_behind_the_end_goes),
         CASE(nothing_is_built_on_an_end_that_is_damaged),
+        CASE(what_grew_is_not_part_of_what_is_damaged),
         CASE(a_name_that_is_there_gets_the_bytes_that_were_checked),
         CASE(where_chunks_become_larger_all_is_hashed_anew),
     };

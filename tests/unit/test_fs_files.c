@@ -172,6 +172,44 @@ static void a_part_is_resumed_and_kept(void **state)
     assert_int_equal(names_in("data/part"), 0);
 }
 
+static void what_is_damaged_becomes_the_part(void **state)
+{
+    bool old;
+    int fd;
+
+    (void)state;
+    assert_int_equal(fs_keep_to_part(files, root_a, 5), 0); /* it is not there */
+    assert_int_equal(fs_temp_keep(files, root_a, temp_of("hellO")), 0);
+    assert_int_equal(fs_keep_to_part(files, root_a, 5), 0);
+    assert_int_equal(fs_content_open(files, FS_ROOM_KEEP, root_a, 0), KITH_E_NOT_FOUND);
+    fd = fs_part_open(files, root_a, 5, &old);
+    assert_true(old);
+    is_text(fd, "hellO");
+    /* A part that is there already is not lost by it, and a file of another size is of no use. */
+    assert_int_equal(fs_temp_keep(files, root_a, temp_of("HELLO")), 0);
+    assert_int_equal(fs_keep_to_part(files, root_a, 5), 0);
+    assert_int_equal(fs_content_open(files, FS_ROOM_KEEP, root_a, 0), KITH_E_NOT_FOUND);
+    is_text(fs_part_open(files, root_a, 5, &old), "hellO");
+    assert_int_equal(fs_temp_keep(files, root_b, temp_of("torn")), 0);
+    assert_int_equal(fs_keep_to_part(files, root_b, 5), 0);
+    assert_int_equal(fs_content_open(files, FS_ROOM_KEEP, root_b, 0), KITH_E_NOT_FOUND);
+    assert_int_equal(names_in("data/part"), 1);
+}
+
+static void chunks_of_zeros_take_no_room(void **state)
+{
+    static const uint8_t zeros[256 * 1024];
+    struct stat st;
+    int fd;
+
+    (void)state;
+    assert_int_equal(fs_cache_write(files, root_a, 3, zeros, sizeof(zeros)), 0);
+    fd = fs_content_open(files, FS_ROOM_CACHE, root_a, 3);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(st.st_size == (off_t)sizeof(zeros) && st.st_blocks == 0);
+    (void)close(fd);
+}
+
 static void chunks_are_cached_one_by_one(void **state)
 {
     struct counted counted = {0};
@@ -481,6 +519,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_is_kept_is_there_after_a_restart),
         CASE(a_part_is_resumed_and_kept),
+        CASE(what_is_damaged_becomes_the_part),
+        CASE(chunks_of_zeros_take_no_room),
         CASE(chunks_are_cached_one_by_one),
         CASE(a_full_disk_is_said_before_anything_is_written),
         CASE(a_disk_that_fills_up_leaves_nothing),
