@@ -80,10 +80,12 @@ struct fs_sync_wait {
     const char *path; /* in the share, "" for all of it; borrowed until it is done */
     void (*done)(struct node_fs *fs, struct fs_sync_wait *wait);
     uint64_t last; /* of those that are waited for (fs_folder_sync.c) */
+    uint64_t until_ms;
     size_t left_n;
 };
-/* True: @wait is done later, once, unless it is taken out of its list before. What cannot be done
- * now, and is tried again, is not waited for. False: nothing is under way there. */
+/* True: @wait is done later, once, unless it is taken out of its list before; in any case after
+ * some seconds, as a content may be waited for that nobody has. What cannot be done now, and is
+ * tried again, is not waited for. False: nothing is under way there. */
 bool fs_sync_await(struct fs_here *here, struct fs_sync_wait *wait);
 
 /* fs_track.c */

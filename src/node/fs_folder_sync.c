@@ -22,6 +22,7 @@
 #define RETRY_MS     1000 /* a file that is changing, or a folder that is away */
 #define RETRY_MAX_MS 60000
 #define VERSIONS_MAX 64
+#define AWAITED_MS   5000
 
 /* A path that is to be looked at. */
 struct sync_one {
@@ -157,6 +158,7 @@ bool fs_sync_await(struct fs_here *here, struct fs_sync_wait *wait)
     if (here->sync == NULL || here->closing)
         return false;
     wait->last = here->sync->last;
+    wait->until_ms = node_boot_ms() + AWAITED_MS;
     wait->left_n = count_of(&here->sync->waiting, wait) + count_of(&here->sync->running, wait);
     if (wait->left_n == 0)
         return false;
@@ -516,6 +518,16 @@ static void go(struct fs_here *here)
 
 /* ---- the whole share ---- */
 
+/* Of what this disk has as its version a file may still be in the keep alone: it was put here
+ * before there was a folder. */
+static bool may_be_missing(const struct fs_entry *entry)
+{
+    bool in_keep =
+        entry->kind == FS_FILE && (entry->own & (FS_IN_KEEP | FS_IN_FOLDER)) == FS_IN_KEEP;
+
+    return !entry->is_conflict && entry->known != NULL && (!entry->own_main || in_keep);
+}
+
 static void walk_page(struct node_fs *fs, struct fs_todo *todo)
 {
     struct fs_sync *sync = container_of(todo, struct fs_sync, walk_todo);
@@ -529,8 +541,7 @@ static void walk_page(struct node_fs *fs, struct fs_todo *todo)
         fs_catalogue_walk(fs->catalogue, &walk, &sync->walk, walked, WALK_AT_ONCE, &n) != 0)
         sync->walk.ended = true;
     for (size_t i = 0; i < n; i++) {
-        if (!walked[i].entry.is_conflict && walked[i].entry.known != NULL &&
-            !walked[i].entry.own_main)
+        if (may_be_missing(&walked[i].entry))
             add(here, walked[i].path, walked[i].path_len);
     }
     core_free(walked);
@@ -579,6 +590,11 @@ void fs_sync_tick(struct fs_here *here)
 
     if (here->sync == NULL || here->closing)
         return;
+    list_for_each_safe (it, &here->sync->waits) {
+        struct fs_sync_wait *wait = container_of(it, struct fs_sync_wait, link);
+        if (wait->until_ms <= now_ms)
+            wait_over(here->fs, wait);
+    }
     list_for_each_safe (it, &here->sync->later) {
         struct sync_one *one = container_of(it, struct sync_one, link);
         if (one->due_ms > now_ms)
