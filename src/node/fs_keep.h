@@ -107,6 +107,13 @@ void fs_stray_adopt(struct node_fs *fs, const struct content *content);
 void fs_strays_look(struct node_fs *fs); /* at the next of them; once a second */
 void fs_strays_deinit(struct node_fs *fs);
 
+/* ---- fs_tidy.c ---- */
+
+void fs_tidy_first(struct node_fs *fs); /* when it starts */
+void fs_tidy_tick(struct node_fs *fs);  /* once a second */
+/* As if it were that time; the second is of the clock that does not step. */
+void fs_tidy(struct node_fs *fs, uint64_t wall_ms, uint64_t now_ms);
+
 /* ---- fs_verify.c ---- */
 
 /* Reads all of a content that is here and checks it; on a thread. As fs_where_read(), and

@@ -89,6 +89,7 @@ struct node_fs {
     struct fs_sweep *sweep;     /* fs_sweep.c */
     struct list copies;         /* that it has under way */
     struct fs_local *local;     /* uv_fs_local.c */
+    uint64_t tidied_ms;         /* fs_tidy.c */
 };
 
 static inline struct fs_disk_id fs_disk_of(const uint8_t bytes[FS_DISK_BYTES])

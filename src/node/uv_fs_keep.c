@@ -506,6 +506,7 @@ void fs_keep_sample(struct node_fs *fs)
     }
     fs_strays_look(fs);
     fs_sweep_tick(fs);
+    fs_tidy_tick(fs);
     fs_leave(fs);
 }
 
@@ -557,9 +558,24 @@ on_kept_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint
     return 0;
 }
 
+/* What was begun of a content that no version names any more: nobody goes on with it. */
+static int
+on_part_file(void *user, const uint8_t root[FS_ROOT_BYTES], uint32_t chunk, uint64_t bytes)
+{
+    struct node_fs *fs = user;
+    struct fs_content_facts facts;
+
+    (void)bytes;
+    if (fs_catalogue_content(fs->catalogue, root, &facts, NULL, 0) != 0 || !facts.live)
+        (void)fs_content_remove(fs->move->files, FS_ROOM_PART, root, chunk);
+    return 0;
+}
+
 void fs_keep_first(struct node_fs *fs)
 {
     (void)fs_content_each(fs->move->files, FS_ROOM_KEEP, on_kept_file, fs);
+    (void)fs_content_each(fs->move->files, FS_ROOM_PART, on_part_file, fs);
+    fs_tidy_first(fs);
     keep_do(fs, &(struct keep_event){.type = KEEP_START});
 }
 

@@ -235,9 +235,12 @@ def test_an_acknowledged_put_survives_kill_9(cluster, folders):
     for writer in writers:
         writer.join()
     a.kill()
+    nobodys = b.dir / "files" / "part" / ("ab" * 32)  # begun, and its version is gone
+    nobodys.write_bytes(b"half")
     b.start()
     for name, data in kept.items():
         assert b.kith("fs", "cat", name).out == data
+    assert not nobodys.exists()
     log = b.kith("fs", "cat", "s/log").out
     assert log.endswith(b"\n") and set(appended) <= set(log.splitlines(keepends=True))
     assert len(log.splitlines()) == len(set(log.splitlines())) <= len(appended) + len(writers)
@@ -515,6 +518,25 @@ def test_a_damaged_copy_is_found_and_fetched_again(cluster, folders):
     assert f"{b.name} (sent damaged data); kith fs verify on {b.name}" in a.kith("fs", "cat", "s/w", check=1).error
     line, = [line for line in a.agent.log.splitlines() if "sent damaged data" in line]
     assert "level=warn" in line and files(a, "s")["s/w"] in line and b.name in line
+
+
+def test_what_is_restored_does_not_wait_for_what_is_away(cluster, folders):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    one, two = folders("one"), folders("two")
+    share(a, "s", one)
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
+    b.kith("fs", "put", "-", "s/y", input=b"y\n")
+    a.kith("fs", "put", "-", "s/v", input=b"v\n")
+    wait_files((b,), {"s/v", "s/y"}, "s")
+    a.kill()
+    # The folder waits for s/v for as long as a is away.
+    share(b, "s", two, "--sync")
+    wait_for(lambda: (two / "y").exists(), WAIT, "the folder has what was put before there was one")
+    b.kith("fs", "rm", "s/y")
+    wait_for(lambda: not (two / "y").exists(), WAIT, "it is in the trash")
+    assert b"restored 1 entry" in b.kith("fs", "restore", "s").err
+    assert (two / "y").read_text() == "y\n" and not (two / "v").exists()
 
 
 def test_a_full_disk_ends_a_fetch_and_not_the_node(cluster, folders, short_dir):

@@ -2,12 +2,15 @@
  * Files by the public functions (kith/fs.h): two agents in this process, the first of which shares
  * a folder.
  */
+#include <dirent.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/node_lab.h"
+#include "node/fs_keep.h"
+#include "node/internal.h"
 
 #define CHUNK (128u * 1024)
 
@@ -494,6 +497,68 @@ static void what_is_pinned_is_kept_when_all_is_evicted(void **state)
     free(data);
 }
 
+/* ---- the trash ---- */
+
+static unsigned files_in(const char *path)
+{
+    unsigned n = 0;
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) /* NOLINT(concurrency-mt-unsafe) */
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static bool is_empty(void *arg)
+{
+    return files_in(arg) == 0;
+}
+
+static bool has_some(void *arg)
+{
+    return files_in(arg) > 0;
+}
+
+#define HOUR_MS (3600u * 1000)
+
+static void tidy_in_six_days(struct kith_node *node, void *arg)
+{
+    (void)arg;
+    fs_tidy(node->fs, node_turn_unix_ms(node) + FS_TRASH_MS - 24 * HOUR_MS,
+            node_boot_ms() + 2 * HOUR_MS);
+}
+
+static void tidy_in_eight_days(struct kith_node *node, void *arg)
+{
+    (void)arg;
+    fs_tidy(node->fs, node_turn_unix_ms(node) + FS_TRASH_MS + 24 * HOUR_MS,
+            node_boot_ms() + 2 * HOUR_MS);
+}
+
+static bool no_jobs(void *arg)
+{
+    return node_fs_idle(arg);
+}
+
+static void what_was_deleted_stays_for_a_week(void **state)
+{
+    char trash[300];
+
+    (void)state;
+    (void)snprintf(trash, sizeof(trash), "%s/files/trash", lab_agent_dir(0));
+    write_path(nodes[0], "s/deleted", "x", 1);
+    ok(kith_fs_remove(nodes[0], "s/deleted"));
+    assert_true(lab_wait(has_some, trash));
+    node_run(nodes[0], tidy_in_six_days, NULL);
+    assert_true(lab_wait(no_jobs, nodes[0]));
+    assert_true(has_some(trash));
+    node_run(nodes[0], tidy_in_eight_days, NULL);
+    assert_true(lab_wait(is_empty, trash));
+}
+
 /* ---- told ---- */
 
 static struct {
@@ -615,6 +680,7 @@ int main(void)
         cmocka_unit_test(what_is_in_memory_is_read_by_any_thread),
         cmocka_unit_test(threads_read_what_comes_and_goes),
         cmocka_unit_test(what_is_pinned_is_kept_when_all_is_evicted),
+        cmocka_unit_test(what_was_deleted_stays_for_a_week),
         cmocka_unit_test(a_subscriber_elsewhere_hears_of_each_change),
         cmocka_unit_test(a_folder_that_is_tracked_tells_what_happens_in_it),
     };
