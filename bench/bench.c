@@ -65,6 +65,13 @@ static bool met(const struct bench_figure *figure)
     return figure->at_most ? value <= figure->target : value >= figure->target;
 }
 
+static const char *verdict(const struct bench_figure *figure)
+{
+    if (isnan(figure->value))
+        return "not measured";
+    return met(figure) ? "met" : "MISSED";
+}
+
 static void json_number(const char *key, double value, const char *end)
 {
     if (isnan(value))
@@ -87,7 +94,8 @@ static void print_json(const struct bench_figure *figures, size_t n, const char 
         json_number("ratio", figure->ratio, ",");
         json_number("target", figure->target, ",");
         printf("\"bound\":\"%s\",", figure->at_most ? "at most" : "at least");
-        printf("\"met\":%s}", !has_target(figure) ? "null" : met(figure) ? "true" : "false");
+        bool judged = has_target(figure) && !isnan(figure->value);
+        printf("\"met\":%s}", !judged ? "null" : met(figure) ? "true" : "false");
     }
     printf("]}\n");
 }
@@ -119,8 +127,7 @@ void bench_print(const struct bench_figure *figures, size_t n, bool json, const 
         cell(figure->baseline, 11);
         cell(figure->ratio, 7);
         if (has_target(figure))
-            printf("  %s %g: %s", figure->at_most ? "<=" : ">=", figure->target,
-                   met(figure) ? "met" : "MISSED");
+            printf("  %s %g: %s", figure->at_most ? "<=" : ">=", figure->target, verdict(figure));
         printf("\n");
     }
 }

@@ -156,7 +156,9 @@ enum {
     WRITE_REMOTE,
     WRITE_SPIN,
     WRITES,
+    WRITES_ASLEEP,
     ADDS,
+    ADDS_ASLEEP,
     DURABLE,
     SYNCS,
     DURABLES,
@@ -173,8 +175,10 @@ static struct bench_series var_series[VAR_N] = {
     [WRITE_SPIN] = {"write p50, two replicas, spinning", "us", .target = 0.5, .at_most = true},
     [WRITES] = {"64 writes outstanding, 64 variables", "writes/s", .target = 250000,
                 .of_value = true},
+    [WRITES_ASLEEP] = {.name = "... 64 outstanding, nobody spins", .unit = "writes/s"},
     [ADDS] = {"64 fetch-adds outstanding, one counter", "adds/s", .target = 400000,
               .of_value = true},
+    [ADDS_ASLEEP] = {.name = "... 64 outstanding, nobody spins", .unit = "adds/s"},
     [DURABLE] = {"durable write p50 against fsync", "us", .target = 1.5, .at_most = true},
     [SYNCS] = {.name = "durable bound: three plain syncs at once", .unit = "us"},
     [DURABLES] = {"64 durable writers against one", "writes/s", .target = 20},
@@ -183,15 +187,17 @@ static struct bench_series var_series[VAR_N] = {
 };
 
 static struct {
-    struct team trio, pair;
+    struct team trio; /* that never spin */
+    struct team pair, spinning;
     struct bench_worker server, client, hearer;
-    unsigned own, pair_own, counter, durable, watched_own, watched_other;
+    unsigned own, pair_own, counter, spinning_counter, durable, watched_own, watched_other;
 } v;
 
 static void stop_var(void)
 {
     team_stop(&v.trio);
     team_stop(&v.pair);
+    team_stop(&v.spinning);
     bench_worker_stop(&v.client);
     bench_worker_stop(&v.hearer);
     bench_worker_stop(&v.server);
@@ -203,7 +209,7 @@ static int start_var(void)
 
     if (plain_start(&v.server, 0, &port) != 0 || plain_connect(&v.client, 1, port) != 0 ||
         plain_connect(&v.hearer, 0, port) != 0 || team_start(&v.trio, 3, "0", true) != 0 ||
-        team_start(&v.pair, 2, "50", true) != 0)
+        team_start(&v.pair, 2, "50", true) != 0 || team_start(&v.spinning, 3, "50", true) != 0)
         return -1;
     v.own = home_of(&v.trio.nodes[0], 'v');
     v.counter = home_of(&v.trio.nodes[0], 'c');
@@ -211,6 +217,7 @@ static int start_var(void)
     v.watched_own = home_of(&v.trio.nodes[0], 'w');
     v.watched_other = home_of(&v.trio.nodes[2], 'w');
     v.pair_own = home_of(&v.pair.nodes[0], 'v');
+    v.spinning_counter = home_of(&v.spinning.nodes[0], 'c');
     (void)ASK(&v.trio.nodes[0], "set v %u 1", v.own); /* so that it can be read */
     return 0;
 }
@@ -265,12 +272,13 @@ static void round_of_vars(const struct options *options)
         note(READ, one.p50, NOTHING);
         note(READ_TWO, ASK(&nodes[0], "read %u 2 %u", v.own, ms).rate, one.rate);
     }
-    if (wanted(only, WRITES, ADDS, WRITES)) {
+    if (wanted(only, WRITES, WRITES_ASLEEP, ADDS)) {
+        struct bench_worker *spinning = &v.spinning.nodes[0];
         plain = ASK(&v.client, "rate 64 %u", ms);
-        if (wanted(only, WRITES, WRITES, WRITES))
-            note(WRITES, ASK(&nodes[0], "sets v 64 %u", ms).rate, plain.rate);
-        if (wanted(only, ADDS, ADDS, ADDS))
-            note(ADDS, ASK(&nodes[0], "adds %u 64 %u", v.counter, ms).rate, plain.rate);
+        note(WRITES, ASK(spinning, "sets v 64 %u", ms).rate, plain.rate);
+        note(WRITES_ASLEEP, ASK(&nodes[0], "sets v 64 %u", ms).rate, plain.rate);
+        note(ADDS, ASK(spinning, "adds %u 64 %u", v.spinning_counter, ms).rate, plain.rate);
+        note(ADDS_ASLEEP, ASK(&nodes[0], "adds %u 64 %u", v.counter, ms).rate, plain.rate);
     }
     if (wanted(only, DURABLE, DURABLES, SYNCS)) {
         plain = ASK(&nodes[0], "fsync %u", ms);
