@@ -450,7 +450,7 @@
 /* Directories nested in each other: FS_PATH_BYTES_MAX has room for no more. */
 #define FS_SCAN_DEPTH_MAX (FS_PATH_BYTES_MAX / 2 + 1)
 /* Hashes, looks at single files, and publications of a folder that are under way. */
-#define FS_LOCAL_HASHES_MAX     64
+#define FS_LOCAL_HASHES_MAX     256
 #define FS_LOCAL_LOOKS_MAX      256
 #define FS_LOCAL_PUBLISHING_MAX 1024
 /* Files of a folder that wait to be read or published; then its scan waits. */

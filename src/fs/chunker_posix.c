@@ -15,6 +15,7 @@
 #include "kith/error.h"
 
 #define READ_BYTES  (1024 * 1024)
+#define HOLES_BYTES 4096u                  /* smaller files have none */
 #define LARGE_BYTES (256ull * 1024 * 1024) /* not worth to push others out of the page cache */
 
 struct reading {
@@ -126,7 +127,8 @@ static int prepare(struct reading *r, uint8_t hash)
 
     if (code != 0)
         return code;
-    r->holes = fstat(r->fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < r->size;
+    r->holes =
+        r->size > HOLES_BYTES && fstat(r->fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < r->size;
     r->buffer_bytes = r->size < READ_BYTES ? (size_t)r->size + 1 : READ_BYTES;
     r->buffer = core_malloc(r->buffer_bytes);
     if (r->buffer == NULL)

@@ -5,8 +5,6 @@
 #ifndef NODE_FS_FOLDER_H
 #define NODE_FS_FOLDER_H
 
-#include <semaphore.h>
-
 #include "fs/chunker.h"
 #include "fs/local.h"
 #include "fs/scan.h"
@@ -28,13 +26,15 @@ struct fs_here {
     bool polling;
     bool one_level; /* of tracking */
     bool started;
-    sem_t *scan_room;             /* of the scan under way */
-    uint32_t scan_rooms_n;        /* that are held back: the machine has enough to do */
-    bool closing;                 /* ended; freed when nothing of it is under way */
-    uint32_t busy_n;              /* jobs and publications under way */
-    uint32_t handles_n;           /* that close */
-    atomic_bool stop;             /* scans end early */
-    struct list hashes;           /* struct hash (fs_folder_jobs.c) */
+    struct worker_room *scan_room; /* of the scan under way */
+    uint32_t scan_rooms_n;         /* that are held back: the machine has enough to do */
+    bool closing;                  /* ended; freed when nothing of it is under way */
+    uint32_t busy_n;               /* jobs and publications under way */
+    uint32_t handles_n;            /* that close */
+    atomic_bool stop;              /* scans end early */
+    struct list hashes;            /* struct hashes (fs_folder_hash.c) */
+    struct hashes *hashes_open;    /* that are gathered in this step; may be NULL */
+    struct fs_todo hashes_todo;
     struct fs_sync *sync;         /* fs_folder_sync.c */
     struct fs_tracking *tracking; /* fs_track.c: it is no share; else NULL */
     uint8_t state;                /* enum local_state, as last told; 0: none yet */
@@ -58,10 +58,12 @@ void fs_here_idle(struct fs_here *here);
 /* fs_folder_jobs.c: what threads do for it */
 void fs_here_scan(struct fs_here *here, const struct local_action *action);
 /* @room may be NULL: looks whether what was held back can be given now. */
-void fs_here_give_room(struct fs_here *here, sem_t *room);
+void fs_here_give_room(struct fs_here *here, struct worker_room *room);
 void fs_here_look(struct fs_here *here, const struct local_action *action);
+
+/* fs_folder_hash.c */
 void fs_here_hash(struct fs_here *here, const struct local_action *action);
-void fs_here_stop_jobs(struct fs_here *here); /* those under way end soon */
+void fs_here_stop_hashes(struct fs_here *here); /* those under way end soon */
 
 /* fs_folder_publish.c */
 void fs_here_publish(struct fs_here *here, const struct local_action *action);

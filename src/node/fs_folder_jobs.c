@@ -1,6 +1,7 @@
 /*
- * What threads do for a folder: scans, looks at single names, hashes. Each opens the folder by its
- * path anew, so that one that is gone, or another one in its place, is noticed.
+ * What threads do for a folder: scans, and looks at single names (hashes: fs_folder_hash.c). Each
+ * opens the folder by its path anew, so that one that is gone, or another one in its place, is
+ * noticed.
  *
  * A scan is told to the loop in batches; the thread goes on when the loop has taken all but a few
  * of them, so that a folder of any size needs little memory.
@@ -22,7 +23,7 @@ struct scan {
     struct fs_here *here;
     uint64_t token;
     char *name;
-    sem_t room; /* batches that may be under way */
+    struct worker_room room; /* for batches under way */
     struct fs_scan_result result;
     int code;
     char text[512];
@@ -142,20 +143,20 @@ static void batch_run(struct kith_node *node, struct node_request *request)
 }
 
 /* The thread may go on, or once the machine has less to do. */
-void fs_here_give_room(struct fs_here *here, sem_t *room)
+void fs_here_give_room(struct fs_here *here, struct worker_room *room)
 {
     if (room != NULL) {
         here->scan_room = room;
         here->scan_rooms_n++;
     }
-    while (here->scan_rooms_n > 0 &&
-           (here->closing || here->fs->stopping || !local_is_full(here->core))) {
-        here->scan_rooms_n--;
-        sem_post(here->scan_room);
+    if (here->scan_rooms_n > 0 &&
+        (here->closing || here->fs->stopping || !local_is_full(here->core))) {
+        workers_give(here->fs->workers, here->scan_room, here->scan_rooms_n);
+        here->scan_rooms_n = 0;
     }
 }
 
-/* On the thread. */
+/* On the thread, which does other work while there is no room. */
 static int on_item(void *user, const struct fs_scan_item *item)
 {
     struct scan *scan = user;
@@ -167,7 +168,7 @@ static int on_item(void *user, const struct fs_scan_item *item)
     }
     batch->scan = scan;
     batch->request.run = batch_run;
-    node_sem_wait(&scan->room);
+    workers_wait(scan->here->fs->workers, &scan->room);
     node_push(scan->here->fs->node, &batch->request);
     return 0;
 }
@@ -183,7 +184,6 @@ static void scan_work(struct fs_job *job)
 
 static void scan_free(struct scan *scan)
 {
-    sem_destroy(&scan->room);
     core_free(scan->name);
     core_free(scan);
 }
@@ -219,11 +219,11 @@ void fs_here_scan(struct fs_here *here, const struct local_action *action)
         no_memory(here);
     scan->here = here;
     scan->token = action->token;
-    sem_init(&scan->room, 0, BATCHES_AHEAD);
+    scan->room.n = BATCHES_AHEAD;
     scan->job.work = scan_work;
     scan->job.done = scan_done;
     fs_here_busy(here);
-    fs_job_start(here->fs, &scan->job);
+    fs_job_start_waiter(here->fs, &scan->job);
 }
 
 /* ---- looks ---- */
@@ -295,83 +295,4 @@ void fs_here_look(struct fs_here *here, const struct local_action *action)
     look->job.done = look_done;
     fs_here_busy(here);
     fs_job_start(here->fs, &look->job);
-}
-
-/* ---- hashes ---- */
-
-struct hash {
-    struct fs_job job;
-    struct list link; /* of its folder */
-    struct fs_here *here;
-    uint64_t token;
-    struct fs_hash_progress progress;
-    struct fs_stat expect;
-    struct fs_hash_result result;
-    int code;
-    char text[512];
-    char name[];
-};
-
-static void hash_work(struct fs_job *job)
-{
-    struct hash *hash = container_of(job, struct hash, job);
-    struct fs_folder folder;
-
-    hash->code = fs_folder_open(&folder, hash->here->path);
-    if (hash->code == 0) {
-        hash->code = fs_hash_file(&folder, hash->name, &hash->expect, CONTENT_BLAKE2B_256,
-                                  &hash->progress, &hash->result);
-        fs_folder_close(&folder);
-    }
-    if (hash->code != 0)
-        snprintf(hash->text, sizeof(hash->text), "%s", kith_errmsg());
-    else if (hash->result.list.len > 0)
-        fs_list_keep(job->fs, &hash->result.content,
-                     (struct kith_bytes){hash->result.list.data, hash->result.list.len});
-}
-
-static void hash_done(struct node_fs *fs, struct fs_job *job)
-{
-    struct hash *hash = container_of(job, struct hash, job);
-    struct fs_here *here = hash->here;
-    struct local_event event = {.type = LOCAL_HASHED,
-                                .token = hash->token,
-                                .code = hash->code,
-                                .text = hash->text,
-                                .before = hash->result.before,
-                                .after = hash->result.after,
-                                .began_wall_ns = hash->result.began_wall_ns,
-                                .content = hash->result.content};
-
-    (void)fs;
-    list_remove(&hash->link);
-    fs_here_step(here, &event);
-    buf_deinit(&hash->result.list);
-    core_free(hash);
-    fs_here_idle(here);
-}
-
-void fs_here_hash(struct fs_here *here, const struct local_action *action)
-{
-    struct hash *hash = core_calloc(1, sizeof(*hash) + action->name_len + 1);
-
-    if (hash == NULL)
-        no_memory(here);
-    hash->here = here;
-    hash->token = action->token;
-    hash->expect = action->stat;
-    memcpy(hash->name, action->name, action->name_len);
-    hash->job.work = hash_work;
-    hash->job.done = hash_done;
-    list_append(&here->hashes, &hash->link);
-    fs_here_busy(here);
-    fs_job_start(here->fs, &hash->job);
-}
-
-void fs_here_stop_jobs(struct fs_here *here)
-{
-    atomic_store(&here->stop, true);
-    list_for_each (it, &here->hashes) {
-        atomic_store(&container_of(it, struct hash, link)->progress.stop, true);
-    }
 }

@@ -24,7 +24,7 @@ static void on_run(struct worker_job *worker)
     node_push(job->fs->node, &job->request); /* the job may be gone from here on */
 }
 
-void fs_job_start(struct node_fs *fs, struct fs_job *job)
+static void prepare(struct node_fs *fs, struct fs_job *job)
 {
     if (fs->workers == NULL && workers_start(&fs->workers, fs->workers_n, "kith-files") != 0)
         node_state_end_process(fs->node, kith_errmsg());
@@ -32,5 +32,16 @@ void fs_job_start(struct node_fs *fs, struct fs_job *job)
     job->job.run = on_run;
     job->request.run = on_done;
     fs->jobs_n++;
+}
+
+void fs_job_start(struct node_fs *fs, struct fs_job *job)
+{
+    prepare(fs, job);
     workers_push(fs->workers, &job->job);
+}
+
+void fs_job_start_waiter(struct node_fs *fs, struct fs_job *job)
+{
+    prepare(fs, job);
+    workers_push_waiter(fs->workers, &job->job);
 }

@@ -37,10 +37,15 @@ static void short_of_memory(struct node_fs *fs)
 
 static struct fs_batch *batch_at_hand(struct node_fs *fs)
 {
-    if (fs->batch == NULL)
-        fs->batch = core_calloc(1, sizeof(*fs->batch));
+    if (fs->batch != NULL)
+        return fs->batch;
+    fs->batch = core_malloc(sizeof(*fs->batch)); /* most of it is never touched */
     if (fs->batch == NULL)
         short_of_memory(fs);
+    fs->batch->link = (struct list){NULL, NULL};
+    fs->batch->token = 0;
+    fs->batch->puts_n = 0;
+    fs->batch->bytes = (struct buf){0};
     return fs->batch;
 }
 

@@ -56,6 +56,7 @@ void fs_leave(struct node_fs *fs)
         list_remove(first);
         todo->run(fs, todo);
     }
+    fs_put_flush(fs);
     fs->stepping--;
     if (fs->started)
         fs_arm(fs);
@@ -240,7 +241,6 @@ void fs_catalogue_do(struct node_fs *fs, struct catalogue_event *event)
     int r = fs_catalogue_step(fs->catalogue, event, &out);
     for (size_t i = 0; i < out.actions_n; i++)
         do_action(fs, &out.actions[i]);
-    fs_put_flush(fs);
     if (r == KITH_E_MEMORY)
         log_error(&fs->node->log.log, "files", "memory is short: a step was lost", NULL);
     fs_leave(fs);

@@ -137,6 +137,8 @@ int64_t fs_wall_ns(void);
 /* ---- fs_jobs.c ---- */
 /* Runs @job on a thread; its @work and @done are set. Ends the process if no thread can be made. */
 void fs_job_start(struct node_fs *fs, struct fs_job *job);
+/* The same for one that waits inside, with workers_wait() on fs->workers. */
+void fs_job_start_waiter(struct node_fs *fs, struct fs_job *job);
 
 /* ---- fs_store.c ---- */
 /* Adds to the batch at hand; @data NULL: drops the entry. Copied. */

@@ -82,7 +82,6 @@ int fs_here_step(struct fs_here *here, struct local_event *event)
     int r = local_step(here->core, event, &out);
     for (size_t i = 0; i < out.actions_n; i++)
         do_action(here, &out.actions[i]);
-    fs_put_flush(here->fs);
     if (r == KITH_E_MEMORY)
         log_error(&here->fs->node->log.log, "files", "memory is short: a step was lost", "share",
                   here->name, NULL);
@@ -276,7 +275,8 @@ void fs_here_close(struct fs_here *here)
         return;
     here->closing = true;
     fs_here_give_room(here, NULL);
-    fs_here_stop_jobs(here);
+    atomic_store(&here->stop, true);
+    fs_here_stop_hashes(here);
     fs_sync_deinit(here);
     if (here->polling)
         uv_close((uv_handle_t *)&here->poll, on_poll_closed);

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
@@ -19,21 +18,33 @@ struct workers {
     pthread_t threads[];
 };
 
+/* The first one; @waiting: that does not wait itself. NULL: there is none. With the lock. */
+static struct worker_job *take(struct workers *workers, bool waiting)
+{
+    struct worker_job **at = &workers->first, *job;
+
+    while ((job = *at) != NULL && waiting && job->waits)
+        at = &job->next;
+    if (job == NULL)
+        return NULL;
+    *at = job->next;
+    if (workers->last == &job->next)
+        workers->last = at;
+    workers->queued_n--;
+    return job;
+}
+
 static void *worker_main(void *arg)
 {
     struct workers *workers = arg;
+    struct worker_job *job;
 
     pthread_mutex_lock(&workers->mutex);
     for (;;) {
-        while (workers->first == NULL && !workers->stopping)
+        while ((job = take(workers, false)) == NULL && !workers->stopping)
             pthread_cond_wait(&workers->wake, &workers->mutex);
-        struct worker_job *job = workers->first;
         if (job == NULL)
             break;
-        workers->first = job->next;
-        if (workers->first == NULL)
-            workers->last = &workers->first;
-        workers->queued_n--;
         workers->busy_n++;
         pthread_mutex_unlock(&workers->mutex);
         job->run(job); /* the job may be gone from here on */
@@ -90,14 +101,58 @@ int workers_start(struct workers **workers_out, uint32_t threads_n, const char *
     return 0;
 }
 
-void workers_push(struct workers *workers, struct worker_job *job)
+static void push(struct workers *workers, struct worker_job *job, bool waits)
 {
     job->next = NULL;
+    job->waits = waits;
     pthread_mutex_lock(&workers->mutex);
     *workers->last = job;
     workers->last = &job->next;
     workers->queued_n++;
-    pthread_cond_signal(&workers->wake);
+    if (waits) /* the one that wakes may be in workers_wait() and leave it */
+        pthread_cond_broadcast(&workers->wake);
+    else
+        pthread_cond_signal(&workers->wake);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+void workers_push(struct workers *workers, struct worker_job *job)
+{
+    push(workers, job, false);
+}
+
+void workers_push_waiter(struct workers *workers, struct worker_job *job)
+{
+    push(workers, job, true);
+}
+
+void workers_wait(struct workers *workers, struct worker_room *room)
+{
+    struct worker_job *job;
+
+    pthread_mutex_lock(&workers->mutex);
+    while (room->n == 0) {
+        job = take(workers, true);
+        if (job == NULL) {
+            pthread_cond_wait(&workers->wake, &workers->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&workers->mutex);
+        job->run(job); /* the job may be gone from here on */
+        pthread_mutex_lock(&workers->mutex);
+    }
+    room->n--;
+    /* What woke this thread may have been meant for a job that it leaves now. */
+    if (workers->first != NULL)
+        pthread_cond_signal(&workers->wake);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+void workers_give(struct workers *workers, struct worker_room *room, uint32_t n)
+{
+    pthread_mutex_lock(&workers->mutex);
+    room->n += n;
+    pthread_cond_broadcast(&workers->wake);
     pthread_mutex_unlock(&workers->mutex);
 }
 

@@ -452,6 +452,23 @@ def test_ten_thousand_small_files(cluster, folders):
 
 
 @pytest.mark.plain
+def test_one_thread_scans_and_reads_more_than_may_wait(cluster, folders):
+    """The scan waits while 16,384 files wait to be read, and the thread reads them meanwhile."""
+    a, = cluster.start(1, "--set", "fs.workers=1")
+    one = folders("one")
+    for i in range(80):
+        (one / f"d{i:02}").mkdir()
+        for j in range(250):
+            (one / f"d{i:02}" / f"f{j:03}").touch()
+    share(a, "s", one)
+
+    def shown():
+        return a.kith("share", "ls", "s", "--json").json["shares"][0]
+    wait_for(lambda: shown()["state"] == "watched", 60 * SLOW, "all is published")
+    assert shown()["entries"] == 20_000
+
+
+@pytest.mark.plain
 def test_copies_are_made_and_made_again_when_a_holder_is_gone(cluster, folders):
     a, b, c = cluster.start(3, "--set", "member.profile=fast", "--set", "fs.heal_after=2s")
     data = os.urandom(300_000)
