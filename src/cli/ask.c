@@ -82,6 +82,12 @@ int cli_connect(struct cli *cli)
     return r == 0 ? EXIT_OK : cli_fail_code(cli, r);
 }
 
+void cli_disconnect(struct cli *cli)
+{
+    agent_client_close(cli->client);
+    cli->client = NULL;
+}
+
 int cli_send(struct cli *cli,
              const char *verb,
              json_t *request_args,

@@ -106,6 +106,14 @@ int cli_fail(struct cli *cli, int exit_code, const char *hint, const char *forma
     return exit_code;
 }
 
+int cli_fail_errno(struct cli *cli, const char *what, const char *path)
+{
+    int failed = errno;
+
+    return cli_fail(cli, failed == EACCES || failed == EPERM ? EXIT_NOT_ALLOWED : EXIT_FAILED, NULL,
+                    "%s %s: %s%s", path, what, strerror(failed), core_errno_advice(failed));
+}
+
 int cli_fail_code(struct cli *cli, int code)
 {
     const char *why = kith_errmsg();

@@ -36,6 +36,8 @@ const char *cli_arg(const struct cli *cli, size_t i);
  */
 int cli_fail(struct cli *cli, int exit_code, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* "@path @what: " and what errno says. Returns EXIT_NOT_ALLOWED or EXIT_FAILED. */
+int cli_fail_errno(struct cli *cli, const char *what, const char *path);
 /* The same from a negative code and its sentence (kith_errmsg()). Returns the code's exit code. */
 int cli_fail_code(struct cli *cli, int code);
 int cli_exit_of(int code);
@@ -68,6 +70,8 @@ char *cli_clean(const char *text, char *out, size_t out_bytes);
 int cli_choose_agent(struct cli *cli);
 /* The same and connects. */
 int cli_connect(struct cli *cli);
+/* Ends the connection, and with it what was asked for; the next request makes another. */
+void cli_disconnect(struct cli *cli);
 
 /*
  * Sends a request (connecting first if need be); takes @request_args over (NULL: none). *@id_out

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/fs_copy.h"
 #include "cli/table.h"
 #include "core/text.h"
 
@@ -13,24 +14,18 @@
 
 /* ---- lists, page by page ---- */
 
-struct pages {
-    const char *verb;
-    json_t *entries; /* of all pages */
-};
-
-/* Asks until there is no next page. @request is taken over. */
-static int ask_pages(struct cli *cli, struct pages *pages, json_t *request)
+int fs_ask_pages(struct cli *cli, const char *verb, json_t *request, json_t **entries_out)
 {
+    json_t *entries = *entries_out = json_array();
     int x = EXIT_OK;
 
-    pages->entries = json_array();
     while (x == EXIT_OK) {
         struct cli_reply reply;
-        x = cli_ask(cli, pages->verb, json_incref(request), FS_TIMEOUT_MS, &reply);
+        x = cli_ask(cli, verb, json_incref(request), FS_TIMEOUT_MS, &reply);
         if (x != EXIT_OK)
             break;
         json_t *next = json_object_get(reply.result, "next");
-        if (json_array_extend(pages->entries, json_object_get(reply.result, "entries")) != 0 ||
+        if (json_array_extend(entries, json_object_get(reply.result, "entries")) != 0 ||
             (next != NULL && json_object_set(request, "after", next) != 0))
             x = cli_fail(cli, EXIT_FAILED, NULL, "out of memory");
         if (next == NULL)
@@ -40,13 +35,12 @@ static int ask_pages(struct cli *cli, struct pages *pages, json_t *request)
     return x;
 }
 
-static int print_pages(struct cli *cli, struct pages *pages)
+static int print_entries(struct cli *cli, const char *verb, json_t *entries)
 {
     char schema[64];
-    json_t *doc = json_pack("{s:O}", "entries", pages->entries);
 
-    snprintf(schema, sizeof(schema), "kith.%s/1", pages->verb);
-    return cli_print_json(cli, doc, schema);
+    snprintf(schema, sizeof(schema), "kith.%s/1", verb);
+    return cli_print_json(cli, json_pack("{s:O}", "entries", entries), schema);
 }
 
 /* "2026-11-30 02:30", local time. */
@@ -171,18 +165,18 @@ static int print_table(struct cli *cli, json_t *entries, unsigned columns)
 static int
 list(struct cli *cli, const char *verb, json_t *request, unsigned columns, const char *empty)
 {
-    struct pages pages = {.verb = verb};
-    int x = ask_pages(cli, &pages, request);
+    json_t *entries;
+    int x = fs_ask_pages(cli, verb, request, &entries);
 
     if (x == EXIT_OK && cli->json)
-        x = print_pages(cli, &pages);
-    else if (x == EXIT_OK && json_array_size(pages.entries) == 0)
+        x = print_entries(cli, verb, entries);
+    else if (x == EXIT_OK && json_array_size(entries) == 0)
         cli_say(cli, "%s", empty);
     else if (x == EXIT_OK)
-        x = print_table(cli, pages.entries, columns);
-    if (x == EXIT_OK && columns == COLUMN_AUTHOR && json_array_size(pages.entries) > 0)
+        x = print_table(cli, entries, columns);
+    if (x == EXIT_OK && columns == COLUMN_AUTHOR && json_array_size(entries) > 0)
         cli_say(cli, "kith fs conflicts keep PATH chooses the version that is shown under PATH");
-    json_decref(pages.entries);
+    json_decref(entries);
     return x;
 }
 
@@ -243,17 +237,17 @@ static void print_branch(json_t *entry, size_t base_len)
 int cmd_fs_tree(struct cli *cli)
 {
     const char *path = cli_arg(cli, 0) != NULL ? cli_arg(cli, 0) : "";
-    struct pages pages = {.verb = "fs.ls"};
-    int x = ask_pages(cli, &pages, json_pack("{s:s,s:b}", "path", path, "recursive", 1));
-    json_t *entry;
+    json_t *entries, *entry;
     size_t at;
+    int x =
+        fs_ask_pages(cli, "fs.ls", json_pack("{s:s,s:b}", "path", path, "recursive", 1), &entries);
 
     if (x == EXIT_OK && cli->json) {
-        x = print_pages(cli, &pages);
+        x = print_entries(cli, "fs.ls", entries);
     } else if (x == EXIT_OK) {
-        json_array_foreach(pages.entries, at, entry) print_branch(entry, strlen(path));
+        json_array_foreach(entries, at, entry) print_branch(entry, strlen(path));
     }
-    json_decref(pages.entries);
+    json_decref(entries);
     return x;
 }
 

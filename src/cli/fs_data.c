@@ -9,6 +9,7 @@
 #include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/fs_copy.h"
 #include "cli/input.h"
 #include "core/alloc.h"
 #include "core/error.h"
@@ -19,19 +20,10 @@
 
 /* ---- put ---- */
 
-static int cannot(struct cli *cli, const char *what, const char *path)
-{
-    int failed = errno;
-
-    return cli_fail(cli, failed == EACCES || failed == EPERM ? EXIT_NOT_ALLOWED : EXIT_FAILED, NULL,
-                    "%s %s: %s%s", path, what, strerror(failed), core_errno_advice(failed));
-}
-
 struct putting {
     int fd;
     const char *file;
-    uint64_t size; /* UINT64_MAX: unknown */
-    uint64_t done;
+    struct fs_copied *copied;
     uint64_t put_id; /* of fs.put, which is answered last */
     char upload[32];
     uint8_t *piece;
@@ -55,12 +47,10 @@ static int put_begin(struct cli *cli, struct putting *put, const char *path)
     json_t *request =
         json_pack("{s:s,s:b}", "path", path, "create_only", (int)args_flag(&cli->args, "new"));
 
-    put->size = UINT64_MAX;
     if (fstat(put->fd, &st) == 0 && S_ISREG(st.st_mode)) {
         char ns[32];
         snprintf(ns, sizeof(ns), "%lld",
                  (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
-        put->size = (uint64_t)st.st_size;
         (void)json_object_set_new(request, "mode", json_integer(st.st_mode & 0777));
         (void)json_object_set_new(request, "modified_ns", json_string(ns));
     }
@@ -74,28 +64,26 @@ static int put_begin(struct cli *cli, struct putting *put, const char *path)
 
 static int put_pieces(struct cli *cli, struct putting *put)
 {
-    struct bar bar;
+    struct fs_copied *copied = put->copied;
     struct cli_reply reply;
     int x = EXIT_OK;
 
-    bar_begin(&bar, cli, put->file);
     while (x == EXIT_OK) {
         ssize_t n = read(put->fd, put->piece, PUT_PIECE);
         uint64_t id;
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            x = cannot(cli, "cannot be read", put->file);
+            x = cli_fail_errno(cli, "cannot be read", put->file);
         if (n <= 0)
             break;
         x = cli_send(cli, "fs.put.data", json_pack("{s:s}", "upload", put->upload), put->piece,
                      (size_t)n, &id);
         if (x == EXIT_OK)
             x = answer_to(cli, id, &reply);
-        put->done += (uint64_t)n;
-        bar_show(&bar, put->done, put->size, NULL);
+        copied->bytes += (uint64_t)n;
+        bar_show(&copied->bar, copied->bytes, copied->all_bytes, NULL);
     }
-    bar_end(&bar);
     return x;
 }
 
@@ -108,22 +96,20 @@ static void say_ignored(const struct cli *cli, json_t *result, const char *path)
                 path);
 }
 
-static int put_end(struct cli *cli, struct putting *put, const char *path)
+/* *@result_out is the caller's. */
+static int put_end(struct cli *cli, struct putting *put, const char *path, json_t **result_out)
 {
     struct cli_reply reply;
-    uint64_t id, began_ms = cli_now_ms();
-    char size[32];
+    uint64_t id;
     int x = cli_send(cli, "fs.put.end", json_pack("{s:s}", "upload", put->upload), NULL, 0, &id);
 
-    (void)began_ms;
     if (x == EXIT_OK)
         x = answer_to(cli, put->put_id, &reply);
     if (x != EXIT_OK)
         return x;
     say_ignored(cli, reply.result, path);
-    if (cli->json)
-        return cli_print_json(cli, json_incref(reply.result), "kith.fs.put/1");
-    cli_say(cli, "%s: %s", path, text_size(put->done, size, sizeof(size)));
+    *result_out = json_incref(reply.result);
+    put->copied->files++;
     return EXIT_OK;
 }
 
@@ -144,45 +130,95 @@ static int put_path(struct cli *cli, const char *file, const char *path, char *o
     return EXIT_OK;
 }
 
-static int no_directory(struct cli *cli, const struct putting *put)
+static int put_open(struct cli *cli, struct putting *put)
+{
+    struct stat st;
+    char hint[600];
+
+    put->fd = strcmp(put->file, "-") == 0 ? STDIN_FILENO : open(put->file, O_RDONLY | O_CLOEXEC);
+    if (put->fd < 0)
+        return errno == ENOENT
+                   ? cli_fail(cli, EXIT_NOT_FOUND, NULL, "there is no file %s", put->file)
+                   : cli_fail_errno(cli, "cannot be read", put->file);
+    if (fstat(put->fd, &st) != 0 || !S_ISDIR(st.st_mode))
+        return EXIT_OK;
+    snprintf(hint, sizeof(hint), "kith fs put -r %s PATH; kith share add NAME %s", put->file,
+             put->file);
+    return cli_fail(cli, EXIT_USAGE, hint, "%s is a directory", put->file);
+}
+
+static int put_all(struct cli *cli, struct putting *put, const char *path, json_t **result_out)
+{
+    put->piece = core_malloc(PUT_PIECE);
+    int x = put->piece == NULL ? cli_fail(cli, EXIT_FAILED, NULL, "out of memory")
+                               : put_begin(cli, put, path);
+    if (x == EXIT_OK)
+        x = put_pieces(cli, put);
+    if (x == EXIT_OK)
+        x = put_end(cli, put, path, result_out);
+    core_free(put->piece);
+    return x;
+}
+
+int fs_put_file(struct cli *cli, const char *file, const char *path, struct fs_copied *copied)
+{
+    struct putting put = {.file = file, .copied = copied};
+    json_t *result = NULL;
+    int x = put_open(cli, &put);
+
+    if (x == EXIT_OK)
+        x = put_all(cli, &put, path, &result);
+    if (put.fd > STDIN_FILENO)
+        (void)close(put.fd);
+    if (x == EXIT_OK && cli->json) {
+        (void)json_object_set_new(result, "schema", json_string("kith.fs.put/1"));
+        x = cli_print_json_line(cli, result);
+    }
+    json_decref(result);
+    return x;
+}
+
+/* Of a file that is not read to see; UINT64_MAX: unknown. */
+static uint64_t size_of(int fd)
 {
     struct stat st;
 
-    if (fstat(put->fd, &st) != 0 || !S_ISDIR(st.st_mode))
-        return EXIT_OK;
-    return cli_fail(cli, EXIT_USAGE, NULL,
-                    "%s is a directory: share it (kith share add NAME %s), or put its files one "
-                    "by one",
-                    put->file, put->file);
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX;
+}
+
+static int put_one(struct cli *cli, const char *file, const char *path)
+{
+    struct fs_copied copied = {0};
+    struct putting put = {.file = file, .copied = &copied};
+    json_t *result = NULL;
+    char size[32];
+    int x = put_open(cli, &put);
+
+    if (x == EXIT_OK) {
+        copied.all_bytes = size_of(put.fd);
+        bar_begin(&copied.bar, cli, file);
+        x = put_all(cli, &put, path, &result);
+        bar_end(&copied.bar);
+    }
+    if (put.fd > STDIN_FILENO)
+        (void)close(put.fd);
+    if (x == EXIT_OK && cli->json)
+        return cli_print_json(cli, result, "kith.fs.put/1");
+    if (x == EXIT_OK)
+        cli_say(cli, "%s: %s", path, text_size(copied.bytes, size, sizeof(size)));
+    json_decref(result);
+    return x;
 }
 
 int cmd_fs_put(struct cli *cli)
 {
-    struct putting put = {.fd = STDIN_FILENO, .file = cli_arg(cli, 0)};
+    const char *file = cli_arg(cli, 0);
     char path[KITH_FS_PATH_BYTES_MAX + 600];
-    int x = put_path(cli, put.file, cli_arg(cli, 1), path, sizeof(path));
 
-    if (x != EXIT_OK)
-        return x;
-    if (strcmp(put.file, "-") != 0)
-        put.fd = open(put.file, O_RDONLY | O_CLOEXEC);
-    if (put.fd < 0)
-        return errno == ENOENT
-                   ? cli_fail(cli, EXIT_NOT_FOUND, NULL, "there is no file %s", put.file)
-                   : cannot(cli, "cannot be read", put.file);
-    x = no_directory(cli, &put);
-    put.piece = x == EXIT_OK ? core_malloc(PUT_PIECE) : NULL;
-    if (x == EXIT_OK)
-        x = put.piece == NULL ? cli_fail(cli, EXIT_FAILED, NULL, "out of memory")
-                              : put_begin(cli, &put, path);
-    if (x == EXIT_OK)
-        x = put_pieces(cli, &put);
-    if (x == EXIT_OK)
-        x = put_end(cli, &put, path);
-    core_free(put.piece);
-    if (put.fd != STDIN_FILENO)
-        (void)close(put.fd);
-    return x;
+    if (args_flag(&cli->args, "recursive"))
+        return fs_put_tree(cli, file, cli_arg(cli, 1));
+    int x = put_path(cli, file, cli_arg(cli, 1), path, sizeof(path));
+    return x == EXIT_OK ? put_one(cli, file, path) : x;
 }
 
 static int show_appended(struct cli *cli, json_t *result)

@@ -6,6 +6,7 @@
 #include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/fs_copy.h"
 #include "cli/out_file.h"
 #include "core/alloc.h"
 #include "core/error.h"
@@ -44,6 +45,16 @@ struct reading {
     uint64_t shown_ms;
 };
 
+static int not_a_file(struct cli *cli, const char *path, const char *kind)
+{
+    char hint[KITH_FS_PATH_BYTES_MAX + 200] = "";
+
+    if (strcmp(kind, "symlink") != 0)
+        snprintf(hint, sizeof(hint), "kith fs get -r %s; kith fs ls %s", path, path);
+    return cli_fail(cli, EXIT_USAGE, hint[0] != '\0' ? hint : NULL,
+                    "%s is a %s: only files have content", path, kind);
+}
+
 static int reading_begin(struct cli *cli, struct reading *reading, const char *path)
 {
     struct cli_reply reply;
@@ -55,7 +66,7 @@ static int reading_begin(struct cli *cli, struct reading *reading, const char *p
     json_t *entry = json_object_get(reply.result, "entry");
     const char *kind = cli_json_text(entry, "kind");
     if (strcmp(kind, "file") != 0)
-        return cli_fail(cli, EXIT_USAGE, NULL, "%s is a %s: only files have content", path, kind);
+        return not_a_file(cli, path, kind);
     snprintf(reading->hash, sizeof(reading->hash), "%s", cli_json_text(entry, "hash"));
     reading->size = cli_json_u64(entry, "size", 0);
     reading->mode = (uint32_t)cli_json_u64(entry, "mode", 0644);
@@ -191,16 +202,7 @@ int cmd_fs_cat(struct cli *cli)
 
 /* ---- get ---- */
 
-static int cannot(struct cli *cli, const char *what, const char *path)
-{
-    int failed = errno;
-
-    return cli_fail(cli, failed == EACCES || failed == EPERM ? EXIT_NOT_ALLOWED : EXIT_FAILED, NULL,
-                    "%s %s: %s%s", path, what, strerror(failed), core_errno_advice(failed));
-}
-
-/* "dir/" and directories take the file's own name. Freed by the caller; NULL if memory is short. */
-static char *out_path(const char *out, const char *path)
+char *fs_out_path(const char *out, const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
@@ -218,24 +220,23 @@ static char *out_path(const char *out, const char *path)
     return buf_append_u8(&buf, '\0') == 0 ? (char *)buf.data : NULL;
 }
 
-static int copy_to(struct cli *cli, struct reading *reading, struct out_file *out)
+static int
+copy_to(struct cli *cli, struct reading *reading, struct out_file *out, struct fs_copied *copied)
 {
-    struct bar bar;
+    struct bar *bar = &copied->bar;
     char from[200];
     const uint8_t *data;
     size_t len;
     int x;
 
-    bar_begin(&bar, cli, reading->path);
     while ((x = reading_next(cli, reading, &data, &len)) == EXIT_OK && len > 0) {
-        bar_show(&bar, reading->done, reading->size,
-                 bar.on ? from_text(reading, bar.began_ms, from, sizeof(from)) : NULL);
+        bar_show(bar, copied->bytes + reading->done, copied->all_bytes,
+                 bar->on ? from_text(reading, bar->began_ms, from, sizeof(from)) : NULL);
         if (out_file_write(out, data, len) != 0) {
-            bar_end(&bar);
-            return cannot(cli, "cannot be written", out->path);
+            bar_end(bar);
+            return cli_fail_errno(cli, "cannot be written", out->path);
         }
     }
-    bar_end(&bar);
     return x;
 }
 
@@ -254,51 +255,85 @@ static json_t *from_json(const struct reading *reading, uint64_t ms)
     return from;
 }
 
-static int get_file(struct cli *cli, struct reading *reading, const char *path)
+static int
+get_file(struct cli *cli, struct reading *reading, const char *path, struct fs_copied *copied)
 {
     struct out_file out;
-    uint64_t began_ms = cli_now_ms();
     mode_t mask = umask(0);
 
     (void)umask(mask);
     if (out_file_open(&out, path) != 0)
-        return cannot(cli, "cannot be made", path);
-    int x = copy_to(cli, reading, &out);
+        return cli_fail_errno(cli, "cannot be made", path);
+    int x = copy_to(cli, reading, &out, copied);
     if (x != EXIT_OK) {
         out_file_drop(&out);
         return x;
     }
     if (out_file_finish(&out, reading->mode & 0777 & ~mask) != 0)
-        return cannot(cli, "cannot be written", path);
-    uint64_t ms = cli_now_ms() - began_ms;
-    char size[32], rate[32];
-    if (!cli->json) {
-        cli_say(cli, "%s: %s, %s/s", path, text_size(reading->size, size, sizeof(size)),
-                text_size(reading->size * 1000 / (ms > 0 ? ms : 1), rate, sizeof(rate)));
-        return EXIT_OK;
+        return cli_fail_errno(cli, "cannot be written", path);
+    copied->files++;
+    copied->bytes += reading->size;
+    return EXIT_OK;
+}
+
+static json_t *got_json(const struct reading *reading, const char *path, uint64_t ms)
+{
+    return json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:o}", "schema", "kith.fs.get/1", "path",
+                     reading->path, "out", path, "size", (json_int_t)reading->size, "hash",
+                     reading->hash, "elapsed_ms", (json_int_t)ms, "from", from_json(reading, ms));
+}
+
+int fs_get_file(struct cli *cli, const char *path, const char *out, struct fs_copied *copied)
+{
+    struct reading reading;
+    uint64_t began_ms = cli_now_ms();
+    int x = reading_begin(cli, &reading, path);
+
+    if (x == EXIT_OK)
+        x = get_file(cli, &reading, out, copied);
+    if (x == EXIT_OK && cli->json) {
+        json_t *doc = got_json(&reading, out, cli_now_ms() - began_ms);
+        x = cli_print_json_line(cli, doc);
+        json_decref(doc);
     }
-    return cli_print_json(cli,
-                          json_pack("{s:s,s:s,s:I,s:s,s:I,s:o}", "path", reading->path, "out", path,
-                                    "size", (json_int_t)reading->size, "hash", reading->hash,
-                                    "elapsed_ms", (json_int_t)ms, "from", from_json(reading, ms)),
-                          "kith.fs.get/1");
+    reading_end(&reading);
+    return x;
+}
+
+static int get_one(struct cli *cli, const char *out)
+{
+    struct fs_copied copied = {0};
+    struct reading reading;
+    char size[32], rate[32];
+    int x = reading_begin(cli, &reading, cli_arg(cli, 0));
+    char *path = x == EXIT_OK ? fs_out_path(out, reading.path) : NULL;
+
+    if (x == EXIT_OK && path == NULL)
+        x = cli_fail(cli, EXIT_FAILED, NULL, "out of memory");
+    if (x == EXIT_OK) {
+        copied.all_bytes = reading.size;
+        bar_begin(&copied.bar, cli, reading.path);
+        x = get_file(cli, &reading, path, &copied);
+        bar_end(&copied.bar);
+    }
+    uint64_t ms = x == EXIT_OK ? cli_now_ms() - copied.bar.began_ms : 0;
+    if (x == EXIT_OK && cli->json)
+        x = cli_print_json(cli, got_json(&reading, path, ms), "kith.fs.get/1");
+    else if (x == EXIT_OK)
+        cli_say(cli, "%s: %s, %s/s", path, text_size(reading.size, size, sizeof(size)),
+                text_size(reading.size * 1000 / (ms > 0 ? ms : 1), rate, sizeof(rate)));
+    core_free(path);
+    reading_end(&reading);
+    return x;
 }
 
 int cmd_fs_get(struct cli *cli)
 {
     const char *out = args_text(&cli->args, "out");
-    struct reading reading;
-    int x;
 
-    if (out != NULL && strcmp(out, "-") == 0)
-        return cmd_fs_cat(cli);
-    x = reading_begin(cli, &reading, cli_arg(cli, 0));
-    char *path =
-        x == EXIT_OK ? out_path(out != NULL && out[0] != '\0' ? out : NULL, reading.path) : NULL;
-    if (x == EXIT_OK)
-        x = path == NULL ? cli_fail(cli, EXIT_FAILED, NULL, "out of memory")
-                         : get_file(cli, &reading, path);
-    core_free(path);
-    reading_end(&reading);
-    return x;
+    if (out != NULL && out[0] == '\0')
+        out = NULL;
+    if (args_flag(&cli->args, "recursive"))
+        return fs_get_tree(cli, cli_arg(cli, 0), out);
+    return out != NULL && strcmp(out, "-") == 0 ? cmd_fs_cat(cli) : get_one(cli, out);
 }

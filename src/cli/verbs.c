@@ -592,9 +592,11 @@ const struct verb verb_table[] = {
     {"fs get", NULL, "files", "PATH", 1, 1, {0}, VERB_AGENT | VERB_JSON,
      "fetch a file",
      "From all nodes that hold it at once, each piece checked. The file appears whole or not at all; what was fetched stays "
-     "in the cache of the node.",
-     OPTIONS(&opt_fs_out, &opt_quiet), NULL,
-     {{"kith fs get photos/a.jpg", "into this directory"}, {"kith fs get photos/a.jpg -o /tmp/x.jpg", "under another name"}},
+     "in the cache of the node. Of a directory with --recursive, what cannot be had is said, the rest goes on, and it exits "
+     "with 8; with --json one object a line.",
+     OPTIONS(&opt_recursive, &opt_fs_out, &opt_quiet), NULL,
+     {{"kith fs get photos/a.jpg", "into this directory"}, {"kith fs get photos/a.jpg -o /tmp/x.jpg", "under another name"},
+      {"kith fs get -r photos/2026", "a directory with all beneath it"}},
      cmd_fs_get},
     {"fs cat", NULL, "files", "PATH", 1, 1, {0}, VERB_AGENT,
      "write a file to stdout", NULL,
@@ -604,9 +606,11 @@ const struct verb verb_table[] = {
     {"fs put", NULL, "files", "FILE PATH", 2, 2, {COMPLETE_FILE, COMPLETE_NONE}, VERB_AGENT | VERB_JSON,
      "bring a file into a share",
      "What is there is replaced. It is durable on the node when the command ends. FILE - is stdin; a PATH that ends in / "
-     "takes the file's own name.",
-     OPTIONS(&opt_new, &opt_quiet), NULL,
-     {{"kith fs put a.jpg photos/", "as photos/a.jpg"}, {"make report | kith fs put - docs/report.txt", "from a command"}},
+     "takes the file's own name. Of a directory with --recursive, all files beneath it: what cannot be put is said, the rest "
+     "goes on, and it exits with 8; with --json one object a line. Links are left out.",
+     OPTIONS(&opt_recursive, &opt_new, &opt_quiet), NULL,
+     {{"kith fs put a.jpg photos/", "as photos/a.jpg"}, {"make report | kith fs put - docs/report.txt", "from a command"},
+      {"kith fs put -r trip photos/", "a directory, as photos/trip"}},
      cmd_fs_put},
     {"fs append", NULL, "files", "PATH [TEXT|@FILE|-]", 1, 2, {COMPLETE_NONE, COMPLETE_FILE}, VERB_AGENT | VERB_JSON,
      "add to the end of a file", "At most 16 MiB at a time; without TEXT stdin is read. A file that is not there begins so.",

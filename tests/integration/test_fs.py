@@ -176,7 +176,8 @@ def test_put_append_replace_and_remove(cluster, folders, short_dir):
     assert (one / "dir" / "x.txt").read_bytes() == b"first\nsecond\n"
     assert b.kith("fs", "put", "-", "s/y.txt", "--new", input=b"no", check=7).code == 7
     # What cannot be put, and what of it can: each with the next step.
-    assert f"{one} is a directory: share it (kith share add NAME {one})" in a.kith("fs", "put", one, "s/", check=2).error
+    refused = a.kith("fs", "put", one, "s/", check=2).error
+    assert f"{one} is a directory" in refused and f"kith fs put -r {one} PATH; kith share add NAME {one}" in refused
     assert "the path is not UTF-8; rename it" in a.kith("fs", "put", "-", "s/\udcff", input=b"no", check=2).error
     assert "choose another name" in b.kith("fs", "put", "-", "s/d/.kith-x", input=b"no", check=2).error
     (one / ".kithignore").write_text("*.o\n")
@@ -206,6 +207,51 @@ def test_put_append_replace_and_remove(cluster, folders, short_dir):
     wait_for(lambda: a.kith("fs", "restore", "s/y.txt", check=(0, 1, 4)).code == 0, WAIT, "it comes back")
     for node in (a, b):
         wait_seen(node, "s/y.txt", b"by b\nmore\n")
+
+
+def tree(folder):
+    """{path: content, or what a link points to} of what is beneath a folder."""
+    return {str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+            for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+
+
+def test_directories_go_in_and_come_out_whole(cluster, folders, short_dir):
+    a, b = cluster.start(2)
+    cluster.wait_alive()
+    share(a, "s", folders("base/shared"))
+    (folders("base/shared") / "x").write_bytes(b"x")
+    (folders("base/shared") / "link").symlink_to("x")
+    trip = folders("base/trip")
+    for name in ("day1/a", "day1/b/c", "day2/d"):
+        (trip / name).parent.mkdir(parents=True, exist_ok=True)
+        (trip / name).write_bytes(name.encode() * 1000)
+    (trip / "way").symlink_to("day1/a")
+    put = a.kith("fs", "put", "-r", trip, "s/", "--json")
+    assert {json.loads(line)["entry"]["path"] for line in put.text.splitlines()} == {
+        "s/trip/day1/a", "s/trip/day1/b/c", "s/trip/day2/d"}
+    assert "3 files" in put.error and "1 left out" in put.error
+    # What is put comes to lie beneath what is read.
+    assert "7 files" in a.kith("fs", "put", "--recursive", f"{trip.parent}/", "s/all").error
+    assert "3 failed" in a.kith("fs", "put", "-r", trip, "s/trip", "--new", check=7).error
+    wait_for(lambda: "s/all/trip/day2/d" in files(b) and "s/link" in entries(b), WAIT, "b knows all of it")
+    expect = tree(trip)
+    del expect["way"]
+    out = folders("out")
+    assert "3 files" in b.kith("fs", "get", "-r", "s/trip/", "-o", out).error
+    assert tree(out / "trip") == expect
+    b.kith("fs", "get", "-r", "s", "-o", out / "new")
+    assert tree(out / "new") == tree(folders("base/shared"))
+    # One that is in the way is told, and stays; all others come.
+    shutil.rmtree(out / "trip")
+    (out / "trip" / "day1" / "a").mkdir(parents=True)
+    refused = b.kith("fs", "get", "-r", "s/trip", "-o", out, check=8)
+    assert "day1/a cannot be written: Is a directory" in refused.error and "2 files" in refused.error
+    assert set(tree(out / "trip")) == {"day1/b/c", "day2/d"}
+    (out / "file").touch()
+    assert "File exists" in b.kith("fs", "get", "-r", "s/trip", "-o", out / "file", check=1).error
+    assert "get it without -r" in b.kith("fs", "get", "-r", "s/x", check=2).error
+    assert "kith fs get -r s/trip" in b.kith("fs", "get", "s/trip", check=2).error
+    assert "there is no s/none" in b.kith("fs", "get", "-r", "s/none", check=4).error
 
 
 def test_an_acknowledged_put_survives_kill_9(cluster, folders):
