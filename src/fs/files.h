@@ -80,6 +80,10 @@ int fs_part_open(struct fs_files *files,
  * happens. KITH_E_IO, KITH_E_LIMIT. */
 int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd);
 
+/* What the keep has of it was found there: it is on the disk when this returns, bytes and name. 0;
+ * KITH_E_NOT_FOUND (without a sentence), KITH_E_IO. */
+int fs_keep_sync(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES]);
+
 /*
  * What the keep has of a content of @size bytes is damaged: it becomes its part. Or it just goes:
  * if there is a part already, or the file has another name (it grew by an append), which a part

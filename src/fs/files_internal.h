@@ -20,6 +20,10 @@ struct fs_files {
     uint64_t opened_ms;    /* of the caller's clock, when it first asked; 0: not yet */
     bool placing;          /* the mark that folders are written to is on disk */
     bool crashed;          /* it was there from a former life */
+    /* Directories of the keep that are known to be on the disk, since they were opened: by the
+     * first two bytes of a root, and by the first. Who made one is no matter: another thread may be
+     * about to sync it, and a former life may have ended before it did. */
+    _Atomic uint64_t synced[65536 / 64], synced_above[256 / 64];
 };
 
 #define PLACING_MARK "placing" /* in dir: there may be something left in folders */

@@ -183,22 +183,15 @@ static void path_in_room(enum fs_room room, const struct blob *blob, char out[96
         (void)snprintf(out, 96, "%s/%s/%s", blob->dirs[0], blob->dirs[1], blob->name);
 }
 
-/* The directory of @blob, made if it is missing. *@made_out: a bit for each of the two that was
- * made, and is not synced into the one above. Negative: the error is set. */
-static int blob_dir(const struct fs_files *files,
-                    enum fs_room room,
-                    const struct blob *blob,
-                    unsigned *made_out)
+/* The directory of @blob, made if it is missing. Negative: the error is set. */
+static int blob_dir(const struct fs_files *files, enum fs_room room, const struct blob *blob)
 {
     int fd = room_fd(files, room), next, r = 0;
     bool first = true;
 
-    *made_out = 0;
     for (unsigned i = 0; i < 2 && r == 0; i++) {
-        bool made = mkdirat(fd, blob->dirs[i], 0700) == 0;
-        if (!made && errno != EEXIST)
+        if (mkdirat(fd, blob->dirs[i], 0700) != 0 && errno != EEXIST)
             r = files_failed("cannot make a directory in", files->dir, errno);
-        *made_out |= (unsigned)made << i;
         next = r == 0 ? openat(fd, blob->dirs[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
         if (r == 0 && next < 0)
             r = files_failed("cannot open a directory in", files->dir, errno);
@@ -210,21 +203,36 @@ static int blob_dir(const struct fs_files *files,
     return r == 0 ? fd : r;
 }
 
-/* The directory @fd of @blob, and those above it where it was made. */
-static int sync_dirs(
-    const struct fs_files *files, enum fs_room room, const struct blob *blob, int fd, unsigned made)
+static bool is_set(const _Atomic uint64_t *bits, unsigned i)
 {
+    return (atomic_load(&bits[i / 64]) >> i % 64 & 1) != 0;
+}
+
+static void set(_Atomic uint64_t *bits, unsigned i)
+{
+    atomic_fetch_or(&bits[i / 64], 1ull << i % 64);
+}
+
+/* The directory @fd of @root in the keep, and that it is there itself. */
+static int sync_dirs(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd)
+{
+    unsigned no = (unsigned)root[0] << 8 | root[1];
     int above, r = files_sync(fd, files->dir);
 
-    if (r == 0 && (made & 2) != 0) {
-        above = openat(room_fd(files, room), blob->dirs[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r == 0 && !is_set(files->synced, no)) {
+        above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (above < 0)
             return files_failed("cannot open a directory in", files->dir, errno);
         r = files_sync(above, files->dir);
         close(above);
+        if (r == 0)
+            set(files->synced, no);
     }
-    if (r == 0 && (made & 1) != 0)
-        r = files_sync(room_fd(files, room), files->dir);
+    if (r == 0 && !is_set(files->synced_above, root[0])) {
+        r = files_sync(files->keep_fd, files->dir);
+        if (r == 0)
+            set(files->synced_above, root[0]);
+    }
     return r;
 }
 
@@ -332,7 +340,6 @@ int fs_cache_write(struct fs_files *files,
 {
     struct blob blob;
     char temp[64];
-    unsigned made;
     int fd, dir_fd, r = fs_files_room(files, len);
 
     if (r != 0)
@@ -347,7 +354,7 @@ int fs_cache_write(struct fs_files *files,
         r = files_failed("cannot write to", files->dir, errno);
     close(fd);
     blob_of(FS_ROOM_CACHE, root, chunk, &blob);
-    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob, &made) : -1;
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_CACHE, &blob) : -1;
     if (r == 0 && dir_fd < 0)
         r = dir_fd;
     if (r == 0 && renameat(files->tmp_fd, temp, dir_fd, blob.name) != 0)
@@ -414,11 +421,10 @@ static int into_keep(struct fs_files *files,
                      const char *name)
 {
     struct blob blob;
-    unsigned made;
     int dir_fd, r = files_sync(fd, "a content");
 
     blob_of(FS_ROOM_KEEP, root, 0, &blob);
-    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob, &made) : -1;
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob) : -1;
     if (r == 0 && dir_fd < 0)
         r = dir_fd;
     if (r == 0 && name == NULL)
@@ -426,7 +432,7 @@ static int into_keep(struct fs_files *files,
     else if (r == 0 && renameat(from_fd, name, dir_fd, blob.name) != 0)
         r = files_failed("cannot keep", blob.name, errno);
     if (r == 0)
-        r = sync_dirs(files, FS_ROOM_KEEP, &blob, dir_fd, made);
+        r = sync_dirs(files, root, dir_fd);
     if (r != 0 && dir_fd >= 0 && name == NULL)
         (void)unlinkat(dir_fd, blob.name, 0);
     if (dir_fd >= 0)
@@ -445,8 +451,11 @@ void files_content_name(const uint8_t root[FS_ROOT_BYTES], char out[FS_CONTENT_N
 
 /* The name comes before the sync, so that a journal takes both at once: a name without its bytes is
  * in no record. Where the name is there already its bytes must be on the disk first. */
-static int
-name_and_sync(struct fs_files *files, int fd, const struct blob *blob, int dir_fd, unsigned made)
+static int name_and_sync(struct fs_files *files,
+                         const uint8_t root[FS_ROOT_BYTES],
+                         int fd,
+                         const struct blob *blob,
+                         int dir_fd)
 {
     char path[64];
     bool is_new;
@@ -460,7 +469,7 @@ name_and_sync(struct fs_files *files, int fd, const struct blob *blob, int dir_f
     if (r == 0 && !is_new)
         r = link_over(files, fd, dir_fd, blob->name);
     if (r == 0)
-        r = sync_dirs(files, FS_ROOM_KEEP, blob, dir_fd, made);
+        r = sync_dirs(files, root, dir_fd);
     if (r != 0 && is_new)
         (void)unlinkat(dir_fd, blob->name, 0);
     return r;
@@ -469,14 +478,13 @@ name_and_sync(struct fs_files *files, int fd, const struct blob *blob, int dir_f
 int files_name_content(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd)
 {
     struct blob blob;
-    unsigned made;
     int dir_fd, r;
 
     blob_of(FS_ROOM_KEEP, root, 0, &blob);
-    dir_fd = blob_dir(files, FS_ROOM_KEEP, &blob, &made);
+    dir_fd = blob_dir(files, FS_ROOM_KEEP, &blob);
     if (dir_fd < 0)
         return dir_fd;
-    r = name_and_sync(files, fd, &blob, dir_fd, made);
+    r = name_and_sync(files, root, fd, &blob, dir_fd);
     close(dir_fd);
     return r;
 }
@@ -491,6 +499,23 @@ int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int 
     /* After a sync that failed nobody knows what the disk has. */
     if (r == KITH_E_IO)
         (void)unlinkat(files->part_fd, blob.name, 0);
+    return r;
+}
+
+int fs_keep_sync(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES])
+{
+    struct blob blob;
+    int dir_fd = -1, fd = fs_content_open(files, FS_ROOM_KEEP, root, 0);
+    int r = fd < 0 ? fd : files_sync(fd, "a content");
+
+    blob_of(FS_ROOM_KEEP, root, 0, &blob);
+    dir_fd = r == 0 ? blob_dir(files, FS_ROOM_KEEP, &blob) : -1;
+    if (r == 0)
+        r = dir_fd < 0 ? dir_fd : sync_dirs(files, root, dir_fd);
+    if (dir_fd >= 0)
+        close(dir_fd);
+    if (fd >= 0)
+        close(fd);
     return r;
 }
 
@@ -553,6 +578,18 @@ static int empty_tmp(struct fs_files *files)
     return 0;
 }
 
+/* That the directory of all is there itself. */
+static int sync_above(const struct fs_files *files)
+{
+    int r, fd = openat(files->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return files_failed("cannot open the directory above", files->dir, errno);
+    r = files_sync(fd, files->dir);
+    close(fd);
+    return r;
+}
+
 static int open_all(struct fs_files *files)
 {
     int r;
@@ -573,6 +610,8 @@ static int open_all(struct fs_files *files)
         r = open_dir(files, "tmp", &files->tmp_fd);
     if (r == 0)
         r = files_sync(files->fd, files->dir);
+    if (r == 0)
+        r = sync_above(files);
     files->crashed = faccessat(files->fd, PLACING_MARK, F_OK, 0) == 0;
     return r == 0 ? empty_tmp(files) : r;
 }

@@ -50,6 +50,26 @@ static bool is_expected(const struct fs_stat *now, const struct fs_stat *expect)
 
 /* ---- the way there ---- */
 
+/* Makes a directory, and has it on the disk before anybody who finds it there counts on it. 0,
+ * also if it is there; else errno says why. */
+static int make_dir(struct fs_files *files, int dir_fd, const char *name)
+{
+    int fd, r;
+
+    pthread_mutex_lock(&files->lock);
+    r = mkdirat(dir_fd, name, 0755);
+    if (r == 0) { /* dir_fd is for names alone */
+        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = fd >= 0 && fsync(fd) == 0 ? 0 : -1;
+        if (fd >= 0)
+            close(fd);
+    } else if (errno == EEXIST) {
+        r = 0;
+    }
+    pthread_mutex_unlock(&files->lock);
+    return r;
+}
+
 /* Opens the directory of the name, and makes what is missing on the way, if @may_make. */
 static int open_parent(struct place *p, bool may_make)
 {
@@ -74,7 +94,7 @@ static int open_parent(struct place *p, bool may_make)
         memcpy(path, name, to);
         path[to] = '\0';
         part = path + at + (at > 0);
-        if (mkdirat(fd, part, 0755) != 0 && errno != EEXIST) {
+        if (make_dir(p->files, fd, part) != 0) {
             int r = failed(p);
             close(fd);
             return r;

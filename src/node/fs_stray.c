@@ -106,6 +106,8 @@ static void verify_work(struct fs_job *job)
 
     fs_guard(job->fs, adoption->content.root);
     adoption->code = fs_verify_where(job->fs, &where, &adoption->content, NULL, &adoption->bytes);
+    if (adoption->code == 0) /* who put it there may have ended before it was on the disk */
+        adoption->code = fs_keep_sync(job->fs->move->files, adoption->content.root);
 }
 
 static void verify_done(struct node_fs *fs, struct fs_job *job)
