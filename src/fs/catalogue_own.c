@@ -446,7 +446,9 @@ tidy_record(struct fs_catalogue *core, struct tidy *tidy, const struct fs_record
     struct fs_known *known = record->of.known;
     uint8_t place = record->flags & FS_RECORD_PLACE;
     bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
-    uint8_t now = (uint8_t)((place & FS_IN_FOLDER) | (kept ? FS_IN_KEEP : 0));
+    /* Only its own line knows of a file what the folder has. */
+    bool folder = record->line == FS_LINE_FOLDER || known->kind != FS_FILE;
+    uint8_t now = (uint8_t)((folder ? place & FS_IN_FOLDER : 0) | (kept ? FS_IN_KEEP : 0));
     bool history = (known->flags & FS_KNOWN_MAXIMAL) == 0;
     bool over = fsc_deleted_long_ago(core, known, 0);
     if (record->line == FS_LINE_FOLDER)

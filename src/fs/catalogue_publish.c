@@ -136,6 +136,15 @@ static int keep_deleted(struct fs_catalogue *core, struct fs_node *node)
     return add(core, &extra);
 }
 
+/* The record that says so. A file that is put by name into this disk's folder is what the folder
+ * has: what is changed there afterwards follows it. */
+static uint8_t line_of(const struct fs_publication *p)
+{
+    bool folder = p->basis == FS_ON_OWN ||
+                  (p->kind == FS_FILE && p->change == FS_PUT && (p->place & FS_IN_FOLDER) != 0);
+    return folder ? FS_LINE_FOLDER : FS_LINE_PUT;
+}
+
 static int mint(struct fs_catalogue *core,
                 const struct fs_publication *p,
                 struct fs_node *node,
@@ -155,7 +164,7 @@ static int mint(struct fs_catalogue *core,
                             .minted = true,
                             .to_sign = {to_sign, core->scratch.len},
                             .flags = v->kind == FS_DELETED ? FS_NOWHERE : p->place,
-                            .line = p->basis == FS_ON_OWN ? FS_LINE_FOLDER : FS_LINE_PUT};
+                            .line = line_of(p)};
         known->refs++;
         if (to_sign != NULL)
             r = add(core, &op);
@@ -214,7 +223,7 @@ static struct fs_known *equal_version(const struct fs_catalogue *core,
 
 static int put(struct fs_catalogue *core, const struct fs_publication *p, struct fs_node *node)
 {
-    uint8_t line = p->basis == FS_ON_OWN ? FS_LINE_FOLDER : FS_LINE_PUT;
+    uint8_t line = line_of(p);
     const struct fs_record *record = own_record(core, node, line);
     struct fs_known *mine = record != NULL ? record->of.known : NULL;
     if (p->basis == FS_ON_OWN && mine != NULL && says_the_same(p, mine) &&

@@ -76,6 +76,9 @@ void fs_sync_walk(struct fs_here *here); /* looks at all of it, if it is kept in
 /* Looks at one path, whatever the mode: an operation of this node changed it. */
 void fs_sync_path(struct fs_here *here, const char *path, size_t len);
 void fs_sync_tick(struct fs_here *here);
+/* Whether what the folder has under a path is a version that stands, a conflict, and is in the
+ * folder alone: it must not be replaced before the keep has it. */
+bool fs_folder_stands(struct fs_here *here, struct kith_bytes path, const struct local_file *file);
 /* Nothing at or below a path is being brought in step any more. */
 struct fs_sync_wait {
     struct list link;

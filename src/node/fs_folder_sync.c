@@ -387,22 +387,21 @@ static void on_kept(struct node_fs *fs, struct fs_copy *copy, int code, const ch
     }
 }
 
-/* Whether the folder's present content is a version that stands, and is in the folder alone. */
-static bool must_be_kept(struct node_fs *fs, const struct sync_one *one)
+bool fs_folder_stands(struct fs_here *here, struct kith_bytes path, const struct local_file *file)
 {
     struct fs_entry versions[VERSIONS_MAX];
     struct fs_content_facts facts;
-    struct kith_bytes share = {one->here->name, strlen(one->here->name)};
-    struct kith_bytes path = {one->path, one->path_len};
+    struct kith_bytes share = {here->name, strlen(here->name)};
+    struct fs_catalogue *catalogue = here->fs->catalogue;
 
-    if (one->file.stat.kind != FS_FILE || one->file.content.size == 0 ||
-        fs_catalogue_content(fs->catalogue, one->file.content.root, &facts, NULL, 0) != 0 ||
-        !facts.live || (facts.own & FS_IN_KEEP) != 0)
+    if (file->stat.kind != FS_FILE || file->content.size == 0 ||
+        fs_catalogue_content(catalogue, file->content.root, &facts, NULL, 0) != 0 || !facts.live ||
+        (facts.own & FS_IN_KEEP) != 0)
         return false;
-    size_t n = fs_catalogue_versions(fs->catalogue, share, path, versions, VERSIONS_MAX);
+    size_t n = fs_catalogue_versions(catalogue, share, path, versions, VERSIONS_MAX);
     for (size_t i = 0; i < n && i < VERSIONS_MAX; i++) {
         if (versions[i].is_conflict && versions[i].has_content &&
-            content_equal(&versions[i].content, &one->file.content))
+            content_equal(&versions[i].content, &file->content))
             return true;
     }
     return false;
@@ -483,7 +482,7 @@ static void run(struct node_fs *fs, struct sync_one *one)
         return;
     }
     one->name = (char *)name.data;
-    if (!must_be_kept(fs, one)) {
+    if (!fs_folder_stands(one->here, (struct kith_bytes){one->path, one->path_len}, &one->file)) {
         fetch(fs, one);
         return;
     }

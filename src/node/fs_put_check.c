@@ -105,6 +105,8 @@ int fs_put_check_folder(struct node_fs *fs, struct fs_putting *put)
                               "%s is changing in the folder, or the folder is away: try again "
                               "(kith share ls says how it is)",
                               put->op->op.path);
+    if (fs_folder_stands(here, put->ref.path, &file))
+        return 0; /* a conflict, which stays there: what is put is kept beside it */
     if (local_name_of(here->core, path, len, &name) != 0 || buf_append_u8(&name, 0) != 0) {
         buf_deinit(&name);
         return KITH_E_MEMORY;

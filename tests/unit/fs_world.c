@@ -595,21 +595,35 @@ static void publish(unsigned node, const struct fs_publication *p)
     fs_world_step(node, &event);
 }
 
-static void put(unsigned node, unsigned path, unsigned content, uint8_t basis)
+static void put(unsigned node, unsigned path, unsigned content)
 {
-    struct fs_publication p = publication(FS_PUT, basis, path);
+    struct fs_publication p = publication(FS_PUT, FS_ON_OWN, path);
     p.kind = FS_FILE;
     p.mode = 0644;
-    p.place = basis == FS_ON_OWN ? FS_IN_FOLDER : FS_IN_KEEP;
+    p.place = FS_IN_FOLDER;
     p.mtime_ns = 1;
     p.content = fs_world_content(content);
+    publish(node, &p);
+}
+
+/* By name, into the keep or into the folder of this node. */
+static void put_by_name(unsigned node, unsigned path, unsigned content)
+{
+    struct fs_publication p = publication(FS_PUT, FS_ON_CURRENT, path);
+    p.kind = FS_FILE;
+    p.mode = 0644;
+    p.mtime_ns = 1;
+    p.content = fs_world_content(content);
+    p.place = content % 2 == 0 ? FS_IN_KEEP : FS_IN_FOLDER;
+    if (p.place == FS_IN_FOLDER)
+        fw.nodes[node].folder[path] = content;
     publish(node, &p);
 }
 
 void fs_world_write(unsigned node, unsigned path, unsigned content)
 {
     fw.nodes[node].folder[path] = content;
-    put(node, path, content, FS_ON_OWN);
+    put(node, path, content);
 }
 
 void fs_world_delete(unsigned node, unsigned path)
@@ -632,7 +646,7 @@ void fs_world_scan(unsigned node)
         own[path_no(walked[i].path, walked[i].path_len)] = true;
     for (unsigned i = 0; i < FS_WORLD_PATHS; i++) {
         if (fw.nodes[node].folder[i] != 0)
-            put(node, i, fw.nodes[node].folder[i], FS_ON_OWN);
+            put(node, i, fw.nodes[node].folder[i]);
         else if (own[i])
             fs_world_delete(node, i);
     }
@@ -711,7 +725,7 @@ void fs_world_operate(void)
         return;
     case 8:
     case 9:
-        put(node, path, content, FS_ON_CURRENT);
+        put_by_name(node, path, content);
         return;
     case 10:
         p = publication(FS_DELETE, FS_ON_CURRENT, path);

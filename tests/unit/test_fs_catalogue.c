@@ -188,6 +188,36 @@ static void a_folder_that_has_not_seen_a_change_does_not_replace_it(void **state
     nodes_end();
 }
 
+/* What is put by name into the folder itself the folder has seen: a change there follows it, and
+ * what was put is held there no longer. */
+static void a_folder_goes_on_from_what_was_put_into_it(void **state)
+{
+    (void)state;
+    for (unsigned first = 0; first < 2; first++) {
+        struct fs_content_facts facts;
+        nodes_begin(2);
+        nodes_link(0, 1, true);
+        if (first == 1)
+            assert_int_equal(nodes_put(0, "a", 7, FS_ON_OWN), 0);
+        struct fs_publication p = nodes_publication(FS_PUT, FS_ON_CURRENT, "a");
+        p.content = nodes_content(8);
+        p.place = FS_IN_FOLDER;
+        assert_int_equal(nodes_publish(0, &p), 0);
+        assert_int_equal(nodes_stat(1, "a").holders_n, 1);
+        assert_int_equal(nodes_put(0, "a", 9, FS_ON_OWN), 0);
+        nodes_wait(10000);
+        assert_int_equal(nodes_shows(1, "a"), 9);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(nodes_stat(i, "a").conflicts_n, 0);
+            int r = fs_catalogue_content(ns.node[i].core, nodes_content(8).root, &facts, NULL, 0);
+            assert_true(r == KITH_E_NOT_FOUND || (facts.own == 0 && facts.holders_n == 0));
+        }
+        assert_int_equal(nodes_put(0, "a", 0, FS_ON_OWN), 0);
+        assert_int_equal(nodes_shows(1, "a"), 0);
+        nodes_end();
+    }
+}
+
 /* Two share the same file before they know each other: that is one file, also once it changes. */
 static void equal_files_of_two_folders_are_one_when_one_of_them_changes(void **state)
 {
@@ -729,6 +759,7 @@ int main(void)
         cmocka_unit_test(two_sides_of_a_cut_become_a_conflict_and_one_choice_ends_it),
         cmocka_unit_test(a_change_beside_a_deletion_stands),
         cmocka_unit_test(a_folder_that_has_not_seen_a_change_does_not_replace_it),
+        cmocka_unit_test(a_folder_goes_on_from_what_was_put_into_it),
         cmocka_unit_test(equal_files_of_two_folders_are_one_when_one_of_them_changes),
         cmocka_unit_test(what_a_node_has_is_told_by_its_name),
         cmocka_unit_test(only_if_it_is_what_was_seen),
