@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -38,6 +39,7 @@ struct answer {
 
 struct team {
     char dir[64];
+    char memory_dir[64]; /* what the directories of all but node 0 are in; "": in dir */
     struct bench_worker nodes[TEAM_MAX];
     unsigned n;
 };
@@ -67,14 +69,35 @@ tell(struct bench_worker *worker, const char *format, ...)
 
 #define ASK(worker, ...) (tell(worker, __VA_ARGS__), hear(worker))
 
+/* The directories of nodes 2 to @n lie in memory, as if each had a disk of its own that is done
+ * before that of node 1. */
+static int dirs_apart(struct team *team, unsigned n)
+{
+    char dir[100], link[100];
+
+    snprintf(team->memory_dir, sizeof(team->memory_dir), "/dev/shm/kith-bench-XXXXXX");
+    if (mkdtemp(team->memory_dir) == NULL) {
+        team->memory_dir[0] = '\0';
+        return 0; /* what asks for it is not measured */
+    }
+    for (unsigned i = 1; i < n; i++) {
+        snprintf(dir, sizeof(dir), "%s/%u", team->memory_dir, i + 1);
+        snprintf(link, sizeof(link), "%s/%u", team->dir, i + 1);
+        if (mkdir(dir, 0700) != 0 || symlink(dir, link) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Node 0 on core 1, the others on core 0; @pinned false: all anywhere. */
-static int team_start(struct team *team, unsigned n, const char *spin_us, bool pinned)
+static int team_start(struct team *team, unsigned n, const char *spin_us, bool pinned, bool apart)
 {
     double port = 0, seed = 0, settled = 0;
     char arg[200];
 
     snprintf(team->dir, sizeof(team->dir), "/tmp/kith-bench-XXXXXX");
-    if (mkdtemp(team->dir) == NULL || cluster_fill_dirs(team->dir, n, "127.0.0.1:0") != 0)
+    if (mkdtemp(team->dir) == NULL || (apart && dirs_apart(team, n) != 0) ||
+        cluster_fill_dirs(team->dir, n, "127.0.0.1:0") != 0)
         return -1;
     for (unsigned i = 0; i < n; i++) {
         snprintf(arg, sizeof(arg), "%s/%u:%s:%.0f", team->dir, i + 1, spin_us, seed);
@@ -95,18 +118,22 @@ static int team_start(struct team *team, unsigned n, const char *spin_us, bool p
     return 0;
 }
 
-static void team_stop(struct team *team)
+static void remove_dir(const char *dir)
 {
     char command[100];
 
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    if (dir[0] != '\0' && system(command) != 0)
+        fprintf(stderr, "kith-bench: %s cannot be removed\n", dir);
+}
+
+static void team_stop(struct team *team)
+{
     for (unsigned i = team->n; i-- > 0;)
         bench_worker_stop(&team->nodes[i]);
     team->n = 0;
-    if (team->dir[0] != '\0') {
-        snprintf(command, sizeof(command), "rm -rf %s", team->dir);
-        if (system(command) != 0)
-            fprintf(stderr, "kith-bench: %s cannot be removed\n", team->dir);
-    }
+    remove_dir(team->dir);
+    remove_dir(team->memory_dir);
 }
 
 static unsigned home_of(struct bench_worker *worker, char kind)
@@ -160,6 +187,7 @@ enum {
     ADDS,
     ADDS_ASLEEP,
     DURABLE,
+    DURABLE_APART,
     SYNCS,
     DURABLES,
     WATCH,
@@ -180,6 +208,7 @@ static struct bench_series var_series[VAR_N] = {
               .of_value = true},
     [ADDS_ASLEEP] = {.name = "... 64 outstanding, nobody spins", .unit = "adds/s"},
     [DURABLE] = {"durable write p50 against fsync", "us", .target = 1.5, .at_most = true},
+    [DURABLE_APART] = {"... the replicas on other disks", "us", .target = 1.5, .at_most = true},
     [SYNCS] = {.name = "durable bound: three plain syncs at once", .unit = "us"},
     [DURABLES] = {"64 durable writers against one", "writes/s", .target = 20},
     [WATCH] = {"write to watcher p50, home elsewhere", "us", .target = 1.3, .at_most = true},
@@ -187,10 +216,11 @@ static struct bench_series var_series[VAR_N] = {
 };
 
 static struct {
-    struct team trio; /* that never spin */
-    struct team pair, spinning;
+    struct team trio;           /* that never spin */
+    struct team pair, spinning; /* the replicas of this one have disks of their own */
     struct bench_worker server, client, hearer;
-    unsigned own, pair_own, counter, spinning_counter, durable, watched_own, watched_other;
+    unsigned own, pair_own, counter, spinning_counter, durable, durable_apart, watched_own,
+        watched_other;
 } v;
 
 static void stop_var(void)
@@ -208,8 +238,9 @@ static int start_var(void)
     double port;
 
     if (plain_start(&v.server, 0, &port) != 0 || plain_connect(&v.client, 1, port) != 0 ||
-        plain_connect(&v.hearer, 0, port) != 0 || team_start(&v.trio, 3, "0", true) != 0 ||
-        team_start(&v.pair, 2, "50", true) != 0 || team_start(&v.spinning, 3, "50", true) != 0)
+        plain_connect(&v.hearer, 0, port) != 0 || team_start(&v.trio, 3, "0", true, false) != 0 ||
+        team_start(&v.pair, 2, "50", true, false) != 0 ||
+        team_start(&v.spinning, 3, "50", true, true) != 0)
         return -1;
     v.own = home_of(&v.trio.nodes[0], 'v');
     v.counter = home_of(&v.trio.nodes[0], 'c');
@@ -218,6 +249,7 @@ static int start_var(void)
     v.watched_other = home_of(&v.trio.nodes[2], 'w');
     v.pair_own = home_of(&v.pair.nodes[0], 'v');
     v.spinning_counter = home_of(&v.spinning.nodes[0], 'c');
+    v.durable_apart = home_of(&v.spinning.nodes[0], 'd');
     (void)ASK(&v.trio.nodes[0], "set v %u 1", v.own); /* so that it can be read */
     return 0;
 }
@@ -284,6 +316,9 @@ static void round_of_vars(const struct options *options)
         plain = ASK(&nodes[0], "fsync %u", ms);
         one = ASK(&nodes[0], "set d %u %u", v.durable, ms);
         note(DURABLE, one.p50, plain.p50);
+        if (v.spinning.memory_dir[0] != '\0')
+            note(DURABLE_APART, ASK(&v.spinning.nodes[0], "set d %u %u", v.durable_apart, ms).p50,
+                 plain.p50);
         note(SYNCS, bench_syncs_us(v.trio.dir, v.trio.n, ms), plain.p50);
         note(DURABLES, ASK(&nodes[0], "sets d 64 %u", ms).rate, one.rate);
     }
@@ -402,7 +437,8 @@ static int start_lock(void)
         if (plain_connect(&l.crowd[i], -1, port) != 0)
             return -1;
     }
-    if (team_start(&l.trio, 3, "0", true) != 0 || team_start(&l.four, 4, "50", false) != 0)
+    if (team_start(&l.trio, 3, "0", true, false) != 0 ||
+        team_start(&l.four, 4, "50", false, false) != 0)
         return -1;
     snprintf(l.memory, sizeof(l.memory), "%s/number", l.four.dir);
     fd = open(l.memory, O_RDWR | O_CREAT | O_TRUNC, 0600);
