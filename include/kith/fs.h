@@ -131,6 +131,8 @@ struct kith_fs_cache_info {
     uint64_t memory_hits, disk_hits, misses;
     uint64_t memory_used_percent, memory_mark_percent; /* of the machine */
     uint64_t fetching_n, fetching_bytes;               /* under way now */
+    uint64_t fetched_bytes; /* that other nodes sent since this one began */
+    uint64_t reused_bytes;  /* of copies, that were here already in another version */
 };
 
 /* A node from which content came, for this operation; what was here counts for none. Borrowed as

@@ -362,15 +362,15 @@ static int show_cache(struct cli *cli, json_t *result)
 {
     static const char *const keys[] = {"memory_bytes",   "memory_bytes_max", "disk_bytes",
                                        "disk_bytes_max", "keep_bytes",       "pinned_bytes",
-                                       "fetching_bytes"};
-    char texts[7][32];
+                                       "fetching_bytes", "fetched_bytes",    "reused_bytes"};
+    char texts[9][32];
     uint64_t memory = cli_json_u64(result, "memory_hits", 0);
     uint64_t disk = cli_json_u64(result, "disk_hits", 0);
     uint64_t all = memory + disk + cli_json_u64(result, "misses", 0);
     double part = all > 0 ? 100.0 / (double)all : 0;
 
     (void)cli;
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 9; i++)
         text_size(cli_json_u64(result, keys[i], 0), texts[i], sizeof(texts[i]));
     printf("memory    %s of %s\ndisk      %s of %s\nkept      %s (copies, and what was put here)\n"
            "pinned    %s\n",
@@ -382,8 +382,9 @@ static int show_cache(struct cli *cli, json_t *result)
         "machine   %llu%% of its memory is used; above %llu%% what is cached moves to the disk\n",
         (unsigned long long)cli_json_u64(result, "memory_used_percent", 0),
         (unsigned long long)cli_json_u64(result, "memory_mark_percent", 0));
-    printf("fetching  %llu, %s\n", (unsigned long long)cli_json_u64(result, "fetching", 0),
-           texts[6]);
+    printf("fetching  %llu, %s; %s since the start\n",
+           (unsigned long long)cli_json_u64(result, "fetching", 0), texts[6], texts[7]);
+    printf("reused    %s, that were here in another version of what was copied\n", texts[8]);
     return EXIT_OK;
 }
 

@@ -104,6 +104,8 @@ static void put_cache(struct json *json, const struct kith_fs_cache_info *cache)
     json_kv_u64(json, "memory_mark_percent", cache->memory_mark_percent);
     json_kv_u64(json, "fetching", cache->fetching_n);
     json_kv_u64(json, "fetching_bytes", cache->fetching_bytes);
+    json_kv_u64(json, "fetched_bytes", cache->fetched_bytes);
+    json_kv_u64(json, "reused_bytes", cache->reused_bytes);
 }
 
 /* Nodes that content came from. */

@@ -357,6 +357,13 @@ bool fs_catalogue_content_own(const struct fs_catalogue *core,
                               size_t nth,
                               struct buf *share_out,
                               struct buf *path_out);
+/*
+ * Another content that this disk holds of a path that names @content, in chunks of the same size:
+ * much of it may be the same. Of several the one of the latest version. False: there is none.
+ */
+bool fs_catalogue_content_before(const struct fs_catalogue *core,
+                                 const struct content *content,
+                                 struct content *before_out);
 /* All contents by turns: `uint64_t at = 0; while (fs_catalogue_content_next(core, &at, &content))`.
  * What comes or goes meanwhile may be missed or come twice. */
 bool fs_catalogue_content_next(const struct fs_catalogue *core,

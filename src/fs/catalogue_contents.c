@@ -148,6 +148,60 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
            buf_append(out, path, len) == 0;
 }
 
+/* Of a content that many paths have so many are looked at. */
+#define BEFORE_PATHS 16
+
+static bool alike(const struct content *a, const struct content *b)
+{
+    return a->hash == b->hash && a->chunk_log2 == b->chunk_log2 &&
+           memcmp(a->root, b->root, sizeof(a->root)) != 0;
+}
+
+/* Of the versions of a path that this disk holds the latest one, if it is later than @moment. */
+static const struct fs_known *held_before(const struct fs_catalogue *core,
+                                          const struct fs_node *node,
+                                          const struct content *content,
+                                          uint64_t moment)
+{
+    const struct fs_known *best = NULL;
+    for (const struct fs_record *record = fsc_first(core, node); record != NULL;
+         record = fsc_next(core, record)) {
+        if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
+            record->disk != core->own->no || (record->flags & FS_RECORD_PLACE) == 0 ||
+            record->of.known->blob == NULL || record->of.known->moment <= moment)
+            continue;
+        struct content held = fsc_blob_content(record->of.known->blob);
+        if (!alike(&held, content))
+            continue;
+        best = record->of.known;
+        moment = best->moment;
+    }
+    return best;
+}
+
+bool fs_catalogue_content_before(const struct fs_catalogue *core,
+                                 const struct content *content,
+                                 struct content *before_out)
+{
+    const struct fs_blob *blob = fsc_blob_find(core, content->root);
+    const struct fs_known *best = NULL;
+    unsigned looked_n = 0;
+    if (blob == NULL)
+        return false;
+    for (const struct fs_known *known = fsc_blob_first(blob);
+         known != NULL && looked_n < BEFORE_PATHS; known = known->of_blob) {
+        if ((known->flags & FS_KNOWN_LINKED) == 0)
+            continue;
+        looked_n++;
+        const struct fs_known *held =
+            held_before(core, known->node, content, best != NULL ? best->moment : 0);
+        best = held != NULL ? held : best;
+    }
+    if (best != NULL)
+        *before_out = fsc_blob_content(best->blob);
+    return best != NULL;
+}
+
 /* False: this disk has no record that says so. */
 static bool folder_has(const struct fs_catalogue *core, const struct fs_blob *blob)
 {

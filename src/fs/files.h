@@ -127,6 +127,22 @@ int fs_keep_append(struct fs_files *files,
                    const struct fs_appending *what,
                    struct fs_appended *out);
 
+struct fs_growing {
+    struct content before; /* what the keep has */
+    struct content after; /* what is to be there; its part has all of it from `from` on, verified */
+    uint64_t from;        /* at most the size of either: below it both are the same */
+};
+/*
+ * A copy of what grew elsewhere: what the keep has of `before` grows by what the part has beyond
+ * it, and gets a second name, that of `after`: synced, as fs_part_keep(). Nothing below the size of
+ * `before` is written. Where the file is longer already the rest is compared instead, so `after`
+ * may be the shorter one. The part goes; @part stays the caller's to close. 0; KITH_E_AGAIN
+ * (without a sentence): it cannot be done so, and the part is as it was: copy the rest as well (the
+ * one is not the beginning of the other, or something else is behind it, or it is gone);
+ * KITH_E_LIMIT, KITH_E_IO, KITH_E_MEMORY.
+ */
+int fs_keep_grow(struct fs_files *files, const struct fs_growing *what, int part);
+
 /* ---- into a folder ---- */
 
 /* Zero what is not used. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -524,14 +525,19 @@ int fs_keep_to_part(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], u
     struct blob blob;
     struct stat st;
     char path[96];
+    bool moved = false;
+    int fd;
 
     blob_of(FS_ROOM_KEEP, root, 0, &blob);
     path_in_room(FS_ROOM_KEEP, &blob, path);
-    if (fstatat(files->keep_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1 &&
-        (uint64_t)st.st_size == size &&
-        renameat2(files->keep_fd, path, files->part_fd, blob.name, RENAME_NOREPLACE) == 0)
-        return 0;
-    return fs_content_remove(files, FS_ROOM_KEEP, root, 0);
+    /* Whoever has it locked is about to give it a second name. */
+    fd = openat(files->keep_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
+        (uint64_t)st.st_size == size)
+        moved = renameat2(files->keep_fd, path, files->part_fd, blob.name, RENAME_NOREPLACE) == 0;
+    if (fd >= 0)
+        close(fd);
+    return moved ? 0 : fs_content_remove(files, FS_ROOM_KEEP, root, 0);
 }
 
 int fs_temp_open(struct fs_files *files, uint64_t size)

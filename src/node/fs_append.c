@@ -138,6 +138,8 @@ static void append_done(struct node_fs *fs, struct fs_job *job)
         fs_put_end(fs, put);
         return;
     }
+    const struct fs_kept *base = fs_kept_find(fs, put->base.root);
+    put->read_wall_ms = base != NULL ? base->scrubbed_wall_ms : 0;
     fs->move->keep_bytes += put->hash.content.size;
     fs_put_publish(fs, put);
 }

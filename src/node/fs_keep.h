@@ -44,6 +44,7 @@ struct fs_copy {
     uint8_t priority; /* enum fetch_priority */
     uint8_t target;   /* enum fs_copy_target */
     bool waits;
+    bool repairs; /* what is here was found damaged: nothing here is trusted that is not read */
     int fd;
     uint64_t done_bytes;
     struct fs_sources from;                                     /* who sent it; when it is done */
@@ -56,8 +57,12 @@ void fs_copy_start(struct node_fs *fs, struct fs_copy *copy);
 /* done does not run. What a FILE is given as fd is given back, as a descriptor that the owner
  * closes; else -1. */
 int fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy);
+/* The list of a content came, and was checked: copies may wait for it. */
+void fs_copies_listed(struct node_fs *fs, const struct content *content, struct kith_bytes list);
 /* Who sent what of it is here; NULL: it does not run. Borrowed until the next callback. */
 const struct fs_sources *fs_copy_sources(const struct fs_copy *copy);
+
+/* ---- fs_hold.c ---- */
 
 /* Announces that the keep has @content, or has it no more; @done runs once, later. */
 struct fs_holding_change;

@@ -66,8 +66,10 @@ struct fs_move {
     uint64_t next_id;
     struct fs_disk_queue *disk; /* fs_chunks.c */
     uint64_t keep_bytes;
+    uint64_t reused_bytes;  /* fs_sibling.h */
     uint8_t memory_percent; /* of the machine's memory that is used */
     bool fetching, serving; /* the actions of a step are being done */
+    struct list listing;    /* struct fs_copying: those that wait for a list */
     struct list again;      /* struct fs_want: for the end of the fetches of their contents */
 };
 

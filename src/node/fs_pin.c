@@ -280,6 +280,8 @@ void fs_op_cache(struct node_fs *fs, struct fs_op *op)
         .memory_mark_percent = config_u64(fs->node->config, "fs.memory_mark"),
         .fetching_n = fetch.contents,
         .fetching_bytes = fetch.bytes_held,
+        .fetched_bytes = fetch.bytes_in,
+        .reused_bytes = fs->move->reused_bytes,
     };
     box->result.cache = info;
     fs_op_done(op, box);
@@ -313,8 +315,8 @@ static void on_set_aside(struct node_fs *fs, void *user, const struct content *c
         return;
     }
     each->repairing = false;
-    each->copy =
-        (struct fs_copy){.content = *content, .priority = FETCH_ORDINARY, .done = on_repaired};
+    each->copy = (struct fs_copy){
+        .content = *content, .priority = FETCH_ORDINARY, .repairs = true, .done = on_repaired};
     each->copying = true;
     fs_copy_start(fs, &each->copy);
 }

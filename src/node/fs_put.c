@@ -159,7 +159,8 @@ void fs_put_publish(struct node_fs *fs, struct fs_putting *put)
     struct fs_kept *kept = put->in_folder ? NULL : fs_kept_get(fs, &put->hash.content);
 
     if (kept != NULL) {
-        kept->scrubbed_wall_ms = node_turn_unix_ms(fs->node);
+        kept->scrubbed_wall_ms =
+            put->read_wall_ms != 0 ? put->read_wall_ms : node_turn_unix_ms(fs->node);
         kept->unreferenced_wall_ms = 0;
         fs_kept_store(fs, kept);
     }

@@ -45,6 +45,7 @@ struct fs_putting {
     struct fs_reading reading;
     uint8_t *piece;
     uint64_t copied;
+    uint64_t read_wall_ms; /* when most of it was read last, of what grew; 0: now */
     bool reading_now;
     /* into the folder of this node */
     bool in_folder;

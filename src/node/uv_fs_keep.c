@@ -136,7 +136,7 @@ static void on_copied(struct node_fs *fs, struct fs_copy *copy, int code, const 
     keep_later(fs, &event);
 }
 
-static void fetch(struct node_fs *fs, const struct content *content)
+static void fetch(struct node_fs *fs, const struct content *content, bool repairs)
 {
     struct keep_copy *one = core_calloc(1, sizeof(*one));
 
@@ -147,6 +147,7 @@ static void fetch(struct node_fs *fs, const struct content *content)
     }
     one->copy.content = *content;
     one->copy.priority = FETCH_BACKGROUND;
+    one->copy.repairs = repairs;
     one->copy.done = on_copied;
     list_append(&fs->copies, &one->link);
     fs_copy_start(fs, &one->copy);
@@ -277,7 +278,7 @@ static void fetch_again(struct node_fs *fs, void *user, const struct content *co
 {
     (void)user;
     if (code == 0 && !fs->stopping && is_live(fs, content))
-        fetch(fs, content);
+        fetch(fs, content, true);
 }
 
 void fs_keep_damage(struct node_fs *fs, const struct content *content)
@@ -413,7 +414,7 @@ static void do_action(struct node_fs *fs, const struct keep_action *action)
                         action->data.len);
         break;
     case KEEP_FETCH:
-        fetch(fs, &action->content);
+        fetch(fs, &action->content, action->repair);
         break;
     case KEEP_DROP:
         drop(fs, &action->content);

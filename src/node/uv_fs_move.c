@@ -117,6 +117,7 @@ static void keep_list(struct node_fs *fs, const struct fetch_action *action)
         core_free(list);
         return;
     }
+    fs_copies_listed(fs, &action->content, action->list);
     list->content = action->content;
     list->job.work = list_work;
     list->job.done = list_done;
@@ -602,6 +603,7 @@ int fs_move_open(struct node_fs *fs)
         return KITH_E_MEMORY;
     fs->move->fs = fs;
     list_init(&fs->move->again);
+    list_init(&fs->move->listing);
     r = fs_files_open(&fs->move->files, fs->dir);
     if (r == 0)
         r = fetch_new(&fs->move->fetch, &fetch);

@@ -533,6 +533,36 @@ def test_copies_are_made_and_made_again_when_a_holder_is_gone(cluster, folders):
     assert rest.kith("fs", "cat", "s/x").out == data
 
 
+def test_a_log_that_grows_costs_its_copies_what_is_new(cluster, folders):
+    a, b, c = cluster.start(3, "--set", "member.profile=fast", "--set", "fs.heal_after=2s")
+    log = os.urandom(1_000_000)
+    share(a, "s", folders("one"))
+    wait_for(lambda: "s" in entries(c, flags=()), WAIT, "c knows the share")
+
+    def fetched(node):
+        return node.kith("fs", "cache", "--json").json["fetched_bytes"]
+
+    def is_everywhere():
+        entry = c.kith("fs", "stat", "s/log", "--json").json["entry"]
+        return entry["size"] == len(log) and set(entry["holders"]) == {a.name, b.name, c.name}
+    c.kith("fs", "put", "-", "s/log", input=log)
+    wait_for(is_everywhere, WAIT, "the other two make copies")
+    before = [fetched(node) for node in (a, b)]
+    assert all(n >= len(log) for n in before)
+    for i in range(3):
+        more = b"%d and a hundred bytes, about" % i
+        c.kith("fs", "append", "s/log", input=more)
+        log += more
+        wait_for(is_everywhere, WAIT, "they grow")
+    # The last chunk and the list of chunks, three times; the whole would be three million bytes.
+    for node, n in zip((a, b), before):
+        assert fetched(node) - n < 3 * (128 * 1024 + 2000)
+        assert len({p.stat().st_ino for p in (node.dir / "files" / "keep").rglob("*") if p.is_file()}) == 1
+    c.kill()
+    for node in (a, b):
+        assert node.kith("fs", "cat", "s/log").out == log
+
+
 def damage(node):
     """Some bytes of what its keep has last, in the middle."""
     copies = sorted((p for p in (node.dir / "files" / "keep").rglob("*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)

@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <ftw.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -235,6 +236,175 @@ static void nothing_is_built_on_an_end_that_is_damaged(void **state)
     free(data);
 }
 
+/* ---- copies of what grew elsewhere ---- */
+
+/* The part of the first @size bytes of @data, of which it has those from @from on; then grown. */
+static int grow(const struct fs_appended *before,
+                const uint8_t *data,
+                size_t from,
+                size_t size,
+                struct fs_appended *out)
+{
+    struct fs_growing what = {.before = before->content, .from = from};
+    bool old;
+    int fd, r;
+
+    build(data, size, out);
+    what.after = out->content;
+    fd = fs_part_open(files, out->content.root, size, &old);
+    assert_true(fd >= 0 && !old);
+    assert_int_equal(fs_write_all(fd, data + from, size - from, from), 0);
+    r = fs_keep_grow(files, &what, fd);
+    (void)close(fd);
+    fd = fs_content_open(files, FS_ROOM_PART, out->content.root, 0);
+    assert_int_equal(fd >= 0, r != 0); /* what it is made of stays if it cannot be */
+    if (fd >= 0)
+        (void)close(fd);
+    (void)fs_content_remove(files, FS_ROOM_PART, out->content.root, 0);
+    return r;
+}
+
+static ino_t inode_of(const struct fs_appended *of)
+{
+    struct stat st;
+    (void)close(open_kept(of, &st));
+    return st.st_ino;
+}
+
+static bool is_kept(const struct fs_appended *of)
+{
+    int fd = fs_content_open(files, FS_ROOM_KEEP, of->content.root, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+static void a_copy_of_what_grew_is_what_it_was_copied_from_and_the_rest(void **state)
+{
+    static const size_t sizes[] = {1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 77};
+    uint8_t *data = noise(6 * (size_t)CHUNK);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+            size_t least = sizes[i] < sizes[k] ? sizes[i] : sizes[k];
+            struct fs_appended before, after;
+            keep(data, sizes[i], &before);
+            if (i != k) {
+                assert_int_equal(grow(&before, data, least / CHUNK * CHUNK, sizes[k], &after), 0);
+                has(&after, data);
+                assert_int_equal(inode_of(&before), inode_of(&after));
+                (void)fs_content_remove(files, FS_ROOM_KEEP, after.content.root, 0);
+                buf_deinit(&after.list);
+            }
+            has(&before, data);
+            (void)fs_content_remove(files, FS_ROOM_KEEP, before.content.root, 0);
+            buf_deinit(&before.list);
+        }
+    }
+    free(data);
+}
+
+/* Copies of one log come in any order; they share one file all the same. */
+static void copies_that_come_in_any_order_share_a_file(void **state)
+{
+    uint8_t *data = noise(3 * (size_t)CHUNK);
+    struct fs_appended before, first, last, between;
+
+    (void)state;
+    keep(data, CHUNK + 10, &before);
+    assert_int_equal(grow(&before, data, CHUNK, CHUNK + 20, &first), 0);
+    assert_int_equal(grow(&before, data, CHUNK, 2 * CHUNK + 20, &last), 0);
+    assert_int_equal(grow(&before, data, CHUNK, CHUNK + 15, &between), 0);
+    const struct fs_appended *all[] = {&before, &first, &last, &between};
+    for (size_t i = 0; i < 4; i++) {
+        has(all[i], data);
+        assert_int_equal(inode_of(all[i]), inode_of(&before));
+    }
+    free_all((struct fs_appended[]){before, first, last, between}, 4);
+    free(data);
+}
+
+static void what_is_not_the_beginning_of_it_does_not_grow(void **state)
+{
+    uint8_t *data = noise(2 * (size_t)CHUNK), *other = noise(2 * (size_t)CHUNK);
+    struct fs_appended before, after, mine;
+    struct stat st;
+
+    (void)state;
+    other[CHUNK + 5] ^= 1;
+    keep(data, CHUNK + 10, &before);
+    assert_int_equal(grow(&before, other, CHUNK, CHUNK + 100, &after), KITH_E_AGAIN);
+    assert_false(is_kept(&after));
+    (void)close(open_kept(&before, &st));
+    assert_int_equal(st.st_size, CHUNK + 10);
+    buf_deinit(&after.list);
+    /* Nor what something else was appended to: that stays what it is. */
+    memcpy(other, data, 2 * CHUNK);
+    other[CHUNK + 50] ^= 1;
+    assert_int_equal(append(&before, data + CHUNK + 10, 60, &mine), 0);
+    assert_int_equal(grow(&before, other, CHUNK, CHUNK + 100, &after), KITH_E_AGAIN);
+    assert_false(is_kept(&after));
+    has(&mine, data);
+    has(&before, data);
+    buf_deinit(&after.list);
+    /* Nor what is not there any more, or was cut off. */
+    assert_int_equal(fs_content_remove(files, FS_ROOM_KEEP, before.content.root, 0), 0);
+    assert_int_equal(grow(&before, data, CHUNK, CHUNK + 200, &after), KITH_E_AGAIN);
+    assert_false(is_kept(&after));
+    free_all((struct fs_appended[]){before, after, mine}, 3);
+    free(data);
+    free(other);
+}
+
+static void what_a_crash_left_of_a_copy_goes(void **state)
+{
+    uint8_t *data = noise(CHUNK);
+    struct fs_appended before, after;
+    char path[64];
+    struct stat st;
+
+    (void)state;
+    keep(data, 1000, &before);
+    int fd = open_kept(&before, &st);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int write_fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(write_fd, "half of what was to be there", 28, 1000), 28);
+    assert_int_equal(grow(&before, data, 0, 1010, &after), 0);
+    has(&after, data);
+    (void)close(open_kept(&after, &st));
+    assert_int_equal(st.st_size, 1010);
+    buf_deinit(&after.list);
+    /* A copy that was cut off is none to grow from. */
+    assert_int_equal(ftruncate(write_fd, 999), 0);
+    assert_int_equal(grow(&before, data, 0, 1020, &after), KITH_E_AGAIN);
+    (void)close(write_fd);
+    (void)close(fd);
+    free_all((struct fs_appended[]){before, after}, 2);
+    free(data);
+}
+
+/* Whoever holds the file is about to give it another name; so it must not become a part. */
+static void what_is_about_to_grow_is_not_made_a_part(void **state)
+{
+    uint8_t *data = noise(CHUNK);
+    struct fs_appended before;
+    struct stat st;
+    bool old;
+
+    (void)state;
+    keep(data, 1000, &before);
+    int fd = open_kept(&before, &st);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(fs_keep_to_part(files, before.content.root, before.content.size), 0);
+    assert_false(is_kept(&before));
+    (void)close(fs_part_open(files, before.content.root, before.content.size, &old));
+    assert_false(old);
+    (void)close(fd);
+    buf_deinit(&before.list);
+    free(data);
+}
+
 /* A name that is there already is replaced: nobody knows what it has. */
 /* Who writes into a part must not write into what grew out of it. */
 static void what_grew_is_not_part_of_what_is_damaged(void **state)
@@ -306,6 +476,11 @@ int main(void)
         CASE(what_a_crash_left_behind_the_end_goes),
         CASE(nothing_is_built_on_an_end_that_is_damaged),
         CASE(what_grew_is_not_part_of_what_is_damaged),
+        CASE(a_copy_of_what_grew_is_what_it_was_copied_from_and_the_rest),
+        CASE(copies_that_come_in_any_order_share_a_file),
+        CASE(what_is_not_the_beginning_of_it_does_not_grow),
+        CASE(what_a_crash_left_of_a_copy_goes),
+        CASE(what_is_about_to_grow_is_not_made_a_part),
         CASE(a_name_that_is_there_gets_the_bytes_that_were_checked),
         CASE(where_chunks_become_larger_all_is_hashed_anew),
     };

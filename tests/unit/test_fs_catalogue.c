@@ -467,6 +467,41 @@ static void copies_are_held_and_let_go(void **state)
     nodes_end();
 }
 
+/* A copy of what changed is made of it. */
+static void what_is_held_of_a_path_in_another_version_is_known(void **state)
+{
+    struct content before, seven = nodes_content(7), eight = nodes_content(8);
+
+    (void)state;
+    nodes_begin(3);
+    nodes_link(0, 1, true);
+    nodes_link(1, 2, true);
+    assert_int_equal(nodes_put(0, "a", 7, FS_ON_OWN), 0);
+    nodes_wait(100);
+    assert_int_equal(nodes_hold(2, 7, true), 0);
+    nodes_wait(100);
+    assert_false(fs_catalogue_content_before(ns.node[2].core, &seven, &before));
+    assert_int_equal(nodes_put(0, "a", 8, FS_ON_OWN), 0);
+    assert_int_equal(nodes_put(0, "b", 9, FS_ON_OWN), 0);
+    nodes_wait(100);
+    assert_true(fs_catalogue_content_before(ns.node[2].core, &eight, &before));
+    assert_true(content_equal(&before, &seven));
+    assert_false(fs_catalogue_content_before(ns.node[1].core, &eight, &before));
+    assert_false(fs_catalogue_content_before(ns.node[0].core, &eight, &before));
+    struct content nine = nodes_content(9), ten = nodes_content(10);
+    assert_false(fs_catalogue_content_before(ns.node[2].core, &nine, &before));
+    assert_false(fs_catalogue_content_before(ns.node[2].core, &ten, &before));
+    /* The latest of them; and none whose chunks are of another size. */
+    assert_int_equal(nodes_hold(2, 8, true), 0);
+    assert_int_equal(nodes_put(0, "a", 10, FS_ON_OWN), 0);
+    nodes_wait(100);
+    assert_true(fs_catalogue_content_before(ns.node[2].core, &ten, &before));
+    assert_true(content_equal(&before, &eight));
+    ten.chunk_log2++;
+    assert_false(fs_catalogue_content_before(ns.node[2].core, &ten, &before));
+    nodes_end();
+}
+
 /* Or nobody could bring it back, and its file in the keep would belong to nothing. */
 static void what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go(void **state)
 {
@@ -770,6 +805,7 @@ int main(void)
         cmocka_unit_test(what_a_forgotten_node_alone_named_stays_known),
         cmocka_unit_test(a_node_with_a_new_disk_has_no_old_one),
         cmocka_unit_test(copies_are_held_and_let_go),
+        cmocka_unit_test(what_is_held_of_a_path_in_another_version_is_known),
         cmocka_unit_test(what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go),
         cmocka_unit_test(a_share_that_goes_leaves_its_files_known),
         cmocka_unit_test(old_deletions_go_and_bring_nothing_back),

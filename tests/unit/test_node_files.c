@@ -3,6 +3,7 @@
  * a folder.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -497,6 +498,217 @@ static void what_is_pinned_is_kept_when_all_is_evicted(void **state)
     free(data);
 }
 
+/* ---- copies of what changed a little ---- */
+
+static struct kith_fs_cache_info cache_of(struct kith_node *node)
+{
+    struct kith_fs_op op = {.kind = KITH_FS_CACHE};
+    struct kith_fs_result *result = NULL;
+    struct kith_fs_cache_info info;
+
+    ok(kith_fs_do(node, &op, &result));
+    info = *result->cache;
+    kith_fs_result_free(result);
+    return info;
+}
+
+struct hash_check {
+    struct kith_node *node;
+    const char *path;
+    char hash[KITH_FS_HASH_DIGITS + 1];
+};
+
+static bool has_hash(void *arg)
+{
+    const struct hash_check *check = arg;
+    struct kith_fs_result *result = NULL;
+    bool same = kith_fs_stat(check->node, check->path, &result) == 0 &&
+                strcmp(result->entries[0].hash, check->hash) == 0;
+
+    kith_fs_result_free(result);
+    return same;
+}
+
+/* The other node knows what this one has. */
+static void wait_same(struct kith_node *from, struct kith_node *to, const char *path)
+{
+    struct hash_check check = {.node = to, .path = path};
+    struct kith_fs_result *result = NULL;
+
+    ok(kith_fs_stat(from, path, &result));
+    (void)snprintf(check.hash, sizeof(check.hash), "%s", result->entries[0].hash);
+    kith_fs_result_free(result);
+    assert_true(lab_wait(has_hash, &check));
+}
+
+static void pin_path(struct kith_node *node, const char *path)
+{
+    struct kith_fs_op pin = {.kind = KITH_FS_PIN, .path = path};
+    ok(kith_fs_do(node, &pin, NULL));
+}
+
+/* Pins what the first node has of it at the other: so many bytes come. */
+static uint64_t copied(const char *path)
+{
+    uint64_t before;
+
+    wait_same(nodes[0], nodes[1], path);
+    before = cache_of(nodes[1]).fetched_bytes;
+    pin_path(nodes[1], path);
+    return cache_of(nodes[1]).fetched_bytes - before;
+}
+
+/* A list of hashes comes with what is fetched, or two. */
+#define LISTS_BYTES(chunks) (64u * (chunks))
+
+/* What the other node keeps of a path. */
+static int open_kept(const char *path)
+{
+    struct kith_fs_result *result = NULL;
+    char name[400];
+    int fd;
+
+    ok(kith_fs_stat(nodes[1], path, &result));
+    const char *hash = result->entries[0].hash;
+    (void)snprintf(name, sizeof(name), "%s/files/keep/%.2s/%.2s/%s", lab_agent_dir(1), hash,
+                   hash + 2, hash);
+    kith_fs_result_free(result);
+    fd = open(name, O_RDWR);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+    int fd = open_kept(path);
+
+    assert_int_equal(fstat(fd, &st), 0);
+    (void)close(fd);
+    return st.st_ino;
+}
+
+/* One byte of it is another. */
+static void damage_kept(const char *path, off_t at)
+{
+    uint8_t byte;
+    int fd = open_kept(path);
+
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    (void)close(fd);
+}
+
+static void a_copy_of_what_grew_fetches_what_is_new(void **state)
+{
+    enum { CHUNKS = 20 };
+    size_t len = CHUNKS * (size_t)CHUNK + 1000;
+    uint8_t *data = noise(len, 7);
+    uint64_t reused = cache_of(nodes[1]).reused_bytes, fetched;
+    struct kith_fs_op verify = {.kind = KITH_FS_VERIFY, .path = "s/growing"};
+    struct kith_fs_result *result = NULL;
+    ino_t inode;
+
+    (void)state;
+    write_path(nodes[0], "s/growing", data, len - 100);
+    wait_known("s/growing");
+    assert_in_range(copied("s/growing"), len - 100, len - 100 + LISTS_BYTES(CHUNKS + 1));
+    assert_int_equal(cache_of(nodes[1]).reused_bytes, reused);
+    inode = inode_of("s/growing");
+    /* One chunk, in which it ends; the rest is in the file that grows. */
+    ok(kith_fs_append(nodes[0], "s/growing", data + len - 100, 100));
+    assert_in_range(copied("s/growing"), 1000, 1000 + LISTS_BYTES(CHUNKS + 1));
+    assert_int_equal(cache_of(nodes[1]).reused_bytes, reused + len - 1000);
+    check_path(nodes[1], "s/growing", data, len);
+    assert_int_equal(inode_of("s/growing"), inode);
+    /* What is mended is not made of the file that was damaged, except for what is right there. */
+    damage_kept("s/growing", 3 * CHUNK);
+    fetched = cache_of(nodes[1]).fetched_bytes;
+    ok(kith_fs_do(nodes[1], &verify, &result));
+    assert_int_equal(result->damaged_n, 1);
+    kith_fs_result_free(result);
+    fetched = cache_of(nodes[1]).fetched_bytes - fetched;
+    assert_in_range(fetched, CHUNK + 1000, CHUNK + 1000 + LISTS_BYTES(CHUNKS + 1));
+    assert_int_not_equal(inode_of("s/growing"), inode);
+    ok(kith_fs_do(nodes[1], &verify, &result));
+    assert_int_equal(result->damaged_n, 0);
+    kith_fs_result_free(result);
+    free(data);
+}
+
+/* Two paths had one content, which is one file here; then each got another end elsewhere. */
+static void copies_of_what_grew_apart_are_apart(void **state)
+{
+    size_t len = 3 * (size_t)CHUNK + 50;
+    uint8_t *data = noise(len, 9), *back = malloc(len + 1);
+
+    (void)state;
+    assert_non_null(back);
+    write_path(nodes[0], "s/one", data, len - 10);
+    write_path(nodes[0], "s/two", data, len - 10);
+    wait_known("s/two");
+    (void)copied("s/one");
+    assert_int_equal(copied("s/two"), 0);
+    memcpy(back, data, len);
+    memcpy(back + len - 10, "otherwise.", 10);
+    ok(kith_fs_append(nodes[0], "s/one", data + len - 10, 10));
+    ok(kith_fs_append(nodes[0], "s/two", back + len - 10, 10));
+    assert_in_range(copied("s/one"), 50, 50 + LISTS_BYTES(4));
+    assert_in_range(copied("s/two"), 50, 50 + LISTS_BYTES(4));
+    check_path(nodes[1], "s/one", data, len);
+    check_path(nodes[1], "s/two", back, len);
+    free(data);
+    free(back);
+}
+
+/* A part has something where zeros are to be: they are not taken for a hole. */
+static void zeros_are_written_over_what_a_part_has(void **state)
+{
+    size_t len = 3 * (size_t)CHUNK;
+    uint8_t *data = noise(len, 10);
+    struct kith_fs_result *result = NULL;
+    char path[400];
+
+    (void)state;
+    memset(data + CHUNK, 0, CHUNK);
+    write_path(nodes[0], "s/zeros", data, len);
+    wait_known("s/zeros");
+    ok(kith_fs_stat(nodes[1], "s/zeros", &result));
+    (void)snprintf(path, sizeof(path), "%s/files/part/%s", lab_agent_dir(1),
+                   result->entries[0].hash);
+    kith_fs_result_free(result);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "torn", 4, CHUNK + 7), 4);
+    (void)close(fd);
+    (void)copied("s/zeros");
+    check_path(nodes[1], "s/zeros", data, len);
+    free(data);
+}
+
+static void a_copy_of_what_changed_inside_fetches_what_is_other(void **state)
+{
+    enum { CHUNKS = 12 };
+    size_t len = CHUNKS * (size_t)CHUNK;
+    uint8_t *data = place("s/changing", len, 8);
+    struct kith_fs_op verify = {.kind = KITH_FS_VERIFY, .path = "s/changing"};
+    struct kith_fs_result *result = NULL;
+
+    (void)state;
+    wait_known("s/changing");
+    (void)copied("s/changing");
+    data[5 * (size_t)CHUNK] ^= 1;
+    write_path(nodes[0], "s/changing", data, len);
+    /* The chunk that is other, and the one with which the list comes. */
+    assert_in_range(copied("s/changing"), 2 * CHUNK, 2 * CHUNK + LISTS_BYTES(CHUNKS));
+    check_path(nodes[1], "s/changing", data, len);
+    ok(kith_fs_do(nodes[1], &verify, &result));
+    assert_int_equal(result->damaged_n, 0);
+    kith_fs_result_free(result);
+    free(data);
+}
+
 /* ---- the trash ---- */
 
 static unsigned files_in(const char *path)
@@ -680,6 +892,10 @@ int main(void)
         cmocka_unit_test(what_is_in_memory_is_read_by_any_thread),
         cmocka_unit_test(threads_read_what_comes_and_goes),
         cmocka_unit_test(what_is_pinned_is_kept_when_all_is_evicted),
+        cmocka_unit_test(a_copy_of_what_grew_fetches_what_is_new),
+        cmocka_unit_test(copies_of_what_grew_apart_are_apart),
+        cmocka_unit_test(zeros_are_written_over_what_a_part_has),
+        cmocka_unit_test(a_copy_of_what_changed_inside_fetches_what_is_other),
         cmocka_unit_test(what_was_deleted_stays_for_a_week),
         cmocka_unit_test(a_subscriber_elsewhere_hears_of_each_change),
         cmocka_unit_test(a_folder_that_is_tracked_tells_what_happens_in_it),
