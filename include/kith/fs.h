@@ -208,6 +208,7 @@ struct kith_fs_op {
     bool create_only; /* PUT, WRITE: KITH_E_EXISTS if path exists */
     bool many;        /* REMOVE: also 20 entries and more that are over a quarter of the share */
     bool both;        /* RESOLVE */
+    bool any_case;    /* FIND: names that differ from what fits in case alone */
     uint32_t mode;    /* WRITE, and commits: permission bits; 0: 0644, or what path has */
     uint64_t modified_unix_ns; /* likewise; 0: now */
     uint64_t timeout_ms;       /* 0: as long as it takes, but READ 60 s */

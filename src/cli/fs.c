@@ -196,7 +196,8 @@ int cmd_fs_find(struct cli *cli)
 {
     const char *path = cli_arg(cli, 1);
     json_t *request =
-        json_pack("{s:s,s:s}", "path", path != NULL ? path : "", "pattern", cli_arg(cli, 0));
+        json_pack("{s:s,s:s,s:b}", "path", path != NULL ? path : "", "pattern", cli_arg(cli, 0),
+                  "any_case", (int)args_flag(&cli->args, "ignore-case"));
 
     return list(cli, "fs.find", request, 0, "nothing fits");
 }

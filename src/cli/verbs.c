@@ -174,6 +174,8 @@ static const struct opt opt_long = {"long", 'l', OPT_FLAG, false, COMPLETE_NONE,
     "with permissions", {0}};
 static const struct opt opt_deleted = {"deleted", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
     "what was deleted too", {0}};
+static const struct opt opt_ignore_case = {"ignore-case", 'i', OPT_FLAG, false, COMPLETE_NONE, NULL,
+    "A fits a, and a fits A", {0}};
 static const struct opt opt_fs_out = {"out", 'o', OPT_TEXT, false, COMPLETE_FILE, "FILE",
     "write to this file or directory (default: the file's own name, here); - is stdout", {0}};
 static const struct opt opt_new = {"new", 0, OPT_FLAG, false, COMPLETE_NONE, NULL,
@@ -586,8 +588,8 @@ const struct verb verb_table[] = {
      cmd_fs_stat},
     {"fs find", NULL, "files", "PATTERN [PATH]", 1, 2, {0}, VERB_AGENT | VERB_JSON,
      "find files by name", "PATTERN fits the last part of the path: * ? [a-z].",
-     OPTIONS(&opt_no_headers), NULL,
-     {{"kith fs find '*.jpg'", "in all shares"}, {"kith fs find '*.txt' notes/2026", "beneath a folder"}},
+     OPTIONS(&opt_ignore_case, &opt_no_headers), NULL,
+     {{"kith fs find -i '*.jpg'", "in all shares, IMG.JPG too"}, {"kith fs find '*.txt' notes/2026", "beneath a folder"}},
      cmd_fs_find},
     {"fs get", NULL, "files", "PATH", 1, 1, {0}, VERB_AGENT | VERB_JSON,
      "fetch a file",

@@ -277,6 +277,7 @@ struct kith_fs_op control_fs_op(struct control_request *request, enum kith_fs_op
         .create_only = control_bool(request, "create_only", false),
         .many = control_bool(request, "many", false),
         .both = control_bool(request, "both", false),
+        .any_case = control_bool(request, "any_case", false),
         .mode = (uint32_t)control_u64(request, "mode", 0),
         .modified_unix_ns = control_u64(request, "modified_ns", 0),
         .timeout_ms = control_u64(request, "timeout_ms", 0),

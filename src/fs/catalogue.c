@@ -179,6 +179,7 @@ void fs_catalogue_free(struct fs_catalogue *core)
     buf_deinit(&core->scratch);
     buf_deinit(&core->body);
     buf_deinit(&core->names);
+    buf_deinit(&core->folded);
     core_free(core->disks);
     core_free(core->writers);
     core_free(core->dirty);

@@ -306,6 +306,7 @@ enum fs_walk_flags {
     FS_WALK_DELETED = 1 << 1,    /* deleted ones too */
     FS_WALK_OWN = 1 << 2,        /* only what this disk has a main record of */
     FS_WALK_GONE = 1 << 3,       /* only deleted ones */
+    FS_WALK_ANY_CASE = 1 << 4,   /* names are folded first, as the pattern is: fs_name_fold() */
 };
 struct fs_walk {
     struct kith_bytes share, path;

@@ -387,7 +387,7 @@ struct fs_catalogue {
     struct catalogue_action *actions;
     size_t actions_n, actions_cap;
     struct arena arena;
-    struct buf scratch, body, names;
+    struct buf scratch, body, names, folded;
     uint64_t lost_due_ms;
 
     struct fs_asides lost;

@@ -483,10 +483,22 @@ static bool own_main(const struct fs_catalogue *core, const struct fs_node *node
     return r != NULL && (r->flags & FS_RECORD_GONE) == 0;
 }
 
+/* A name that cannot be folded, as memory is short, does not fit. */
+static bool name_fits(const struct walk *walk, const struct fs_node *node)
+{
+    size_t len = strlen(walk->pattern);
+
+    if ((walk->flags & FS_WALK_ANY_CASE) == 0)
+        return fs_name_match(walk->pattern, len, node->name, node->name_len);
+    struct buf *folded = &walk->core->folded;
+    folded->len = 0;
+    return fs_name_fold(node->name, node->name_len, folded) == 0 &&
+           fs_name_match(walk->pattern, len, (const char *)folded->data, folded->len);
+}
+
 static bool node_fits(const struct walk *walk, const struct fs_node *node)
 {
-    if (walk->pattern != NULL &&
-        !fs_name_match(walk->pattern, strlen(walk->pattern), node->name, node->name_len))
+    if (walk->pattern != NULL && !name_fits(walk, node))
         return false;
     if ((walk->flags & FS_WALK_OWN) != 0)
         return own_main(walk->core, node);

@@ -125,6 +125,7 @@ static void get_found(struct http_exchange *x, const char *verb)
     json_t *args = args_new(x);
 
     put_text(x, args, "search", "pattern");
+    put_flag(x, args, "any_case");
     put_page(x, args);
     http_dispatch_verb(x, verb, args, NULL, 0);
 }
@@ -276,8 +277,8 @@ static json_t *topic_args(const struct feed *feed)
     while (len > 0 && text_of(feed->args, "path")[len - 1] == '/')
         len--;
     (void)json_object_set_new(args, "path", json_stringn(text_of(feed->args, "path"), len));
-    for (size_t i = 0; i < 3; i++) {
-        static const char *const flags[] = {"recursive", "deleted", "trash"};
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const flags[] = {"recursive", "deleted", "trash", "any_case"};
         (void)json_object_set(args, flags[i], json_object_get(feed->args, flags[i]));
     }
     (void)json_object_set_new(args, "pattern", json_string(text_of(feed->args, "search")));

@@ -394,8 +394,8 @@ static const char *const args_functions[] = {"hidden", NULL};
 static const char *const args_named[] = {"prefix", "search", "sort", "offset", "limit", NULL};
 static const char *const args_var[] = {"name", NULL};
 static const char *const args_events[] = {"after", "limit", NULL};
-static const char *const args_files[] = {"path",   "recursive", "deleted",   "trash", "search",
-                                         "cursor", "limit",     "conflicts", NULL};
+static const char *const args_files[] = {"path",     "recursive", "deleted", "trash",     "search",
+                                         "any_case", "cursor",    "limit",   "conflicts", NULL};
 static const char *const args_changes[] = {"path", NULL};
 static const char *const args_none[] = {NULL};
 

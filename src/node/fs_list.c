@@ -231,19 +231,39 @@ static int fill(struct page *page)
     return walks ? walk(page, ref.share, ref.path) : list_folder(page, ref.share, ref.path);
 }
 
+/* What the last parts of paths are to fit; NULL: all do. */
+static int pattern_of(const struct page *page, const char **pattern_out)
+{
+    const char *pattern = page->op->kind == KITH_FS_FIND ? page->op->pattern : NULL;
+    struct buf folded = {0};
+    int r = 0;
+
+    if (pattern != NULL && page->op->any_case) {
+        r = fs_name_fold(pattern, strlen(pattern), &folded);
+        r = r == 0 ? buf_append_u8(&folded, '\0') : r;
+        pattern = r == 0 ? fs_box_text(page->box, (const char *)folded.data) : NULL;
+        r = r == 0 && pattern == NULL ? KITH_E_MEMORY : r;
+    }
+    buf_deinit(&folded);
+    *pattern_out = pattern;
+    return r;
+}
+
 void fs_op_list(struct node_fs *fs, struct fs_op *op)
 {
     uint32_t max = op->op.max != 0 && op->op.max < KITH_FS_PAGE_MAX ? op->op.max : KITH_FS_PAGE_MAX;
     struct page page = {.fs = fs, .op = &op->op, .max = max, .box = fs_box_new()};
 
-    page.pattern = op->op.kind == KITH_FS_FIND ? op->op.pattern : NULL;
     page.flags = (op->op.kind == KITH_FS_CONFLICTS ? FS_WALK_CONFLICTED : 0u) |
-                 (op->op.deleted ? FS_WALK_DELETED : 0u) | (op->op.trash ? FS_WALK_GONE : 0u);
+                 (op->op.deleted ? FS_WALK_DELETED : 0u) | (op->op.trash ? FS_WALK_GONE : 0u) |
+                 (op->op.any_case ? FS_WALK_ANY_CASE : 0u);
     page.cap = (size_t)max + (size_t)AT_ONCE * CONFLICTS_MAX; /* the last ones may have some */
     page.bytes_max = op->op.count != 0 ? op->op.count : SIZE_MAX;
     if (page.box != NULL)
         page.entries = arena_alloc(&page.box->arena, page.cap * sizeof(*page.entries));
-    int r = page.entries == NULL ? KITH_E_MEMORY : fill(&page);
+    int r = page.entries == NULL ? KITH_E_MEMORY : pattern_of(&page, &page.pattern);
+    if (r == 0)
+        r = fill(&page);
     if (r == 0 && !page.at.ended)
         r = cursor_print(&page);
     if (r != 0) {

@@ -236,6 +236,8 @@ def test_directories_go_in_and_come_out_whole(cluster, folders, short_dir):
     wait_for(lambda: "s/all/trip/day2/d" in files(b) and "s/link" in entries(b), WAIT, "b knows all of it")
     expect = tree(trip)
     del expect["way"]
+    assert files(b, "s/trip/day1/a") and "s/trip/day1/a" in b.kith("fs", "find", "-i", "A", "s/trip").text
+    assert b.kith("fs", "find", "A", "s/trip").text == ""
     out = folders("out")
     assert "3 files" in b.kith("fs", "get", "-r", "s/trip/", "-o", out).error
     assert tree(out / "trip") == expect

@@ -611,6 +611,20 @@ static void lists_come_in_pages_and_in_order(void **state)
             assert_non_null(strchr(walked[k].path, '5'));
     }
     assert_int_equal(seen, 19);
+    /* Names are compared as they are, or without their case. */
+    assert_int_equal(nodes_put(0,
+                               "d/Stra\xc3\x9f"
+                               "e.JPG",
+                               1, FS_ON_OWN),
+                     0);
+    walk = (struct fs_walk){.share = share, .pattern = "strasse.*"};
+    for (unsigned flags = 0; flags <= FS_WALK_ANY_CASE; flags += FS_WALK_ANY_CASE) {
+        walk.flags = flags;
+        at = (struct fs_listing){0};
+        for (seen = 0; !at.ended; seen += (unsigned)n)
+            assert_int_equal(fs_catalogue_walk(ns.node[0].core, &walk, &at, walked, 9, &n), 0);
+        assert_int_equal(seen, flags != 0);
+    }
     walk = (struct fs_walk){.share = {"", 0}};
     at = (struct fs_listing){0};
     assert_int_equal(fs_catalogue_walk(ns.node[0].core, &walk, &at, walked, 9, &n), 0);
@@ -620,7 +634,7 @@ static void lists_come_in_pages_and_in_order(void **state)
     assert_string_equal(walked[2].path, "d/000");
     struct fs_entry d = nodes_stat(0, "d");
     assert_int_equal(d.kind, FS_DIRECTORY);
-    assert_int_equal(d.below_n, 100);
+    assert_int_equal(d.below_n, 101);
     nodes_end();
 }
 

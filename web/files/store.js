@@ -276,9 +276,8 @@ export class Store {
   }
 }
 
-/** What is typed as a pattern of find: words without wildcards are found in any case, anywhere in a name. */
+/** What is typed as a pattern of find: words without wildcards are found anywhere in a name. */
 export function pattern(typed) {
   const text = typed.trim();
-  if (/[*?[\]\\]/.test(text)) return text;
-  return `*${text.replace(/[a-z]/gi, (c) => `[${c.toLowerCase()}${c.toUpperCase()}]`)}*`;
+  return /[*?[\]\\]/.test(text) ? text : `*${text}*`;
 }

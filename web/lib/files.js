@@ -13,7 +13,7 @@ const at = (path, query) => `/v1/files${path && `/${path.split("/").map(encodeUR
 
 /** A page of what is in a folder: {entries, next}; next: give it as @cursor. */
 export const list = (path, cursor) => api(at(path, { list: true, cursor, limit: PAGE }));
-export const find = (path, pattern, cursor, signal) => api(at(path, { search: pattern, cursor, limit: PAGE }), { signal });
+export const find = (path, pattern, cursor, signal) => api(at(path, { search: pattern, any_case: true, cursor, limit: PAGE }), { signal });
 /** Each file under @path with several versions, and those behind it. */
 export const conflicts = (path, cursor) => api(at(path, { conflicts: true, cursor, limit: PAGE }));
 /** Deleted paths under @path. */
