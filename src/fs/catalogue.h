@@ -349,6 +349,12 @@ int fs_catalogue_content(const struct fs_catalogue *core,
                          struct fs_content_facts *facts_out,
                          struct kith_node_id *holders_out,
                          size_t max);
+/* The same of the content of an entry that was just looked up (its @known), without a search. */
+int fs_known_content(const struct fs_catalogue *core,
+                     const struct fs_known *known,
+                     struct fs_content_facts *facts_out,
+                     struct kith_node_id *holders_out,
+                     size_t max);
 /*
  * The @nth path, from 0, of which this disk says that its folder has the content: share and path
  * are appended with a NUL each. False behind the last, and if memory is short.

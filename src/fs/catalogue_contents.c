@@ -9,22 +9,36 @@ static uint8_t copies_of(const struct fs_catalogue *core, const struct fs_node *
     return root != NULL && root->replicas != 0 ? root->replicas : core->config.replicas;
 }
 
+#define FEW_N 4
+
 struct holders {
     struct kith_node_id *nodes;
     size_t max;
-    struct mapid seen; /* all of them */
+    size_t n;                       /* all that were seen */
+    struct kith_node_id few[FEW_N]; /* the first ones, without a map: mostly there are no others */
+    struct mapid more;              /* the others */
 };
 
 static int add_holder(const struct fs_catalogue *core, struct holders *holders, uint32_t disk)
 {
     struct kith_node_id node = fsc_node_of(core, disk);
     static char here;
-    if (kith_node_id_equal(&node, &core->config.self.node) ||
-        mapid_find(&holders->seen, &node) != NULL)
+    int r = 0;
+    if (kith_node_id_equal(&node, &core->config.self.node))
         return 0;
-    if (holders->seen.n < holders->max)
-        holders->nodes[holders->seen.n] = node;
-    return mapid_set(&holders->seen, &node, &here);
+    for (size_t i = 0; i < holders->n && i < FEW_N; i++)
+        if (kith_node_id_equal(&node, &holders->few[i]))
+            return 0;
+    if (holders->n < FEW_N)
+        holders->few[holders->n] = node;
+    else if (mapid_find(&holders->more, &node) != NULL)
+        return 0;
+    else
+        r = mapid_set(&holders->more, &node, &here);
+    if (r == 0 && holders->n < holders->max)
+        holders->nodes[holders->n] = node;
+    holders->n += r == 0;
+    return r;
 }
 
 static void
@@ -78,17 +92,20 @@ static int add_tally(const struct fs_catalogue *core,
     return r;
 }
 
-int fs_catalogue_content(const struct fs_catalogue *core,
-                         const uint8_t root[FS_ROOT_BYTES],
-                         struct fs_content_facts *facts_out,
-                         struct kith_node_id *holders_out,
-                         size_t max)
+static int facts_of(const struct fs_catalogue *core,
+                    const struct fs_blob *blob,
+                    struct fs_content_facts *facts_out,
+                    struct kith_node_id *holders_out,
+                    size_t max)
 {
-    const struct fs_blob *blob = fsc_blob_find(core, root);
-    struct holders holders = {.nodes = holders_out, .max = max};
+    struct holders holders;
     int r = 0;
     if (blob == NULL)
         return kith_fail_with(KITH_E_NOT_FOUND, "no file of the catalogue has this content");
+    holders.nodes = holders_out;
+    holders.max = max;
+    holders.n = 0;
+    holders.more = (struct mapid){0};
     *facts_out = (struct fs_content_facts){.content = fsc_blob_content(blob)};
     if ((blob->flags & FS_BLOB_TALLIED) != 0) {
         r = add_tally(core, blob->of.tally, facts_out, &holders);
@@ -98,9 +115,27 @@ int fs_catalogue_content(const struct fs_catalogue *core,
             if ((known->flags & FS_KNOWN_LINKED) != 0)
                 r = add_version(core, known, facts_out, &holders);
     }
-    facts_out->holders_n = holders.seen.n;
-    mapid_deinit(&holders.seen);
+    facts_out->holders_n = holders.n;
+    mapid_deinit(&holders.more);
     return r;
+}
+
+int fs_catalogue_content(const struct fs_catalogue *core,
+                         const uint8_t root[FS_ROOT_BYTES],
+                         struct fs_content_facts *facts_out,
+                         struct kith_node_id *holders_out,
+                         size_t max)
+{
+    return facts_of(core, fsc_blob_find(core, root), facts_out, holders_out, max);
+}
+
+int fs_known_content(const struct fs_catalogue *core,
+                     const struct fs_known *known,
+                     struct fs_content_facts *facts_out,
+                     struct kith_node_id *holders_out,
+                     size_t max)
+{
+    return facts_of(core, known->blob, facts_out, holders_out, max);
 }
 
 bool fs_catalogue_content_next(const struct fs_catalogue *core,

@@ -114,8 +114,8 @@ static int put_holders(struct node_fs *fs,
     size_t n = 0;
     int r = 0;
 
-    if (!entry->has_content || fs_catalogue_content(fs->catalogue, entry->content.root, &facts, ids,
-                                                    FS_KEEP_HOLDERS_MAX) != 0)
+    if (!entry->has_content ||
+        fs_known_content(fs->catalogue, entry->known, &facts, ids, FS_KEEP_HOLDERS_MAX) != 0)
         return 0;
     out->here = facts.own != FS_NOWHERE;
     size_t others_n = facts.holders_n < FS_KEEP_HOLDERS_MAX ? facts.holders_n : FS_KEEP_HOLDERS_MAX;

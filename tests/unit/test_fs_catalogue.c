@@ -502,6 +502,41 @@ static void what_is_held_of_a_path_in_another_version_is_known(void **state)
     nodes_end();
 }
 
+static void each_holder_is_told_once_however_many_there_are(void **state)
+{
+    struct content content = nodes_content(7);
+    struct fs_content_facts facts, same;
+    struct kith_node_id holders[NODES_MAX], again[NODES_MAX];
+    (void)state;
+    nodes_begin(NODES_MAX);
+    for (unsigned i = 1; i < NODES_MAX; i++)
+        nodes_link(0, i, true);
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        assert_int_equal(nodes_put(i, "a", 7, FS_ON_OWN), 0);
+        assert_int_equal(nodes_put(i, "b", 7, FS_ON_OWN), 0);
+    }
+    nodes_wait(1000);
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        struct fs_entry entry = nodes_stat(i, "a");
+        assert_int_equal(
+            fs_catalogue_content(ns.node[i].core, content.root, &facts, holders, NODES_MAX), 0);
+        assert_int_equal(facts.own, FS_IN_FOLDER);
+        assert_int_equal(facts.holders_n, NODES_MAX - 1);
+        for (unsigned j = 0; j < NODES_MAX; j++) {
+            unsigned told = 0;
+            for (unsigned k = 0; k < NODES_MAX - 1; k++)
+                told += kith_node_id_equal(&holders[k], &ns.node[j].author.node);
+            assert_int_equal(told, i != j);
+        }
+        assert_int_equal(fs_known_content(ns.node[i].core, entry.known, &same, again, NODES_MAX),
+                         0);
+        assert_int_equal(same.holders_n, facts.holders_n);
+        assert_int_equal(same.looked_n, facts.looked_n);
+        assert_memory_equal(again, holders, (NODES_MAX - 1) * sizeof(holders[0]));
+    }
+    nodes_end();
+}
+
 /* Or nobody could bring it back, and its file in the keep would belong to nothing. */
 static void what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go(void **state)
 {
@@ -820,6 +855,7 @@ int main(void)
         cmocka_unit_test(a_node_with_a_new_disk_has_no_old_one),
         cmocka_unit_test(copies_are_held_and_let_go),
         cmocka_unit_test(what_is_held_of_a_path_in_another_version_is_known),
+        cmocka_unit_test(each_holder_is_told_once_however_many_there_are),
         cmocka_unit_test(what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go),
         cmocka_unit_test(a_share_that_goes_leaves_its_files_known),
         cmocka_unit_test(old_deletions_go_and_bring_nothing_back),
