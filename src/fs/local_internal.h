@@ -31,7 +31,7 @@ struct node {
     struct node *next;  /* beside it */
     struct node *prev;
     struct node *in_bucket;  /* the next of the same bucket */
-    struct node *same_inode; /* the next of the same inode */
+    struct node *next_inode; /* the next of the same bucket of inodes */
     struct work *work;
     char *raw; /* its name in the file system, if that is another one; else NULL */
     uint64_t inode;
@@ -117,10 +117,10 @@ struct local_core {
 
     struct node *top;
     struct node **buckets;
-    size_t buckets_n; /* a power of two */
+    struct node **inodes; /* likewise, of what is published */
+    size_t buckets_n;     /* of each of the two; a power of two */
     size_t nodes_n;
     uint32_t serials;
-    struct map64 inodes; /* struct node, of what is published */
     uint64_t memory_bytes;
     uint64_t published_n, files_n, bytes;
 
@@ -193,6 +193,9 @@ enum resolved {
 };
 struct node *
 tree_child(const struct local_core *core, const struct node *dir, const char *name, size_t len);
+/* Of what is published, the next behind @behind (NULL: the first) with this inode; NULL: none. */
+struct node *
+tree_of_inode(const struct local_core *core, uint64_t inode, const struct node *behind);
 /* @name is of the file system (@raw) or of the catalogue; makes what is missing if @make. */
 enum resolved tree_resolve(struct local_core *core,
                            const char *name,

@@ -1,6 +1,6 @@
 /*
- * What is known of each name, as it is kept on disk: one entry a name, under a hash of its path, so
- * that keys are short.
+ * What is known of each name, as it is kept on disk: one entry a name, under hashes of its
+ * directory and its path, so that keys are short, and what is seen together is written together.
  */
 #include <string.h>
 
@@ -20,15 +20,20 @@ enum kept_flags {
     KEPT_RAW = 1 << 2, /* the name in the file system follows */
 };
 
-/* The prefix, the folder, and 16 bytes: a hash of the path; of the folder itself zeros. */
+/* The prefix, the folder, 4 bytes of a hash of the directory, and 12 of one of the path; of the
+ * folder itself zeros. */
 static void key_of(const struct local_core *core, const char *path, size_t len, uint8_t *key_out)
 {
     for (size_t i = 0; i < LOCAL_KEY_PREFIX_LEN; i++)
         key_out[i] = (uint8_t)LOCAL_KEY_PREFIX[i];
     put_le64(key_out + LOCAL_KEY_PREFIX_LEN, core->config.folder);
     memset(key_out + 10, 0, 16);
-    if (path != NULL)
-        (void)crypto_generichash(key_out + 10, 16, (const uint8_t *)path, len, NULL, 0);
+    if (path == NULL)
+        return;
+    const char *slash = memrchr(path, '/', len);
+    size_t dir_len = slash != NULL ? (size_t)(slash - path) : 0;
+    (void)crypto_generichash(key_out + 10, 16, (const uint8_t *)path, len, NULL, 0);
+    put_le32(key_out + 10, (uint32_t)hash_bytes(path, dir_len, 0));
 }
 
 static void persist(struct local_core *core, const char *path, size_t len, const struct buf *data)
@@ -163,8 +168,10 @@ static int recall_raw(struct local_core *core, struct node *node, const void *ra
 }
 
 /* @head: kind, flags, nothing, kind of hash, chunk size. */
-static int recall_node(struct local_core *core, struct reader *r, const uint8_t *head)
+static int
+recall_node(struct local_core *core, struct reader *r, const uint8_t *head, struct kith_bytes key)
 {
+    uint8_t expect[LOCAL_KEY_BYTES];
     struct content content = {.hash = head[3], .chunk_log2 = head[4]};
     struct fs_stat stat;
     struct node *node;
@@ -187,6 +194,9 @@ static int recall_node(struct local_core *core, struct reader *r, const uint8_t 
     if (!reader_done(r) || path == NULL || len == 0 ||
         fs_path_problem((const char *)path, len) != FS_NAME_FINE)
         return KITH_E_CORRUPT;
+    key_of(core, (const char *)path, len, expect);
+    if (memcmp(expect, key.data, sizeof(expect)) != 0)
+        return KITH_E_CORRUPT; /* of a version that made other keys: the file is read again */
     if (root != NULL)
         memcpy(content.root, root, sizeof(content.root));
     if (stat.kind == FS_FILE && !content_valid(&content))
@@ -221,5 +231,5 @@ int kept_recall(struct local_core *core, struct kith_bytes key, struct kith_byte
         head[i] = read_u8(&r);
     if (r.bad)
         return KITH_E_CORRUPT;
-    return recall_node(core, &r, head);
+    return recall_node(core, &r, head, key);
 }

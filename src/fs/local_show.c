@@ -237,7 +237,7 @@ void local_stats(const struct local_core *core, struct local_stats *stats_out)
         .gone = core->gone_n,
         .problems = core->problems_n + core->problems_more,
         .scanned = core->scanned_n,
-        .memory_bytes = core->memory_bytes + core->inodes.cap * sizeof(*core->inodes.slots),
+        .memory_bytes = core->memory_bytes,
         .touches = core->count.touches,
         .scans = core->count.scans,
         .looks = core->count.looks,

@@ -31,30 +31,91 @@ tree_child(const struct local_core *core, const struct node *dir, const char *na
     return node;
 }
 
-/* Twice as many buckets; where there is no memory for them, chains get longer. */
-static void grow(struct local_core *core)
-{
-    size_t old_n = core->buckets_n, n = old_n == 0 ? 64 : old_n * 2;
-    struct node **old = core->buckets, **buckets;
+/* ---- by inode ---- */
 
-    if (core->nodes_n < old_n)
+static struct node **inodes_of(const struct local_core *core, uint64_t inode)
+{
+    return &core->inodes[map64_hash(inode) & (core->buckets_n - 1)];
+}
+
+struct node *tree_of_inode(const struct local_core *core, uint64_t inode, const struct node *behind)
+{
+    struct node *node = behind != NULL         ? behind->next_inode
+                        : core->buckets_n != 0 ? *inodes_of(core, inode)
+                                               : NULL;
+
+    while (node != NULL && node->inode != inode)
+        node = node->next_inode;
+    return node;
+}
+
+static void forget_inode(struct local_core *core, struct node *node)
+{
+    struct node **at;
+
+    if (node->inode == 0 || core->buckets_n == 0)
         return;
-    buckets = core_calloc(n, sizeof(*buckets));
-    if (buckets == NULL)
+    at = inodes_of(core, node->inode);
+    while (*at != NULL && *at != node)
+        at = &(*at)->next_inode;
+    if (*at == node)
+        *at = node->next_inode;
+    node->next_inode = NULL;
+}
+
+static void learn_inode(struct local_core *core, struct node *node)
+{
+    struct node **at;
+
+    if (node->inode == 0 || core->buckets_n == 0)
         return;
-    core->buckets = buckets;
-    core->buckets_n = n;
-    core->memory_bytes += (n - old_n) * sizeof(*buckets);
-    for (size_t i = 0; i < old_n; i++) {
+    at = inodes_of(core, node->inode);
+    node->next_inode = *at;
+    *at = node;
+}
+
+/* ---- their number ---- */
+
+static void move_all(struct local_core *core, struct node **old, struct node **old_inodes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
         for (struct node *node = old[i], *next; node != NULL; node = next) {
             struct node **bucket =
-                &buckets[bucket_of(core, node->parent->serial, node->name, node->name_len)];
+                &core->buckets[bucket_of(core, node->parent->serial, node->name, node->name_len)];
             next = node->in_bucket;
             node->in_bucket = *bucket;
             *bucket = node;
         }
+        for (struct node *node = old_inodes[i], *next; node != NULL; node = next) {
+            next = node->next_inode;
+            learn_inode(core, node);
+        }
     }
+}
+
+/* Twice as many buckets; where there is no memory for them, chains get longer. */
+static void grow(struct local_core *core)
+{
+    size_t old_n = core->buckets_n, n = old_n == 0 ? 64 : old_n * 2;
+    struct node **old = core->buckets, **old_inodes = core->inodes;
+    struct node **buckets, **inodes;
+
+    if (core->nodes_n < old_n)
+        return;
+    buckets = core_calloc(n, sizeof(struct node *));
+    inodes = core_calloc(n, sizeof(struct node *));
+    if (buckets == NULL || inodes == NULL) {
+        core_free(buckets);
+        core_free(inodes);
+        return;
+    }
+    core->buckets = buckets;
+    core->inodes = inodes;
+    core->buckets_n = n;
+    core->memory_bytes += 2 * (n - old_n) * sizeof(struct node *);
+    move_all(core, old, old_inodes, old_n);
     core_free(old);
+    core_free(old_inodes);
 }
 
 static struct node *make(struct local_core *core, struct node *dir, const char *name, size_t len)
@@ -137,7 +198,7 @@ void tree_free(struct local_core *core)
     }
     core_free(core->buckets);
     core_free(core->top);
-    map64_deinit(&core->inodes);
+    core_free(core->inodes);
 }
 
 struct node *tree_next(const struct node *top, struct node *node, bool skip)
@@ -371,38 +432,6 @@ void tree_content(const struct node *node, struct content *content_out)
     memcpy(content_out->root, node->root, sizeof(node->root));
 }
 
-static void forget_inode(struct local_core *core, struct node *node)
-{
-    struct node *head = map64_find(&core->inodes, node->inode);
-
-    if (node->inode == 0)
-        return;
-    if (head == node) {
-        if (node->same_inode != NULL)
-            (void)map64_set(&core->inodes, node->inode, node->same_inode); /* replaces: no memory */
-        else
-            (void)map64_remove(&core->inodes, node->inode);
-    } else {
-        while (head != NULL && head->same_inode != node)
-            head = head->same_inode;
-        if (head != NULL)
-            head->same_inode = node->same_inode;
-    }
-    node->same_inode = NULL;
-}
-
-/* Without memory it is not found by its inode: a rename is then read again. */
-static void learn_inode(struct local_core *core, struct node *node)
-{
-    struct node *head = map64_find(&core->inodes, node->inode);
-
-    if (node->inode == 0)
-        return;
-    node->same_inode = head;
-    if (map64_set(&core->inodes, node->inode, node) != 0)
-        node->same_inode = NULL;
-}
-
 void tree_know(struct local_core *core,
                struct node *node,
                const struct fs_stat *stat,
@@ -439,9 +468,9 @@ void tree_know(struct local_core *core,
 struct node *
 tree_twin(const struct local_core *core, const struct node *node, const struct fs_stat *stat)
 {
-    struct node *twin = map64_find(&core->inodes, stat->inode);
+    struct node *twin = NULL;
 
-    for (; twin != NULL; twin = twin->same_inode) {
+    while ((twin = tree_of_inode(core, stat->inode, twin)) != NULL) {
         struct fs_stat known;
         tree_stat(twin, &known);
         if (twin == node || (twin->flags & NODE_RACY) != 0)

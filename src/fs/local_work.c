@@ -537,9 +537,9 @@ static void read_failed(struct local_core *core, struct work *work, const char *
 /* Other names of an inode have the new bytes too, and no watcher says so. */
 static void touch_links(struct local_core *core, const struct work *work)
 {
-    struct node *other = map64_find(&core->inodes, work->stat.inode);
+    struct node *other = NULL;
 
-    for (; other != NULL; other = other->same_inode)
+    while ((other = tree_of_inode(core, work->stat.inode, other)) != NULL)
         if (other != work->node && other->work == NULL)
             work_touch(core, other, LOCAL_TOUCH_CLOSED);
 }

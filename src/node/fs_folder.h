@@ -45,7 +45,7 @@ struct fs_here {
 struct fs_local {
     struct list folders; /* struct fs_here: shares */
     struct list tracked; /* struct fs_here: folders that a program is told of */
-    struct buf orphans;  /* keys of folders that are none any more: LOCAL_KEY_BYTES each */
+    struct buf orphans;  /* keys that nothing belongs to any more: LOCAL_KEY_BYTES each */
 };
 
 struct fs_here *fs_here_find(struct node_fs *fs, const char *name, size_t len);

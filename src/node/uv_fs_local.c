@@ -331,12 +331,14 @@ int fs_local_recall_entry(struct node_fs *fs, const struct store_entry *entry)
     if (here == NULL)
         return buf_append(&fs->local->orphans, entry->key.data, LOCAL_KEY_BYTES);
     int r = local_step(here->core, &event, &out);
+    if (r == KITH_E_CORRUPT) /* nobody would find it again */
+        return buf_append(&fs->local->orphans, entry->key.data, LOCAL_KEY_BYTES);
     return r == KITH_E_MEMORY ? r : 0;
 }
 
 void fs_local_first(struct node_fs *fs)
 {
-    /* What is known of files in folders that are shared no more. */
+    /* What is known of files in folders that are shared no more, or is no use. */
     for (size_t at = 0; at + LOCAL_KEY_BYTES <= fs->local->orphans.len; at += LOCAL_KEY_BYTES)
         fs_put(fs, (struct kith_bytes){fs->local->orphans.data + at, LOCAL_KEY_BYTES},
                (struct kith_bytes){NULL, 0});

@@ -827,6 +827,43 @@ static void damaged_entries_are_refused(void **state)
     }
 }
 
+/* Keys are found again from paths alone, or what is dropped would come back at the next start. */
+static void
+entries_under_other_keys_are_refused_and_those_of_a_directory_stand_together(void **state)
+{
+    uint8_t keys[4][LOCAL_KEY_BYTES];
+
+    (void)state;
+    has_file("d/a", 10, 1);
+    has_file("d/b", 11, 2);
+    has_file("e/a", 12, 3);
+    scanned(false);
+    unsigned n = 0;
+    for (unsigned i = 0; i < kept_n; i++) {
+        struct local_event event = {.type = LOCAL_RECALL,
+                                    .key = {kept[i].key, LOCAL_KEY_BYTES},
+                                    .data = {kept[i].data.data, kept[i].data.len}};
+        if (kept[i].data.len < 60) /* of the folder */
+            continue;
+        local_free(core);
+        begin_core();
+        assert_int_equal(step(event), 0);
+        for (unsigned at = 10; at < LOCAL_KEY_BYTES; at++) {
+            memcpy(keys[n], kept[i].key, LOCAL_KEY_BYTES);
+            keys[n][at] ^= 1;
+            event.key.data = keys[n];
+            assert_int_equal(step(event), KITH_E_CORRUPT);
+        }
+        memcpy(keys[n++], kept[i].key, LOCAL_KEY_BYTES);
+    }
+    assert_int_equal(n, 3);
+    unsigned together = 0;
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned j = 0; j < i; j++)
+            together += memcmp(keys[i], keys[j], 14) == 0;
+    assert_int_equal(together, 1);
+}
+
 static void short_memory_is_made_up_for(void **state)
 {
     (void)state;
@@ -891,6 +928,7 @@ static const struct CMUnitTest tests[] = {
     CASE(what_could_not_be_published_is_tried_again),
     CASE(a_restart_reads_only_what_changed),
     CASE(damaged_entries_are_refused),
+    CASE(entries_under_other_keys_are_refused_and_those_of_a_directory_stand_together),
     CASE(short_memory_is_made_up_for),
     CASE(an_entry_takes_little_memory),
 };
