@@ -165,13 +165,29 @@ struct keep_pend *keep_pend_get(struct keep_core *core, const struct content *co
     return pend;
 }
 
-void keep_pend_lacks(struct keep_core *core, struct keep_pend *pend, bool lacks)
+uint64_t keep_lacks(struct keep_core *core, const uint8_t *root)
 {
-    if (lacks == (pend->lacking_ms != 0))
-        return;
-    pend->lacking_ms = lacks ? core->now_ms + (core->now_ms == 0) : 0;
-    core->stats.lacking += lacks;
-    core->stats.lacking -= !lacks;
+    uint64_t key = get_le64(root);
+    uint64_t since_ms = (uintptr_t)map64_find(&core->lacking, key);
+    if (since_ms != 0)
+        return since_ms;
+    if (core->lacking.n >= core->config.pending_max) {
+        core->stats.full++;
+        return 0;
+    }
+    since_ms = core->now_ms + (core->now_ms == 0);
+    if (map64_set(&core->lacking, key, (void *)(uintptr_t)since_ms) != 0) {
+        core->error = KITH_E_MEMORY;
+        return 0;
+    }
+    core->stats.lacking++;
+    return since_ms;
+}
+
+void keep_lacks_none(struct keep_core *core, const uint8_t *root)
+{
+    if (map64_remove(&core->lacking, get_le64(root)) != NULL)
+        core->stats.lacking--;
 }
 
 void keep_pend_scarce(struct keep_core *core, struct keep_pend *pend, bool scarce)
@@ -195,7 +211,6 @@ static void pend_free(struct keep_core *core, struct keep_pend *pend)
 {
     uint64_t key = get_le64(pend->content.root);
     struct keep_pend *first = map64_find(&core->pends, key);
-    keep_pend_lacks(core, pend, false);
     keep_pend_scarce(core, pend, false);
     keep_pend_ask_no_more(pend);
     if (first != pend) {
@@ -213,9 +228,9 @@ static void pend_free(struct keep_core *core, struct keep_pend *pend)
 
 void keep_pend_free_if_idle(struct keep_core *core, struct keep_pend *pend)
 {
-    if (pend != NULL && pend->lacking_ms == 0 && pend->surplus_ms == 0 &&
-        pend->unreferenced_ms == 0 && pend->drop == KEEP_DROP_NONE && !pend->fetching &&
-        !pend->scrubbing && !pend->adopting && pend->retry_ms <= core->now_ms && !pend->repair)
+    if (pend != NULL && !pend->scarce && pend->surplus_ms == 0 && pend->unreferenced_ms == 0 &&
+        pend->drop == KEEP_DROP_NONE && !pend->fetching && !pend->scrubbing && !pend->adopting &&
+        pend->retry_ms <= core->now_ms && !pend->repair)
         pend_free(core, pend);
 }
 
@@ -450,6 +465,7 @@ void keep_free(struct keep_core *core)
     while ((check = map64_next(&core->checks, &at)) != NULL)
         core_free(check);
     map64_deinit(&core->pends);
+    map64_deinit(&core->lacking);
     map64_deinit(&core->checks);
     mapid_deinit(&core->nodes);
     arena_deinit(&core->arena);
@@ -465,7 +481,6 @@ void keep_stats(const struct keep_core *core, struct keep_stats *stats_out)
 void keep_check(const struct keep_core *core)
 {
     uint64_t pending = 0;
-    uint64_t lacking = 0;
     uint64_t fetches = 0;
     uint64_t drops = 0;
     uint64_t scarce = 0;
@@ -476,7 +491,6 @@ void keep_check(const struct keep_core *core)
     while ((pend = map64_next(&core->pends, &at)) != NULL) {
         for (; pend != NULL; pend = pend->next_same) {
             pending++;
-            lacking += pend->lacking_ms != 0;
             fetches += pend->fetching;
             drops += pend->drop == KEEP_DROP_UNDER_WAY;
             scarce += pend->scarce;
@@ -488,13 +502,13 @@ void keep_check(const struct keep_core *core)
         }
     }
     assert(pending == core->stats.pending && pending <= core->config.pending_max);
-    assert(lacking == core->stats.lacking && fetches == core->stats.fetches);
+    assert(core->lacking.n == core->stats.lacking && fetches == core->stats.fetches);
+    assert(core->lacking.n <= core->config.pending_max);
     assert(drops == core->stats.drops && scarce == core->stats.scarce);
     assert(fetches <= core->config.fetches_max);
     assert(scrubs == core->scrubbing && adopts == core->adopting);
     assert(core->checks.n <= FS_KEEP_QUESTIONS_MAX);
     (void)pending;
-    (void)lacking;
     (void)fetches;
     (void)drops;
     (void)scarce;

@@ -40,12 +40,11 @@ struct keep_vote {
     struct kith_node_id above[FS_COPIES_MAX]; /* said that they hold it, and stand above */
 };
 
-/* A content about which something is to be done. Where copies are missing there may be as many of
- * them as there are files, so what few need is apart. */
+/* A content about which something is to be done. (That copies are missing is remembered apart: it
+ * may be so of as many as there are files.) */
 struct keep_pend {
     struct keep_pend *next_same;
     struct content content;
-    uint64_t lacking_ms;      /* since when copies are missing; 0: none are */
     uint64_t surplus_ms;      /* since when there are too many */
     uint64_t unreferenced_ms; /* since when this boot sees that nothing names it */
     uint64_t retry_ms;        /* no fetch or adoption before */
@@ -70,6 +69,9 @@ struct keep_core {
     bool scrubbing, adopting; /* one at a time */
     struct mapid nodes;
     struct map64 pends;
+    /* Since when copies are missing of what is not here, in ms, by the first 8 bytes of the root:
+     * of two that have them in common one is fetched a little earlier. */
+    struct map64 lacking;
     struct map64 checks;
     struct list asking; /* struct keep_vote in the order of their questions */
     uint64_t next_number;
@@ -102,7 +104,9 @@ bool keep_node_counts(const struct keep_core *core, const struct kith_node_id *i
 struct keep_pend *keep_pend_find(const struct keep_core *core, const uint8_t *root);
 /* NULL: too many, or memory is short; it comes up again in the next round. */
 struct keep_pend *keep_pend_get(struct keep_core *core, const struct content *content);
-void keep_pend_lacks(struct keep_core *core, struct keep_pend *pend, bool lacks);
+/* Since when copies of it are missing: noted now, if it was not. 0: as keep_pend_get(). */
+uint64_t keep_lacks(struct keep_core *core, const uint8_t *root);
+void keep_lacks_none(struct keep_core *core, const uint8_t *root);
 void keep_pend_scarce(struct keep_core *core, struct keep_pend *pend, bool scarce);
 /* What was asked about dropping it counts no more. */
 void keep_pend_ask_no_more(struct keep_pend *pend);

@@ -73,29 +73,38 @@ start_fetch(struct keep_core *core, struct keep_pend *pend, const struct keep_fa
     core->stats.fetches++;
 }
 
-/* @alive holders are left of a live content. */
+static bool may_fetch(const struct keep_core *core, const struct keep_pend *pend)
+{
+    return pend == NULL || (!pend->fetching && !pend->adopting && pend->drop == KEEP_DROP_NONE &&
+                            core->now_ms >= pend->retry_ms);
+}
+
+/* @alive holders are left of a live content. Who has it can do nothing about copies that are
+ * missing. */
 static void look_lacking(struct keep_core *core, const struct keep_facts *facts, uint32_t alive)
 {
-    struct keep_pend *pend = keep_pend_find(core, facts->content.root);
-    if (alive >= facts->copies) {
+    const uint8_t *root = facts->content.root;
+    struct keep_pend *pend = keep_pend_find(core, root);
+    bool here = facts->place == KEEP_FOLDER || facts->place == KEEP_KEEP;
+    if (alive >= facts->copies || here) {
+        keep_lacks_none(core, root);
         if (pend != NULL) {
-            keep_pend_lacks(core, pend, false);
             keep_pend_scarce(core, pend, false);
-            pend->repair = pend->repair && pend->fetching;
+            pend->repair = pend->repair && (pend->fetching || alive < facts->copies);
         }
         return;
     }
-    pend = keep_pend_get(core, &facts->content);
-    if (pend == NULL)
-        return;
-    keep_pend_lacks(core, pend, true);
-    if (facts->place != KEEP_NOWHERE || pend->fetching || pend->adopting ||
-        pend->drop != KEEP_DROP_NONE || core->now_ms < pend->retry_ms ||
+    uint64_t since_ms = keep_lacks(core, root);
+    if (since_ms == 0 || facts->place != KEEP_NOWHERE || !may_fetch(core, pend) ||
         core->now_ms < core->started_ms + core->config.stable_ms)
         return;
-    uint64_t waits = (core->now_ms - pend->lacking_ms) / core->config.gone_ms;
+    uint64_t waits = (core->now_ms - since_ms) / core->config.gone_ms;
     uint64_t turns = facts->copies - alive + waits;
-    if (pend->repair || is_turn_of_self(core, facts, turns))
+    bool repair = pend != NULL && pend->repair;
+    if (!repair && !is_turn_of_self(core, facts, turns))
+        return;
+    pend = keep_pend_get(core, &facts->content);
+    if (pend != NULL)
         start_fetch(core, pend, facts);
 }
 
@@ -195,8 +204,8 @@ static void note(struct keep_core *core, const struct content *content, uint64_t
 static void look_unreferenced(struct keep_core *core, const struct keep_facts *facts)
 {
     struct keep_pend *pend = keep_pend_find(core, facts->content.root);
+    keep_lacks_none(core, facts->content.root);
     if (pend != NULL) {
-        keep_pend_lacks(core, pend, false);
         keep_pend_scarce(core, pend, false);
         pend->surplus_ms = 0;
         pend->repair = false;

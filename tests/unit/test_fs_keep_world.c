@@ -839,6 +839,41 @@ static void what_was_read_in_the_future_is_read_again(void **state)
     keep_free(core);
 }
 
+static uint64_t lacking_after(struct keep_facts *facts, uint8_t place, bool live)
+{
+    struct keep_stats stats;
+
+    facts->place = place;
+    facts->live = live;
+    show(facts, HOUR);
+    keep_stats(core, &stats);
+    return stats.lacking;
+}
+
+static void missing_copies_are_remembered_where_one_could_be_made(void **state)
+{
+    struct keep_config config = {.self = {{1}}, .pending_max = 10, .fetches_max = 4};
+    struct kith_node_id holder = {{2}};
+    struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
+                               .copies = 3,
+                               .holders = &holder,
+                               .holders_n = 1};
+
+    (void)state;
+    assert_int_equal(keep_new(&core, &config), 0);
+    tell(KEEP_START, 0, 0);
+    tell(KEEP_NODE_UP, 0, 2);
+    assert_int_equal(lacking_after(&facts, KEEP_FOLDER, true), 0);
+    assert_int_equal(lacking_after(&facts, KEEP_NOWHERE, true), 1);
+    assert_int_equal(lacking_after(&facts, KEEP_KEEP, true), 0);
+    assert_int_equal(lacking_after(&facts, KEEP_NOWHERE, true), 1);
+    assert_int_equal(lacking_after(&facts, KEEP_NOWHERE, false), 0);
+    assert_int_equal(lacking_after(&facts, KEEP_NOWHERE, true), 1);
+    facts.copies = 1;
+    assert_int_equal(lacking_after(&facts, KEEP_NOWHERE, true), 0);
+    keep_free(core);
+}
+
 static void limits_hold_and_damage_is_refused(void **state)
 {
     (void)state;
@@ -859,7 +894,8 @@ static void limits_hold_and_damage_is_refused(void **state)
         assert_int_equal(out.actions_n, i < 4);
     }
     keep_stats(core, &stats);
-    assert_true(stats.pending == 10 && stats.fetches == 4 && stats.full == 10);
+    assert_true(stats.lacking == 10 && stats.pending == 4);
+    assert_true(stats.fetches == 4 && stats.full == 10);
     /* Questions: so many are looked into at once. */
     uint8_t frame[41 * (FS_KEEP_QUESTIONS_MAX + 1)];
     memset(frame, 1, sizeof(frame));
@@ -892,6 +928,7 @@ int main(void)
         cmocka_unit_test(unreferenced_content_goes_after_a_day_of_which_an_hour_was_seen),
         cmocka_unit_test(a_hundredth_is_read_again_each_day),
         cmocka_unit_test(what_was_read_in_the_future_is_read_again),
+        cmocka_unit_test(missing_copies_are_remembered_where_one_could_be_made),
         cmocka_unit_test(limits_hold_and_damage_is_refused),
     };
     return cmocka_run_group_tests_name("fs_keep_world", tests, NULL, NULL);
