@@ -300,7 +300,8 @@ static void on_scrub(struct hf *hf, unsigned item)
     const struct hf_file *file = &hf->files->file[item];
     struct hf_todo *job = later(hf, hf_job(hf, HF_KEEP, SCRUB_US), KEEP_SCRUBBED, item);
 
-    job->code = file->whole ? 0 : KITH_E_NOT_FOUND;
+    /* What is in a folder is its user's. */
+    job->code = file->whole || hf_in_folder(hf, item) ? 0 : KITH_E_NOT_FOUND;
     for (uint32_t c = 0; c < content_chunks(fi_content(&hf->hw->items, item)); c++)
         if (file->chunk[c] == HF_BAD)
             job->code = KITH_E_CORRUPT;
@@ -342,6 +343,7 @@ static bool is_live(const struct hf *hf, unsigned item)
 static void do_action(struct hf *hf, const struct keep_action *action)
 {
     unsigned item = fi_of(&hf->hw->items, action->content.root);
+    unsigned doubted;
 
     switch (action->type) {
     case KEEP_SEND:
@@ -369,6 +371,11 @@ static void do_action(struct hf *hf, const struct keep_action *action)
         break;
     case KEEP_CHECK:
         on_check(hf, action);
+        break;
+    case KEEP_DOUBT:
+        doubted = fi_of(&hf->hw->items, action->root);
+        if (doubted != 0) /* behind this step */
+            hf_todo(hf, HF_CONTENT)->content = *fi_content(&hf->hw->items, doubted);
         break;
     case KEEP_SCARCE:
         break;

@@ -218,6 +218,7 @@ static void on_persist(struct hf *hf, const struct fetch_action *action)
 
 static void do_action(struct hf *hf, const struct fetch_action *action)
 {
+    uint8_t doubt[KEEP_DOUBT_BYTES];
     struct hf_todo *todo;
 
     switch (action->type) {
@@ -243,6 +244,9 @@ static void do_action(struct hf *hf, const struct fetch_action *action)
     case FETCH_DAMAGED:
         sim_note(hf->hw->world, "node %zu had damaged data from node %zu", hf->index,
                  hf_index_of(hf->hw, &action->peer));
+        keep_doubt_encode(action->content.root, action->chunk, doubt);
+        (void)hf_send(hf, &action->peer, NET_CONTROL, FRAME_FS_KEEP,
+                      (struct kith_bytes){doubt, sizeof(doubt)}, nothing);
         break;
     case FETCH_DONE:
         todo = hf_todo(hf, HF_FETCH_DONE);

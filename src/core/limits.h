@@ -287,6 +287,10 @@
 #define FS_KEEP_NODES_MAX (16384 + 2048)
 /* Questions of one frame. */
 #define FS_KEEP_QUESTIONS_MAX 1024
+/* Contents of which others say that what they had from here was damaged: so many are read again in
+ * FS_KEEP_DOUBT_MS, each once, whoever says so and how often. */
+#define FS_KEEP_DOUBTS_MAX 64
+#define FS_KEEP_DOUBT_MS   (10 * 60 * 1000)
 
 /* ---- file catalogue (protocols 5.7, docs/protocols/fs.md) ---- */
 

@@ -314,6 +314,40 @@ static void on_checked(struct keep_core *core, uint64_t token, uint8_t place)
     core_free(check);
 }
 
+/* ---- doubts ---- */
+
+void keep_doubt_encode(const uint8_t root[CONTENT_ROOT_BYTES],
+                       uint32_t chunk,
+                       uint8_t out[KEEP_DOUBT_BYTES])
+{
+    out[0] = KEEP_ENTRY_DOUBT;
+    put_le64(out + 1, chunk);
+    memcpy(out + 9, root, CONTENT_ROOT_BYTES);
+}
+
+/* Bounded in time, so that one who lies costs some reading of this disk and nothing else. */
+static void on_doubt(struct keep_core *core, const struct kith_node_id *peer, const uint8_t *root)
+{
+    struct keep_doubt *room = NULL;
+    for (size_t i = 0; i < FS_KEEP_DOUBTS_MAX; i++) {
+        struct keep_doubt *doubt = &core->doubts[i];
+        bool over = doubt->told_ms == 0 || core->now_ms >= doubt->told_ms + FS_KEEP_DOUBT_MS;
+        if (!over && memcmp(doubt->root, root, CONTENT_ROOT_BYTES) == 0)
+            return;
+        if (over)
+            room = doubt;
+    }
+    struct keep_action *action = room != NULL ? keep_act(core, KEEP_DOUBT) : NULL;
+    if (action == NULL)
+        return;
+    action->peer = *peer;
+    memcpy(action->root, root, sizeof(action->root));
+    room->told_ms = core->now_ms + (core->now_ms == 0);
+    room->waits = true;
+    memcpy(room->root, root, sizeof(room->root));
+    core->stats.doubts++;
+}
+
 static int on_recv(struct keep_core *core, const struct kith_node_id *peer, struct kith_bytes data)
 {
     const uint8_t *p = (const uint8_t *)data.data;
@@ -328,6 +362,10 @@ static int on_recv(struct keep_core *core, const struct kith_node_id *peer, stru
         const uint8_t *root = p + at + 9;
         if (kind == KEEP_ENTRY_ASK) {
             on_ask(core, peer, question, root);
+            continue;
+        }
+        if (kind == KEEP_ENTRY_DOUBT) {
+            on_doubt(core, peer, root);
             continue;
         }
         if (kind < KEEP_ENTRY_FOLDER || kind > KEEP_ENTRY_NOT) {

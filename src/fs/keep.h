@@ -77,7 +77,8 @@ struct keep_facts {
     struct content content;
     uint8_t copies; /* wanted: the most of the shares that name it; 0 and not live: none */
     bool live;      /* a version that is not history names it */
-    bool pinned;    /* by hand here: not dropped */
+    bool pinned;    /* by hand here: fetched if it is not here, and not dropped */
+    bool coming;    /* fetched by hand already: it is not fetched twice */
     uint8_t place;  /* enum keep_place */
     const struct kith_node_id *holders; /* others that are said to hold it */
     size_t holders_n;
@@ -94,7 +95,8 @@ enum keep_event_type {
     KEEP_FETCHED,   /* content, code: a FETCH has ended; 0: it is in the keep, synced, recorded */
     KEEP_DROPPED,   /* content, code: a DROP has ended */
     KEEP_ADOPTED,   /* content, code: an ADOPT has ended; 0: it is verified and recorded */
-    KEEP_SCRUBBED,  /* content, code: 0; KITH_E_CORRUPT; others: could not be read, as damaged */
+    KEEP_SCRUBBED,  /* content, code: 0 (also if it was not read for another reason, or is its
+                     * user's, in a folder); KITH_E_CORRUPT; others: could not be read, as damaged */
     KEEP_CHECKED,   /* token, place: the answer to a CHECK; NOWHERE too if no live version that is
                      * known here names the content */
     KEEP_RECV,      /* peer, data: body of a FRAME_FS_KEEP */
@@ -129,6 +131,8 @@ enum keep_action_type {
     KEEP_DAMAGE, /* content: the copy in the keep is no good: it is set aside and not held any more
                   */
     KEEP_CHECK,  /* token, root: where is this content here, really? Look at the disk; CHECKED */
+    KEEP_DOUBT,  /* peer, root: it says that what it had of it from here was damaged. LOOK at it: if
+                  * it is here, SCRUB follows, and what that finds decides */
     KEEP_SCARCE, /* content, holders_n: no one of its holders is within reach: to be listed */
 };
 
@@ -152,6 +156,13 @@ struct keep_output {
     size_t actions_n;
 };
 
+/* The body of a FRAME_FS_KEEP to who sent damage: @chunk of a content (FETCH_LIST: its list). It
+ * reads its own copy again, and judges by that alone. */
+#define KEEP_DOUBT_BYTES (1 + 8 + CONTENT_ROOT_BYTES)
+void keep_doubt_encode(const uint8_t root[CONTENT_ROOT_BYTES],
+                       uint32_t chunk,
+                       uint8_t out[KEEP_DOUBT_BYTES]);
+
 int keep_new(struct keep_core **core_out, const struct keep_config *config);
 void keep_free(struct keep_core *core); /* NULL is fine */
 
@@ -167,7 +178,7 @@ uint64_t keep_rank(const uint8_t root[CONTENT_ROOT_BYTES], const struct kith_nod
 struct keep_stats {
     uint64_t nodes_up, pending, fetches, drops, lacking, scarce;                        /* now */
     uint64_t fetched, fetch_failed, dropped, drop_refused, scrubbed, damaged, repaired; /* ever */
-    uint64_t adopted, questions, answers, bad_frames, full;
+    uint64_t adopted, questions, answers, bad_frames, full, doubts;
 };
 void keep_stats(const struct keep_core *core, struct keep_stats *stats_out);
 void keep_check(const struct keep_core *core);

@@ -17,6 +17,7 @@ enum keep_entry {
     KEEP_ENTRY_FOLDER = 2,
     KEEP_ENTRY_KEEP = 3,
     KEEP_ENTRY_NOT = 4,
+    KEEP_ENTRY_DOUBT = 5,
 };
 
 struct keep_node {
@@ -60,6 +61,12 @@ struct keep_asked { /* a question of another node */
     uint8_t root[CONTENT_ROOT_BYTES];
 };
 
+struct keep_doubt {   /* somebody was sent damage from here */
+    uint64_t told_ms; /* 0: free */
+    bool waits;       /* it was not read again yet */
+    uint8_t root[CONTENT_ROOT_BYTES];
+};
+
 struct keep_core {
     struct keep_config config;
     uint64_t now_ms, wall_ms;
@@ -74,6 +81,7 @@ struct keep_core {
     struct map64 lacking;
     struct map64 checks;
     struct list asking; /* struct keep_vote in the order of their questions */
+    struct keep_doubt doubts[FS_KEEP_DOUBTS_MAX];
     uint64_t next_number;
     struct keep_stats stats;
     struct keep_action *actions;

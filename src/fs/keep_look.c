@@ -73,10 +73,13 @@ start_fetch(struct keep_core *core, struct keep_pend *pend, const struct keep_fa
     core->stats.fetches++;
 }
 
-static bool may_fetch(const struct keep_core *core, const struct keep_pend *pend)
+static bool can_fetch(const struct keep_core *core,
+                      const struct keep_pend *pend,
+                      const struct keep_facts *facts)
 {
-    return pend == NULL || (!pend->fetching && !pend->adopting && pend->drop == KEEP_DROP_NONE &&
-                            core->now_ms >= pend->retry_ms);
+    return facts->place == KEEP_NOWHERE && !facts->coming &&
+           (pend == NULL || (!pend->fetching && !pend->adopting && pend->drop == KEEP_DROP_NONE &&
+                             core->now_ms >= pend->retry_ms));
 }
 
 /* @alive holders are left of a live content. Who has it can do nothing about copies that are
@@ -95,7 +98,7 @@ static void look_lacking(struct keep_core *core, const struct keep_facts *facts,
         return;
     }
     uint64_t since_ms = keep_lacks(core, root);
-    if (since_ms == 0 || facts->place != KEEP_NOWHERE || !may_fetch(core, pend) ||
+    if (since_ms == 0 || !can_fetch(core, pend, facts) ||
         core->now_ms < core->started_ms + core->config.stable_ms)
         return;
     uint64_t waits = (core->now_ms - since_ms) / core->config.gone_ms;
@@ -104,6 +107,17 @@ static void look_lacking(struct keep_core *core, const struct keep_facts *facts,
     if (!repair && !is_turn_of_self(core, facts, turns))
         return;
     pend = keep_pend_get(core, &facts->content);
+    if (pend != NULL)
+        start_fetch(core, pend, facts);
+}
+
+/* What was asked for by hand, and did not come before this node ended. */
+static void look_pinned(struct keep_core *core, const struct keep_facts *facts)
+{
+    struct keep_pend *pend = keep_pend_find(core, facts->content.root);
+    if (!facts->pinned || !can_fetch(core, pend, facts))
+        return;
+    pend = pend != NULL ? pend : keep_pend_get(core, &facts->content);
     if (pend != NULL)
         start_fetch(core, pend, facts);
 }
@@ -265,16 +279,29 @@ void keep_on_adopted(struct keep_core *core, const struct content *content, int 
 
 /* ---- scrub ---- */
 
-static void look_scrub(struct keep_core *core, const struct keep_facts *facts)
+static struct keep_doubt *doubt_of(struct keep_core *core, const uint8_t *root)
 {
-    if (facts->place != KEEP_KEEP || core->scrubbing)
-        return;
+    for (size_t i = 0; i < FS_KEEP_DOUBTS_MAX; i++)
+        if (core->doubts[i].waits && memcmp(core->doubts[i].root, root, CONTENT_ROOT_BYTES) == 0)
+            return &core->doubts[i];
+    return NULL;
+}
+
+static bool is_day(const struct keep_core *core, const struct keep_facts *facts)
+{
     uint64_t day = core->wall_ms / core->config.day_ms;
     uint64_t own = keep_rank(facts->content.root, &core->config.self) % SCRUB_DAYS;
     uint64_t ago = (day % SCRUB_DAYS + SCRUB_DAYS - own) % SCRUB_DAYS;
     /* What was read under a clock that was ahead would not be read again until it is that late. */
     uint64_t read_ms = facts->scrubbed_wall_ms <= core->wall_ms ? facts->scrubbed_wall_ms : 0;
-    if (day < ago || read_ms / core->config.day_ms >= day - ago)
+    return day >= ago && read_ms / core->config.day_ms < day - ago;
+}
+
+static void look_scrub(struct keep_core *core, const struct keep_facts *facts)
+{
+    struct keep_doubt *doubt = doubt_of(core, facts->content.root);
+    bool is_read = facts->place == KEEP_KEEP || (facts->place == KEEP_FOLDER && doubt != NULL);
+    if (!is_read || core->scrubbing || (doubt == NULL && !is_day(core, facts)))
         return;
     struct keep_pend *pend = keep_pend_get(core, &facts->content);
     if (pend == NULL || pend->drop != KEEP_DROP_NONE || pend->fetching)
@@ -285,6 +312,8 @@ static void look_scrub(struct keep_core *core, const struct keep_facts *facts)
     }
     pend->scrubbing = true;
     core->scrubbing = true;
+    if (doubt != NULL)
+        doubt->waits = false;
 }
 
 void keep_on_scrubbed(struct keep_core *core, const struct content *content, int code)
@@ -328,6 +357,7 @@ void keep_look(struct keep_core *core, const struct keep_facts *seen)
             alive += keep_node_counts(core, &facts.holders[i]);
         look_stray(core, &facts);
         look_lacking(core, &facts, alive);
+        look_pinned(core, &facts);
         look_surplus(core, &facts);
     }
     look_scrub(core, &facts);

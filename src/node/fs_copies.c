@@ -44,6 +44,7 @@ enum sibling_state {
 
 struct fs_copying {
     struct node_fs *fs;
+    struct list link;     /* of those into the keep */
     struct fs_copy *copy; /* NULL: it has been given up */
     struct content content;
     struct fs_job job; /* opens, takes, or ends */
@@ -71,6 +72,7 @@ static void copying_free(struct fs_copying *copying)
 {
     list_remove(&copying->listing);
     fs_sibling_deinit(&copying->sibling);
+    list_remove(&copying->link);
     if (copying->fd >= 0)
         (void)close(copying->fd);
     core_free(copying->have);
@@ -497,6 +499,8 @@ void fs_copy_start(struct node_fs *fs, struct fs_copy *copy)
     copying->copy = copy;
     copying->content = copy->content;
     copying->fd = -1;
+    if (copy->target == FS_COPY_KEEP)
+        list_append(&fs->move->copyings, &copying->link);
     copying->chunks_n = content_chunks(&copy->content);
     copying->window_n = WINDOW_BYTES / chunk_bytes < 1 ? 1 : WINDOW_BYTES / chunk_bytes;
     if (copying->window_n > WINDOW_CHUNKS)
@@ -551,6 +555,16 @@ int fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy)
     if (copying->busy_n == 0 && (copying->opened || waits) && !copying->ending)
         copying_go(fs, copying); /* no job is under way: it ends now */
     return fd;
+}
+
+bool fs_copy_runs(const struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    list_for_each (it, &fs->move->copyings) {
+        const struct fs_copying *copying = container_of(it, struct fs_copying, link);
+        if (copying->copy != NULL && memcmp(copying->content.root, root, CONTENT_ROOT_BYTES) == 0)
+            return true;
+    }
+    return false;
 }
 
 const struct fs_sources *fs_copy_sources(const struct fs_copy *copy)

@@ -21,6 +21,9 @@ struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT
 struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content);
 void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept);
 void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
+/* Pinned from now on; not stored before fs_put_flush(). *@fresh_out: it was not. False: memory is
+ * short. */
+bool fs_kept_pin(struct node_fs *fs, const struct content *content, bool *fresh_out);
 /* All of them: `size_t at = 0; while (fs_kept_next(fs, &at) != NULL)`. One that is added meanwhile
  * may be missed. */
 struct fs_kept *fs_kept_next(struct node_fs *fs, size_t *at);
@@ -59,6 +62,8 @@ void fs_copy_start(struct node_fs *fs, struct fs_copy *copy);
 int fs_copy_cancel(struct node_fs *fs, struct fs_copy *copy);
 /* The list of a content came, and was checked: copies may wait for it. */
 void fs_copies_listed(struct node_fs *fs, const struct content *content, struct kith_bytes list);
+/* One of this content into the keep is under way. */
+bool fs_copy_runs(const struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
 /* Who sent what of it is here; NULL: it does not run. Borrowed until the next callback. */
 const struct fs_sources *fs_copy_sources(const struct fs_copy *copy);
 
@@ -143,6 +148,13 @@ uint64_t fs_keep_deadline_ms(struct node_fs *fs);
 void fs_keep_sample(struct node_fs *fs); /* once a second: the next contents of the round */
 /* Shows it to the core; outside of a step. */
 void fs_keep_look(struct node_fs *fs, const struct content *content);
+/* @peer sent damage: tells it so. Inside a step or outside. */
+void fs_keep_doubt(struct node_fs *fs,
+                   const struct kith_node_id *peer,
+                   const struct content *content,
+                   uint32_t chunk);
+/* Somebody asks for a content by hand: a copy of it that the core wanted ends, with what came. */
+void fs_keep_give_way(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
 void fs_keep_adopted(struct node_fs *fs, const struct content *content, int code);
 /*
  * Its copy in the keep is no good: from now on it is none, and once no record says that there is

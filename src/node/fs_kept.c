@@ -60,6 +60,19 @@ void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept)
     fs_put_flush(fs);
 }
 
+bool fs_kept_pin(struct node_fs *fs, const struct content *content, bool *fresh_out)
+{
+    struct fs_kept *kept = fs_kept_get(fs, content);
+
+    if (kept == NULL)
+        return false;
+    *fresh_out = !kept->pinned;
+    kept->pinned = true;
+    if (*fresh_out)
+        kept_put(fs, content->root, kept);
+    return true;
+}
+
 void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
 {
     struct fs_kept *kept = fs_kept_find(fs, root);

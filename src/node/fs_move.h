@@ -71,6 +71,7 @@ struct fs_move {
     bool fetching, serving; /* the actions of a step are being done */
     struct list listing;    /* struct fs_copying: those that wait for a list */
     struct list again;      /* struct fs_want: for the end of the fetches of their contents */
+    struct list copyings;   /* struct fs_copying: into the keep */
 };
 
 static inline uint64_t fs_chunk_key(const uint8_t root[CONTENT_ROOT_BYTES], uint32_t no)

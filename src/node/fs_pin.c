@@ -15,6 +15,7 @@
 struct each {
     struct fs_op *op; /* NULL: given up; what is under way ends it */
     struct content *contents;
+    bool *fresh; /* PIN: it was not pinned before */
     size_t n, cap, next;
     struct fs_copy copy;
     struct fs_job job;
@@ -31,6 +32,7 @@ static void each_free(struct each *each)
 {
     fs_where_deinit(&each->where);
     core_free(each->contents);
+    core_free(each->fresh);
     core_free(each);
 }
 
@@ -121,6 +123,35 @@ static void each_end(struct each *each)
 
 /* ---- PIN ---- */
 
+/* All of them before the first is fetched: should the node end meanwhile, the keep goes on with
+ * what is missing when it starts again. */
+static bool pin_all(struct node_fs *fs, struct each *each)
+{
+    bool good = (each->fresh = core_calloc(each->n + 1, sizeof(bool))) != NULL;
+
+    for (size_t i = 0; good && i < each->n; i++)
+        good = fs_kept_pin(fs, &each->contents[i], &each->fresh[i]);
+    fs_put_flush(fs);
+    return good;
+}
+
+static bool is_here(struct node_fs *fs, const struct content *content)
+{
+    struct fs_content_facts facts;
+
+    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
+           facts.own != FS_NOWHERE;
+}
+
+/* Whoever asked was told that it failed, or asks no more: what did not come is not pinned. */
+static void pin_give_up(struct node_fs *fs, const struct each *each)
+{
+    for (size_t i = 0; each->fresh != NULL && !fs->stopping && i < each->n; i++) {
+        if (each->fresh[i] && !is_here(fs, &each->contents[i]))
+            fs_kept_forget(fs, each->contents[i].root);
+    }
+}
+
 static void pin_next(struct node_fs *fs, struct each *each);
 
 static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const char *text)
@@ -131,6 +162,7 @@ static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const 
     if (code != 0) {
         each->code = code;
         snprintf(each->text, sizeof(each->text), "%s: %s", each->op->op.path, text);
+        pin_give_up(fs, each);
         each_end(each);
         return;
     }
@@ -148,33 +180,23 @@ static void on_progress(struct node_fs *fs, struct fs_copy *copy)
                    each->began_ms, &each->told_ms);
 }
 
-static bool is_here(struct node_fs *fs, const struct content *content)
+static void unpin(struct node_fs *fs, const struct content *content)
 {
-    struct fs_content_facts facts;
-
-    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
-           facts.own != FS_NOWHERE;
-}
-
-static bool set_pin(struct node_fs *fs, const struct content *content, bool pinned)
-{
-    struct fs_kept *kept = pinned ? fs_kept_get(fs, content) : fs_kept_find(fs, content->root);
+    struct fs_kept *kept = fs_kept_find(fs, content->root);
 
     if (kept == NULL)
-        return !pinned;
-    kept->pinned = pinned;
-    fs_kept_store(fs, kept);
-    return true;
+        return;
+    kept->pinned = false;
+    if (is_here(fs, content))
+        fs_kept_store(fs, kept);
+    else
+        fs_kept_forget(fs, content->root);
 }
 
 static void pin_next(struct node_fs *fs, struct each *each)
 {
     while (each->next < each->n) {
         const struct content *content = &each->contents[each->next++];
-        if (!set_pin(fs, content, true)) {
-            each->code = KITH_E_MEMORY;
-            break;
-        }
         if (is_here(fs, content)) {
             each->counted_n++;
             each->done_bytes += content->size;
@@ -186,6 +208,7 @@ static void pin_next(struct node_fs *fs, struct each *each)
                                       .waits = each->op->op.timeout_ms != 0,
                                       .done = on_pinned};
         each->copying = true;
+        fs_keep_give_way(fs, content->root);
         fs_copy_start(fs, &each->copy);
         return;
     }
@@ -199,6 +222,7 @@ static void pin_stop(struct fs_op *op)
     each->op = NULL;
     if (each->copying)
         (void)fs_copy_cancel(op->node->fs, &each->copy);
+    pin_give_up(op->node->fs, each);
     each_free(each);
 }
 
@@ -208,13 +232,21 @@ void fs_op_pin(struct node_fs *fs, struct fs_op *op)
 
     if (each == NULL)
         return;
+    if (op->op.kind == KITH_FS_PIN && !pin_all(fs, each)) {
+        each->code = KITH_E_MEMORY;
+        pin_give_up(fs, each);
+        each_end(each);
+        return;
+    }
     if (op->op.kind == KITH_FS_PIN) {
         pin_next(fs, each);
         return;
     }
     for (size_t i = 0; i < each->n; i++) {
-        if (fs_move_pinned(fs, each->contents[i].root) && set_pin(fs, &each->contents[i], false))
-            each->counted_n++;
+        if (!fs_move_pinned(fs, each->contents[i].root))
+            continue;
+        unpin(fs, &each->contents[i]);
+        each->counted_n++;
     }
     each_end(each);
 }

@@ -11,9 +11,13 @@
 #include "node/fs_keep.h"
 #include "node/internal.h"
 
+#define PINS_AT_ONCE 4096 /* gone by in a second */
+#define PINS_LOOKED  64
+
 struct fs_keeping {
     uint64_t round_at; /* where the round through all contents stands */
     uint64_t round_ms; /* when it was last gone on with */
+    size_t pins_at;    /* likewise, through what is remembered of contents */
     bool stepping;
     struct list damaged; /* struct removal */
 };
@@ -85,6 +89,7 @@ void fs_keep_look(struct node_fs *fs, const struct content *content)
     }
     if (kept != NULL) {
         facts.pinned = kept->pinned;
+        facts.coming = fs_copy_runs(fs, content->root);
         facts.scrubbed_wall_ms = kept->scrubbed_wall_ms;
         facts.unreferenced_wall_ms = kept->unreferenced_wall_ms;
     }
@@ -151,6 +156,21 @@ static void fetch(struct node_fs *fs, const struct content *content, bool repair
     one->copy.done = on_copied;
     list_append(&fs->copies, &one->link);
     fs_copy_start(fs, &one->copy);
+}
+
+void fs_keep_give_way(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
+{
+    list_for_each_safe (it, &fs->copies) {
+        struct keep_copy *one = container_of(it, struct keep_copy, link);
+        struct keep_event event = {
+            .type = KEEP_FETCHED, .content = one->copy.content, .code = KITH_E_CANCELED};
+        if (memcmp(one->copy.content.root, root, CONTENT_ROOT_BYTES) != 0)
+            continue;
+        list_remove(it);
+        (void)fs_copy_cancel(fs, &one->copy);
+        core_free(one);
+        keep_later(fs, &event);
+    }
 }
 
 /* ---- drops, damage ---- */
@@ -313,6 +333,26 @@ static void scrub_work(struct fs_job *job)
     scrub->code = fs_verify_where(job->fs, &scrub->where, &scrub->content, NULL, &scrub->bytes);
 }
 
+/* What is in a folder is its user's: it is said, and left as it is. */
+static void say_damaged(struct node_fs *fs, const struct content *content, int code)
+{
+    struct buf path = {0};
+
+    fs_content_path(fs, content->root, &path);
+    log_warn(&fs->node->log.log, "files",
+             "a file in a folder of this node is not what it was when it was published, though its "
+             "size and times are: others get it elsewhere; compare it, and save it anew",
+             "path", path.data != NULL ? (const char *)path.data : "?", "reason",
+             kith_strerror(code), NULL);
+    buf_deinit(&path);
+}
+
+/* It says nothing of the copy. */
+static bool was_not_read(int code)
+{
+    return code == KITH_E_AGAIN || code == KITH_E_CANCELED || code == KITH_E_MEMORY;
+}
+
 static void scrub_done(struct node_fs *fs, struct fs_job *job)
 {
     struct scrub *scrub = container_of(job, struct scrub, job);
@@ -320,10 +360,18 @@ static void scrub_done(struct node_fs *fs, struct fs_job *job)
     struct keep_event event = {
         .type = KEEP_SCRUBBED, .content = scrub->content, .code = scrub->code};
 
+    if (was_not_read(scrub->code)) {
+        event.code = 0;
+    } else if (!scrub->where.keep && scrub->code != 0) {
+        if (scrub->code == KITH_E_CORRUPT)
+            say_damaged(fs, &scrub->content, scrub->code);
+        event.code = 0;
+    }
     if (scrub->code == 0 && kept != NULL) {
         kept->scrubbed_wall_ms = node_turn_unix_ms(fs->node);
         fs_kept_store(fs, kept);
     }
+    fs_where_deinit(&scrub->where);
     core_free(scrub);
     if (!fs->stopping)
         keep_later(fs, &event);
@@ -336,10 +384,42 @@ static void scrub(struct node_fs *fs, const struct keep_action *action)
     if (one == NULL)
         node_state_end_process(fs->node, "memory is short: start the node again");
     one->content = action->content;
-    one->where.keep = true;
+    if (!fs_where_is(fs, &one->content, &one->where))
+        one->where.keep = true; /* and if it is not there, that is found */
     one->job.work = scrub_work;
     one->job.done = scrub_done;
     fs_job_start(fs, &one->job);
+}
+
+/* ---- doubts ---- */
+
+void fs_keep_doubt(struct node_fs *fs,
+                   const struct kith_node_id *peer,
+                   const struct content *content,
+                   uint32_t chunk)
+{
+    uint8_t body[KEEP_DOUBT_BYTES];
+
+    keep_doubt_encode(content->root, chunk, body);
+    node_state_send(fs->node, peer, FRAME_FS_KEEP, body, sizeof(body));
+}
+
+static void doubted(struct node_fs *fs, const struct keep_action *action)
+{
+    struct fs_content_facts facts;
+    char digits[KITH_NODE_ID_DIGITS + 1];
+    struct buf path = {0};
+
+    if (fs_catalogue_content(fs->catalogue, action->root, &facts, NULL, 0) != 0 ||
+        facts.own == FS_NOWHERE)
+        return;
+    fs_content_path(fs, action->root, &path);
+    log_warn(&fs->node->log.log, "files",
+             "a node says that it was sent damaged data from here: the copy is read again", "node",
+             fs_node_name(fs, &action->peer, digits), "path",
+             path.data != NULL ? (const char *)path.data : "?", NULL);
+    buf_deinit(&path);
+    fs_keep_content(fs, &facts.content);
 }
 
 /* Where it is, really: on the disk. */
@@ -434,6 +514,9 @@ static void do_action(struct node_fs *fs, const struct keep_action *action)
     case KEEP_CHECK:
         check_place(fs, action);
         break;
+    case KEEP_DOUBT:
+        doubted(fs, action);
+        break;
     case KEEP_SCARCE:
         break; /* kith fs ls says of each file who has it */
     }
@@ -486,6 +569,29 @@ uint64_t fs_keep_deadline_ms(struct node_fs *fs)
     return keep_deadline_ms(fs->move->keep);
 }
 
+/* What was pinned and did not come before the node ended: the next of them. */
+static void look_at_pins(struct node_fs *fs)
+{
+    const struct fs_kept *kept;
+    unsigned looked_n = 0;
+
+    for (unsigned n = 0; n < PINS_AT_ONCE && looked_n < PINS_LOOKED; n++) {
+        kept = fs_kept_next(fs, &fs->keeping->pins_at);
+        if (kept == NULL) {
+            fs->keeping->pins_at = 0;
+            return;
+        }
+        struct content content = kept->content;
+        struct fs_content_facts facts;
+        if (!kept->pinned ||
+            (fs_catalogue_content(fs->catalogue, content.root, &facts, NULL, 0) == 0 &&
+             facts.own != FS_NOWHERE))
+            continue;
+        fs_keep_look(fs, &content);
+        looked_n++;
+    }
+}
+
 /* Once a second: the next part of a round through all contents in KEEP_ROUND_MS. */
 void fs_keep_sample(struct node_fs *fs)
 {
@@ -505,6 +611,7 @@ void fs_keep_sample(struct node_fs *fs)
         }
         fs_keep_look(fs, &content);
     }
+    look_at_pins(fs);
     fs_strays_look(fs);
     fs_sweep_tick(fs);
     fs_tidy_tick(fs);

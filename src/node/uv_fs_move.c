@@ -316,6 +316,7 @@ static void damaged(struct node_fs *fs, const struct fetch_action *action)
              path.data != NULL ? (const char *)path.data : "?", "hash", hash, "reason",
              action->text, NULL);
     buf_deinit(&path);
+    fs_keep_doubt(fs, &action->peer, &action->content, action->chunk);
 }
 
 /* ---- fetching ---- */
@@ -604,6 +605,7 @@ int fs_move_open(struct node_fs *fs)
     fs->move->fs = fs;
     list_init(&fs->move->again);
     list_init(&fs->move->listing);
+    list_init(&fs->move->copyings);
     r = fs_files_open(&fs->move->files, fs->dir);
     if (r == 0)
         r = fetch_new(&fs->move->fetch, &fetch);

@@ -206,6 +206,7 @@ static void on_action(unsigned i, const struct keep_action *action)
         task->content = content_of(action->root);
         task->token = action->token;
         break;
+    case KEEP_DOUBT:
     case KEEP_SCARCE:
         break;
     }
@@ -913,7 +914,7 @@ static void limits_hold_and_damage_is_refused(void **state)
         assert_int_equal(keep_step(core, &event, &out), KITH_E_CORRUPT);
     }
     event.data.len = 41;
-    frame[0] = 5;
+    frame[0] = 6;
     assert_int_equal(keep_step(core, &event, &out), KITH_E_CORRUPT);
     keep_free(core);
 }
