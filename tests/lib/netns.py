@@ -56,11 +56,11 @@ class Net:
             ip("netns", "del", name, check=False)
 
 
-def start_in(net, processes, folder, number):
+def start_in(net, processes, folder, number, *args):
     """The agent of host @number, which counts from 1."""
     node = Node(None, f"h{number}", folder)
     node.agent = processes.start(
         ["ip", "netns", "exec", net.hosts[number - 1], BUILD / "kith", "agent", "--data-dir", folder,
-         "--listen", "0.0.0.0:7117"])
+         "--listen", "0.0.0.0:7117", *args])
     node.wait_ready()
     return node
