@@ -72,6 +72,7 @@ struct fs_move {
     struct list listing;    /* struct fs_copying: those that wait for a list */
     struct list again;      /* struct fs_want: for the end of the fetches of their contents */
     struct list copyings;   /* struct fs_copying: into the keep */
+    struct mapid failed;    /* nodes that are not asked, though their streams stand */
 };
 
 static inline uint64_t fs_chunk_key(const uint8_t root[CONTENT_ROOT_BYTES], uint32_t no)

@@ -375,6 +375,15 @@ void node_fs_link(struct kith_node *node, const struct kith_node_id *id, bool up
     fs_leave(fs);
 }
 
+void node_fs_member(struct kith_node *node, const struct kith_node_id *id, bool up)
+{
+    struct node_fs *fs = node->fs;
+
+    if (fs == NULL || !fs->started || fs->stopping || is_program(node, id))
+        return;
+    fs_move_member(fs, id, up);
+}
+
 void node_fs_stored(struct kith_node *node, uint64_t token)
 {
     struct node_fs *fs = node->fs;

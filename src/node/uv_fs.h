@@ -110,6 +110,8 @@ bool node_fs_idle(const struct kith_node *node); /* no job is under way */
 void node_fs_close(struct kith_node *node);      /* ends the threads */
 void node_fs_deinit(struct kith_node *node);
 void node_fs_link(struct kith_node *node, const struct kith_node_id *id, bool up);
+/* Membership says that it is here, or has failed or left; its streams may stand for a while. */
+void node_fs_member(struct kith_node *node, const struct kith_node_id *id, bool up);
 void node_fs_bulk_lost(struct kith_node *node, struct uv_peer *peer);
 void node_fs_drained(struct kith_node *node, struct uv_peer *peer);
 void node_fs_frame(struct kith_node *node,
@@ -182,6 +184,7 @@ void fs_move_first(struct node_fs *fs);
 void fs_move_stop(struct node_fs *fs);
 void fs_move_deinit(struct node_fs *fs);
 void fs_move_link(struct node_fs *fs, const struct kith_node_id *id, bool up);
+void fs_move_member(struct node_fs *fs, const struct kith_node_id *id, bool up);
 void fs_move_frame(struct node_fs *fs,
                    const struct kith_node_id *from,
                    uint8_t type,

@@ -500,9 +500,31 @@ static void peer_up(struct node_fs *fs, const struct kith_node_id *id, bool up)
 void fs_move_link(struct node_fs *fs, const struct kith_node_id *id, bool up)
 {
     fs_enter(fs);
+    (void)mapid_remove(&fs->move->failed, id); /* what the stream says is newer */
     peer_up(fs, id, up);
     fs_keep_link(fs, id, up);
     fs_leave(fs);
+}
+
+/*
+ * A node that others say has failed is not waited for until its streams notice, which takes many
+ * times as long. Should it be there after all, it is asked again.
+ */
+void fs_move_member(struct node_fs *fs, const struct kith_node_id *id, bool up)
+{
+    struct uv_peer *peer = uv_net_find(fs->node->net, id);
+    bool open = peer != NULL && uv_peer_is_open(peer, NET_CONTROL);
+
+    /* Without a stream it is not asked anyhow. */
+    if ((!up && !open) || up == (mapid_find(&fs->move->failed, id) == NULL))
+        return;
+    if (up)
+        (void)mapid_remove(&fs->move->failed, id);
+    else if (mapid_set(&fs->move->failed, id, fs) != 0)
+        return; /* its streams will tell */
+    if (!up || open)
+        fetch_do(fs,
+                 &(struct fetch_event){.type = up ? FETCH_PEER_UP : FETCH_PEER_DOWN, .peer = *id});
 }
 
 /* What was asked on a bulk stream is forgotten with it by both ends. */
@@ -638,6 +660,7 @@ void fs_move_deinit(struct node_fs *fs)
         core_free(want);
     map64_deinit(&move->wants);
     map64_deinit(&move->fetches);
+    mapid_deinit(&move->failed);
     fs_chunks_deinit(move);
     fetch_free(move->fetch);
     fs_serve_free(move->serve);

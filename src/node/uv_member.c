@@ -189,6 +189,7 @@ static void changed(struct kith_node *node, const struct member_action *action)
     case MEMBER_JOINED:
         rpc_peer_event(node, RPC_PEER_UP, member, false);
         node_state_peer(node, member, true, false);
+        node_fs_member(node, &member->id, true);
         break;
     case MEMBER_FAILED:
     case MEMBER_LEFT:
@@ -196,6 +197,7 @@ static void changed(struct kith_node *node, const struct member_action *action)
         items_n = node_maps_items_of(node, &member->id, &items);
         rpc_peer_event(node, RPC_PEER_DOWN, member, action->change == MEMBER_LEFT);
         node_state_peer(node, member, false, action->change == MEMBER_LEFT);
+        node_fs_member(node, &member->id, false);
         break;
     case MEMBER_SUSPECT:
     case MEMBER_REFUTED:

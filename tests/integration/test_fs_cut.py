@@ -56,7 +56,7 @@ def get_and_cut(net, processes, node, path, out, number):
 
 def test_a_fetch_goes_on_from_another_holder_or_says_who_is_away(three_hosts, short_dir, processes):
     net, (a, b, c) = three_hosts
-    big = os.urandom(150_000_000)
+    big = os.urandom(80_000_000)
     (short_dir / "f" / "both").write_bytes(big)
     wait_for(lambda: "s/both" in entries(b, "s"), WAIT, "b knows it")
     b.kith("fs", "pin", "s/both", timeout=WAIT)
