@@ -350,6 +350,7 @@ static void on_set_aside(struct node_fs *fs, void *user, const struct content *c
     each->copy = (struct fs_copy){
         .content = *content, .priority = FETCH_ORDINARY, .repairs = true, .done = on_repaired};
     each->copying = true;
+    fs_keep_give_way(fs, content->root);
     fs_copy_start(fs, &each->copy);
 }
 

@@ -89,7 +89,8 @@ void fs_keep_look(struct node_fs *fs, const struct content *content)
     }
     if (kept != NULL) {
         facts.pinned = kept->pinned;
-        facts.coming = fs_copy_runs(fs, content->root);
+        /* One that is set aside comes again when its file is out of the way. */
+        facts.coming = fs_copy_runs(fs, content->root) || fs_keep_is_aside(fs, content->root);
         facts.scrubbed_wall_ms = kept->scrubbed_wall_ms;
         facts.unreferenced_wall_ms = kept->unreferenced_wall_ms;
     }
