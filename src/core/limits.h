@@ -228,8 +228,8 @@
 /* One file. Its list of 65,536 hashes is what the store takes as one value. */
 #define FS_SIZE_MAX   (1ull << 40)
 #define FS_CHUNKS_MAX 65536
-/* A piece of a chunk in one frame, with which it fills a record. */
-#define FS_PIECE_BYTES_MAX (60 * 1024)
+/* A piece of a chunk in one frame: with its heads and a rekey it fills one record and no other. */
+#define FS_PIECE_BYTES_MAX (60 * 1024 - 64)
 /* Asks in one frame: as many as fit one record. */
 #define FS_ASK_FRAME_BYTES_MAX (60 * 1024)
 /* All that is asked for or received and not yet written: eight of the largest chunks. */
@@ -262,7 +262,7 @@
 /* What one asker may have waiting here: four times what a node asks for. */
 #define FS_SERVE_ASKS_MAX 4096
 /* Read at once for one asker: some frames, and a read that is worth a disk's turn. */
-#define FS_SERVE_BLOCK_BYTES (240 * 1024)
+#define FS_SERVE_BLOCK_BYTES (8 * FS_PIECE_BYTES_MAX)
 #define FS_SERVE_READS_MAX   64
 /* Bytes of reads under way, all askers together. */
 #define FS_SERVE_READ_BYTES_MAX (16 * 1024 * 1024)

@@ -6,6 +6,8 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "fs/fetch_wire.h"
+#include "net/frame.h"
 #include "node/fs_keep.h"
 #include "node/fs_lists.h"
 #include "node/fs_move.h"
@@ -13,6 +15,10 @@
 
 /* Data of files that lies in the queue of a stream: what leaves in a few milliseconds. */
 #define BULK_QUEUE_BYTES (1024 * 1024)
+
+static_assert(FRAME_HEAD_BYTES + FETCH_DATA_HEAD_BYTES + FS_PIECE_BYTES_MAX + FRAME_HEAD_BYTES <=
+                  NET_RECORD_FILL_BYTES,
+              "a piece and a rekey fit one record");
 
 struct serve_read {
     struct fs_job job;
