@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "fs/lanes.h"
 #include "kith/error.h"
 
 static_assert(FS_SIZE_MAX >> CONTENT_CHUNK_LOG2_MAX <= FS_CHUNKS_MAX, "the largest file fits");
 static_assert(crypto_generichash_blake2b_BYTES == CONTENT_ROOT_BYTES, "BLAKE2b-256");
+static_assert(CONTENT_LANES == LANES_N && CONTENT_ROOT_BYTES == LANES_HASH_BYTES, "as in lanes.h");
 
 #define ZERO_SIZES (CONTENT_CHUNK_LOG2_MAX - CONTENT_CHUNK_LOG2_MIN + 1)
 
@@ -354,6 +356,47 @@ int content_chunk_check(const struct content *content,
         return KITH_E_CORRUPT;
     content_hash_bytes(content->hash, data, len, hash);
     return memcmp(hash, of, sizeof(hash)) == 0 ? 0 : KITH_E_CORRUPT;
+}
+
+uint32_t content_lanes(void)
+{
+    return lanes_have() ? CONTENT_LANES : 1;
+}
+
+static void check_one(struct content_check *check)
+{
+    check->code = check->list ? content_list_check(check->content, check->data, check->len)
+                              : content_chunk_check(check->content, check->of, check->chunk,
+                                                    check->data, check->len);
+}
+
+/* Whether they can be hashed together. With less than three it would be no gain. */
+static bool fit_lanes(struct content_check *const *checks, size_t n)
+{
+    bool fit = n >= 3 && lanes_have();
+    for (size_t i = 0; i < n && fit; i++)
+        fit = !checks[i]->list && checks[i]->content->hash == CONTENT_BLAKE2B_256 &&
+              checks[i]->len > 0 && checks[i]->len == checks[0]->len &&
+              checks[i]->len == content_chunk_bytes(checks[i]->content, checks[i]->chunk);
+    return fit;
+}
+
+void content_checks(struct content_check *const *checks, size_t n)
+{
+    uint8_t hashes[CONTENT_LANES][CONTENT_ROOT_BYTES];
+    const uint8_t *runs[CONTENT_LANES];
+    assert(n <= CONTENT_LANES);
+    if (!fit_lanes(checks, n)) {
+        for (size_t i = 0; i < n; i++)
+            check_one(checks[i]);
+        return;
+    }
+    for (size_t i = 0; i < CONTENT_LANES; i++)
+        runs[i] = (const uint8_t *)checks[i < n ? i : 0]->data;
+    lanes_hash(runs, checks[0]->len, hashes);
+    for (size_t i = 0; i < n; i++)
+        checks[i]->code =
+            memcmp(hashes[i], checks[i]->of, CONTENT_ROOT_BYTES) == 0 ? 0 : KITH_E_CORRUPT;
 }
 
 /* ---- on the wire and on disk ---- */

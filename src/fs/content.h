@@ -149,6 +149,24 @@ int content_chunk_check(const struct content *content,
                         const void *data,
                         size_t len);
 
+/* Most chunks of one length that are hashed at once. */
+#define CONTENT_LANES 4
+/* How many this processor hashes in less time than one after the other: CONTENT_LANES, or 1. */
+uint32_t content_lanes(void);
+
+/* A chunk or list that is to be checked. */
+struct content_check {
+    const struct content *content;
+    bool list;
+    uint32_t chunk;    /* if it is no list */
+    const uint8_t *of; /* of a chunk: the hash that it must have */
+    const void *data;
+    size_t len;
+    int code; /* out: as content_chunk_check(), content_list_check() */
+};
+/* @n of them, at most CONTENT_LANES. On a worker. */
+void content_checks(struct content_check *const *checks, size_t n);
+
 /* ---- on the wire and on disk ---- */
 
 #define CONTENT_WIRE_BYTES (8 + 1 + 1 + CONTENT_ROOT_BYTES)

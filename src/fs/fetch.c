@@ -284,6 +284,7 @@ void fetch_check(const struct fetch_core *core)
     assert(held == core->bytes_held);
     assert(core->spare_bytes <= FS_FETCH_SPARE_BYTES_MAX);
     at = 0;
+    uint64_t asked = 0;
     const struct fetch_peer *peer;
     while ((peer = mapid_next(&core->peers, &at)) != NULL) {
         uint64_t bytes = 0;
@@ -297,8 +298,10 @@ void fetch_check(const struct fetch_core *core)
         assert(bytes == peer->bytes_asked && n == peer->asks_n);
         assert(peer->up || n == 0);
         (void)bytes;
-        (void)n;
+        asked += n;
     }
+    assert(asked == core->stats.asked);
+    (void)asked;
     at = 0;
     uint64_t files = 0;
     const struct fetch_file *file;

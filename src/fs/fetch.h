@@ -198,6 +198,7 @@ bool fetch_has(const struct fetch_core *core, const struct content *content, uin
 
 struct fetch_stats {
     uint64_t contents, fetches;           /* now */
+    uint64_t asked;                       /* chunks and lists asked for, and not yet here */
     uint64_t bytes_held, bytes_held_most; /* asked for, or here and not written */
     uint64_t lists_bytes;
     uint64_t bytes_in, bytes_written, bytes_zero; /* ever */

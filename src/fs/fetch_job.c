@@ -101,6 +101,7 @@ static void leave_peer(struct fetch_core *core, struct fetch_job *job)
     struct fetch_peer *peer = job->peer;
     peer->bytes_asked -= job->size - job->got;
     peer->asks_n--;
+    core->stats.asked--;
     job->source->asked--;
     list_remove(&job->of_peer);
     job->peer = NULL;
@@ -179,6 +180,7 @@ bool fetch_ask(struct fetch_core *core,
     job->twice = twice;
     source->asked++;
     peer->asks_n++;
+    core->stats.asked++;
     peer->bytes_asked += job->size;
     list_append(&peer->asks, &job->of_peer);
     if (!list_linked(&peer->busy))

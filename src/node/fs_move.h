@@ -61,8 +61,9 @@ struct fs_move {
     struct map64 memory;    /* struct fs_chunk of the memory cache, by fs_chunk_key() */
     struct fs_shelf *shelf; /* the same, for any thread (fs_shelf.c) */
     struct fs_checked *checked;
-    struct map64 wants;   /* struct fs_want by fs_chunk_key(): being fetched or read */
-    struct map64 fetches; /* struct fs_want by id of its fetch */
+    struct fs_checks *checks; /* fs_checks.c */
+    struct map64 wants;       /* struct fs_want by fs_chunk_key(): being fetched or read */
+    struct map64 fetches;     /* struct fs_want by id of its fetch */
     uint64_t next_id;
     struct fs_disk_queue *disk; /* fs_chunks.c */
     uint64_t keep_bytes;
@@ -202,6 +203,16 @@ int fs_content_of(struct node_fs *fs, const struct kith_fs_op *op, struct conten
 void fs_serve_do(struct node_fs *fs, const struct serve_event *event);
 /* What the bulk stream to @peer takes now. */
 size_t fs_serve_room(struct node_fs *fs, struct uv_peer *peer);
+
+/* ---- fs_checks.c: what came is checked ---- */
+int fs_checks_open(struct fs_move *move);
+void fs_checks_deinit(struct fs_move *move);
+void fs_checks_tick(struct node_fs *fs, uint64_t now_ms);
+uint64_t fs_checks_deadline_ms(struct node_fs *fs); /* UINT64_MAX: none */
+/* Of a VERIFY. fs_fetch_checked() follows, never before this returns. Inside a step. */
+void fs_check(struct node_fs *fs, const struct fetch_action *action);
+/* Of uv_fs_move.c: tells the core. */
+void fs_fetch_checked(struct node_fs *fs, uint64_t token, int code);
 
 /* ---- uv_fs_move.c ---- */
 /* Begins the fetch of what @want waits for. */

@@ -1,5 +1,5 @@
 /*
- * The driver of fetching and serving: frames, peers, checks on threads and time in, asks, data and
+ * The driver of fetching and serving: frames, peers, what was checked and time in, asks, data and
  * chunks out. See fs_move.h for who asks it for chunks.
  */
 #include <string.h>
@@ -10,80 +10,11 @@
 #include "node/fs_lists.h"
 #include "node/internal.h"
 
-/* Chunks up to this are checked where they come in: a thread would cost more. */
-#define CHECK_HERE_BYTES (16 * 1024)
-
 static void fetch_do(struct node_fs *fs, struct fetch_event *event);
 
-/* ---- checks ---- */
-
-struct check {
-    struct fs_job job;
-    struct fs_todo todo;
-    uint64_t token;
-    struct content content;
-    uint32_t chunk;
-    uint8_t hash[CONTENT_ROOT_BYTES];
-    struct kith_bytes data; /* the core's, until it is answered */
-    int code;
-};
-
-static void check_now(struct check *check)
+void fs_fetch_checked(struct node_fs *fs, uint64_t token, int code)
 {
-    if (check->chunk == FETCH_LIST)
-        check->code = content_list_check(&check->content, check->data.data, check->data.len);
-    else
-        check->code = content_chunk_check(&check->content, check->hash, check->chunk,
-                                          check->data.data, check->data.len);
-}
-
-static void check_answer(struct node_fs *fs, struct check *check)
-{
-    struct fetch_event event = {.type = FETCH_VERIFIED, .token = check->token, .code = check->code};
-
-    core_free(check);
-    fetch_do(fs, &event);
-}
-
-static void check_work(struct fs_job *job)
-{
-    check_now(container_of(job, struct check, job));
-}
-
-static void check_done(struct node_fs *fs, struct fs_job *job)
-{
-    check_answer(fs, container_of(job, struct check, job));
-}
-
-static void check_run(struct node_fs *fs, struct fs_todo *todo)
-{
-    check_answer(fs, container_of(todo, struct check, todo));
-}
-
-static void check_start(struct node_fs *fs, const struct fetch_action *action)
-{
-    struct check *check = core_calloc(1, sizeof(*check));
-
-    if (check == NULL)
-        node_state_end_process(fs->node, "memory is short: start the node again");
-    check->token = action->token;
-    check->content = action->content;
-    check->chunk = action->chunk;
-    check->data = action->data;
-    if (action->hash != NULL)
-        memcpy(check->hash, action->hash, sizeof(check->hash));
-    check->todo.run = check_run;
-    if (action->data.data == NULL) { /* nothing is kept from a former life: it is fetched anew */
-        check->code = KITH_E_NOT_FOUND;
-        fs_later(fs, &check->todo);
-    } else if (action->data.len <= CHECK_HERE_BYTES) {
-        check_now(check);
-        fs_later(fs, &check->todo);
-    } else {
-        check->job.work = check_work;
-        check->job.done = check_done;
-        fs_job_start(fs, &check->job);
-    }
+    fetch_do(fs, &(struct fetch_event){.type = FETCH_VERIFIED, .token = token, .code = code});
 }
 
 /* ---- lists are kept on disk: the caches check what they read by them ---- */
@@ -372,7 +303,7 @@ static void fetch_action(struct node_fs *fs, const struct fetch_action *action)
         connect_to(fs, &action->peer);
         break;
     case FETCH_VERIFY:
-        check_start(fs, action);
+        fs_check(fs, action);
         break;
     case FETCH_WRITE:
         write_chunk(fs, action);
@@ -598,6 +529,7 @@ void fs_move_tick(struct node_fs *fs, uint64_t now_ms)
 {
     if (fetch_deadline_ms(fs->move->fetch) <= now_ms)
         fetch_do(fs, &(struct fetch_event){.type = FETCH_TICK});
+    fs_checks_tick(fs, now_ms);
     fs_keep_tick(fs, now_ms);
     fs_local_tick(fs, now_ms);
     fs_puts_tick(fs, now_ms);
@@ -609,7 +541,9 @@ uint64_t fs_move_deadline_ms(struct node_fs *fs)
     uint64_t keep_ms = fs_keep_deadline_ms(fs);
     uint64_t local_ms = fs_local_deadline_ms(fs);
     uint64_t puts_ms = fs_puts_deadline_ms(fs);
+    uint64_t checks_ms = fs_checks_deadline_ms(fs);
 
+    due_ms = checks_ms < due_ms ? checks_ms : due_ms;
     due_ms = keep_ms < due_ms ? keep_ms : due_ms;
     due_ms = puts_ms < due_ms ? puts_ms : due_ms;
     return local_ms < due_ms ? local_ms : due_ms;
@@ -633,6 +567,8 @@ int fs_move_open(struct node_fs *fs)
         r = fetch_new(&fs->move->fetch, &fetch);
     if (r == 0)
         r = fs_serve_new(&fs->move->serve, &serve);
+    if (r == 0)
+        r = fs_checks_open(fs->move);
     if (r == 0)
         r = fs_chunks_open(fs->move);
     return r == 0 ? fs_keep_open(fs) : r;
@@ -662,6 +598,7 @@ void fs_move_deinit(struct node_fs *fs)
     map64_deinit(&move->fetches);
     mapid_deinit(&move->failed);
     fs_chunks_deinit(move);
+    fs_checks_deinit(move);
     fetch_free(move->fetch);
     fs_serve_free(move->serve);
     fs_files_close(move->files);

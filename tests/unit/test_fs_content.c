@@ -6,6 +6,7 @@
 #include "fs/content.h"
 #include "fs/fetch.h"
 #include "fs/fetch_wire.h"
+#include "fs/lanes.h"
 #include "kith/error.h"
 #include "lib/test.h"
 
@@ -312,6 +313,77 @@ static void asks_and_data_come_out_as_they_went_in(void **state)
     assert_int_equal(fetch_data_decode(frame, FETCH_NO_BYTES, &data), KITH_E_CORRUPT);
 }
 
+/* ---- several chunks at once ---- */
+
+#define RUN_BYTES_MAX (128 * 1024)
+
+static void four_hashes_at_once_are_those_of_each_alone(void **state)
+{
+    static const size_t lengths[] = {1,   2,   63,  64,  65,   127,  128,   129,
+                                     255, 256, 257, 511, 4096, 4097, 65535, RUN_BYTES_MAX};
+    static uint8_t data[LANES_N][RUN_BYTES_MAX + LANES_N];
+    uint8_t hashes[LANES_N][LANES_HASH_BYTES], alone[CONTENT_ROOT_BYTES];
+    const uint8_t *runs[LANES_N];
+
+    (void)state;
+    if (!lanes_have())
+        skip();
+    for (size_t lane = 0; lane < LANES_N; lane++) {
+        fill(data[lane], sizeof(data[lane]), 100 + lane);
+        runs[lane] = data[lane] + lane; /* at any address */
+    }
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        lanes_hash(runs, lengths[i], hashes);
+        for (size_t lane = 0; lane < LANES_N; lane++) {
+            content_hash_bytes(CONTENT_BLAKE2B_256, runs[lane], lengths[i], alone);
+            assert_memory_equal(hashes[lane], alone, sizeof(alone));
+        }
+    }
+}
+
+/* @n chunks, of which one is damaged and, if @odd, one has another length. */
+static void checks_name_the_damaged(size_t n, size_t damaged, bool odd)
+{
+    static uint8_t data[CONTENT_LANES][RUN_BYTES_MAX];
+    uint8_t hashes[CONTENT_LANES][CONTENT_ROOT_BYTES];
+    struct content content = {.size = CONTENT_LANES * RUN_BYTES_MAX - 1,
+                              .hash = CONTENT_BLAKE2B_256,
+                              .chunk_log2 = CONTENT_CHUNK_LOG2_MIN};
+    struct content_check checks[CONTENT_LANES], *pointers[CONTENT_LANES];
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t chunk = odd && i == n - 1 ? CONTENT_LANES - 1 : (uint32_t)i % 3;
+        size_t len = content_chunk_bytes(&content, chunk);
+        fill(data[i], len, 10 * n + i);
+        content_hash_bytes(CONTENT_BLAKE2B_256, data[i], len, hashes[i]);
+        checks[i] = (struct content_check){
+            .content = &content, .chunk = chunk, .of = hashes[i], .data = data[i], .len = len};
+        checks[i].code = 77;
+        pointers[i] = &checks[i];
+    }
+    if (damaged < n)
+        data[damaged][checks[damaged].len - 1] ^= 1;
+    content_checks(pointers, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(checks[i].code, i == damaged ? KITH_E_CORRUPT : 0);
+    if (damaged < n)
+        data[damaged][checks[damaged].len - 1] ^= 1;
+    checks[0].len--; /* not the chunk's */
+    content_checks(pointers, n);
+    assert_int_equal(checks[0].code, KITH_E_CORRUPT);
+}
+
+static void of_chunks_that_are_checked_together_the_damaged_one_is_named(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= CONTENT_LANES; n++) {
+        for (size_t damaged = 0; damaged <= n; damaged++) {
+            checks_name_the_damaged(n, damaged, false);
+            checks_name_the_damaged(n, damaged, true);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +396,8 @@ int main(void)
         cmocka_unit_test(a_file_that_changes_its_size_is_noticed),
         cmocka_unit_test(any_bit_that_is_turned_is_noticed),
         cmocka_unit_test(the_bytes_of_a_list_have_another_root_than_the_list),
+        cmocka_unit_test(four_hashes_at_once_are_those_of_each_alone),
+        cmocka_unit_test(of_chunks_that_are_checked_together_the_damaged_one_is_named),
         cmocka_unit_test(asks_and_data_come_out_as_they_went_in),
     };
     return cmocka_run_group_tests_name("fs_content", tests, NULL, NULL);
