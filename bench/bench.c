@@ -1,5 +1,6 @@
 #include "bench.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
@@ -171,6 +172,35 @@ static void pin(int cpu)
     CPU_SET((size_t)cpu, &set);
     if (sched_setaffinity(0, sizeof(set), &set) != 0)
         fprintf(stderr, "kith-bench: cannot pin to core %d: %s\n", cpu, strerror(errno));
+}
+
+static void pin_thread(pid_t thread, int cpu)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (cpu < 0 || i == cpu)
+            CPU_SET((size_t)i, &set);
+    }
+    (void)sched_setaffinity(thread, sizeof(set), &set); /* it may have ended */
+}
+
+void bench_pin(int pid, int cpu)
+{
+    char path[64];
+    struct dirent *entry;
+    DIR *tasks;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    tasks = opendir(path);
+    if (tasks == NULL)
+        return;
+    while ((entry = readdir(tasks)) != NULL) {
+        if (entry->d_name[0] != '.')
+            pin_thread((pid_t)strtol(entry->d_name, NULL, 10), cpu);
+    }
+    closedir(tasks);
 }
 
 int bench_worker_start(struct bench_worker *worker, const char *role, const char *arg, int cpu)

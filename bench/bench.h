@@ -71,6 +71,9 @@ int bench_worker_start(struct bench_worker *worker, const char *role, const char
 /* Sends one line and reads the numbers of the answer; returns how many, or -1, with a message on
  * stderr: it ended, or has not answered within BENCH_ANSWER_MS. */
 int bench_worker_ask(struct bench_worker *worker, const char *line, double *out, int max);
+/* All threads of a process run on core @cpu from now on, and those that they start; -1: anywhere.
+ */
+void bench_pin(int pid, int cpu);
 /* Sends one line only; bench_worker_ask(worker, "", ...) reads its answer. */
 void bench_worker_tell(struct bench_worker *worker, const char *line);
 void bench_worker_stop(struct bench_worker *worker);
