@@ -72,10 +72,10 @@ static bool is_bad(const struct hf *hf, unsigned item)
 
 void hf_keep_look(struct hf *hf, const struct content *content)
 {
-    struct kith_node_id holders[FS_KEEP_HOLDERS_MAX];
+    struct kith_node_id holders[FS_KEEP_HOLDERS_MAX], near[FS_KEEP_HOLDERS_MAX];
     unsigned item = fi_of(&hf->hw->items, content->root);
     struct fs_content_facts known;
-    struct keep_facts facts = {.content = *content, .holders = holders};
+    struct keep_facts facts = {.content = *content, .holders = holders, .near = near};
     struct keep_event event = {.type = KEEP_LOOK, .facts = &facts};
 
     known.own = FS_NOWHERE;
@@ -88,6 +88,8 @@ void hf_keep_look(struct hf *hf, const struct content *content)
                       : (known.own & FS_IN_KEEP) != 0 ? KEEP_KEEP
                                                       : KEEP_NOWHERE;
         facts.holders_n = known.holders_n;
+        (void)fs_catalogue_content_near(hf->catalogue, content, near, FS_KEEP_HOLDERS_MAX,
+                                        &facts.near_n, &facts.near_self);
     }
     if (hf->files->file[item].whole && (known.own & FS_IN_KEEP) == 0 && hf->placing[item] == 0 &&
         !hf->removing[item])

@@ -23,7 +23,7 @@
 /* What is appended at other nodes and not yet known to be held twice. The oldest goes. */
 #define BOARD_TOLD_BYTES_MAX (16 * 1024 * 1024)
 /* A log is appended to up to here, and twice as far after every eight of a writer at a node, up to
- * BOARD_SEGMENT_BYTES_MAX: an append writes all of its file anew. */
+ * BOARD_SEGMENT_BYTES_MAX: its last chunk is fetched anew by those who keep copies of it. */
 #define BOARD_SEGMENT_BYTES     (32 * 1024)
 #define BOARD_SEGMENT_BYTES_MAX (1024 * 1024)
 /* An image that is pasted; with its name it is one argument of a call. */

@@ -371,6 +371,16 @@ bool fs_catalogue_content_own(const struct fs_catalogue *core,
 bool fs_catalogue_content_before(const struct fs_catalogue *core,
                                  const struct content *content,
                                  struct content *before_out);
+/*
+ * Who holds such a one, as fs_catalogue_content() says who holds the content: up to @max nodes,
+ * *@n_out of all, and *@self_out: this disk does.
+ */
+int fs_catalogue_content_near(const struct fs_catalogue *core,
+                              const struct content *content,
+                              struct kith_node_id *nodes_out,
+                              size_t max,
+                              size_t *n_out,
+                              bool *self_out);
 /* All contents by turns: `uint64_t at = 0; while (fs_catalogue_content_next(core, &at, &content))`.
  * What comes or goes meanwhile may be missed or come twice. */
 bool fs_catalogue_content_next(const struct fs_catalogue *core,

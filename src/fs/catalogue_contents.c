@@ -192,49 +192,76 @@ static bool alike(const struct content *a, const struct content *b)
            memcmp(a->root, b->root, sizeof(a->root)) != 0;
 }
 
-/* Of the versions of a path that this disk holds the latest one, if it is later than @moment. */
-static const struct fs_known *held_before(const struct fs_catalogue *core,
-                                          const struct fs_node *node,
-                                          const struct content *content,
-                                          uint64_t moment)
+/* The content of what @record says is held, if it is such a one. */
+static bool holds_alike(const struct fs_record *record, const struct content *content)
 {
-    const struct fs_known *best = NULL;
-    for (const struct fs_record *record = fsc_first(core, node); record != NULL;
-         record = fsc_next(core, record)) {
-        if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
-            record->disk != core->own->no || (record->flags & FS_RECORD_PLACE) == 0 ||
-            record->of.known->blob == NULL || record->of.known->moment <= moment)
-            continue;
-        struct content held = fsc_blob_content(record->of.known->blob);
-        if (!alike(&held, content))
-            continue;
-        best = record->of.known;
-        moment = best->moment;
-    }
-    return best;
+    if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
+        (record->flags & FS_RECORD_PLACE) == 0 || record->of.known->blob == NULL)
+        return false;
+    struct content held = fsc_blob_content(record->of.known->blob);
+    return alike(&held, content);
+}
+
+/* The first, or next, version that has the content and is in its path's list. */
+static const struct fs_known *next_linked(const struct fs_known *known)
+{
+    while (known != NULL && (known->flags & FS_KNOWN_LINKED) == 0)
+        known = known->of_blob;
+    return known;
+}
+
+static const struct fs_known *first_of(const struct fs_catalogue *core,
+                                       const struct content *content)
+{
+    const struct fs_blob *blob = fsc_blob_find(core, content->root);
+    return blob != NULL ? next_linked(fsc_blob_first(blob)) : NULL;
 }
 
 bool fs_catalogue_content_before(const struct fs_catalogue *core,
                                  const struct content *content,
                                  struct content *before_out)
 {
-    const struct fs_blob *blob = fsc_blob_find(core, content->root);
-    const struct fs_known *best = NULL;
-    unsigned looked_n = 0;
-    if (blob == NULL)
-        return false;
-    for (const struct fs_known *known = fsc_blob_first(blob);
-         known != NULL && looked_n < BEFORE_PATHS; known = known->of_blob) {
-        if ((known->flags & FS_KNOWN_LINKED) == 0)
-            continue;
-        looked_n++;
-        const struct fs_known *held =
-            held_before(core, known->node, content, best != NULL ? best->moment : 0);
-        best = held != NULL ? held : best;
+    const struct fs_known *best = NULL, *known = first_of(core, content);
+    for (unsigned i = 0; known != NULL && i < BEFORE_PATHS; i++) {
+        for (const struct fs_record *record = fsc_first(core, known->node); record != NULL;
+             record = fsc_next(core, record)) {
+            if (record->disk == core->own->no && holds_alike(record, content) &&
+                (best == NULL || record->of.known->moment > best->moment))
+                best = record->of.known;
+        }
+        known = next_linked(known->of_blob);
     }
     if (best != NULL)
         *before_out = fsc_blob_content(best->blob);
     return best != NULL;
+}
+
+int fs_catalogue_content_near(const struct fs_catalogue *core,
+                              const struct content *content,
+                              struct kith_node_id *nodes_out,
+                              size_t max,
+                              size_t *n_out,
+                              bool *self_out)
+{
+    struct holders near = {.nodes = nodes_out, .max = max};
+    const struct fs_known *known = first_of(core, content);
+    int r = 0;
+    *self_out = false;
+    for (unsigned i = 0; known != NULL && i < BEFORE_PATHS && r == 0; i++) {
+        for (const struct fs_record *record = fsc_first(core, known->node);
+             record != NULL && r == 0; record = fsc_next(core, record)) {
+            if (!holds_alike(record, content))
+                continue;
+            if (record->disk == core->own->no)
+                *self_out = true;
+            else
+                r = add_holder(core, &near, record->disk);
+        }
+        known = next_linked(known->of_blob);
+    }
+    *n_out = near.n;
+    mapid_deinit(&near.more);
+    return r;
 }
 
 /* False: this disk has no record that says so. */

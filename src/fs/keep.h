@@ -9,7 +9,9 @@
  * that have been up for 10 minutes and do not hold it, in the order of the content's rank
  * (rendezvous: a hash of root and node), fetch it. As long as that does not help (a disk is full,
  * the node sees the world otherwise), one more of the order joins in every 10 minutes. Nobody
- * commands.
+ * commands. Those that hold another version of the content's path come before all others in this
+ * order: what changed a little costs them a little. (Not in the order of who drops, in which two
+ * must never see each other differently.)
  *
  * **Who drops.** A copy in the keep that more than N nodes hold may go, for the one that is lowest
  * in rank and only by this rule: *N others that stand above it have said, in answer to its own
@@ -82,6 +84,9 @@ struct keep_facts {
     uint8_t place;  /* enum keep_place */
     const struct kith_node_id *holders; /* others that are said to hold it */
     size_t holders_n;
+    const struct kith_node_id *near; /* others that hold another version of a path that has it */
+    size_t near_n;
+    bool near_self;                /* so does this node */
     uint64_t scrubbed_wall_ms;     /* when it was written or last read again; in the keep only */
     uint64_t unreferenced_wall_ms; /* what NOTE gave; 0: nothing */
 };

@@ -10,24 +10,34 @@
 
 /* ---- fetching ---- */
 
-static bool holds(const struct keep_facts *facts, const struct kith_node_id *id)
+static bool is_among(const struct kith_node_id *ids, size_t n, const struct kith_node_id *id)
 {
-    for (size_t i = 0; i < facts->holders_n && i < FS_KEEP_HOLDERS_MAX; i++)
-        if (kith_node_id_equal(&facts->holders[i], id))
+    for (size_t i = 0; i < n && i < FS_KEEP_HOLDERS_MAX; i++)
+        if (kith_node_id_equal(&ids[i], id))
             return true;
     return false;
+}
+
+static bool comes_before_self(const struct keep_core *core,
+                              const struct keep_facts *facts,
+                              const struct kith_node_id *id)
+{
+    bool near = is_among(facts->near, facts->near_n, id);
+    if (near != facts->near_self)
+        return near;
+    return keep_ranks_above(facts->content.root, id, &core->config.self);
 }
 
 /* Whether less than @turns of those that could fetch it come before this node. */
 static bool
 is_turn_of_self(const struct keep_core *core, const struct keep_facts *facts, uint64_t turns)
 {
-    const uint8_t *root = facts->content.root;
     size_t at = 0;
     const struct keep_node *node;
     while (turns > 0 && (node = mapid_next(&core->nodes, &at)) != NULL) {
         if (node->up && core->now_ms >= node->since_ms + core->config.stable_ms &&
-            keep_ranks_above(root, &node->id, &core->config.self) && !holds(facts, &node->id))
+            comes_before_self(core, facts, &node->id) &&
+            !is_among(facts->holders, facts->holders_n, &node->id))
             turns--;
     }
     return turns > 0;

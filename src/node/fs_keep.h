@@ -135,6 +135,20 @@ int fs_verify_where(struct node_fs *fs,
                     struct buf *list_out,
                     uint64_t *bytes_out);
 
+/* ---- fs_keep_facts.c ---- */
+
+struct fs_keep_facts {
+    struct keep_facts facts; /* points to what follows */
+    struct kith_node_id holders[FS_KEEP_HOLDERS_MAX];
+    struct kith_node_id near[FS_KEEP_HOLDERS_MAX];
+};
+void fs_keep_facts(struct node_fs *fs, const struct content *content, struct fs_keep_facts *known);
+
+/* ---- fs_keep_rest.c ---- */
+void fs_keep_content(struct node_fs *fs, const struct content *content);
+void fs_keep_rest_tick(struct node_fs *fs); /* once a second */
+void fs_keep_rest_deinit(struct node_fs *fs);
+
 /* ---- uv_fs_keep.c ---- */
 int fs_keep_open(struct node_fs *fs);
 void fs_keep_first(struct node_fs *fs);
@@ -142,7 +156,6 @@ void fs_keep_stop(struct node_fs *fs);
 void fs_keep_deinit(struct node_fs *fs);
 void fs_keep_link(struct node_fs *fs, const struct kith_node_id *id, bool up);
 void fs_keep_frame(struct node_fs *fs, const struct kith_node_id *from, struct kith_bytes data);
-void fs_keep_content(struct node_fs *fs, const struct content *content);
 void fs_keep_tick(struct node_fs *fs, uint64_t now_ms);
 uint64_t fs_keep_deadline_ms(struct node_fs *fs);
 void fs_keep_sample(struct node_fs *fs); /* once a second: the next contents of the round */

@@ -88,8 +88,10 @@ struct node_fs {
     size_t stray_at;            /* where the round through them stands */
     struct fs_sweep *sweep;     /* fs_sweep.c */
     struct list copies;         /* that it has under way */
-    struct fs_local *local;     /* uv_fs_local.c */
-    uint64_t tidied_ms;         /* fs_tidy.c */
+    struct list restless;       /* fs_keep_rest.c */
+    uint32_t restless_n;
+    struct fs_local *local; /* uv_fs_local.c */
+    uint64_t tidied_ms;     /* fs_tidy.c */
 };
 
 static inline struct fs_disk_id fs_disk_of(const uint8_t bytes[FS_DISK_BYTES])

@@ -64,63 +64,12 @@ static void keep_later(struct node_fs *fs, const struct keep_event *event)
 
 void fs_keep_look(struct node_fs *fs, const struct content *content)
 {
-    struct kith_node_id holders[FS_KEEP_HOLDERS_MAX];
-    const struct fs_kept *kept = fs_kept_find(fs, content->root);
-    struct fs_content_facts known = {.own = FS_NOWHERE};
-    struct keep_facts facts = {.content = *content, .holders = holders};
-    struct keep_event event = {.type = KEEP_LOOK, .facts = &facts};
+    struct fs_keep_facts known;
+    struct keep_event event = {.type = KEEP_LOOK, .facts = &known.facts};
 
-    if (fs_catalogue_content(fs->catalogue, content->root, &known, holders, FS_KEEP_HOLDERS_MAX) ==
-        0) {
-        facts.content = known.content;
-        facts.copies = known.copies;
-        facts.live = known.live;
-        facts.place = (known.own & FS_IN_FOLDER) != 0 ? KEEP_FOLDER
-                      : (known.own & FS_IN_KEEP) != 0 ? KEEP_KEEP
-                                                      : KEEP_NOWHERE;
-        facts.holders_n =
-            known.holders_n < FS_KEEP_HOLDERS_MAX ? known.holders_n : FS_KEEP_HOLDERS_MAX;
-    }
-    if (fs_stray_is(fs, content->root)) {
-        if ((known.own & FS_IN_KEEP) != 0)
-            fs_stray_forget(fs, content->root);
-        else
-            facts.place = KEEP_STRAY;
-    }
-    if (kept != NULL) {
-        facts.pinned = kept->pinned;
-        /* One that is set aside comes again when its file is out of the way. */
-        facts.coming = fs_copy_runs(fs, content->root) || fs_keep_is_aside(fs, content->root);
-        facts.scrubbed_wall_ms = kept->scrubbed_wall_ms;
-        facts.unreferenced_wall_ms = kept->unreferenced_wall_ms;
-    }
+    fs_keep_facts(fs, content, &known);
     keep_do(fs, &event);
     fs_sweep_look(fs, content);
-}
-
-struct look_later {
-    struct fs_todo todo;
-    struct content content;
-};
-
-static void look_run(struct node_fs *fs, struct fs_todo *todo)
-{
-    struct look_later *later = container_of(todo, struct look_later, todo);
-
-    fs_keep_look(fs, &later->content);
-    core_free(later);
-}
-
-/* Called inside a step of the catalogue. */
-void fs_keep_content(struct node_fs *fs, const struct content *content)
-{
-    struct look_later *later = core_calloc(1, sizeof(*later));
-
-    if (later == NULL)
-        return; /* the round comes by */
-    later->content = *content;
-    later->todo.run = look_run;
-    fs_later(fs, &later->todo);
 }
 
 /* ---- what it wants: copies ---- */
@@ -613,6 +562,7 @@ void fs_keep_sample(struct node_fs *fs)
         fs_keep_look(fs, &content);
     }
     look_at_pins(fs);
+    fs_keep_rest_tick(fs);
     fs_strays_look(fs);
     fs_sweep_tick(fs);
     fs_tidy_tick(fs);
@@ -642,6 +592,7 @@ int fs_keep_open(struct node_fs *fs)
                                  .unreferenced_ms = FS_TRASH_MS}; /* what is deleted comes back */
 
     list_init(&fs->copies);
+    list_init(&fs->restless);
     fs->keeping = core_calloc(1, sizeof(*fs->keeping));
     if (fs->keeping == NULL)
         return KITH_E_MEMORY;
@@ -702,6 +653,7 @@ void fs_keep_stop(struct node_fs *fs)
 
 void fs_keep_deinit(struct node_fs *fs)
 {
+    fs_keep_rest_deinit(fs);
     fs_kept_deinit(fs);
     fs_strays_deinit(fs);
     fs_sweep_deinit(fs);

@@ -488,6 +488,18 @@ static void what_is_held_of_a_path_in_another_version_is_known(void **state)
     assert_true(content_equal(&before, &seven));
     assert_false(fs_catalogue_content_before(ns.node[1].core, &eight, &before));
     assert_false(fs_catalogue_content_before(ns.node[0].core, &eight, &before));
+    /* Everybody knows who has it. */
+    for (unsigned i = 0; i < 3; i++) {
+        struct kith_node_id near[2];
+        size_t near_n = 9;
+        bool self;
+        assert_int_equal(
+            fs_catalogue_content_near(ns.node[i].core, &eight, near, 2, &near_n, &self), 0);
+        assert_int_equal(self, i == 2);
+        assert_int_equal(near_n, i != 2);
+        if (i != 2)
+            assert_memory_equal(&near[0], &ns.node[2].author.node, sizeof(near[0]));
+    }
     struct content nine = nodes_content(9), ten = nodes_content(10);
     assert_false(fs_catalogue_content_before(ns.node[2].core, &nine, &before));
     assert_false(fs_catalogue_content_before(ns.node[2].core, &ten, &before));

@@ -1,4 +1,4 @@
-/* Copies: a file of the keep of which no record tells. */
+/* Copies: a file of the keep of which no record tells; and who of several makes a copy. */
 #include "core/bytes.h"
 #include "fs/keep.h"
 #include "kith/error.h"
@@ -99,10 +99,66 @@ static void a_stray_waits_for_a_version_and_is_taken_in(void **state)
     keep_free(core);
 }
 
+/* A root for which node 1 is the first, or the last, of 1, 3 and 4. */
+static void rank_self(struct content *content, bool first)
+{
+    const struct kith_node_id self = {{1}}, three = {{3}}, four = {{4}};
+    for (uint8_t i = 0; i < UINT8_MAX; i++) {
+        content->root[0] = i;
+        uint64_t own = keep_rank(content->root, &self);
+        if ((own > keep_rank(content->root, &three)) == first &&
+            (own > keep_rank(content->root, &four)) == first)
+            return;
+    }
+    fail();
+}
+
+static bool fetches(const struct keep_facts *facts)
+{
+    struct keep_config config = {.self = {{1}}};
+    assert_int_equal(keep_new(&core, &config), 0);
+    tell(KEEP_START, 1000, 0);
+    for (uint8_t i = 2; i <= 4; i++)
+        tell(KEEP_NODE_UP, 1000, i);
+    show(facts, 1000 + 10 * MINUTE);
+    bool does = out.actions_n == 1 && out.actions[0].type == KEEP_FETCH;
+    assert_int_equal(out.actions_n, does);
+    keep_free(core);
+    return does;
+}
+
+static void who_has_another_version_of_it_comes_first(void **state)
+{
+    (void)state;
+    struct kith_node_id holder = {{2}}, near[] = {{{3}}, {{4}}};
+    struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
+                               .copies = 2,
+                               .live = true,
+                               .holders = &holder,
+                               .holders_n = 1,
+                               .near = near};
+    rank_self(&facts.content, true);
+    assert_true(fetches(&facts));
+    facts.near_n = 1;
+    assert_false(fetches(&facts));
+    facts.near_self = true; /* both have one: by rank */
+    assert_true(fetches(&facts));
+    rank_self(&facts.content, false);
+    assert_false(fetches(&facts));
+    facts.near_n = 0;
+    assert_true(fetches(&facts));
+    facts.near_self = false;
+    assert_false(fetches(&facts));
+    facts.near_n = 2;
+    facts.copies = 4; /* there is room for three more */
+    assert_true(fetches(&facts));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stray_waits_for_a_version_and_is_taken_in),
+        cmocka_unit_test(who_has_another_version_of_it_comes_first),
     };
     return cmocka_run_group_tests_name("fs_keep_stray", tests, NULL, NULL);
 }
