@@ -196,6 +196,21 @@ set_outcome(struct state_ops *ops, struct so_client *client, const struct dvar_r
     }
 }
 
+/* What watches are to hear. */
+static void note_in_peace(struct state_ops *ops, size_t variable, const struct history_entry *e)
+{
+    if (ops->peace_ms == 0 || e->start_ns < (int64_t)ops->peace_ms * 1000000)
+        return;
+    if (e->op == HISTORY_DEL) {
+        ops->peace_gone_ns[variable] = e->end_ns;
+    } else if (history_wrote(e)) {
+        if (e->version > ops->peace_version[variable])
+            ops->peace_version[variable] = e->version;
+        if (e->start_ns > ops->peace_wrote_ns[variable])
+            ops->peace_wrote_ns[variable] = e->start_ns;
+    }
+}
+
 void so_outcome(struct state_ops *ops, struct so_client *client, const struct dvar_result *result)
 {
     struct history_entry *e = &client->entry;
@@ -207,9 +222,7 @@ void so_outcome(struct state_ops *ops, struct so_client *client, const struct dv
     } else {
         client->seen[variable] = e->value;
         client->seen_version[variable] = e->version;
-        if (ops->peace_ms != 0 && e->start_ns >= (int64_t)ops->peace_ms * 1000000 &&
-            history_wrote(e) && e->version > ops->peace_version[variable])
-            ops->peace_version[variable] = e->version;
+        note_in_peace(ops, variable, e);
     }
     if (e->outcome == HISTORY_UNKNOWN && e->op == HISTORY_GET)
         return;

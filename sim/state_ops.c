@@ -252,6 +252,8 @@ void so_peace(struct state_ops *ops)
 {
     ops->peace_ms = sim_world_ms(ops->world);
     memset(ops->peace_version, 0, sizeof(ops->peace_version));
+    memset(ops->peace_wrote_ns, 0, sizeof(ops->peace_wrote_ns));
+    memset(ops->peace_gone_ns, 0, sizeof(ops->peace_gone_ns));
 }
 
 bool so_waits(struct state_ops *ops, char *out, size_t out_bytes)

@@ -125,6 +125,8 @@ struct state_ops {
     struct so_watch *watches;               /* by node */
     uint64_t peace_ms;                      /* since then nothing is wrong; 0: not yet */
     uint64_t peace_version[SO_VARIABLES_N]; /* acknowledged since */
+    int64_t peace_wrote_ns[SO_VARIABLES_N]; /* when the last write began that was */
+    int64_t peace_gone_ns[SO_VARIABLES_N];  /* when a deletion was; 0: none */
     struct so_avail *avail;
 };
 

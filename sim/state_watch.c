@@ -114,6 +114,14 @@ void so_slot_lost(
 
 /* ---- what must be told ---- */
 
+/* A home that hears of a watch only when what was written is gone again has nothing to tell it. */
+static bool
+came_and_went(const struct state_ops *ops, const struct so_watch *watch, size_t variable)
+{
+    return watch->heard[variable] == 0 &&
+           ops->peace_gone_ns[variable] > ops->peace_wrote_ns[variable];
+}
+
 bool so_watch_waits(struct state_ops *ops, char *out, size_t out_bytes)
 {
     for (size_t node = 0; node < sim_nodes_n(ops->world); node++) {
@@ -123,7 +131,8 @@ bool so_watch_waits(struct state_ops *ops, char *out, size_t out_bytes)
         if (watch == NULL || watch->opened_ms + SETTLED_MS > ops->peace_ms)
             continue;
         for (size_t i = 0; i < SO_VARIABLES_N; i++) {
-            if (!matches(watch->pattern, i) || watch->heard[i] >= ops->peace_version[i])
+            if (!matches(watch->pattern, i) || watch->heard[i] >= ops->peace_version[i] ||
+                came_and_went(ops, watch, i))
                 continue;
             snprintf(out, out_bytes,
                      "the watch of node %zu has heard version %" PRIu64 " of '%s', %" PRIu64

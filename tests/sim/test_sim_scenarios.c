@@ -255,6 +255,16 @@ static void slots_are_served_soon_without_a_disk_that_is_gone(void **state)
     holds((struct run){.scenario = "state-swarm", .seed = 43333, .seeds_n = 1});
 }
 
+/*
+ * A watch registered at its home only when its link was up again, nine seconds after the faults.
+ * What was written before that was deleted by then, and there was nothing to tell.
+ */
+static void a_watch_hears_nothing_of_what_came_and_went_before_it_was_known(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "state-swarm", .seed = 59164, .seeds_n = 1});
+}
+
 /* ---- files ---- */
 
 static void files_are_one_catalogue_and_no_last_copy_goes(void **state)
@@ -337,6 +347,7 @@ int main(void)
         cmocka_unit_test(a_node_that_moved_finds_its_seed_that_looks_for_it_elsewhere),
         cmocka_unit_test(a_watch_hears_the_last_change_from_a_home_that_knows_of_it_late),
         cmocka_unit_test(slots_are_served_soon_without_a_disk_that_is_gone),
+        cmocka_unit_test(a_watch_hears_nothing_of_what_came_and_went_before_it_was_known),
         cmocka_unit_test(files_are_one_catalogue_and_no_last_copy_goes),
         cmocka_unit_test(what_is_put_while_a_former_copy_goes_stays),
         cmocka_unit_test(a_version_that_nobody_names_finds_a_line),
