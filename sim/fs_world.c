@@ -88,13 +88,23 @@ static bool is_live(struct fw_world *fw, unsigned item)
     return false;
 }
 
+/* Another that says no more that it keeps it, as a user put something else there, has it for ten
+ * seconds more. */
+static bool still_has_bytes(struct fw_world *fw, unsigned item, size_t but)
+{
+    for (size_t i = 0; i < fw->hf.nodes_n; i++)
+        if (i != but && hf_has_bytes(&fw->hf, i, item))
+            return true;
+    return false;
+}
+
 static void on_dropping(struct hf *hf, unsigned item)
 {
     struct fw_world *fw = world_of(hf);
     uint64_t now_ms = sim_world_ms(fw->hf.world);
 
     if (intact_n(fw, item, hf->index) > 0 || hf_in_folder(hf, item) || fw->lost[item] ||
-        !is_live(fw, item))
+        !is_live(fw, item) || still_has_bytes(fw, item, hf->index))
         return;
     if (now_ms < fw->reduced_ms[item] + JUST_MS) {
         fw->lost[item] = true;

@@ -291,6 +291,14 @@ static void a_version_that_nobody_names_finds_a_line(void **state)
     holds((struct run){.scenario = "fs-faults", .seed = 3, .seeds_n = 1});
 }
 
+/* Of two that have a content one gave its copy up, 45 ms after a user of the other had put
+ * something else under its name: its bytes are there for ten seconds more. */
+static void what_a_user_replaces_is_there_for_a_while(void **state)
+{
+    (void)state;
+    holds((struct run){.scenario = "fs-faults", .seed = 2055, .seeds_n = 1});
+}
+
 /* ---- determinism ---- */
 
 static void the_same_seed_gives_the_same_run(void **state)
@@ -351,6 +359,7 @@ int main(void)
         cmocka_unit_test(files_are_one_catalogue_and_no_last_copy_goes),
         cmocka_unit_test(what_is_put_while_a_former_copy_goes_stays),
         cmocka_unit_test(a_version_that_nobody_names_finds_a_line),
+        cmocka_unit_test(what_a_user_replaces_is_there_for_a_while),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
 
