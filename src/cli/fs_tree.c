@@ -187,14 +187,19 @@ static int get_entries(struct tree *tree, json_t *entries)
     return tree_end(tree);
 }
 
-static int no_directory(struct cli *cli, json_t *entry)
+/* What is beneath a directory is named by the path of its entry: with an @NODE @from is another. */
+static int check_directory(struct cli *cli, json_t *entry, const char *from)
 {
-    const char *kind = cli_json_text(entry, "kind");
+    const char *kind = cli_json_text(entry, "kind"), *path = cli_json_text(entry, "path");
 
-    if (strcmp(kind, "directory") == 0 || strcmp(kind, "share") == 0)
+    if (strcmp(kind, "directory") != 0 && strcmp(kind, "share") != 0)
+        return cli_fail(cli, EXIT_USAGE, NULL, "%s is a %s: get it without -r", from, kind);
+    if (strcmp(path, from) == 0)
         return EXIT_OK;
-    return cli_fail(cli, EXIT_USAGE, NULL, "%s is a %s: get it without -r",
-                    cli_json_text(entry, "path"), kind);
+    return cli_fail(
+        cli, EXIT_USAGE, NULL,
+        "%s: only of a file a node's version can be had; get %s, which has what all see", from,
+        path);
 }
 
 static int get_directory(struct tree *tree, const char *out)
@@ -206,7 +211,7 @@ static int get_directory(struct tree *tree, const char *out)
     int x = cli_ask(cli, "fs.stat", json_pack("{s:s}", "path", tree->from), UINT64_MAX, &reply);
 
     if (x == EXIT_OK)
-        x = no_directory(cli, json_object_get(reply.result, "entry"));
+        x = check_directory(cli, json_object_get(reply.result, "entry"), tree->from);
     if (x == EXIT_OK)
         x = fs_ask_pages(cli, "fs.ls", json_pack("{s:s,s:b}", "path", tree->from, "recursive", 1),
                          &entries);
@@ -238,37 +243,20 @@ int fs_get_tree(struct cli *cli, const char *path, const char *out)
 
 /* ---- put ---- */
 
-/* What is to be put: all of it before the first, as what is put may come to lie beneath @dir. */
-struct found {
-    char **files;
-    size_t n, room;
-};
-
-static int found_add(struct found *found, const char *path)
-{
-    if (found->n == found->room) {
-        size_t room = found->room == 0 ? 256 : 2 * found->room;
-        char **files = core_realloc(found->files, room * sizeof(*files));
-        if (files == NULL)
-            return -1;
-        found->files = files;
-        found->room = room;
-    }
-    found->files[found->n] = core_strndup(path, strlen(path));
-    return found->files[found->n] != NULL ? (found->n++, 0) : -1;
-}
-
 static int by_name(const FTSENT **a, const FTSENT **b)
 {
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static int find_one(struct tree *tree, const FTSENT *entry, struct found *found)
+/* Paths, each with a NUL, go to @found. */
+static int find_one(struct tree *tree, const FTSENT *entry, struct buf *found)
 {
     switch (entry->fts_info) {
     case FTS_F:
         tree->copied.all_bytes += (uint64_t)entry->fts_statp->st_size;
-        return found_add(found, entry->fts_path) == 0 ? EXIT_OK : no_memory(tree->cli);
+        return buf_append(found, entry->fts_path, strlen(entry->fts_path) + 1) == 0
+                   ? EXIT_OK
+                   : no_memory(tree->cli);
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
@@ -282,7 +270,7 @@ static int find_one(struct tree *tree, const FTSENT *entry, struct found *found)
     }
 }
 
-static int find(struct tree *tree, char *dir, struct found *found)
+static int find(struct tree *tree, char *dir, struct buf *found)
 {
     char *const roots[] = {dir, NULL};
     FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
@@ -308,18 +296,17 @@ static bool put_found(struct tree *tree, const char *file)
     return go_on(tree, x);
 }
 
+/* All is found before the first is put, as what is put may come to lie beneath @dir. */
 static int put_entries(struct tree *tree, char *dir)
 {
-    struct found found = {0};
+    struct buf found = {0};
     int x = find(tree, dir, &found);
     bool on = x == EXIT_OK;
 
     bar_begin(&tree->copied.bar, tree->cli, tree->from);
-    for (size_t i = 0; i < found.n; i++) {
-        on = on && put_found(tree, found.files[i]);
-        core_free(found.files[i]);
-    }
-    core_free(found.files);
+    for (size_t at = 0; on && at < found.len; at += strlen((char *)found.data + at) + 1)
+        on = put_found(tree, (char *)found.data + at);
+    buf_deinit(&found);
     return x == EXIT_OK ? tree_end(tree) : x;
 }
 
@@ -330,8 +317,8 @@ static char *put_target(const char *from, const char *path)
     const char *name = slash != NULL ? slash + 1 : from;
     char *to = without_slashes(path);
 
-    if (to == NULL || path[0] == '\0' || path[strlen(path) - 1] != '/' || name[0] == '.' ||
-        name[0] == '\0')
+    bool nameless = name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    if (to == NULL || path[0] == '\0' || path[strlen(path) - 1] != '/' || nameless)
         return to;
     char *within = beneath(to, "", name);
     core_free(to);

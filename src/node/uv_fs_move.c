@@ -151,7 +151,9 @@ static void holders_text(struct node_fs *fs,
     if (fs_catalogue_content(fs->catalogue, content->root, &facts, holders, FS_FETCH_HOLDERS_MAX) !=
             0 ||
         facts.holders_n == 0) {
-        snprintf(out, bytes, "no node has this content any more");
+        snprintf(out, bytes,
+                 "no node has this content any more; bring back a node that had it, or put the "
+                 "file again");
         return;
     }
     size_t n = facts.holders_n < FS_FETCH_HOLDERS_MAX ? facts.holders_n : FS_FETCH_HOLDERS_MAX;

@@ -243,6 +243,12 @@ def test_directories_go_in_and_come_out_whole(cluster, folders, short_dir):
     assert tree(out / "trip") == expect
     b.kith("fs", "get", "-r", "s", "-o", out / "new")
     assert tree(out / "new") == tree(folders("base/shared"))
+    # Of a directory there is no version of one node; and a name may begin with a dot.
+    assert "get s/trip, which has" in b.kith("fs", "get", "-r", f"s/trip@{a.name}", "-o", out / "at", check=2).error
+    assert not (out / "at").exists()
+    (folders("base/.set") / "x").write_bytes(b"dot")
+    a.kith("fs", "put", "-r", folders("base/.set"), "s/")
+    assert a.kith("fs", "cat", "s/.set/x").out == b"dot"
     # One that is in the way is told, and stays; all others come.
     shutil.rmtree(out / "trip")
     (out / "trip" / "day1" / "a").mkdir(parents=True)
