@@ -187,22 +187,35 @@ static int print_table(struct cli *cli, struct table *table)
 static int show_list(struct cli *cli, json_t *result)
 {
     json_t *locks = json_object_get(result, "locks"), *lock;
+    uint64_t silent_n = cli_json_u64(result, "silent_nodes", 0);
     struct table table;
-    size_t at;
+    size_t at, parties_n = 0;
 
-    if (json_array_size(locks) == 0) {
+    table_init(&table, "NAME STATE NODE OWNER >PID >SINCE >FENCE CYCLE");
+    json_array_foreach(locks, at, lock)
+    {
+        json_t *parties = json_object_get(lock, "parties");
+        add_parties(&table, cli_json_text(lock, "name"), parties);
+        parties_n += json_array_size(parties);
+    }
+    if (silent_n > 0)
+        cli_say(cli,
+                "%llu %s did not answer: mutexes that only they use are missing; see kith nodes",
+                (unsigned long long)silent_n, silent_n == 1 ? "node" : "nodes");
+    if (parties_n == 0) {
+        table_deinit(&table);
         cli_say(cli, "no mutex is held or waited for; kith lock run NAME -- CMD uses one");
         return EXIT_OK;
     }
-    table_init(&table, "NAME STATE NODE OWNER >PID >SINCE >FENCE CYCLE");
-    json_array_foreach(locks, at, lock)
-        add_parties(&table, cli_json_text(lock, "name"), json_object_get(lock, "parties"));
     return print_table(cli, &table);
 }
 
 int cmd_lock_ls(struct cli *cli)
 {
-    return cli_ask_and_show(cli, "lock.ls", NULL, CLI_ANSWER_MS, show_list);
+    const char *node = args_text(&cli->args, "node");
+    json_t *args = json_pack("{s:b,s:s*}", "live", node == NULL, "node", node);
+
+    return cli_ask_and_show(cli, "lock.ls", args, CLI_ANSWER_MS, show_list);
 }
 
 static int show_info(struct cli *cli, json_t *result)

@@ -18,6 +18,8 @@ static const struct opt opt_name = {"name", 'n', OPT_TEXT, false, COMPLETE_NONE,
     "name of the node (default: the host name)", {0}};
 static const struct opt opt_node = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE, "NODE",
     "node that is to act: a name, an id or a unique prefix of an id", {0}};
+static const struct opt opt_lock_node = {"node", 'n', OPT_TEXT, false, COMPLETE_NODE, "NODE",
+    "ask this node alone: a name, an id or a unique prefix of an id", {0}};
 static const struct opt opt_timeout = {"timeout", 't', OPT_DURATION, false, COMPLETE_NONE, "TIME",
     "give up after this time, such as 500ms, 5s, 2m", {0}};
 static const struct opt opt_config = {"config", 'c', OPT_TEXT, true, COMPLETE_FILE, "FILE",
@@ -756,9 +758,10 @@ const struct verb verb_table[] = {
      {{"kith name rm printer", "it is free"}, {"kith name rm printer --json", "for programs"}},
      cmd_name_rm},
     {"lock ls", NULL, "shared state", "", 0, 0, {0}, VERB_AGENT | VERB_JSON,
-     "list mutexes that this node uses, and cycles of waits", NULL,
-     OPTIONS(&opt_node), NULL,
-     {{"kith lock ls", "who holds and who waits"}, {"kith lock ls --node dev-2", "as another node sees it"}},
+     "list mutexes that are held or waited for, and cycles of waits",
+     "Every node that is alive is asked for the mutexes it uses; with --node one alone.",
+     OPTIONS(&opt_lock_node), NULL,
+     {{"kith lock ls", "who holds and who waits"}, {"kith lock ls --node dev-2", "what dev-2 uses"}},
      cmd_lock_ls},
     {"lock info", NULL, "shared state", "NAME", 1, 1, {0}, VERB_AGENT | VERB_JSON,
      "show who holds a mutex and who waits, everywhere", NULL,

@@ -6,6 +6,10 @@
 
 #include "node/node.h"
 
+#define CONTROL_LIVE_MS                                                                            \
+    1500 /* who waits for a list leaves out a node that is silent for so long                      \
+          */
+
 struct control_everywhere {
     const char *verb; /* one that other nodes may ask for, and that is answered once */
     json_t *args;     /* taken over; may be NULL */

@@ -223,29 +223,14 @@ int control_code_named(const char *name)
 /* ---- the dispatcher ---- */
 
 static const struct control_verb *tables[] = {
-    control_verbs_node,
-    control_verbs_calls,
-    control_verbs_functions,
-    control_verbs_map,
-    control_verbs_serve,
-    control_verbs_watch,
-    control_verbs_info,
-    control_verbs_reach,
-    control_verbs_var,
-    control_verbs_lock,
-    control_verbs_view,
-    control_verbs_name,
-    control_verbs_host,
-    control_verbs_dev,
-    control_verbs_label,
-    control_verbs_config,
-    control_verbs_var_info,
-    control_verbs_overview,
-    control_verbs_bundle,
-    control_verbs_log,
-    control_verbs_fs,
-    control_verbs_fs_stream,
-    NULL, /* control_add_verbs() */
+    control_verbs_node,     control_verbs_calls,     control_verbs_functions,
+    control_verbs_map,      control_verbs_serve,     control_verbs_watch,
+    control_verbs_info,     control_verbs_reach,     control_verbs_var,
+    control_verbs_lock,     control_verbs_lock_list, control_verbs_view,
+    control_verbs_name,     control_verbs_host,      control_verbs_dev,
+    control_verbs_label,    control_verbs_config,    control_verbs_var_info,
+    control_verbs_overview, control_verbs_bundle,    control_verbs_log,
+    control_verbs_fs,       control_verbs_fs_stream, NULL, /* control_add_verbs() */
 };
 #define TABLES_N  (sizeof(tables) / sizeof(tables[0]))
 #define VERBS_MAX 160

@@ -123,6 +123,7 @@ extern const struct control_verb control_verbs_reach[];     /* verbs_reach.c */
 extern const struct control_verb control_verbs_var[];       /* verbs_var.c */
 extern const struct control_verb control_verbs_label[];     /* verbs_label.c */
 extern const struct control_verb control_verbs_lock[];      /* verbs_lock.c */
+extern const struct control_verb control_verbs_lock_list[]; /* verbs_lock_list.c */
 extern const struct control_verb control_verbs_log[];       /* verbs_log.c */
 extern const struct control_verb control_verbs_config[];    /* verbs_config.c */
 extern const struct control_verb control_verbs_overview[];  /* verbs_overview.c */

@@ -8,8 +8,6 @@
 #include "core/spread.h"
 #include "rpc/rpc.h"
 
-#define LIVE_MS 1500 /* a node that is silent for so long is left out */
-
 /* ---- of this node ---- */
 
 static void put_last_error(struct json *json, const struct rpc_recent *recent)
@@ -303,7 +301,7 @@ static void functions(struct control_request *request)
         return;
     }
     struct control_everywhere what = {.verb = "functions.times",
-                                      .timeout_ms = LIVE_MS,
+                                      .timeout_ms = CONTROL_LIVE_MS,
                                       .each = on_times,
                                       .done = on_all_times,
                                       .user = listing};

@@ -276,90 +276,7 @@ static void lock_release(struct control_request *request)
     holding_free(holding);
 }
 
-/* ---- who holds what ---- */
-
-static void put_info(struct json *json, const struct kith_lock_info *info)
-{
-    json_kv_text(json, "name", info->name);
-    json_kv_u64(json, "permits", info->permits);
-    json_kv_text(json, "mode", info->queue ? "queue" : "token");
-    json_kv_u64(json, "participants", info->participants_n);
-    json_kv_u64(json, "waiters", info->waiters_n);
-    json_key(json, "parties");
-    json_array_begin(json);
-    for (size_t i = 0; i < info->parties_n; i++) {
-        const struct kith_lock_party *party = &info->parties[i];
-        json_object_begin(json);
-        json_kv_bool(json, "holds", party->holds);
-        json_kv_bool(json, "shared", party->shared);
-        json_kv_id(json, "node", &party->node);
-        json_kv_text(json, "node_name", party->node_name);
-        json_kv_text(json, "owner", party->owner_text);
-        json_kv_u64(json, "pid", party->pid);
-        json_kv_u64(json, "age_ms", party->age_ms);
-        if (party->holds) {
-            json_key(json, "fence");
-            json_u64_text(json, party->fence);
-            json_kv_u64(json, "lease_left_ms", party->lease_left_ms);
-        }
-        if (party->cycle[0] != '\0')
-            json_kv_text(json, "cycle", party->cycle);
-        json_object_end(json);
-    }
-    json_array_end(json);
-}
-
-static void on_info(struct kith_node *node, int code, const struct kith_lock_info *info, void *user)
-{
-    struct control_request *request = user;
-    struct control_reply reply;
-
-    (void)node;
-    if (code != 0) {
-        control_fail(request, code, NULL);
-    } else {
-        control_reply_begin(&reply, request);
-        put_info(&reply.json, info);
-        control_reply_end(&reply, false, NULL, 0);
-    }
-    control_request_unref(request);
-}
-
-static void lock_info(struct control_request *request)
-{
-    const char *name = control_text_needed(request, "name");
-
-    if (name == NULL)
-        return;
-    int r = node_lock_info(request->node, name, on_info, control_request_ref(request));
-    if (r != 0) {
-        control_fail(request, r, NULL);
-        control_request_unref(request);
-    }
-}
-
-static void on_listed(struct kith_node *node, const struct kith_lock_info *info, void *user)
-{
-    struct control_reply *reply = user;
-
-    (void)node;
-    json_object_begin(&reply->json);
-    put_info(&reply->json, info);
-    json_object_end(&reply->json);
-}
-
-/* The mutexes that nodes use, as this one knows them. */
-static void lock_ls(struct control_request *request)
-{
-    struct control_reply reply;
-
-    control_reply_begin(&reply, request);
-    json_key(&reply.json, "locks");
-    json_array_begin(&reply.json);
-    node_locks_each(request->node, on_listed, &reply);
-    json_array_end(&reply.json);
-    control_reply_end(&reply, false, NULL, 0);
-}
+/* ---- to take it from whoever has it ---- */
 
 static void on_broken(struct kith_node *node, int code, void *user)
 {
@@ -390,8 +307,6 @@ static void lock_break(struct control_request *request)
 const struct control_verb control_verbs_lock[] = {
     {.name = "lock.acquire", .run = lock_acquire},
     {.name = "lock.release", .run = lock_release},
-    {.name = "lock.info", .run = lock_info},
-    {.name = "lock.ls", .run = lock_ls, .forward = "node", .remote = true},
     {.name = "lock.break", .run = lock_break},
     {0},
 };

@@ -11,8 +11,6 @@
 #include "node/history.h"
 #include "view/view.h"
 
-#define LIVE_MS 1500 /* a node that is silent for so long is left out */
-
 /* ---- now ---- */
 
 /* What all nodes that are alive have and use. */
@@ -172,7 +170,7 @@ static void overview(struct control_request *request)
         return;
     }
     struct control_everywhere what = {.verb = "resources",
-                                      .timeout_ms = LIVE_MS,
+                                      .timeout_ms = CONTROL_LIVE_MS,
                                       .each = on_resources,
                                       .done = on_all_resources,
                                       .user = looking};
@@ -239,7 +237,7 @@ static void add_histories(struct control_request *request, enum history_span spa
     struct control_everywhere what = {
         .verb = "resources.history",
         .args = json_pack("{s:s,s:b}", "span", history_span_text(span), "cores", 0),
-        .timeout_ms = 2 * LIVE_MS,
+        .timeout_ms = 2 * CONTROL_LIVE_MS,
         .each = on_history,
         .done = on_all_histories,
         .user = adding};

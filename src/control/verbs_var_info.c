@@ -11,8 +11,6 @@
 #include "dvar/value.h"
 #include "node/var_info.h"
 
-#define LIVE_MS 1500 /* a node that is silent for so long is left out */
-
 /* ---- of this node ---- */
 
 static void put_named(struct json *json, struct kith_node *node, const struct kith_node_id *id)
@@ -181,7 +179,7 @@ static void var_info(struct control_request *request)
     }
     struct control_everywhere what = {.verb = "var.info.self",
                                       .args = json_pack("{s:s}", "name", name),
-                                      .timeout_ms = LIVE_MS,
+                                      .timeout_ms = CONTROL_LIVE_MS,
                                       .each = on_one,
                                       .done = on_all,
                                       .user = looking};

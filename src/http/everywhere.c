@@ -131,31 +131,31 @@ static void ask_everywhere(struct http_server *server,
 
 /* ---- mutexes ---- */
 
-/*
- * Those that somebody holds or waits for. A node keeps a place at one that it used for a minute, in
- * which it would have it at once; nobody has it then, least of all who was broken off.
- */
-static void add_lock(json_t *by_name, const struct asked *one, json_t *lock)
-{
-    const char *name = json_string_value(json_object_get(lock, "name"));
-    json_t *known = json_object_get(by_name, name);
+struct locks_asked {
+    http_asked_cb done;
+    void *user;
+};
 
-    (void)one;
-    if (json_array_size(json_object_get(lock, "parties")) == 0)
-        return;
-    if (known == NULL)
-        (void)json_object_set(by_name, name, lock);
-    else
-        (void)json_array_extend(json_object_get(known, "parties"),
-                                json_object_get(lock, "parties"));
+static void on_locks(void *user, json_t *result, int code, const char *text)
+{
+    struct locks_asked asked = *(struct locks_asked *)user;
+
+    core_free(user);
+    if (result != NULL)
+        (void)json_object_set_new(result, "schema", json_string("kith.lock.ls/1"));
+    asked.done(asked.user, result, code, text);
 }
 
 void http_locks_ask(struct http_server *server, http_asked_cb done, void *user)
 {
-    struct everywhere what = {.array = "locks", .add = add_lock};
+    struct locks_asked *asked = core_calloc(1, sizeof(*asked));
 
-    what.doc = json_pack("{s:s,s:[]}", "schema", "kith.lock.ls/1", "locks");
-    ask_everywhere(server, "lock.ls", &what, done, user);
+    if (asked == NULL) {
+        done(user, NULL, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    *asked = (struct locks_asked){.done = done, .user = user};
+    http_ask(server, "lock.ls", json_pack("{s:b}", "live", true), on_locks, asked);
 }
 
 /* ---- times of functions ---- */

@@ -70,6 +70,20 @@ def test_who_holds_and_who_waits(three, processes):
     held.wait(20)
 
 
+def test_the_list_has_mutexes_of_all_nodes(three, processes):
+    held = processes.start(
+        [BUILD / "kith", "lock", "run", "listed", "--", "sh", "-c", "echo in; sleep 600"],
+        env={"KITH_SOCKET": str(three[0].socket)})
+    held.wait_log("in")
+    for node in three:
+        listed = node.kith("lock", "ls", "--json").json
+        assert listed["silent_nodes"] == 0
+        assert [[(p["holds"], p["node_name"]) for p in lock["parties"]]
+                for lock in listed["locks"] if lock["name"] == "listed"] == [[(True, "n1")]]
+    assert "listed" in three[2].kith("lock", "ls", "--node", "n1").text
+    assert "listed" not in three[2].kith("lock", "ls", "--node", "n2").text
+
+
 def holders(node, lock):
     """Names of the nodes that hold @lock, as @node hears it."""
     info = node.kith("lock", "info", lock, "--json").json
