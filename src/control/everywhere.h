@@ -6,9 +6,8 @@
 
 #include "node/node.h"
 
-#define CONTROL_LIVE_MS                                                                            \
-    1500 /* who waits for a list leaves out a node that is silent for so long                      \
-          */
+/* Who waits for a list leaves out a node that is silent for so long. */
+#define CONTROL_LIVE_MS 1500
 
 struct control_everywhere {
     const char *verb; /* one that other nodes may ask for, and that is answered once */
