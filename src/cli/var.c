@@ -6,6 +6,7 @@
 #include "cli/input.h"
 #include "cli/reply.h"
 #include "cli/table.h"
+#include "cli/view.h"
 #include "core/limits.h"
 
 #define VAR_TIMEOUT_MS 15000
@@ -226,18 +227,58 @@ static int watch_line(struct cli *cli, const struct cli_reply *reply)
     return x == EXIT_OK && fflush(stdout) != 0 ? EXIT_FAILED : x;
 }
 
+/* Without a majority no change is told, which must not look as if there were none. */
+static void say_view(struct cli *cli, json_t *view)
+{
+    char sentence[700];
+
+    if (json_is_true(json_object_get(view, "quorum")))
+        return;
+    view_sentence(view, sentence, sizeof(sentence));
+    cli_say(cli, "kith: changes of consistent variables are not seen for now: %s", sentence);
+}
+
+static int ask_for_view(struct cli *cli, uint64_t *id_out)
+{
+    return cli_send(cli, "view", NULL, NULL, 0, id_out);
+}
+
+/* @event: of those to come. *@view_id: of the request that says who is missing. */
+static int look_at_event(struct cli *cli, json_t *event, uint64_t *view_id)
+{
+    const char *type = cli_json_text(event, "type");
+
+    if (strcmp(type, "no-quorum") == 0)
+        return ask_for_view(cli, view_id);
+    if (strcmp(type, "quorum") == 0)
+        cli_say(cli, "kith: changes are seen again");
+    return EXIT_OK;
+}
+
 int cmd_var_watch(struct cli *cli)
 {
     struct cli_reply reply;
-    uint64_t left = args_u64(&cli->args, "count", UINT64_MAX);
-    int x =
-        cli_send(cli, "var.watch", json_pack("{s:s}", "pattern", cli_arg(cli, 0)), NULL, 0, NULL);
+    uint64_t left = args_u64(&cli->args, "count", UINT64_MAX), view_id, events_id;
+    int x = ask_for_view(cli, &view_id);
 
+    if (x == EXIT_OK)
+        x = cli_send(cli, "events", json_pack("{s:I,s:b}", "after", INT64_MAX, "follow", true),
+                     NULL, 0, &events_id);
+    if (x == EXIT_OK)
+        x = cli_send(cli, "var.watch", json_pack("{s:s}", "pattern", cli_arg(cli, 0)), NULL, 0,
+                     NULL);
     while (x == EXIT_OK && left > 0) {
         x = cli_receive(cli, UINT64_MAX, &reply);
-        if (x == EXIT_OK)
+        if (x != EXIT_OK)
+            break;
+        if (reply.id == view_id) {
+            say_view(cli, reply.result);
+        } else if (reply.id == events_id) {
+            x = look_at_event(cli, reply.result, &view_id);
+        } else {
             x = watch_line(cli, &reply);
-        left--;
+            left--;
+        }
     }
     return x;
 }

@@ -50,16 +50,30 @@ static void local_time_text(const char *utc, char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%s%.4s", text, rest[0] == '.' ? rest : "");
 }
 
+static const char *color_of_event(const char *type)
+{
+    static const struct {
+        const char *type, *color;
+    } colors[] = {{"failed", TABLE_RED},
+                  {"no-quorum", TABLE_RED},
+                  {"suspect", TABLE_YELLOW},
+                  {"joined", TABLE_GREEN},
+                  {"quorum", TABLE_GREEN}};
+
+    for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++) {
+        if (strcmp(type, colors[i].type) == 0)
+            return colors[i].color;
+    }
+    return NULL;
+}
+
 static void show_event(json_t *event)
 {
     const char *type = cli_json_text(event, "type");
     const char *address = cli_json_text(event, "address");
     const char *reason = cli_json_text(event, "reason");
     char when[64], name[300], at[128], why[300];
-    const char *color = strcmp(type, "failed") == 0    ? TABLE_RED
-                        : strcmp(type, "suspect") == 0 ? TABLE_YELLOW
-                        : strcmp(type, "joined") == 0  ? TABLE_GREEN
-                                                       : NULL;
+    const char *color = color_of_event(type);
     bool colors = color != NULL && table_colors(stdout);
 
     local_time_text(cli_json_text(event, "time"), when, sizeof(when));

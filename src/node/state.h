@@ -174,7 +174,9 @@ void node_mutex_step(struct kith_node *node, struct mutex_event *event);
 void node_dvar_step(struct kith_node *node, struct dvar_event *event);
 
 /* ---- uv_quorum.c ---- */
-/* Who is missing for a majority, as a sentence: @out, of @bytes. */
+/* Who is missing for a majority, in few words: @out, of @bytes. */
+const char *node_quorum_reason(struct kith_node *node, char *out, size_t bytes);
+/* The same with what to do, as a sentence. */
 const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes);
 
 /* ---- locks.c ---- */

@@ -47,10 +47,36 @@ int node_view_force(struct kith_node *node)
     return r;
 }
 
+/* How much of @out is written; less than @bytes. */
+static size_t
+put_missing(struct kith_node *node, const struct view_quorum *quorum, char *out, size_t bytes)
+{
+    size_t at = (size_t)snprintf(out, bytes, "not enough voters are reachable");
+
+    for (uint32_t i = 0; i < quorum->missing_n && at < bytes; i++) {
+        const struct view_peer_name *peer = &quorum->missing[i];
+        const char *name = peer->name[0] != '\0' ? peer->name : node_name_of(node, &peer->id);
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i == 0 ? ", missing " : ", ",
+                               name != NULL ? name : "?");
+    }
+    return at < bytes ? at : bytes - 1;
+}
+
+const char *node_quorum_reason(struct kith_node *node, char *out, size_t bytes)
+{
+    struct view_quorum quorum;
+
+    node_view_quorum(node, &quorum);
+    if (quorum.epoch == 0)
+        snprintf(out, bytes, "no view of shared state is known here");
+    else
+        (void)put_missing(node, &quorum, out, bytes);
+    return out;
+}
+
 const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes)
 {
     struct view_quorum quorum;
-    size_t at = 0;
 
     node_view_quorum(node, &quorum);
     if (quorum.epoch == 0) {
@@ -59,15 +85,8 @@ const char *node_quorum_text(struct kith_node *node, char *out, size_t bytes)
                  "create a cluster with kith init");
         return out;
     }
-    at += (size_t)snprintf(out, bytes, "not enough voters are reachable");
-    for (uint32_t i = 0; i < quorum.missing_n && at < bytes; i++) {
-        const struct view_peer_name *peer = &quorum.missing[i];
-        const char *name = peer->name[0] != '\0' ? peer->name : node_name_of(node, &peer->id);
-        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i == 0 ? ", missing " : ", ",
-                               name != NULL ? name : "?");
-    }
-    if (at < bytes)
-        snprintf(out + at, bytes - at,
-                 ": start or reconnect them; calls and available variables work meanwhile");
+    size_t at = put_missing(node, &quorum, out, bytes);
+    snprintf(out + at, bytes - at,
+             ": start or reconnect them; calls and available variables work meanwhile");
     return out;
 }

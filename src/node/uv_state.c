@@ -146,6 +146,21 @@ static void tell_lease(struct kith_node *node, uint64_t until_ms)
     step_dvar(node, &dvar);
 }
 
+/* What waits for changes hears of none meanwhile, so whoever looks must be able to see why. */
+static void note_quorum(struct kith_node *node)
+{
+    char missing[160];
+    const char *reason = node->state.quorum ? "shared state can be used again"
+                                            : node_quorum_reason(node, missing, sizeof(missing));
+
+    node_event_note(node, node->state.quorum ? "quorum" : "no-quorum", &node->identity.id,
+                    node->name, "", reason);
+    if (node->state.quorum)
+        log_info(&node->log.log, "state", reason, NULL);
+    else
+        log_warn(&node->log.log, "state", "shared state cannot be used", "reason", reason, NULL);
+}
+
 static void tell_quorum(struct kith_node *node)
 {
     struct mutex_event mutex = {.type = MUTEX_QUORUM, .u.quorum = node->state.quorum};
@@ -153,6 +168,7 @@ static void tell_quorum(struct kith_node *node)
 
     step_mutex(node, &mutex);
     step_dvar(node, &dvar);
+    note_quorum(node);
 }
 
 static void todo_run(struct kith_node *node, struct todo *todo)

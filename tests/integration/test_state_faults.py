@@ -47,9 +47,11 @@ def test_writes_go_on_when_one_of_three_is_killed(own_three):
     wait_for(lambda: all(c.kith("var", "get", f"k{i}").text == "after\n" for i in range(30)), 30)
 
 
-def test_a_minority_says_so_at_once(own_three):
+def test_a_minority_says_so_at_once(own_three, processes):
     a, b, c = own_three
     a.kith("var", "set", "x", "1")
+    watch = processes.start([BUILD / "kith", "var", "watch", "x"], env={"KITH_SOCKET": str(a.socket)})
+    watch.wait_log("x\t1")
     b.kill()
     c.kill()
 
@@ -61,7 +63,13 @@ def test_a_minority_says_so_at_once(own_three):
         return True
     wait_for(refused, 40, "exit code 9")
     a.kith("call", "sys.uptime")
+    watch.wait_log("not seen for now: .*missing n[23] and n[23]")
+    late = processes.start([BUILD / "kith", "var", "watch", "x"], env={"KITH_SOCKET": str(a.socket)})
+    late.wait_log("not seen for now: .*missing n[23] and n[23]")
+    assert "no-quorum" in a.kith("events").text
     b.start()
+    for process in (watch, late):
+        process.wait_log("seen again")
     wait_for(lambda: a.kith("var", "get", "x", check=None).code in (0, 4), 40)
 
 
