@@ -1,20 +1,13 @@
 #include "http/users.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/error.h"
 #include "http/server.h"
-#include "node/config.h"
-
-#define COPY_FILE "users"
-#define COPY_MS   500 /* at most so often */
 
 /* ---- the table ---- */
 
@@ -68,8 +61,7 @@ static struct http_user *add(struct http_users *users, const char *name)
     return user;
 }
 
-/* What a variable says. False if it is damaged: then the user cannot log in. */
-static bool note(struct http_users *users, const char *name, const json_t *doc)
+bool http_user_note(struct http_users *users, const char *name, const json_t *doc)
 {
     const char *hash = json_string_value(json_object_get(doc, "hash"));
     enum http_role role = http_role_named(json_string_value(json_object_get(doc, "role")));
@@ -94,65 +86,11 @@ static bool note(struct http_users *users, const char *name, const json_t *doc)
     return true;
 }
 
-static json_t *user_doc(const struct http_user *user)
+json_t *http_user_doc(const struct http_user *user)
 {
     return json_pack("{s:s,s:s,s:I,s:I}", "hash", user->hash, "role", http_role_text(user->role),
                      "created_ms", (json_int_t)user->created_ms, "changed_ms",
                      (json_int_t)user->changed_ms);
-}
-
-/* ---- the copy in the data directory ---- */
-
-static void copy_write(struct http_users *users)
-{
-    json_t *doc = json_object();
-    char path[4300];
-
-    users->dirty = false;
-    users->copied_ms = http_now_ms();
-    list_for_each (it, &users->all) {
-        const struct http_user *user = container_of(it, struct http_user, link);
-        (void)json_object_set_new(doc, user->name, user_doc(user));
-    }
-    snprintf(path, sizeof(path), "%s.new", users->path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && doc != NULL && json_dumpfd(doc, fd, JSON_COMPACT) == 0;
-    if (fd >= 0)
-        good = close(fd) == 0 && good;
-    if (!good || rename(path, users->path) != 0)
-        log_warn(node_log(users->server->service.node), "http", "the copy of the users is not kept",
-                 "path", users->path, "error", strerror(errno), NULL);
-    json_decref(doc);
-}
-
-static void on_copy_timer(uv_timer_t *timer)
-{
-    struct http_users *users = timer->data;
-    if (users->dirty)
-        copy_write(users);
-}
-
-/* At once, and of many changes together only now and then: the copy is written as a whole. */
-static void copy_soon(struct http_users *users)
-{
-    users->dirty = true;
-    if (http_now_ms() - users->copied_ms >= COPY_MS)
-        copy_write(users);
-    else if (!uv_is_active((uv_handle_t *)&users->copy_timer))
-        uv_timer_start(&users->copy_timer, on_copy_timer, COPY_MS, 0);
-}
-
-static void copy_read(struct http_users *users)
-{
-    json_t *doc = json_load_file(users->path, 0, NULL);
-    const char *name;
-    json_t *user;
-
-    json_object_foreach(doc, name, user)
-    {
-        (void)note(users, name, user);
-    }
-    json_decref(doc);
 }
 
 /* ---- following the variables ---- */
@@ -170,28 +108,19 @@ static void on_change(struct kith_node *node, const struct kith_var_change *chan
         forget(users, name);
     } else {
         json_t *doc = json_loadb(change->value->data, change->value->len, 0, NULL);
-        if (!note(users, name, doc))
+        if (!http_user_note(users, name, doc))
             log_warn(node_log(node), "http", "a user's variable is damaged", "user", name, NULL);
         json_decref(doc);
     }
-    copy_soon(users);
+    http_users_copy_soon(users);
 }
 
 void http_users_open(struct http_users *users, struct http_server *server)
 {
-    const char *dir = kith_config_get(node_config(server->service.node), "node.data_dir");
-    size_t len = strlen(dir) + sizeof("/" COPY_FILE);
-
     users->server = server;
     list_init(&users->all);
     http_passwords_init(&users->passwords, node_loop(server->service.node));
-    uv_timer_init(node_loop(server->service.node), &users->copy_timer);
-    users->copy_timer.data = users;
-    users->path = core_malloc(len);
-    if (users->path != NULL) {
-        snprintf(users->path, len, "%s/" COPY_FILE, dir);
-        copy_read(users);
-    }
+    http_users_copy_open(users);
     users->watch_no = kith_var_watch(server->service.node, HTTP_USERS_PREFIX "*", on_change, users);
 }
 
@@ -242,7 +171,7 @@ static void write_now(struct writing *writing)
 {
     struct kith_node *node = writing->users->server->service.node;
     char name[sizeof(HTTP_USERS_PREFIX) + USER_NAME_BYTES_MAX];
-    json_t *doc = user_doc(&writing->user);
+    json_t *doc = http_user_doc(&writing->user);
     char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
     struct kith_var_options options = {.type = KITH_TYPE_TEXT, .policy = KITH_POLICY_DURABLE};
 
@@ -362,15 +291,10 @@ void http_users_close(struct http_users *users, uv_close_cb closed)
     if (users->watch_no > 0)
         kith_var_unwatch(users->server->service.node, users->watch_no);
     users->watch_no = 0;
-    if (users->dirty)
-        copy_write(users);
-    users->copy_timer.data = users->server;
-    uv_close((uv_handle_t *)&users->copy_timer, closed);
+    http_users_copy_close(users, closed);
     http_passwords_close(&users->passwords, closed, users->server);
     while ((link = list_first(&users->all)) != NULL)
         forget(users, container_of(link, struct http_user, link)->name);
-    core_free(users->path);
-    users->path = NULL;
 }
 
 /* ---- log-ins that failed ---- */

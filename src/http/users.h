@@ -6,6 +6,7 @@
 #ifndef HTTP_USERS_H
 #define HTTP_USERS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -14,6 +15,7 @@
 #include "http/passwords.h"
 #include "http/route.h"
 #include "http/session.h"
+#include "net/data_dir.h"
 
 struct http_server;
 
@@ -40,10 +42,18 @@ struct http_users {
     struct list all;
     size_t n;
     int64_t watch_no;
-    char *path; /* of the copy */
-    bool dirty; /* the copy is to be written */
-    uint64_t copied_ms;
-    uv_timer_t copy_timer;
+    struct http_users_copy {
+        struct data_dir dir; /* path NULL: there is none */
+        bool dirty;          /* it is to be written */
+        uint64_t written_ms;
+        uv_timer_t timer;
+        uv_work_t work;
+        char *text; /* that a thread writes; NULL: none does */
+        char *last; /* behind it, when the node ends */
+        int code;
+        char error[256];
+        uv_close_cb closed; /* it is to be closed when that is written */
+    } copy;
     struct http_passwords passwords;
     struct http_fail fails[HTTP_FAILS_KEPT];
 };
@@ -52,6 +62,10 @@ void http_users_open(struct http_users *users, struct http_server *server);
 /* @closed twice, of handles whose data is the server. */
 void http_users_close(struct http_users *users, uv_close_cb closed);
 struct http_user *http_user_find(const struct http_users *users, const char *name);
+/* What a variable, or the copy, says of a user; false if it is damaged: then the user cannot log
+ * in. And the same the other way round. */
+bool http_user_note(struct http_users *users, const char *name, const json_t *doc);
+json_t *http_user_doc(const struct http_user *user);
 /* 1 to 63 of a-z A-Z 0-9 - _ . @ */
 bool http_user_name_good(const char *name);
 
@@ -81,5 +95,12 @@ void http_fails_note(struct http_users *users,
                      const char *address,
                      const char *user,
                      uint64_t now_ms);
+
+/* ---- users_copy.c: what was last known of them, in the data directory ---- */
+void http_users_copy_open(struct http_users *users); /* reads it */
+/* At once, and of many changes together only now and then: it is written as a whole. */
+void http_users_copy_soon(struct http_users *users);
+/* The users must be there until this returns, @users until @closed. */
+void http_users_copy_close(struct http_users *users, uv_close_cb closed);
 
 #endif

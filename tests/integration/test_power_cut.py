@@ -3,6 +3,7 @@
 KITH_POWER_CUTS=N cuts it N times a case instead of the few that a test run can afford;
 KITH_TEST_SEED repeats a run's moments.
 """
+import json
 import os
 import random
 import re
@@ -13,6 +14,7 @@ import threading
 import pytest
 
 from kithtest import BUILD, ControlError, wait_for
+from webtest import log_in
 
 # A preloaded library and a sanitizer's runtime both want to be first; and it is about disks.
 pytestmark = pytest.mark.plain
@@ -115,6 +117,33 @@ def test_power_cut_that_loses_what_was_not_synced_loses_no_acknowledged_write(cl
         start(cluster.add(), 0)
     cluster.wait_alive()
     cut_power(cluster, chance, start, signal.SIGUSR2)
+
+
+def test_users_are_known_after_a_power_cut_without_the_others(cluster):
+    """Of the copy in the data directory all is lost that was not synced, names too."""
+    def start(node):
+        node.start("--web", "127.0.0.1:0",
+                   env={"LD_PRELOAD": str(BUILD / "tests/libunsynced.so"), "KITH_UNSYNCED_DIR": str(node.dir)})
+    a = cluster.add().start("--web", "127.0.0.1:0")
+    b = cluster.add()
+    start(b)
+    cluster.wait_alive()
+    wait_for(lambda: b.kith("view", "--json").json.get("keepers"), 30, "there is a view")
+
+    def copied():
+        return set(json.loads((b.dir / "users").read_text()))
+    users = ["ana", "bob", "cid"]
+    for i, user in enumerate(users):
+        a.kith("user", "add", user, "--role", "operator", input=b"correct horse\n")
+        wait_for(lambda: copied() == set(users[:i + 1]), what=f"b's copy has {user}")
+    a.kill()
+    b.agent.signal(signal.SIGUSR2)
+    b.agent.wait()
+    # One is written when the one before it is on the disk.
+    assert {"ana", "bob"} <= copied()
+    start(b)
+    for user in ("ana", "bob"):
+        assert log_in(b, user=user, password="correct horse").json("GET", "/v1/session")["user"] == user
 
 
 @pytest.mark.parametrize("first", [0, 2], ids=["meta pages", "pages of the tree"])
