@@ -279,6 +279,9 @@
 /* Contents of which something is to be done that are remembered, some 300 bytes each; the others
  * come up in the next round. */
 #define FS_KEEP_PENDING_MAX 65536
+/* Contents that replaced something and wait for the second to end before they are copied; more are
+ * looked at at once. */
+#define FS_RESTLESS_MAX 4096
 /* Copies that may be wanted of a content. */
 #define FS_COPIES_MAX 16
 /* Holders of one content that are looked at. */

@@ -8,9 +8,6 @@
 #include "node/fs_keep.h"
 #include "node/internal.h"
 
-/* That wait for the second to end; more are looked at at once. */
-#define RESTLESS_MAX 4096
-
 struct look {
     struct fs_todo todo; /* its link is in fs->restless while it waits */
     struct content content;
@@ -30,7 +27,7 @@ static void look_run(struct node_fs *fs, struct fs_todo *todo)
 {
     struct look *look = container_of(todo, struct look, todo);
 
-    if (fs->restless_n < RESTLESS_MAX && replaces_copies(fs, &look->content)) {
+    if (fs->restless_n < FS_RESTLESS_MAX && replaces_copies(fs, &look->content)) {
         fs_sweep_look(fs, &look->content); /* what was replaced is served for a while from now on */
         list_append(&fs->restless, &todo->link);
         fs->restless_n++;
