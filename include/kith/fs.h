@@ -118,7 +118,7 @@ struct kith_fs_entry {
     size_t holders_n;
     bool here;   /* this node holds it, in a folder or as a copy */
     bool cached; /* all of it is in this node's cache */
-    bool pinned;
+    bool pinned; /* its path is at this node, or a folder above it; so is each version to come */
     uint32_t conflicts_n;    /* other versions of the path that stand beside this one */
     const char *conflict_of; /* the path of which this is such a version; else "" */
 };
@@ -127,12 +127,14 @@ struct kith_fs_cache_info {
     uint64_t memory_bytes, memory_bytes_max;
     uint64_t disk_bytes, disk_bytes_max;
     uint64_t keep_bytes;   /* copies kept for others, and what was put here */
-    uint64_t pinned_bytes; /* of memory and disk */
+    uint64_t pinned_bytes; /* of the files that are pinned here */
     uint64_t memory_hits, disk_hits, misses;
     uint64_t memory_used_percent, memory_mark_percent; /* of the machine */
     uint64_t fetching_n, fetching_bytes;               /* under way now */
-    uint64_t fetched_bytes; /* that other nodes sent since this one began */
-    uint64_t reused_bytes;  /* of copies, that were here already in another version */
+    uint64_t fetched_bytes;        /* that other nodes sent since this one began */
+    uint64_t reused_bytes;         /* of copies, that were here already in another version */
+    uint64_t pins_n;               /* paths that were pinned; a folder is one */
+    uint64_t pinned_missing_bytes; /* of the files that are pinned: not here yet */
 };
 
 /* A node from which content came, for this operation; what was here counts for none. Borrowed as
@@ -170,11 +172,15 @@ enum kith_fs_op_kind {
     KITH_FS_CONFLICTS = 11, /* paths with more than one version, under path */
     KITH_FS_RESOLVE = 12,   /* the version that is shown as path stays, no other of that file does;
                                path may be that of a conflict. both: it becomes a file of its own */
-    KITH_FS_PIN = 13,       /* stays in the cache; is fetched if it is not there */
-    KITH_FS_UNPIN = 14,
-    KITH_FS_EVICT = 15,         /* leaves the cache now; copies that are kept for others stay */
-    KITH_FS_CACHE = 16,         /* result.cache */
-    KITH_FS_VERIFY = 17,        /* reads again what this node holds under path, and repairs */
+    KITH_FS_PIN = 13,    /* path, or with it all that is, and comes, beneath it, stays here from now
+                            on, each new version too, until it is unpinned or deleted; ends when what
+                            there is has come. Given up, it is not pinned; failed, it is, and goes on.
+                            Not of a version (a conflict's, PATH@NODE): KITH_E_INVALID */
+    KITH_FS_UNPIN = 14,  /* the pins of path and beneath it; of what is pinned as a part of a folder
+                            KITH_E_INVALID. counted_n: files */
+    KITH_FS_EVICT = 15,  /* leaves the cache now; copies that are kept for others stay */
+    KITH_FS_CACHE = 16,  /* result.cache */
+    KITH_FS_VERIFY = 17, /* reads again what this node holds under path, and repairs */
     KITH_FS_SHARE_ADD = 18,     /* path: the name; local: the folder; share. local NULL: no folder,
                                    there is such a share from now on, if there was none: what
                                    programs put there by name is kept by nodes alone */

@@ -111,7 +111,7 @@ static const char *mode_text(json_t *entry, char out[10])
 {
     uint64_t mode = cli_json_u64(entry, "mode", 0);
 
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 10; i++)
         out[i] = '-';
     for (int i = 0; i < 9; i++) {
         if ((mode >> (8 - i) & 1) != 0)
@@ -361,10 +361,11 @@ int cmd_fs_conflicts(struct cli *cli)
 
 static int show_cache(struct cli *cli, json_t *result)
 {
-    static const char *const keys[] = {"memory_bytes",   "memory_bytes_max", "disk_bytes",
-                                       "disk_bytes_max", "keep_bytes",       "pinned_bytes",
-                                       "fetching_bytes", "fetched_bytes",    "reused_bytes"};
-    char texts[9][32];
+    static const char *const keys[] = {"memory_bytes",        "memory_bytes_max", "disk_bytes",
+                                       "disk_bytes_max",      "keep_bytes",       "pinned_bytes",
+                                       "fetching_bytes",      "fetched_bytes",    "reused_bytes",
+                                       "pinned_missing_bytes"};
+    char texts[10][32];
     uint64_t memory = cli_json_u64(result, "memory_hits", 0);
     uint64_t disk = cli_json_u64(result, "disk_hits", 0);
     uint64_t all = memory + disk + cli_json_u64(result, "misses", 0);
@@ -374,8 +375,9 @@ static int show_cache(struct cli *cli, json_t *result)
     for (size_t i = 0; i < 9; i++)
         text_size(cli_json_u64(result, keys[i], 0), texts[i], sizeof(texts[i]));
     printf("memory    %s of %s\ndisk      %s of %s\nkept      %s (copies, and what was put here)\n"
-           "pinned    %s\n",
-           texts[0], texts[1], texts[2], texts[3], texts[4], texts[5]);
+           "pinned    %s by %llu paths, of which %s are to come\n",
+           texts[0], texts[1], texts[2], texts[3], texts[4], texts[5],
+           (unsigned long long)cli_json_u64(result, "pins", 0), texts[9]);
     printf("hits      %.1f%% memory, %.1f%% disk, %.1f%% fetched of %llu reads\n",
            part * (double)memory, part * (double)disk, part * (double)(all - memory - disk),
            (unsigned long long)all);

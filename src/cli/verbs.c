@@ -652,7 +652,10 @@ const struct verb verb_table[] = {
      {{"kith fs conflicts", "all of them"}, {"kith fs conflicts keep notes/todo.txt", "the one under the name stays"}},
      cmd_fs_conflicts},
     {"fs pin", NULL, "files", "PATH", 1, 1, {0}, VERB_AGENT | VERB_JSON,
-     "keep a file or folder on this node", "It is fetched now and stays, also when nobody else has it any more.",
+     "keep a file or folder on this node",
+     "It is fetched now and stays, also when nobody else has it any more. The path is pinned, not what it has now: each\n"
+     "new version comes by itself, and so does what is put into a folder. A path that is deleted or renamed is not pinned\n"
+     "any more. If something cannot be had now, the pin stands and it comes later.",
      OPTIONS(&opt_remove_pin, &opt_quiet), NULL,
      {{"kith fs pin photos/2026", "at hand without the others"}, {"kith fs pin photos/2026 --remove", "no longer"}},
      cmd_fs_pin},

@@ -97,6 +97,8 @@ static void put_cache(struct json *json, const struct kith_fs_cache_info *cache)
     json_kv_u64(json, "disk_bytes_max", cache->disk_bytes_max);
     json_kv_u64(json, "keep_bytes", cache->keep_bytes);
     json_kv_u64(json, "pinned_bytes", cache->pinned_bytes);
+    json_kv_u64(json, "pinned_missing_bytes", cache->pinned_missing_bytes);
+    json_kv_u64(json, "pins", cache->pins_n);
     json_kv_u64(json, "memory_hits", cache->memory_hits);
     json_kv_u64(json, "disk_hits", cache->disk_hits);
     json_kv_u64(json, "misses", cache->misses);

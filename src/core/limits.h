@@ -272,8 +272,10 @@
 #define FS_CACHE_MEMORY_BYTES_MAX (1024ull * 1024 * 1024)
 #define FS_CACHE_DISK_BYTES_MAX   (10ull * 1024 * 1024 * 1024)
 #define FS_CACHE_CHUNKS_MAX       262144
-/* Contents pinned by hand. */
+/* Contents pinned in the caches. */
 #define FS_CACHE_PINS_MAX 65536
+/* Paths pinned by hand at a node; a folder is one, whatever is in it. Some 200 bytes each. */
+#define FS_PINS_MAX 65536
 /* Copies fetched for others at once: reads and gets of people come first. */
 #define FS_KEEP_FETCHES_MAX 16
 /* Contents of which something is to be done that are remembered, some 300 bytes each; the others

@@ -254,6 +254,9 @@ void fs_known_version(const struct fs_catalogue *core,
                       const struct fs_known *known,
                       struct fs_version *version_out);
 
+/* The content of a version; false if it has none, or @known is NULL. */
+bool fs_known_has(const struct fs_known *known, struct content *content_out);
+
 /*
  * What is shown under a path: its current version, or, by the name that is made for it, a conflict.
  * 0; KITH_E_NOT_FOUND (deleted, too). @share of length 0 is the folder of all shares.
@@ -386,6 +389,12 @@ int fs_catalogue_content_near(const struct fs_catalogue *core,
 bool fs_catalogue_content_next(const struct fs_catalogue *core,
                                uint64_t *at,
                                struct content *content_out);
+/* The @nth path, from 0, under which the content is shown, as fs_catalogue_content_own(). */
+bool fs_catalogue_content_shown(const struct fs_catalogue *core,
+                                const uint8_t root[FS_ROOT_BYTES],
+                                size_t nth,
+                                struct buf *share_out,
+                                struct buf *path_out);
 /* A path that names a content, for people ("SHARE/path" into @out); false if there is none. */
 bool fs_catalogue_content_path(const struct fs_catalogue *core,
                                const uint8_t root[FS_ROOT_BYTES],

@@ -276,13 +276,23 @@ static bool folder_has(const struct fs_catalogue *core, const struct fs_blob *bl
     return false;
 }
 
+/* Its path, with a NUL behind each. */
+static bool put_names(const struct fs_known *known, struct buf *share_out, struct buf *path_out)
+{
+    char path[FS_PATH_BYTES_MAX + 1];
+    const struct fs_node *share = fsc_share(known->node);
+    size_t len = fsc_path(known->node, path);
+    return buf_append(share_out, share->name, share->name_len) == 0 &&
+           buf_append_u8(share_out, 0) == 0 && buf_append(path_out, path, len) == 0 &&
+           buf_append_u8(path_out, 0) == 0;
+}
+
 bool fs_catalogue_content_own(const struct fs_catalogue *core,
                               const uint8_t root[FS_ROOT_BYTES],
                               size_t nth,
                               struct buf *share_out,
                               struct buf *path_out)
 {
-    char path[FS_PATH_BYTES_MAX + 1];
     const struct fs_blob *blob = fsc_blob_find(core, root);
 
     if (blob == NULL || !folder_has(core, blob))
@@ -297,12 +307,32 @@ bool fs_catalogue_content_own(const struct fs_catalogue *core,
                 continue;
             if (nth-- > 0)
                 continue;
-            const struct fs_node *share = fsc_share(known->node);
-            size_t len = fsc_path(known->node, path);
-            return buf_append(share_out, share->name, share->name_len) == 0 &&
-                   buf_append_u8(share_out, 0) == 0 && buf_append(path_out, path, len) == 0 &&
-                   buf_append_u8(path_out, 0) == 0;
+            return put_names(known, share_out, path_out);
         }
     }
     return false;
+}
+
+bool fs_catalogue_content_shown(const struct fs_catalogue *core,
+                                const uint8_t root[FS_ROOT_BYTES],
+                                size_t nth,
+                                struct buf *share_out,
+                                struct buf *path_out)
+{
+    const struct fs_blob *blob = fsc_blob_find(core, root);
+    for (const struct fs_known *known = blob != NULL ? fsc_blob_first(blob) : NULL; known != NULL;
+         known = known->of_blob) {
+        if ((known->flags & FS_KNOWN_LINKED) != 0 && fsc_current(known->node) == known &&
+            nth-- == 0)
+            return put_names(known, share_out, path_out);
+    }
+    return false;
+}
+
+bool fs_known_has(const struct fs_known *known, struct content *content_out)
+{
+    if (known == NULL || known->blob == NULL)
+        return false;
+    *content_out = fsc_blob_content(known->blob);
+    return true;
 }

@@ -79,7 +79,8 @@ struct keep_facts {
     struct content content;
     uint8_t copies; /* wanted: the most of the shares that name it; 0 and not live: none */
     bool live;      /* a version that is not history names it */
-    bool pinned;    /* by hand here: fetched if it is not here, and not dropped */
+    bool pinned;    /* a path that is pinned here has it: fetched if it is not here, and not dropped
+                     * as long as it is live */
     bool coming;    /* fetched by hand already: it is not fetched twice */
     uint8_t place;  /* enum keep_place */
     const struct kith_node_id *holders; /* others that are said to hold it */

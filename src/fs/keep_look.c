@@ -121,7 +121,7 @@ static void look_lacking(struct keep_core *core, const struct keep_facts *facts,
         start_fetch(core, pend, facts);
 }
 
-/* What was asked for by hand, and did not come before this node ended. */
+/* What a pinned path has, and is not here yet. */
 static void look_pinned(struct keep_core *core, const struct keep_facts *facts)
 {
     struct keep_pend *pend = keep_pend_find(core, facts->content.root);
@@ -249,8 +249,7 @@ static void look_unreferenced(struct keep_core *core, const struct keep_facts *f
         note(core, &facts->content, core->wall_ms); /* a clock that was set back begins anew */
         return;
     }
-    if (!facts->pinned && pend->drop == KEEP_DROP_NONE && !pend->scrubbing && !pend->fetching &&
-        !pend->adopting &&
+    if (pend->drop == KEEP_DROP_NONE && !pend->scrubbing && !pend->fetching && !pend->adopting &&
         core->wall_ms - facts->unreferenced_wall_ms >= core->config.unreferenced_ms &&
         core->now_ms - pend->unreferenced_ms >= core->config.seen_ms)
         start_drop(core, pend, "no version names it any more");

@@ -130,7 +130,6 @@ static int put_holders(struct node_fs *fs,
     out->holders = holders;
     out->holders_n = n;
     out->cached = fs_move_cached(fs, &entry->content);
-    out->pinned = fs_move_pinned(fs, entry->content.root);
     return r;
 }
 
@@ -191,6 +190,17 @@ static enum kith_fs_kind kind_of(const struct fs_entry *entry, bool root)
     return root ? KITH_FS_SHARE : kinds[entry->kind];
 }
 
+/* What is shown under a pinned path, or beneath one; not a conflict, or what a node has. */
+static bool is_pinned(struct node_fs *fs,
+                      struct kith_bytes share,
+                      struct kith_bytes path,
+                      const struct fs_entry *entry)
+{
+    return !entry->is_conflict && entry->kind != FS_DELETED &&
+           fs_pins_of(fs->pins, share, path, NULL) != NULL &&
+           (!entry->has_content || fs_pins_has(fs->pins, entry->content.root));
+}
+
 int fs_entry_fill(struct node_fs *fs,
                   struct fs_box *box,
                   struct kith_bytes share,
@@ -226,6 +236,7 @@ int fs_entry_fill(struct node_fs *fs,
     }
     if (entry->is_conflict)
         out->conflict_of = conflict_of(box, out->path);
+    out->pinned = is_pinned(fs, share, path, entry);
     int r = put_holders(fs, box, entry, out);
     if (r == 0 && entry->known != NULL && (whole || entry->kind == FS_SYMLINK))
         r = put_version(fs, box, entry, out);

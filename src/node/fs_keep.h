@@ -11,7 +11,7 @@ struct fs_kept {
     struct content content;
     uint64_t scrubbed_wall_ms;
     uint64_t unreferenced_wall_ms; /* 0: it is named */
-    bool pinned;
+    bool was_pinned;               /* by an earlier version, which pinned contents: fs_pins.c */
 };
 
 /* ---- fs_kept.c ---- */
@@ -21,13 +21,9 @@ struct fs_kept *fs_kept_find(struct node_fs *fs, const uint8_t root[CONTENT_ROOT
 struct fs_kept *fs_kept_get(struct node_fs *fs, const struct content *content);
 void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept);
 void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES]);
-/* Pinned from now on; not stored before fs_put_flush(). *@fresh_out: it was not. False: memory is
- * short. */
-bool fs_kept_pin(struct node_fs *fs, const struct content *content, bool *fresh_out);
 /* All of them: `size_t at = 0; while (fs_kept_next(fs, &at) != NULL)`. One that is added meanwhile
  * may be missed. */
 struct fs_kept *fs_kept_next(struct node_fs *fs, size_t *at);
-uint64_t fs_kept_pinned_bytes(struct node_fs *fs);
 void fs_kept_deinit(struct node_fs *fs);
 int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry);
 

@@ -58,10 +58,11 @@ void fs_keep_facts(struct node_fs *fs, const struct content *content, struct fs_
         else
             facts->place = KEEP_STRAY;
     }
+    facts->pinned = fs_pins_has(fs->pins, content->root);
+    /* One that is set aside comes again when its file is out of the way. */
+    facts->coming = (kept != NULL || facts->pinned) &&
+                    (fs_copy_runs(fs, content->root) || fs_keep_is_aside(fs, content->root));
     if (kept != NULL) {
-        facts->pinned = kept->pinned;
-        /* One that is set aside comes again when its file is out of the way. */
-        facts->coming = fs_copy_runs(fs, content->root) || fs_keep_is_aside(fs, content->root);
         facts->scrubbed_wall_ms = kept->scrubbed_wall_ms;
         facts->unreferenced_wall_ms = kept->unreferenced_wall_ms;
     }

@@ -1,6 +1,6 @@
 /*
- * What is remembered of each content in the keep, and of those that are pinned: STORE_KEY_FS 'k'
- * ROOT -> content, scrubbed, unreferenced, pinned.
+ * What is remembered of each content in the keep: STORE_KEY_FS 'k' ROOT -> content, scrubbed,
+ * unreferenced, u8 whether an earlier version had pinned it.
  */
 #include <string.h>
 
@@ -48,7 +48,7 @@ static void kept_put(struct node_fs *fs, const uint8_t *root, const struct fs_ke
         content_encode(&kept->content, value);
         put_le64(value + CONTENT_WIRE_BYTES, kept->scrubbed_wall_ms);
         put_le64(value + CONTENT_WIRE_BYTES + 8, kept->unreferenced_wall_ms);
-        value[CONTENT_WIRE_BYTES + 16] = kept->pinned;
+        value[CONTENT_WIRE_BYTES + 16] = kept->was_pinned;
     }
     fs_put(fs, (struct kith_bytes){key, sizeof(key)},
            (struct kith_bytes){kept != NULL ? value : NULL, kept != NULL ? sizeof(value) : 0});
@@ -58,19 +58,6 @@ void fs_kept_store(struct node_fs *fs, const struct fs_kept *kept)
 {
     kept_put(fs, kept->content.root, kept);
     fs_put_flush(fs);
-}
-
-bool fs_kept_pin(struct node_fs *fs, const struct content *content, bool *fresh_out)
-{
-    struct fs_kept *kept = fs_kept_get(fs, content);
-
-    if (kept == NULL)
-        return false;
-    *fresh_out = !kept->pinned;
-    kept->pinned = true;
-    if (*fresh_out)
-        kept_put(fs, content->root, kept);
-    return true;
 }
 
 void fs_kept_forget(struct node_fs *fs, const uint8_t root[CONTENT_ROOT_BYTES])
@@ -101,29 +88,13 @@ int fs_kept_recall(struct node_fs *fs, const struct store_entry *entry)
         return KITH_E_MEMORY;
     kept->scrubbed_wall_ms = scrubbed_ms;
     kept->unreferenced_wall_ms = unreferenced_ms;
-    kept->pinned = pinned != 0;
+    kept->was_pinned = pinned != 0;
     return 0;
-}
-
-bool fs_move_pinned(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES])
-{
-    const struct fs_kept *kept = fs_kept_find(fs, root);
-    return kept != NULL && kept->pinned;
 }
 
 struct fs_kept *fs_kept_next(struct node_fs *fs, size_t *at)
 {
     return map64_next(&fs->kept, at);
-}
-
-uint64_t fs_kept_pinned_bytes(struct node_fs *fs)
-{
-    const struct fs_kept *kept;
-    uint64_t bytes = 0;
-
-    for (size_t at = 0; (kept = map64_next(&fs->kept, &at)) != NULL;)
-        bytes += kept->pinned ? kept->content.size : 0;
-    return bytes;
 }
 
 void fs_kept_deinit(struct node_fs *fs)

@@ -7,15 +7,14 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_keep.h"
+#include "node/fs_pins.h"
 #include "node/internal.h"
-
-#define WALK_AT_ONCE 256
 
 /* The contents under a path, with what becomes of them. */
 struct each {
     struct fs_op *op; /* NULL: given up; what is under way ends it */
     struct content *contents;
-    bool *fresh; /* PIN: it was not pinned before */
+    bool fresh; /* PIN: it was not pinned before */
     size_t n, cap, next;
     struct fs_copy copy;
     struct fs_job job;
@@ -25,19 +24,23 @@ struct each {
     uint64_t began_ms, told_ms;
     uint64_t counted_n, damaged_n, repaired_n;
     int code;
-    char text[600];
+    char text[2600]; /* a path, and a sentence */
 };
 
 static void each_free(struct each *each)
 {
     fs_where_deinit(&each->where);
     core_free(each->contents);
-    core_free(each->fresh);
     core_free(each);
 }
 
-static int each_add(struct each *each, const struct content *content)
+static int
+each_add(void *user, struct kith_bytes share, struct kith_bytes path, const struct content *content)
 {
+    struct each *each = user;
+
+    (void)share;
+    (void)path;
     if (each->n == each->cap) {
         size_t cap = each->cap == 0 ? 64 : 2 * each->cap;
         struct content *contents = core_realloc(each->contents, cap * sizeof(*contents));
@@ -51,27 +54,6 @@ static int each_add(struct each *each, const struct content *content)
     return 0;
 }
 
-/* All of it where the share is "". */
-static int
-add_share(struct node_fs *fs, struct each *each, struct kith_bytes share, struct kith_bytes path)
-{
-    struct fs_walk walk = {.share = share, .path = path};
-    struct fs_walked *walked = core_calloc(WALK_AT_ONCE, sizeof(*walked));
-    struct fs_listing at = {.begun = false};
-    int r = walked == NULL ? KITH_E_MEMORY : 0;
-
-    while (r == 0 && !at.ended) {
-        size_t n = 0;
-        r = fs_catalogue_walk(fs->catalogue, &walk, &at, walked, WALK_AT_ONCE, &n);
-        for (size_t i = 0; i < n && r == 0; i++) {
-            if (walked[i].entry.has_content)
-                r = each_add(each, &walked[i].entry.content);
-        }
-    }
-    core_free(walked);
-    return r;
-}
-
 static struct each *each_new(struct node_fs *fs, struct fs_op *op, void (*stop)(struct fs_op *))
 {
     struct each *each = core_calloc(1, sizeof(*each));
@@ -80,13 +62,14 @@ static struct each *each_new(struct node_fs *fs, struct fs_op *op, void (*stop)(
     int r = each == NULL ? KITH_E_MEMORY : 0;
 
     if (r == 0 && op->op.path[0] == '\0') {
-        r = add_share(fs, each, (struct kith_bytes){"", 0}, (struct kith_bytes){"", 0});
+        r = fs_each_file(fs, (struct kith_bytes){"", 0}, (struct kith_bytes){"", 0}, each_add,
+                         each);
     } else if (r == 0) {
         r = fs_find(fs, op->op.path, &ref, NULL, &entry);
         if (r == 0 && entry.has_content)
-            r = each_add(each, &entry.content);
+            r = each_add(each, ref.share, ref.path, &entry.content);
         else if (r == 0 && entry.kind == FS_DIRECTORY)
-            r = add_share(fs, each, ref.share, ref.path);
+            r = fs_each_file(fs, ref.share, ref.path, each_add, each);
     }
     if (r != 0) {
         if (each != NULL)
@@ -123,16 +106,22 @@ static void each_end(struct each *each)
 
 /* ---- PIN ---- */
 
-/* All of them before the first is fetched: should the node end meanwhile, the keep goes on with
- * what is missing when it starts again. */
-static bool pin_all(struct node_fs *fs, struct each *each)
+/* What a pin is of: a path, whatever is there. */
+static int pin_names(struct node_fs *fs, const char *text, struct fs_ref *ref)
 {
-    bool good = (each->fresh = core_calloc(each->n + 1, sizeof(bool))) != NULL;
+    struct kith_node_id node, none = {{0}};
+    struct fs_entry entry;
 
-    for (size_t i = 0; good && i < each->n; i++)
-        good = fs_kept_pin(fs, &each->contents[i], &each->fresh[i]);
-    fs_put_flush(fs);
-    return good;
+    *ref = (struct fs_ref){.share = {"", 0}, .path = {"", 0}};
+    if (text[0] == '\0')
+        return 0;
+    int r = fs_find(fs, text, ref, &node, &entry);
+    if (r == 0 && (entry.is_conflict || !kith_node_id_equal(&node, &none)))
+        r = kith_fail_with(KITH_E_INVALID,
+                           "%s names one version, and a pin is of a path, whatever is there: pin "
+                           "the path without %s, or get the version (kith fs get)",
+                           text, entry.is_conflict ? ".conflict-..." : "@NODE");
+    return r;
 }
 
 static bool is_here(struct node_fs *fs, const struct content *content)
@@ -141,15 +130,6 @@ static bool is_here(struct node_fs *fs, const struct content *content)
 
     return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
            facts.own != FS_NOWHERE;
-}
-
-/* Whoever asked was told that it failed, or asks no more: what did not come is not pinned. */
-static void pin_give_up(struct node_fs *fs, const struct each *each)
-{
-    for (size_t i = 0; each->fresh != NULL && !fs->stopping && i < each->n; i++) {
-        if (each->fresh[i] && !is_here(fs, &each->contents[i]))
-            fs_kept_forget(fs, each->contents[i].root);
-    }
 }
 
 static void pin_next(struct node_fs *fs, struct each *each);
@@ -161,8 +141,11 @@ static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const 
     each->copying = false;
     if (code != 0) {
         each->code = code;
-        snprintf(each->text, sizeof(each->text), "%s: %s", each->op->op.path, text);
-        pin_give_up(fs, each);
+        snprintf(
+            each->text, sizeof(each->text),
+            "%s: %.*s; the pin stands, what is missing is fetched as soon as that can be (kith "
+            "fs pin --remove ends it)",
+            each->op->op.path, (int)(sizeof(each->text) / 2), text);
         each_end(each);
         return;
     }
@@ -178,19 +161,6 @@ static void on_progress(struct node_fs *fs, struct fs_copy *copy)
     (void)fs;
     fs_op_progress(each->op, copy, each->done_bytes + copy->done_bytes, each->all_bytes,
                    each->began_ms, &each->told_ms);
-}
-
-static void unpin(struct node_fs *fs, const struct content *content)
-{
-    struct fs_kept *kept = fs_kept_find(fs, content->root);
-
-    if (kept == NULL)
-        return;
-    kept->pinned = false;
-    if (is_here(fs, content))
-        fs_kept_store(fs, kept);
-    else
-        fs_kept_forget(fs, content->root);
 }
 
 static void pin_next(struct node_fs *fs, struct each *each)
@@ -218,37 +188,63 @@ static void pin_next(struct node_fs *fs, struct each *each)
 static void pin_stop(struct fs_op *op)
 {
     struct each *each = op->state;
+    struct node_fs *fs = op->node->fs;
+    struct fs_ref ref;
 
-    each->op = NULL;
     if (each->copying)
-        (void)fs_copy_cancel(op->node->fs, &each->copy);
-    pin_give_up(op->node->fs, each);
+        (void)fs_copy_cancel(fs, &each->copy);
+    if (each->fresh && !fs->stopping && pin_names(fs, op->op.path, &ref) == 0)
+        (void)fs_pins_unpin(fs, ref.share, ref.path);
     each_free(each);
+}
+
+static void op_pin(struct node_fs *fs, struct fs_op *op)
+{
+    struct fs_ref ref;
+    int r = pin_names(fs, op->op.path, &ref);
+    struct each *each = NULL;
+
+    if (r != 0)
+        fs_op_fail(op, r, NULL);
+    else
+        each = each_new(fs, op, pin_stop);
+    if (each == NULL)
+        return;
+    r = fs_pins_pin(fs, ref.share, ref.path, &each->fresh);
+    if (r == 0) {
+        pin_next(fs, each);
+        return;
+    }
+    each->code = r;
+    snprintf(each->text, sizeof(each->text), "%s: %s", op->op.path, kith_errmsg());
+    each_end(each);
+}
+
+static void op_unpin(struct node_fs *fs, struct fs_op *op)
+{
+    struct fs_ref ref = {.share = {"", 0}, .whole = {"", 0}};
+    struct fs_box *box = fs_box_new();
+    int r = box == NULL ? KITH_E_MEMORY : 0;
+
+    /* What is pinned need not be known now. */
+    if (r == 0 && op->op.path[0] != '\0')
+        r = fs_ref_parse(op->op.path, &ref);
+    if (r == 0)
+        r = fs_pins_unpin_all(fs, ref.share, ref.whole, &box->result.counted_n);
+    if (r == 0) {
+        fs_op_done(op, box);
+        return;
+    }
+    fs_box_free(box);
+    fs_op_fail(op, r, r == KITH_E_MEMORY ? kith_strerror(r) : NULL);
 }
 
 void fs_op_pin(struct node_fs *fs, struct fs_op *op)
 {
-    struct each *each = each_new(fs, op, pin_stop);
-
-    if (each == NULL)
-        return;
-    if (op->op.kind == KITH_FS_PIN && !pin_all(fs, each)) {
-        each->code = KITH_E_MEMORY;
-        pin_give_up(fs, each);
-        each_end(each);
-        return;
-    }
-    if (op->op.kind == KITH_FS_PIN) {
-        pin_next(fs, each);
-        return;
-    }
-    for (size_t i = 0; i < each->n; i++) {
-        if (!fs_move_pinned(fs, each->contents[i].root))
-            continue;
-        unpin(fs, &each->contents[i]);
-        each->counted_n++;
-    }
-    each_end(each);
+    if (op->op.kind == KITH_FS_PIN)
+        op_pin(fs, op);
+    else
+        op_unpin(fs, op);
 }
 
 /* ---- EVICT, CACHE ---- */
@@ -290,6 +286,7 @@ void fs_op_cache(struct node_fs *fs, struct fs_op *op)
     struct kith_fs_cache_info *info = box != NULL ? arena_alloc(&box->arena, sizeof(*info)) : NULL;
     struct cache_stats cache;
     struct fetch_stats fetch;
+    struct fs_pins_stats pins;
 
     if (info == NULL) {
         fs_box_free(box);
@@ -298,13 +295,16 @@ void fs_op_cache(struct node_fs *fs, struct fs_op *op)
     }
     cache_stats(fs->move->cache, &cache);
     fetch_stats(fs->move->fetch, &fetch);
+    fs_pins_stats(fs->pins, &pins);
     *info = (struct kith_fs_cache_info){
         .memory_bytes = cache.memory_bytes,
         .memory_bytes_max = cache.memory_bytes_max,
         .disk_bytes = cache.disk_bytes,
         .disk_bytes_max = cache.disk_bytes_max,
         .keep_bytes = fs->move->keep_bytes,
-        .pinned_bytes = fs_kept_pinned_bytes(fs),
+        .pinned_bytes = pins.bytes,
+        .pins_n = pins.paths_n,
+        .pinned_missing_bytes = pins.missing_bytes,
         .memory_hits = cache.memory_hits,
         .disk_hits = cache.disk_hits,
         .misses = cache.gets - cache.memory_hits - cache.disk_hits,

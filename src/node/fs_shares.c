@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "node/fs_folder.h"
 #include "node/fs_keep.h"
+#include "node/fs_pins.h"
 #include "node/internal.h"
 
 #define FORMAT       1
@@ -87,6 +88,8 @@ int fs_local_recall(struct node_fs *fs, const struct store_entry *entry)
         return fs_kept_recall(fs, entry);
     case 'l':
         return fs_local_recall_entry(fs, entry);
+    case 'p':
+        return fs_pins_recall(fs, entry);
     default:
         return 0;
     }

@@ -159,13 +159,12 @@ struct sweeping {
     struct list candidates;
 };
 
-/* No record of this disk says that the keep has it, and nobody asked for it to stay. */
+/* No record of this disk says that the keep has it, and no path that is pinned has it. */
 static bool is_unnamed(struct node_fs *fs, const struct content *content)
 {
-    const struct fs_kept *kept = fs_kept_find(fs, content->root);
     struct fs_content_facts facts;
 
-    return (kept == NULL || !kept->pinned) &&
+    return !fs_pins_has(fs->pins, content->root) &&
            (fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) != 0 ||
             (facts.own & FS_IN_KEEP) == 0);
 }

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_keep.h"
+#include "node/fs_pins.h"
 #include "node/internal.h"
 
 /* Publications that one step takes. */
@@ -211,6 +212,7 @@ static void do_action(struct node_fs *fs, const struct catalogue_action *action)
         published(fs, action);
         break;
     case CATALOGUE_CHANGED:
+        fs_pins_tell(fs, &action->change);
         fs_watch_tell(fs, &action->change);
         fs_local_changed(fs, &action->change);
         break;
@@ -459,6 +461,8 @@ static int open_all(struct kith_node *node, struct node_fs *fs)
     snprintf(fs->dir, bytes, "%s/files", node->dir.path);
     int r = fs_catalogue_new(&fs->catalogue, &config);
     if (r == 0)
+        r = fs_pins_open(fs);
+    if (r == 0)
         r = fs_local_open(fs);
     return r == 0 ? fs_move_open(fs) : r;
 }
@@ -497,6 +501,7 @@ void node_fs_first(struct kith_node *node)
     fs->started = true;
     fs_enter(fs);
     fs_catalogue_do(fs, &(struct catalogue_event){.type = CATALOGUE_START});
+    fs_pins_first(fs);
     fs_move_first(fs);
     fs_local_first(fs);
     fs_leave(fs);
@@ -558,6 +563,7 @@ void node_fs_deinit(struct kith_node *node)
     fs_local_deinit(fs);
     fs_move_deinit(fs);
     fs_watches_deinit(fs);
+    fs_pins_deinit(fs);
     fs_catalogue_free(fs->catalogue);
     map64_deinit(&fs->ops);
     map64_deinit(&fs->published);

@@ -18,6 +18,7 @@
 #include "fs/catalogue.h"
 #include "fs/fetch.h"
 #include "fs/keep.h"
+#include "fs/pins.h"
 #include "fs/serve.h"
 #include "node/fs.h"
 #include "node/workers.h"
@@ -84,6 +85,8 @@ struct node_fs {
     struct fs_move *move;       /* uv_fs_move.c */
     struct fs_keeping *keeping; /* uv_fs_keep.c */
     struct map64 kept;          /* fs_kept.c: struct fs_kept by a hash of the root */
+    struct fs_pins *pins;       /* fs_pins.c */
+    struct buf pins_recalled;   /* their texts, until the catalogue is there */
     struct map64 strays;        /* fs_stray.c: by a hash of the root */
     size_t stray_at;            /* where the round through them stands */
     struct fs_sweep *sweep;     /* fs_sweep.c */
@@ -194,7 +197,6 @@ void fs_move_frame(struct node_fs *fs,
 void fs_move_tick(struct node_fs *fs, uint64_t now_ms);
 uint64_t fs_move_deadline_ms(struct node_fs *fs);
 bool fs_move_cached(struct node_fs *fs, const struct content *content); /* all of it */
-bool fs_move_pinned(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES]);
 /* Who holds it, or whether it is named, may be other than it was. */
 void fs_move_content(struct node_fs *fs, const struct content *content);
 

@@ -9,15 +9,12 @@
 #include "core/error.h"
 #include "node/fs_folder.h"
 #include "node/fs_keep.h"
+#include "node/fs_pins.h"
 #include "node/internal.h"
-
-#define PINS_AT_ONCE 4096 /* gone by in a second */
-#define PINS_LOOKED  64
 
 struct fs_keeping {
     uint64_t round_at; /* where the round through all contents stands */
     uint64_t round_ms; /* when it was last gone on with */
-    size_t pins_at;    /* likewise, through what is remembered of contents */
     bool stepping;
     struct list damaged; /* struct removal */
 };
@@ -46,6 +43,8 @@ static void later_run(struct node_fs *fs, struct fs_todo *todo)
         fs_keep_look(fs, &later->event.content);
         fs_strays_look(fs);
     }
+    if (later->event.type == KEEP_FETCHED && !fs->stopping)
+        fs_pins_look(fs); /* there is room for the next */
     core_free(later);
 }
 
@@ -68,6 +67,8 @@ void fs_keep_look(struct node_fs *fs, const struct content *content)
     struct keep_event event = {.type = KEEP_LOOK, .facts = &known.facts};
 
     fs_keep_facts(fs, content, &known);
+    fs_pins_here(fs->pins, content->root,
+                 known.facts.place == KEEP_FOLDER || known.facts.place == KEEP_KEEP);
     keep_do(fs, &event);
     fs_sweep_look(fs, content);
 }
@@ -187,8 +188,7 @@ static void on_unheld(struct node_fs *fs, void *user, int code, const char *text
         removal_over(fs, removal, KITH_E_EXISTS);
         return;
     }
-    if (!fs_move_pinned(fs, removal->content.root))
-        fs_kept_forget(fs, removal->content.root);
+    fs_kept_forget(fs, removal->content.root);
     fs_removing(fs);
     removal->job.work = remove_work;
     removal->job.done = remove_done;
@@ -519,29 +519,6 @@ uint64_t fs_keep_deadline_ms(struct node_fs *fs)
     return keep_deadline_ms(fs->move->keep);
 }
 
-/* What was pinned and did not come before the node ended: the next of them. */
-static void look_at_pins(struct node_fs *fs)
-{
-    const struct fs_kept *kept;
-    unsigned looked_n = 0;
-
-    for (unsigned n = 0; n < PINS_AT_ONCE && looked_n < PINS_LOOKED; n++) {
-        kept = fs_kept_next(fs, &fs->keeping->pins_at);
-        if (kept == NULL) {
-            fs->keeping->pins_at = 0;
-            return;
-        }
-        struct content content = kept->content;
-        struct fs_content_facts facts;
-        if (!kept->pinned ||
-            (fs_catalogue_content(fs->catalogue, content.root, &facts, NULL, 0) == 0 &&
-             facts.own != FS_NOWHERE))
-            continue;
-        fs_keep_look(fs, &content);
-        looked_n++;
-    }
-}
-
 /* Once a second: the next part of a round through all contents in KEEP_ROUND_MS. */
 void fs_keep_sample(struct node_fs *fs)
 {
@@ -561,7 +538,7 @@ void fs_keep_sample(struct node_fs *fs)
         }
         fs_keep_look(fs, &content);
     }
-    look_at_pins(fs);
+    fs_pins_look(fs);
     fs_keep_rest_tick(fs);
     fs_strays_look(fs);
     fs_sweep_tick(fs);

@@ -201,6 +201,11 @@ void lab_agents_start(struct kith_node **nodes, unsigned n)
         assert_true(lab_wait(can_write, nodes[i]));
 }
 
+struct kith_node *lab_agent_again(void)
+{
+    return agent_start(agent_dirs[0], 1, 1, NULL);
+}
+
 static int remove_one(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
 {
     (void)stat;

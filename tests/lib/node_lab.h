@@ -25,6 +25,8 @@ void lab_agents_start(struct kith_node **nodes, unsigned n);
 void lab_agents_stop(struct kith_node **nodes, unsigned n);
 /* The data directory of agent @i, from 0. Static. */
 const char *lab_agent_dir(unsigned i);
+/* Starts the only one of them again, which was stopped. */
+struct kith_node *lab_agent_again(void);
 /* "127.0.0.1:port" of @node. */
 void lab_address(struct kith_node *node, char *out, size_t bytes);
 

@@ -254,6 +254,8 @@ static void act(unsigned i, const struct catalogue_action *action)
         fw.renewed_n++;
         return;
     case CATALOGUE_CHANGED:
+        fs_world_pins_tell(i, &action->change);
+        return;
     case CATALOGUE_CONTENT:
         return;
     }
@@ -270,6 +272,7 @@ void fs_world_step(unsigned i, struct catalogue_event *event)
         fs_world_wrong("node %u: a step gives %s", i, kith_error_name(r));
     for (size_t k = 0; k < out.actions_n; k++)
         act(i, &out.actions[k]);
+    fs_world_pins_stepped(i);
     if (++fw.steps_n % 64 == 0 && event->type != CATALOGUE_RECALL)
         fs_catalogue_check(node->core);
 }
@@ -308,6 +311,7 @@ void fs_world_start(unsigned i)
     }
     event = (struct catalogue_event){.type = CATALOGUE_START};
     fs_world_step(i, &event);
+    fs_world_pins_start(i);
     for (unsigned k = 0; k < FS_WORLD_NODES; k++)
         fs_world_set_link(i, k, true);
     fs_world_scan(i);
@@ -379,6 +383,8 @@ void fs_world_crash(unsigned i)
     for (size_t k = 0; k < node->jobs_n; k++)
         buf_deinit(&node->jobs[k].signatures);
     node->jobs_n = 0;
+    fs_pins_free(node->pins);
+    node->pins = NULL;
     fs_catalogue_free(node->core);
     node->core = NULL;
     node->up = false;
@@ -776,6 +782,8 @@ void fs_world_end(void)
 {
     for (unsigned i = 0; i < FS_WORLD_NODES; i++) {
         struct world_node *node = &fw.nodes[i];
+        fs_pins_free(node->pins);
+        node->pins = NULL;
         fs_catalogue_free(node->core);
         disk_clear(&node->disk);
         disk_clear(&node->image);

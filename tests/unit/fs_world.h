@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_FS_WORLD_H
 #define TESTS_UNIT_FS_WORLD_H
 
-#include "fs/catalogue.h"
+#include "fs/pins.h"
 #include "lib/test.h"
 
 #define FS_WORLD_NODES 5
@@ -36,6 +36,7 @@ struct world_job { /* of a worker */
 
 struct world_node {
     struct fs_catalogue *core;
+    struct fs_pins *pins; /* of some paths that were there at its start */
     struct fs_author author;
     bool up;
     bool steady; /* its clock does not jump, so its disk may be restored */
@@ -103,6 +104,11 @@ void fs_world_change_disk(unsigned i, enum world_crash how);
 void fs_world_image(unsigned i);
 /* All is well, and everybody up and linked. */
 void fs_world_heal(void);
+
+/* fs_world_pins.c: at the start of a node, in the actions of its steps, behind each. */
+void fs_world_pins_start(unsigned i);
+void fs_world_pins_tell(unsigned i, const struct catalogue_change *change);
+void fs_world_pins_stepped(unsigned i);
 
 const char *fs_world_path(unsigned path);
 struct content fs_world_content(unsigned content);

@@ -65,6 +65,28 @@ static void what_is_pinned_is_fetched_from_whoever_is_there(void **state)
     keep_free(core);
 }
 
+/* When a pinned path has another version: what it had goes as any other. */
+static void what_no_version_names_goes_though_it_was_pinned(void **state)
+{
+    (void)state;
+    struct keep_config config = {.self = {{1}}};
+    struct keep_facts facts = {.content = {.size = 5, .hash = 1, .chunk_log2 = 17},
+                               .place = KEEP_KEEP,
+                               .pinned = true,
+                               .scrubbed_wall_ms = wall_ms + HOUR};
+    assert_int_equal(keep_new(&core, &config), 0);
+    tell(KEEP_START, 0, 0);
+    show(&facts, HOUR);
+    assert_true(out.actions_n == 1 && out.actions[0].type == KEEP_NOTE);
+    facts.unreferenced_wall_ms = out.actions[0].wall_ms;
+    facts.scrubbed_wall_ms = wall_ms + 24 * HOUR;
+    show(&facts, 25 * HOUR - 1);
+    assert_int_equal(out.actions_n, 0);
+    show(&facts, 25 * HOUR);
+    assert_true(out.actions_n == 1 && out.actions[0].type == KEEP_DROP);
+    keep_free(core);
+}
+
 static size_t doubt(uint8_t no, uint64_t now_ms)
 {
     uint8_t frame[KEEP_DOUBT_BYTES], root[CONTENT_ROOT_BYTES] = {no};
@@ -360,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_pinned_is_fetched_from_whoever_is_there),
+        cmocka_unit_test(what_no_version_names_goes_though_it_was_pinned),
         cmocka_unit_test(what_others_had_damaged_is_read_again),
         cmocka_unit_test(a_node_fetches_nothing_before_it_and_others_have_been_up_for_ten_minutes),
         cmocka_unit_test(a_full_keep_leaves_it_to_the_next),

@@ -37,7 +37,7 @@ export function cacheCard() {
       gauge("Memory", n("memory_bytes"), n("memory_bytes_max")), gauge("Disk", n("disk_bytes"), n("disk_bytes_max")),
       gauge("Memory of the machine", n("memory_used_percent"), 100, `${percent(n("memory_used_percent"))}, mark at ${percent(n("memory_mark_percent"))}`),
       facts([["Read from memory", share("memory_hits")], ["From the disk", share("disk_hits")], ["Fetched", share("misses")], ["Reads", number(reads)],
-        ["Pinned", bytes(n("pinned_bytes"))], ["Kept for others", bytes(n("keep_bytes"))], ["Fetching now", n("fetching") ? `${count(n("fetching"), "file")}, ${bytes(n("fetching_bytes"))}` : "nothing"]]));
+        ["Pinned", n("pinned_missing_bytes") ? `${bytes(n("pinned_bytes"))}, of which ${bytes(n("pinned_missing_bytes"))} are to come` : bytes(n("pinned_bytes"))], ["Kept for others", bytes(n("keep_bytes"))], ["Fetching now", n("fetching") ? `${count(n("fetching"), "file")}, ${bytes(n("fetching_bytes"))}` : "nothing"]]));
     body.querySelector(".facts").classList.add("tight");
   }
 
