@@ -59,17 +59,82 @@ export async function drag(page, points, { steps = points.length > 3 ? 1 : 4 } =
 /** Until everything in sight is painted, and nothing waits to be sent. */
 export const calm = (page) => page.waitForFunction(() => window.whiteboard.stage.settled && window.whiteboard.session.outbox.length === 0);
 
-/** What is painted: the pixels of both canvases as hash, and how many are not paper. */
-export const pixels = (page) => page.evaluate(() => {
-  const { base } = window.whiteboard.stage;
-  const { data } = base.getContext("2d").getImageData(0, 0, base.width, base.height);
+// In the page: what is finished as it is shown, the tiles where the page has them, as pixels of [x, y, w, h] (all, if there is none).
+const painted = (part) => {
+  const { layers, camera } = window.whiteboard.stage;
+  const [x, y, w, h] = part ?? [0, 0, Math.round(camera.width * camera.ratio), Math.round(camera.height * camera.ratio)];
+  const canvas = new OffscreenCanvas(w, h);
+  const ctx = canvas.getContext("2d", { alpha: false });
+  ctx.fillStyle = layers.style.background;
+  ctx.fillRect(0, 0, w, h);
+  const area = layers.getBoundingClientRect();
+  for (const tile of layers.querySelectorAll(".wb-ground canvas")) {
+    const box = tile.getBoundingClientRect();
+    ctx.drawImage(tile, Math.round((box.left - area.left) * camera.ratio) - x, Math.round((box.top - area.top) * camera.ratio) - y);
+  }
+  return ctx.getImageData(0, 0, w, h).data;
+};
+
+const summed = (data) => {
   let hash = 0, inked = 0;
   for (let i = 0; i < data.length; i += 4) {
     hash = (Math.imul(hash, 31) + ((data[i] << 16) | (data[i + 1] << 8) | data[i + 2])) | 0;
     if (data[i] !== data[0] || data[i + 1] !== data[1] || data[i + 2] !== data[2]) inked++;
   }
   return { hash, inked };
-});
+};
+
+/** What is painted of what is finished: its pixels as hash, and how many are not paper. */
+export const pixels = (page) => page.evaluate(`(${summed})((${painted})())`);
+
+/** Where there is ink in @part [x, y, w, h] of the window: of what is finished, or of what is under way. */
+export const inkIn = (page, part, { underWay = false } = {}) => page.evaluate(`((data) => {
+  const ink = [];
+  for (let i = 0; i < data.length; i += 4) ink.push(${underWay} ? data[i + 3] > 200 : data[i] + data[i + 1] + data[i + 2] < 500);
+  return ink;
+})(${underWay} ? window.whiteboard.stage.liveCtx.getImageData(...${JSON.stringify(part)}).data : (${painted})(${JSON.stringify(part)}))`);
+
+/** Of @part [x, y, w, h] of the window, in CSS pixels: how many device pixels the screen shows otherwise than they are painted, and how many have ink. */
+export async function seen(page, [x, y, width, height]) {
+  const png = (await page.screenshot({ clip: { x, y, width, height } })).toString("base64");
+  return page.evaluate(`(async (png) => {
+    const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0))], { type: "image/png" }));
+    const ctx = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+    ctx.drawImage(bitmap, 0, 0);
+    const { ratio } = window.whiteboard.stage.camera;
+    const screen = ctx.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    const tiles = (${painted})([${x} * ratio, ${y} * ratio, bitmap.width, bitmap.height]);
+    let shown = 0, there = 0;
+    for (let i = 0; i < tiles.length; i += 4) {
+      if (Math.max(Math.abs(screen[i] - tiles[i]), Math.abs(screen[i + 1] - tiles[i + 1]), Math.abs(screen[i + 2] - tiles[i + 2])) > 1) shown++;
+      if (tiles[i] + tiles[i + 1] + tiles[i + 2] < 500) there++;
+    }
+    return { shown, there };
+  })("${png}")`);
+}
+
+/** @n strokes over some screens, always the same, @away to the right. Milliseconds until they are on the board, and not painted yet. */
+export const scribble = (page, n, away = 0) => page.evaluate(async ([count, right]) => {
+  const { STROKE } = await import("/board/ops.js");
+  const { session, stage } = window.whiteboard;
+  const began = performance.now();
+  let seed = 7;
+  const random = () => ((seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648);
+  const ops = [];
+  for (let i = 0; i < count; i++) {
+    const points = [];
+    let x = right + random() * 4200 - 600, y = random() * 2600 - 400, turn = random() * 6;
+    for (let k = 0; k < 60; k++) {
+      turn += (random() - 0.5) * 0.9;
+      x += Math.cos(turn) * 3;
+      y += Math.sin(turn) * 3;
+      points.push(Math.round(x * 16), Math.round(y * 16));
+    }
+    ops.push({ writer: "f".repeat(32), counter: right + i + 1, clock: 1e15 + i, kind: STROKE, joined: false, colour: i % 9, width: 48, points: Int32Array.from(points), pressures: null });
+  }
+  stage.update(session.board.applyAll(ops));
+  return performance.now() - began;
+}, [n, away]);
 
 /** The board as text, to be compared. */
 export const dumpOf = (page) => page.evaluate(async () => (await import("/board/merge.js")).dump(window.whiteboard.session.board));

@@ -29,6 +29,38 @@ test("two pages draw at once, and see the same to the pixel", async () => {
   assert.ok((await same(a, b)).inked > 3000);
 });
 
+test("what others draw, move and take back while a page moves is where it belongs", async () => {
+  const [a, b] = await pages(2);
+  for (let i = 0; i < 4; i++) await drag(b, wave(120 + 90 * i, 140 + 90 * i, 24));
+  await shown(a, 4);
+  // there and back, between sizes too, until it is told to stop
+  const moving = a.evaluate(async () => {
+    const { stage } = window.whiteboard, { camera } = stage;
+    for (let i = 0; !window.enough; window.turns = ++i) {
+      Object.assign(camera, { x: 700 * Math.sin(i / 25), y: 400 * Math.sin(i / 17), zoom: i % 60 < 40 ? 1 : 1.6 });
+      stage.look(i % 60 === 0 || i % 60 === 40);
+      await new Promise(requestAnimationFrame);
+    }
+    Object.assign(camera, { x: 0, y: 0, zoom: 1 });
+    stage.look(true);
+  });
+  await drag(b, wave(200, 400, 30));
+  await b.keyboard.press("v");
+  await b.mouse.click(880, 40);
+  await drag(b, [[120, 140], [330, 260]]); // the first one, by its beginning
+  await b.keyboard.press("Control+z");
+  await b.keyboard.press("Control+a");
+  await b.keyboard.press("ArrowRight");
+  await b.keyboard.press("r");
+  await drag(b, [[400, 80], [800, 560]]);
+  await shown(a, 6);
+  await a.waitForFunction(() => window.turns > 60);
+  await a.evaluate(() => { window.enough = true; });
+  await moving;
+  await b.keyboard.press("Escape");
+  assert.ok((await same(a, b)).inked > 3000);
+});
+
 test("what is being drawn is seen on the other page before it is done, with the cursor and the name", async () => {
   const [a, b] = await pages(2);
   await a.mouse.move(200, 200);

@@ -6,10 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { axe, barriers } from "./browser.mjs";
-import { bench, calm, drag, kinds, pixels, wave } from "./board-browser.mjs";
+import { bench, calm, drag, inkIn, kinds, pixels, scribble, seen, wave } from "./board-browser.mjs";
 
 const [STROKE, HIGHLIGHT, LINE, ARROW, RECT, ELLIPSE, TEXT, STICKY, IMAGE] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-const { pages, more } = bench({ before, after, afterEach });
+const here = bench({ before, after, afterEach });
+const { pages, more } = here;
 const selected = (page) => page.evaluate(() => window.whiteboard.selection.size);
 
 test("each tool draws its own, by its key and by its button", async () => {
@@ -119,16 +120,10 @@ test("a selection of many moves as a bitmap, and arrives where it was shown", as
   await page.mouse.move(x + 110, y + 60, { steps: 3 });
   await page.waitForFunction(() => window.whiteboard.tools.select.bitmap && !window.whiteboard.stage.wanted);
   const box = [Math.round(x) + 150, Math.round(y) + 80, 300, 200];
-  const inked = (layer) => page.evaluate(([which, [bx, by, w, h]]) => {
-    const { data } = window.whiteboard.stage[which].getContext("2d").getImageData(bx, by, w, h);
-    const out = [];
-    for (let i = 0; i < data.length; i += 4) out.push(which === "live" ? data[i + 3] > 200 : data[i] + data[i + 1] + data[i + 2] < 500);
-    return out;
-  }, [layer, box]);
-  const moving = await inked("live");
+  const moving = await inkIn(page, box, { underWay: true });
   await page.mouse.up();
   await calm(page);
-  const there = await inked("base");
+  const there = await inkIn(page, box);
   const differ = moving.filter((value, i) => value !== there[i]).length, all = there.filter(Boolean).length;
   assert.ok(all > 1500 && differ < all / 4, `${differ} of ${all}`); // edges are painted a little differently
   assert.equal(await page.evaluate(() => window.whiteboard.session.board.count), 401);
@@ -289,7 +284,7 @@ test("a stroke longer than an operation can be goes on, and is undone as one", a
   assert.deepEqual(await kinds(page), []);
 });
 
-test("5,000 strokes: panning copies bitmaps and bakes only what comes into sight", async () => {
+test("5,000 strokes: panning moves bitmaps and bakes only what comes into sight", async () => {
   const [page] = await pages();
   const result = await page.evaluate(async () => {
     const { STROKE: kind } = await import("/board/ops.js");
@@ -317,7 +312,7 @@ test("5,000 strokes: panning copies bitmaps and bakes only what comes into sight
     stage.camera.pan(-2000, -1500);
     stage.look();
     await calmed();
-    return { n: session.board.shown().length, first, back, far: stage.baked, inSight, tiles: stage.tiles.size };
+    return { n: session.board.shown().length, first, back, far: stage.baked, inSight, tiles: stage.ground.tiles.size };
   });
   assert.equal(result.n, 5000);
   assert.ok(result.back - result.first <= 6, JSON.stringify(result)); // a column that came into the ring
@@ -329,6 +324,123 @@ test("5,000 strokes: panning copies bitmaps and bakes only what comes into sight
   await calm(page);
   assert.equal(await page.evaluate(() => window.whiteboard.stage.baked), before);
   assert.ok((await pixels(page)).inked > 1000);
+});
+
+test("panning over baked ground paints nothing, and what is above is not in the page while it is empty", async () => {
+  const [page] = await pages();
+  await scribble(page, 2000);
+  await calm(page);
+  const did = await page.evaluate(async () => {
+    const { stage } = window.whiteboard;
+    const before = [stage.baked, stage.painted];
+    const calls = {};
+    const watched = [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D, ImageBitmapRenderingContext].flatMap(({ prototype }) =>
+      ["drawImage", "fill", "stroke", "fillRect", "clearRect", "fillText", "getImageData", "transferFromImageBitmap"].filter((name) => prototype[name]).map((name) => [prototype, name, prototype[name]]));
+    for (const [prototype, name, real] of watched)
+      prototype[name] = function (...args) {
+        calls[name] = (calls[name] ?? 0) + 1;
+        return real.apply(this, args);
+      };
+    const frames = stage.frames;
+    const move = async (steps, dx, dy) => {
+      for (let i = 0; i < steps; i++) {
+        stage.camera.pan(dx, dy);
+        stage.look();
+        await new Promise(requestAnimationFrame);
+      }
+    };
+    // within the tiles of the corner, so that no others come into the ring
+    const { x, y } = stage.camera;
+    stage.camera.x = stage.camera.y = 100;
+    await move(20, -4, -3);
+    await move(20, 4, 3);
+    for (const [prototype, name, real] of watched) prototype[name] = real;
+    const shown = getComputedStyle(stage.live).visibility;
+    Object.assign(stage.camera, { x, y });
+    return { calls, more: [stage.baked - before[0], stage.painted - before[1]], frames: stage.frames - frames, shown };
+  });
+  assert.deepEqual(did.calls, {});
+  assert.deepEqual(did.more, [0, 0]);
+  assert.ok(did.frames >= 40);
+  assert.equal(did.shown, "hidden");
+  // it comes with the first thing that is under way, and goes with the last
+  const above = () => page.evaluate(() => getComputedStyle(window.whiteboard.stage.live).visibility);
+  await page.mouse.move(300, 300);
+  await page.mouse.down();
+  await page.mouse.move(400, 340, { steps: 3 });
+  await calm(page);
+  assert.equal(await above(), "visible");
+  await page.mouse.up();
+  await calm(page);
+  assert.equal(await above(), "hidden");
+});
+
+test("the work of a frame is bounded while the board moves over ground that is not baked", async () => {
+  const [page] = await pages();
+  await scribble(page, 5000);
+  await calm(page);
+  const work = await page.evaluate(async () => {
+    const { stage } = window.whiteboard;
+    const frames = [];
+    for (let i = 0; i < 90; i++) {
+      const before = stage.painted;
+      stage.camera.pan(-31, -17);
+      stage.look();
+      await new Promise(requestAnimationFrame);
+      frames.push({ points: stage.painted - before, whole: stage.ground.whole });
+    }
+    return frames;
+  });
+  // of one frame: BAKE.moving of stage.js for what is in sight and BAKE.ahead for what is not, and of each the stroke that went beyond
+  const [ahead, sight, stroke] = [2000, 6000, 70];
+  assert.ok(work.some(({ points }) => points > 0));
+  for (const { points, whole } of work) assert.ok(points <= (whole ? sight + ahead : sight) + 2 * stroke, JSON.stringify({ points, whole }));
+});
+
+test("the screen shows the tiles pixel for pixel once the board is at rest, at each ratio, after moving and zooming", async () => {
+  for (const deviceScaleFactor of [1, 1.25, 1.5, 2]) {
+    here.context = await here.browser.newContext({ viewport: { width: 900, height: 600 }, deviceScaleFactor });
+    const page = (await pages()).at(-1);
+    await scribble(page, 600);
+    const at = async (change) => {
+      await page.evaluate(change);
+      await calm(page);
+      const { shown, there } = await seen(page, [120, 160, 320, 240]);
+      assert.ok(there > 500, `${there} pixels of ink`);
+      assert.equal(shown, 0, `${shown} pixels are others, at ${deviceScaleFactor}, ${change}`);
+    };
+    await at(() => {});
+    await at(() => {
+      window.whiteboard.stage.camera.pan(-333, -121);
+      window.whiteboard.stage.look();
+    });
+    await at(() => window.whiteboard.zoomBy(1.25));
+    await at(() => window.whiteboard.zoomBy(0.8)); // as large as before
+    await at(async () => {
+      const { stage } = window.whiteboard;
+      for (let i = 0; i < 12; i++) {
+        stage.camera.zoomAt(300, 300, 1 + 0.3 * Math.sin(i / 2));
+        stage.look(true);
+        await new Promise(requestAnimationFrame);
+      }
+      stage.camera.zoomAt(300, 300, 1.7);
+      stage.look(true);
+    });
+    await at(() => {
+      Object.assign(window.whiteboard.stage.camera, { x: 20, y: 10, zoom: 0.35 });
+      window.whiteboard.stage.look(true);
+    });
+    // far away, where a browser would have no digits left for places that count from the beginning
+    await scribble(page, 600, 9e6);
+    await at(() => {
+      Object.assign(window.whiteboard.stage.camera, { x: 9e6 + 0.5, y: 40, zoom: 1.3 });
+      window.whiteboard.stage.look(true);
+    });
+    await at(() => {
+      for (let i = 0; i < 40; i++) window.whiteboard.stage.camera.pan(-13.5, 2);
+      window.whiteboard.stage.look();
+    });
+  }
 });
 
 test("what is painted step by step is what is painted at once", async () => {

@@ -12,19 +12,30 @@ export class Overlay {
     wb.paintSelection = (ctx, frame, fields) => this.paintSelection(ctx, frame, fields);
   }
 
+  /** Whether there was something to paint. */
   paint(ctx, camera) {
     const { wb } = this;
     const frame = { scale: camera.scale, dx: camera.dx, dy: camera.dy };
-    if (!wb.history) {
-      for (const peer of wb.session.peers.all.values()) for (const draft of peer.drafts.values()) this.paintDraft(ctx, draft, frame);
-      wb.tools[wb.tool].paint(ctx, frame);
-      const { drawing } = wb.input ?? {};
-      if (drawing && drawing.tool !== wb.tools[wb.tool]) drawing.tool.paint(ctx, frame);
-    }
-    let again = this.paintLasers(ctx, frame);
-    again = this.placeCursors(camera) || again;
-    if (again) wb.stage.want();
+    const inked = !wb.history && this.paintUnderWay(ctx, frame);
+    const glow = this.paintLasers(ctx, frame);
+    const gliding = this.placeCursors(camera);
+    if (glow || gliding) wb.stage.want();
     if (wb.input?.drawing) wb.tell();
+    return inked || glow;
+  }
+
+  paintUnderWay(ctx, frame) {
+    const { wb } = this;
+    let inked = false;
+    for (const peer of wb.session.peers.all.values())
+      for (const draft of peer.drafts.values()) {
+        this.paintDraft(ctx, draft, frame);
+        inked = true;
+      }
+    const tool = wb.tools[wb.tool], other = wb.input?.drawing?.tool;
+    inked = tool.paint(ctx, frame) || inked;
+    if (other && other !== tool) inked = other.paint(ctx, frame) || inked;
+    return inked;
   }
 
   paintDraft(ctx, draft, frame) {
@@ -34,10 +45,11 @@ export class Overlay {
     paint(ctx, { op }, draft.view, frame, this.wb.stage.colours);
   }
 
+  /** Whether there is one. */
   paintSelection(ctx, frame, fields) {
     const { wb } = this;
     const box = wb.selectionBox();
-    if (!box) return;
+    if (!box) return false;
     const { ratio } = wb.stage.camera;
     const on = (x, y) => {
       const bx = fields ? (fields.a / 65536) * x + fields.e / 16 : x, by = fields ? (fields.d / 65536) * y + fields.f / 16 : y;
@@ -57,6 +69,7 @@ export class Overlay {
       ctx.fill();
       ctx.stroke();
     }
+    return true;
   }
 
   /** Whether there is one that fades. */

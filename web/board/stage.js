@@ -1,38 +1,34 @@
-// The board on the screen. What is finished is baked into bitmaps of a fixed size (tiles), so that moving the board copies bitmaps
-// and no more; a new element is painted onto the tiles it touches, and only what changed beneath others is baked again. What
-// is under way (the stroke of a pen, a selection, others' strokes) is on a second canvas above, painted anew each frame.
+// The board on the screen. What is finished is baked into bitmaps (ground.js), so that moving the board moves bitmaps and paints
+// nothing; a new element is painted onto the tiles it touches, and only what changed beneath others is baked again. What is under
+// way (the stroke of a pen, a selection, others' strokes) is on a canvas above, painted anew each frame; it is not there if it is empty.
 import { Camera } from "./camera.js";
+import { Budget, Ground } from "./ground.js";
 import { paint, prepare } from "./paint.js";
 import { theme } from "./palette.js";
 import { Places } from "./places.js";
 import { IMAGE } from "./ops.js";
 import { meet, roughBox } from "./shapes.js";
 
-const TILE = 512; // device pixels
-const TILES_MAX = 160; // bitmaps of 1 MiB
-const BAKE_MS = 5; // of a frame, for tiles; the rest is for the pen
-const SPARE_MAX = 32;
+// Of a frame, for tiles, in points and milliseconds: at rest, while something is under way, while the board moves, and then for what is
+// not in sight yet, which matters less than the next frame.
+const BAKE = { calm: [40000, 12], drawing: [12000, 5], moving: [6000, 4], ahead: [2000, 2] };
+const CALM_MS = 100;
 const SETTLE_MS = 140; // after zooming, until tiles are baked in the new size
 
 const whenIdle = window.requestIdleCallback ?? ((fn) => setTimeout(() => fn({ timeRemaining: () => 3 }), 30));
 const cancelIdle = window.cancelIdleCallback ?? clearTimeout;
 
 export class Stage {
-  /** @layers: an element into which both canvases go. @over(ctx, camera): paints what is under way. */
+  /** @layers: an element into which the bitmaps go. @over(ctx, camera): paints what is under way; whether there was something. */
   constructor(layers, { over, pictures = () => null, moved = () => {} }) {
     this.layers = layers;
-    this.base = layers.appendChild(document.createElement("canvas"));
     this.live = layers.appendChild(document.createElement("canvas"));
-    this.base.className = "wb-base";
     this.live.className = "wb-live";
-    this.baseCtx = this.base.getContext("2d", { alpha: false });
     this.liveCtx = this.live.getContext("2d");
     this.camera = new Camera();
     this.places = new Places();
-    // "x,y" of this.scale -> {x, y, canvas, ctx: what is shown or null, good: whether it is up to date, next: what is being baked, used}
-    this.tiles = new Map();
-    this.former = []; // tiles of another scale, shown until there are new ones
-    this.scale = 0; // of the tiles
+    this.ground = null;
+    this.former = null; // the ground of another scale, shown below until there is all of the new one
     this.lifted = new Set(); // elements that are being moved, which are not in the tiles
     this.over = over;
     this.pictures = pictures;
@@ -41,9 +37,11 @@ export class Stage {
     this.wanted = 0;
     this.frames = 0;
     this.baked = 0; // tiles, ever
+    this.painted = 0; // for them, in points, ever
     this.needBase = this.needLive = true;
-    this.zoomedAt = 0;
-    this.spare = [];
+    this.inked = false; // there is something on the canvas of what is under way
+    this.zoomedAt = this.movedAt = 0;
+    this.heading = { x: 0, y: 0, dx: 0, dy: 0 }; // where the camera was, and where it goes
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(layers);
     this.watchRatio();
@@ -94,6 +92,7 @@ export class Stage {
 
   setDark(dark) {
     this.dark = dark;
+    this.layers.style.background = this.colours.paper;
     this.forgetTiles();
   }
   get colours() {
@@ -105,12 +104,11 @@ export class Stage {
     const ratio = window.devicePixelRatio || 1;
     if (!width || !height) return;
     Object.assign(this.camera, { width, height, ratio });
-    for (const canvas of [this.base, this.live]) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-      canvas.style.width = `${width}px`;
-      canvas.style.height = `${height}px`;
-    }
+    this.live.width = Math.round(width * ratio); // which empties it
+    this.live.height = Math.round(height * ratio);
+    this.live.style.width = `${width}px`;
+    this.live.style.height = `${height}px`;
+    this.inked = false;
     this.look();
     this.frame();
   }
@@ -158,38 +156,19 @@ export class Stage {
 
   /** What lies within @box must be baked again. */
   soil(box) {
-    for (const tile of this.tiles.values())
-      if ((tile.good || tile.next) && meet(this.boxOfTile(tile.x, tile.y), box)) {
-        tile.good = false;
-        this.dropNext(tile);
-      }
+    this.ground?.soil(box, meet);
     this.needBase = true;
   }
 
   addToTiles(element, box) {
-    for (const tile of this.tiles.values()) {
-      if (!(tile.good || tile.next) || !meet(this.boxOfTile(tile.x, tile.y), box)) continue;
-      if (tile.good) this.paintOn(tile.ctx, tile, element);
-      tile.next?.list.push(element);
-    }
+    this.ground?.add(element, box, meet);
     this.needBase = true;
   }
 
-  dropNext(tile) {
-    if (tile.next) this.spare.push(tile.next.canvas);
-    tile.next = null;
-  }
-
   forgetTiles() {
-    for (const tile of this.tiles.values()) {
-      this.dropNext(tile);
-      if (tile.canvas) this.spare.push(tile.canvas);
-    }
-    for (const { canvas } of this.former) this.spare.push(canvas);
-    this.spare.length = Math.min(this.spare.length, SPARE_MAX);
-    this.tiles.clear();
-    this.former = [];
-    this.scale = 0;
+    this.ground?.close();
+    this.former?.close();
+    this.ground = this.former = null;
     this.want(true);
   }
 
@@ -219,6 +198,7 @@ export class Stage {
       clearTimeout(this.settling);
       this.settling = setTimeout(() => this.want(true), SETTLE_MS + 10);
     }
+    this.movedAt = performance.now();
     this.moved(this.camera);
     this.want(true);
   }
@@ -228,142 +208,89 @@ export class Stage {
     cancelAnimationFrame(this.wanted);
     this.wanted = 0;
     this.frames++;
-    if (this.needBase && this.board) {
-      this.needBase = false;
-      this.paintBase();
-    }
     if (this.needLive) {
       this.needLive = false;
-      this.liveCtx.setTransform(1, 0, 0, 1, 0, 0);
-      this.liveCtx.clearRect(0, 0, this.live.width, this.live.height);
-      this.over(this.liveCtx, this.camera);
+      this.paintLive();
+    }
+    if (this.needBase && this.board) {
+      this.needBase = false;
+      this.paintGround();
     }
   }
 
-  boxOfTile(x, y) {
-    const size = TILE / this.scale;
-    return [x * size, y * size, (x + 1) * size, (y + 1) * size];
+  // An empty canvas is not in the page: it would be copied and blended over everything in each frame.
+  paintLive() {
+    const { liveCtx: ctx } = this;
+    if (this.inked) {
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, this.live.width, this.live.height);
+    }
+    this.inked = this.over(ctx, this.camera);
+    const visibility = this.inked ? "visible" : "hidden";
+    if (this.live.style.visibility !== visibility) this.live.style.visibility = visibility;
   }
 
   // Tiles are of the size that is looked at, unless it changes right now by less than a factor of two.
   chooseScale() {
     const { scale } = this.camera;
-    if (scale === this.scale) return;
-    const ratio = scale / this.scale;
-    if (this.scale && ratio > 0.5 && ratio < 2 && performance.now() - this.zoomedAt < SETTLE_MS) return;
-    for (const tile of this.former) this.spare.push(tile.canvas);
-    for (const tile of this.tiles.values()) this.dropNext(tile);
-    this.spare.length = Math.min(this.spare.length, SPARE_MAX);
-    this.former = [...this.tiles.values()].filter((tile) => tile.canvas).map((tile) => ({ canvas: tile.canvas, box: this.boxOfTile(tile.x, tile.y) }));
-    this.tiles = new Map();
-    this.scale = scale;
-  }
-
-  paintBase() {
-    this.chooseScale();
-    const { camera } = this;
-    const until = performance.now() + BAKE_MS;
-    const size = TILE / this.scale;
-    const [bx0, by0, bx1, by1] = camera.box();
-    const x0 = Math.floor(bx0 / size), y0 = Math.floor(by0 / size), x1 = Math.floor(bx1 / size), y1 = Math.floor(by1 / size);
-    const shown = [];
-    let missing = 0;
-    for (let y = y0; y <= y1; y++)
-      for (let x = x0; x <= x1; x++) {
-        const tile = this.tile(x, y);
-        if (!tile.good && !this.bake(tile, until)) missing++;
-        if (tile.canvas) shown.push(tile);
-      }
-    this.copy(shown, missing > 0);
-    if (missing) this.want(true);
+    const { ground } = this;
+    if (ground?.scale === scale) return;
+    const change = ground ? scale / ground.scale : 0;
+    if (change > 0.5 && change < 2 && performance.now() - this.zoomedAt < SETTLE_MS) return;
+    // of two that are not whole the one before them shows more
+    if (this.former && !ground.whole) ground.close();
     else {
-      for (const tile of this.former) this.spare.push(tile.canvas);
-      this.former = [];
-      this.bakeAround(x0, y0, x1, y1, until);
-      this.trim();
+      this.former?.close();
+      this.former = ground;
     }
+    this.ground = new Ground(this, scale);
+    this.layers.insertBefore(this.ground.element, this.live);
   }
 
-  copy(shown, withFormer) {
-    const { baseCtx: ctx, camera } = this;
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    ctx.fillStyle = this.colours.paper;
-    ctx.fillRect(0, 0, this.base.width, this.base.height);
-    if (withFormer)
-      for (const { canvas, box } of this.former)
-        ctx.drawImage(canvas, box[0] * camera.scale + camera.dx, box[1] * camera.scale + camera.dy, (box[2] - box[0]) * camera.scale, (box[3] - box[1]) * camera.scale);
-    const same = this.scale === camera.scale;
-    for (const tile of shown) {
-      tile.used = this.frames;
-      if (same) ctx.drawImage(tile.canvas, tile.x * TILE + camera.dx, tile.y * TILE + camera.dy);
-      else {
-        const [tx0, ty0, tx1, ty1] = this.boxOfTile(tile.x, tile.y);
-        ctx.drawImage(tile.canvas, tx0 * camera.scale + camera.dx, ty0 * camera.scale + camera.dy, (tx1 - tx0) * camera.scale, (ty1 - ty0) * camera.scale);
-      }
+  paintGround() {
+    this.chooseScale();
+    const { camera, ground, former } = this;
+    const sight = ground.rangeOf(camera.box());
+    const [x0, y0, x1, y1] = sight;
+    const moving = performance.now() - this.movedAt < CALM_MS;
+    const budget = new Budget(...(moving ? BAKE.moving : this.inked ? BAKE.drawing : BAKE.calm));
+    let missing = 0;
+    for (let y = y0; y <= y1; y++) for (let x = x0; x <= x1; x++) if (!ground.bake(ground.tile(x, y), budget)) missing++;
+    ground.whole = !missing;
+    if (former && ground.whole) {
+      former.close();
+      this.former = null;
     }
+    if (!ground.whole || !this.bakeAround(sight, moving || this.inked ? new Budget(...BAKE.ahead) : budget)) this.want(true);
+    ground.show([x0 - 1, y0 - 1, x1 + 1, y1 + 1]);
+    ground.move(camera);
+    this.former?.show(this.former.rangeOf(camera.box()));
+    this.former?.move(camera);
+    ground.trim();
   }
 
-  // What comes into sight next, as far as this frame has time.
-  bakeAround(x0, y0, x1, y1, until) {
+  // What comes into sight next, as far as this frame has time: first of all where the board moves. Whether all of it is there.
+  bakeAround([x0, y0, x1, y1], budget) {
+    const { ground, camera, heading } = this;
+    if (camera.dx !== heading.x || camera.dy !== heading.y) Object.assign(heading, { x: camera.dx, y: camera.dy, dx: heading.x - camera.dx, dy: heading.y - camera.dy });
+    const ring = [];
     for (let y = y0 - 1; y <= y1 + 1; y++)
       for (let x = x0 - 1; x <= x1 + 1; x++) {
-        if (x >= x0 && x <= x1 && y >= y0 && y <= y1) continue;
-        const tile = this.tile(x, y);
-        if (tile.good || this.bake(tile, until)) continue;
-        this.want(true);
-        return;
+        const side = x < x0 ? -1 : x > x1 ? 1 : 0, above = y < y0 ? -1 : y > y1 ? 1 : 0;
+        const tile = (side || above) && ground.tile(x, y);
+        if (tile && !tile.good) ring.push({ tile, ahead: side * heading.dx + above * heading.dy });
       }
+    ring.sort((a, b) => b.ahead - a.ahead);
+    return ring.every(({ tile }) => ground.bake(tile, budget));
   }
 
-  tile(x, y) {
-    const key = `${x},${y}`;
-    let tile = this.tiles.get(key);
-    if (!tile) this.tiles.set(key, (tile = { x, y, canvas: null, ctx: null, good: false, next: null, used: this.frames }));
-    return tile;
-  }
-
-  // Goes on with a tile until it is done or the frame has no more time; what was there is shown until then. Whether it is done.
-  bake(tile, until) {
-    if (!tile.next) {
-      if (performance.now() >= until) return false;
-      const canvas = this.spare.pop() ?? document.createElement("canvas");
-      if (canvas.width !== TILE) canvas.width = canvas.height = TILE;
-      const ctx = canvas.getContext("2d", { alpha: false });
-      ctx.globalAlpha = 1;
-      ctx.setTransform(1, 0, 0, 1, 0, 0);
-      ctx.fillStyle = this.colours.paper;
-      ctx.fillRect(0, 0, TILE, TILE);
-      tile.next = { canvas, ctx, at: 0, list: this.places.within(this.boxOfTile(tile.x, tile.y)) };
-    }
-    const { next } = tile;
-    while (next.at < next.list.length) {
-      if (performance.now() >= until) return false;
-      const element = next.list[next.at++];
-      if (!this.lifted.has(element)) this.paintOn(next.ctx, tile, element);
-    }
-    if (tile.canvas && this.spare.length < SPARE_MAX) this.spare.push(tile.canvas);
-    Object.assign(tile, { canvas: next.canvas, ctx: next.ctx, good: true, next: null, used: this.frames });
-    this.baked++;
-    return true;
-  }
-
-  paintOn(ctx, tile, element) {
+  paintOn(ctx, element, frame) {
     const view = this.board.view(element);
-    if (view) paint(ctx, element, view, { scale: this.scale, dx: -tile.x * TILE, dy: -tile.y * TILE }, this.colours, this.pictures);
-  }
-
-  trim() {
-    if (this.tiles.size <= TILES_MAX) return;
-    const old = [...this.tiles].sort(([, a], [, b]) => a.used - b.used).slice(0, this.tiles.size - TILES_MAX);
-    for (const [key, tile] of old) {
-      this.tiles.delete(key);
-      this.dropNext(tile);
-      if (tile.canvas && this.spare.length < SPARE_MAX) this.spare.push(tile.canvas);
-    }
+    if (view) paint(ctx, element, view, frame, this.colours, this.pictures);
   }
 
   /** Whether everything in sight is baked as it is now. */
   get settled() {
-    return !this.needBase && this.scale === this.camera.scale && !this.wanted;
+    return !this.needBase && this.ground?.scale === this.camera.scale && !this.wanted;
   }
 }

@@ -1,5 +1,5 @@
-// What the pointer does, tool by tool. Each has down(p), move(p), up(p), cancel() and paint(ctx); p is {x, y} in units, {sx, sy} on
-// the screen, pressure or null, shift, alt. Tools make operations by the whiteboard; nothing here knows of pages or nodes.
+// What the pointer does, tool by tool. Each has down(p), move(p), up(p), cancel() and paint(ctx), which says whether there was something
+// to paint; p is {x, y} in units, {sx, sy} on the screen, pressure or null, shift, alt. Tools make operations by the whiteboard; nothing here knows of pages or nodes.
 import { BOARD_COORD_MAX, BOARD_POINTS_MAX } from "./limits.js";
 import { ARROW, DELETE, ELLIPSE, HIGHLIGHT, idSet, LINE, RECT, STROKE, TRANSFORM, UNIT } from "./ops.js";
 import { paint } from "./paint.js";
@@ -72,9 +72,10 @@ class Pen {
     this.points = null;
   }
   paint(ctx, frame) {
-    if (!this.points) return;
+    if (!this.points) return false;
     const op = this.op();
     paint(ctx, { op }, viewOf(op), frame, this.wb.stage.colours);
+    return true;
   }
 }
 
@@ -125,9 +126,10 @@ class Shape {
     this.from = null;
   }
   paint(ctx, frame) {
-    if (!this.worth) return;
+    if (!this.worth) return false;
     const op = this.op();
     paint(ctx, { op }, viewOf(op), frame, this.wb.stage.colours);
+    return true;
   }
 }
 
@@ -173,6 +175,7 @@ class Eraser {
       if (!view) continue;
       paint(ctx, element, view, { ...frame, alpha: 0.25 }, this.wb.stage.colours, this.wb.pictures);
     }
+    return Boolean(this.found?.size);
   }
 }
 
@@ -308,7 +311,8 @@ class Select {
         view.path ??= moved.path; // its form is the same
       }
     const accent = this.wb.accent;
-    if (this.from && this.mode === "frame" && this.moved) {
+    const framing = Boolean(this.from) && this.mode === "frame" && this.moved;
+    if (framing) {
       const box = this.frameBox();
       ctx.setTransform(1, 0, 0, 1, 0, 0);
       ctx.fillStyle = accent;
@@ -320,7 +324,7 @@ class Select {
       ctx.strokeStyle = accent;
       ctx.strokeRect(...rect);
     }
-    this.wb.paintSelection(ctx, frame, fields);
+    return this.wb.paintSelection(ctx, frame, fields) || framing;
   }
 }
 
@@ -357,7 +361,9 @@ class Laser {
   cancel() {
     this.up();
   }
-  paint() {}
+  paint() {
+    return false;
+  }
 }
 
 class Hand {
@@ -368,7 +374,9 @@ class Hand {
   move() {}
   up() {}
   cancel() {}
-  paint() {}
+  paint() {
+    return false;
+  }
 }
 
 /** A click with it writes: text where there was none, or a note. */
@@ -384,7 +392,9 @@ class Letters {
     this.wb.write(this.kind, p);
   }
   cancel() {}
-  paint() {}
+  paint() {
+    return false;
+  }
 }
 
 export function makeTools(wb) {
