@@ -1,73 +1,87 @@
-// The whiteboard with 5,000 strokes in a browser: frames while panning and zooming, from the browser's own trace, how long a
-// stroke's points take to the canvas, and to that of another page of the browser. node bench/board_pan.mjs [STROKES] [SECONDS]; KITH_WEB_TOOLS as tests/web/browser.mjs wants it.
+// The whiteboard with 5,000 strokes in a browser: frames while panning and zooming, from the browser's own trace, beside those of an empty board and
+// of a page that has one canvas and moves it, which is what this machine can do; how long a stroke's points take to the canvas, and to that of another
+// page of the browser. node bench/board_pan.mjs [STROKES] [SECONDS]; KITH_WEB_TOOLS as tests/web/browser.mjs wants it.
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { launch, open, serve } from "../tests/web/board-browser.mjs";
+import { calm, launch, open, scribble, serve } from "../tests/web/board-browser.mjs";
 
 const strokes = Number(process.argv[2] ?? 5000), seconds = Number(process.argv[3] ?? 4);
+const SIZE = { width: 1440, height: 900 };
 
-/** Fills the board with handwriting all over some screens. */
-const fillBoard = (page, n) => page.evaluate(async (count) => {
-  const { STROKE } = await import("/board/ops.js");
-  const wb = window.whiteboard;
-  const began = performance.now();
-  let seed = 7;
-  const random = () => ((seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648);
-  const ops = [];
-  for (let i = 0; i < count; i++) {
-    const points = [];
-    let x = random() * 4200 - 600, y = random() * 2600 - 400, turn = random() * 6;
-    for (let k = 0; k < 60; k++) {
-      turn += (random() - 0.5) * 0.9;
-      x += Math.cos(turn) * 3;
-      y += Math.sin(turn) * 3;
-      points.push(Math.round(x * 16), Math.round(y * 16));
-    }
-    ops.push({ writer: "f".repeat(32), counter: i + 1, clock: 1e15 + i, kind: STROKE, joined: false, colour: i % 9, width: 48, points: Int32Array.from(points), pressures: null });
-  }
-  wb.session.board.applyAll(ops);
-  const merged = performance.now();
-  wb.stage.show(wb.session.board);
-  while (!wb.stage.settled) await new Promise(requestAnimationFrame);
-  return { merge_ms: Math.round(merged - began), first_picture_ms: Math.round(performance.now() - merged) };
-}, n);
-
-/** Moves the camera each frame for a while; the times between frames. */
-const move = (page, how, ms) => page.evaluate(async ([kind, time]) => {
-  const { camera } = window.whiteboard.stage;
-  const { stage } = window.whiteboard;
-  const gaps = [], work = [];
-  const frame = stage.frame.bind(stage);
-  stage.frame = () => {
-    const began = performance.now();
-    frame();
-    work.push(performance.now() - began);
-  };
-  const began = performance.now();
-  let last = began;
-  await new Promise((resolve) => {
-    const step = (now) => {
-      if (now > last) gaps.push(now - last);
-      last = now;
-      const t = (performance.now() - began) / 1000;
-      if (kind === "pan") {
-        camera.pan(-12 * Math.cos(t * 0.8), -7 * Math.sin(t * 0.6));
-        stage.look();
-      } else {
-        camera.zoomAt(720, 450, 1 + 0.4 * Math.sin(t * 2));
-        stage.look(true);
-      }
-      if (performance.now() - began < time) requestAnimationFrame(step);
-      else resolve();
-    };
-    requestAnimationFrame(step);
+/** A page with nothing but a canvas that is larger than the window. */
+async function bare(context) {
+  const page = await context.newPage();
+  await page.setContent("<body style='margin: 0; overflow: hidden'><canvas width=2400 height=1600 style='position: absolute; will-change: transform'></canvas>");
+  await page.evaluate(() => {
+    const ctx = document.querySelector("canvas").getContext("2d", { alpha: false });
+    ctx.fillStyle = "#fff";
+    ctx.fillRect(0, 0, 2400, 1600);
+    ctx.fillStyle = "#123";
+    for (let i = 0; i < 600; i++) ctx.fillRect((i * 7919) % 2400, (i * 104729) % 1600, 60, 4);
   });
-  delete stage.frame;
-  const sorted = (list) => [...list].sort((a, b) => a - b);
-  const at = (list, p) => Number(sorted(list)[Math.min(list.length - 1, Math.floor(list.length * p))].toFixed(1));
-  return { frames_per_s: Number(((1000 * gaps.length) / (performance.now() - began)).toFixed(1)), gap_p50_ms: at(gaps, 0.5), gap_p99_ms: at(gaps, 0.99), work_p50_ms: at(work, 0.5), work_p99_ms: at(work, 0.99) };
+  return page;
+}
+
+/** Moves @page each frame for a while, and for a moment before it is looked at; what its own script took of each. */
+const move = (page, how, ms) => page.evaluate(async ([kind, time]) => {
+  const stage = window.whiteboard?.stage, canvas = document.querySelector("canvas");
+  const work = [];
+  const frame = stage?.frame;
+  if (stage)
+    stage.frame = () => {
+      const began = performance.now();
+      frame.call(stage);
+      work.push(performance.now() - began);
+    };
+  const to = {
+    bare: (t) => (canvas.style.transform = `translate(${Math.round(-400 + 300 * Math.cos(t))}px, ${Math.round(-300 + 200 * Math.sin(t))}px)`),
+    pan(t) {
+      stage.camera.pan(-12 * Math.cos(t * 0.8), -7 * Math.sin(t * 0.6));
+      stage.look();
+    },
+    zoom(t) {
+      stage.camera.zoomAt(720, 450, 1 + 0.4 * Math.sin(t * 2));
+      stage.look(true);
+    },
+  }[kind];
+  const began = performance.now();
+  const until = async (end) => {
+    while (performance.now() - began < end) {
+      await new Promise(requestAnimationFrame);
+      to((performance.now() - began) / 1000);
+    }
+  };
+  await until(300);
+  work.length = 0;
+  performance.mark("move-begin");
+  await until(time + 300);
+  performance.mark("move-end");
+  if (stage) delete stage.frame;
+  work.sort((a, b) => a - b);
+  const at = (p) => Number(work[Math.min(work.length - 1, Math.floor(work.length * p))].toFixed(1));
+  return work.length ? { work_p50_ms: at(0.5), work_p99_ms: at(0.99) } : {};
 }, [how, ms]);
+
+/** Of a trace: the frames that were drawn between both marks, the time between them, and those that the compositor dropped. */
+function framesOf(file) {
+  const { traceEvents } = JSON.parse(readFileSync(file, "utf8"));
+  const [from, to] = ["move-begin", "move-end"].map((name) => traceEvents.find((event) => event.name === name).ts);
+  const times = (name) => traceEvents.filter((event) => event.name === name && event.ts >= from && event.ts <= to).map(({ ts }) => ts).sort((a, b) => a - b);
+  const drawn = times("DrawFrame");
+  const gaps = drawn.slice(1).map((ts, i) => (ts - drawn[i]) / 1000).sort((a, b) => a - b);
+  const at = (p) => Number(gaps[Math.floor(gaps.length * p)].toFixed(1));
+  return { frames_per_s: Number(((1e6 * gaps.length) / (drawn.at(-1) - drawn[0])).toFixed(1)), gap_p50_ms: at(0.5), gap_p99_ms: at(0.99), dropped: times("DroppedFrame").length };
+}
+
+async function traced(page, how, of) {
+  const file = join(tmpdir(), `board-${process.pid}.json`);
+  await browser.startTracing(page, { path: file, categories: ["disabled-by-default-devtools.timeline.frame", "devtools.timeline.frame", "blink.user_timing"] });
+  const work = await move(page, how, seconds * 1000);
+  await browser.stopTracing();
+  console.log(JSON.stringify({ of, move: how, ...framesOf(file), ...work }));
+  rmSync(file, { force: true });
+}
 
 /** From a move of the pointer to the end of the frame that shows it. */
 const ink = (page) => page.evaluate(async () => {
@@ -120,27 +134,24 @@ async function remote(a, b) {
   return { remote_p50_ms: Math.round(late[60]), remote_p99_ms: Math.round(late[118]) };
 }
 
-/** Of a trace: frames that reached the screen, and those that the compositor dropped. */
-function framesOf(file) {
-  const { traceEvents } = JSON.parse(readFileSync(file, "utf8"));
-  const count = (name) => traceEvents.filter((event) => event.name === name).length;
-  return { trace_drawn: count("DrawFrame"), trace_dropped: count("DroppedFrame") };
-}
-
 const server = await serve();
 const browser = await launch();
 try {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({ viewport: SIZE });
+  const canvas = await bare(context);
+  await traced(canvas, "bare", "a bare page");
+  await canvas.close();
   const page = await open(context, server, "bench");
-  console.log(JSON.stringify({ strokes, ...(await fillBoard(page, strokes)) }));
-  for (const how of ["pan", "zoom"]) {
-    const file = join(tmpdir(), `board-${process.pid}.json`);
-    await browser.startTracing(page, { path: file, categories: ["disabled-by-default-devtools.timeline.frame", "devtools.timeline.frame"] });
-    const measured = await move(page, how, seconds * 1000);
-    await browser.stopTracing();
-    console.log(JSON.stringify({ move: how, ...measured, ...framesOf(file) }));
-    rmSync(file, { force: true });
-  }
+  await traced(page, "pan", "an empty board");
+  await page.evaluate(() => {
+    Object.assign(window.whiteboard.stage.camera, { x: 0, y: 0, zoom: 1 });
+    window.whiteboard.stage.look();
+  });
+  await calm(page);
+  const merged = await scribble(page, strokes), began = performance.now();
+  await calm(page);
+  console.log(JSON.stringify({ strokes, merge_ms: Math.round(merged), first_picture_ms: Math.round(performance.now() - began) }));
+  for (const how of ["pan", "zoom"]) await traced(page, how, "the board");
   console.log(JSON.stringify(await ink(page)));
   const other = [await open(context, server, "two"), await open(context, server, "two")];
   await other[1].waitForFunction(() => window.whiteboard.session.peers.all.size > 0);
