@@ -87,6 +87,7 @@ test("select, move, size, restyle, duplicate and delete", async () => {
   await page.getByRole("button", { name: "Colour: red" }).click();
   await page.getByRole("button", { name: "Full fill" }).click();
   await page.getByRole("button", { name: "Very thick" }).click();
+  assert.equal(await page.evaluate(() => document.activeElement === document.body), true, "the keys mean the board, and not the button");
   assert.deepEqual(await page.evaluate(() => window.whiteboard.board.shown().map((element) => (({ colour, fill, width }) => [colour, fill, width])(window.whiteboard.board.view(element)))), [[2, 2, 192], [2, 2, 192]]);
   await page.keyboard.press("Control+d");
   assert.equal((await kinds(page)).length, 4);

@@ -164,7 +164,9 @@ export class Panels {
     this.widths = h("div.wb-widths", { role: "group", ariaLabel: "Width" }, this.widthButtons);
     this.actions = h("div.wb-actions", { role: "group", ariaLabel: "Selection" },
       button("copy", "Duplicate", () => wb.duplicate(), "Ctrl-D"), button("trash", "Delete", () => wb.deleteSelection(), "Del"));
-    this.styles = h("aside.wb-panel.wb-styles.wb-popup", { ariaLabel: "Colour and width", hidden: true }, h("div.wb-colours", { role: "group", ariaLabel: "Colour" }, this.colourButtons), this.widths, this.fills, this.actions);
+    // as of all buttons here: with the mouse the keys go on meaning the board, arrows too
+    const unfocus = (event) => event.detail && event.target.closest("button")?.blur();
+    this.styles = h("aside.wb-panel.wb-styles.wb-popup", { ariaLabel: "Colour and width", hidden: true, onclick: unfocus }, h("div.wb-colours", { role: "group", ariaLabel: "Colour" }, this.colourButtons), this.widths, this.fills, this.actions);
     return this.styles;
   }
 
