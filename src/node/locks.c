@@ -29,6 +29,7 @@ tell(struct kith_node *node, struct node_lock *lock, int code, uint64_t fence, c
     lock->cb = NULL;
     if (cb == NULL)
         return;
+    node->state.lock_waits_n--;
     uint64_t began_ns = node_callback_begin(node);
     cb(node, &told, lock->user);
     node_callback_end(node, began_ns, "lock", lock->name);
@@ -56,6 +57,8 @@ static void acquire_run(struct kith_node *node, struct node_request *request)
                       .shared = lock->options.shared,
                       .permits = lock->options.permits}};
 
+    node->state.lock_waits_n++;
+    node->state.lock_asked_ns = node_turn_ns(node);
     if (node->ending || map64_set(&node->state.locks, lock->no, lock) != 0) {
         tell(node, lock, node->ending ? KITH_E_STOPPED : KITH_E_MEMORY, 0,
              node->ending ? "the node is stopping" : "memory is short");

@@ -23,20 +23,22 @@ uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t n
     return habit->reach_ns > spin->budget_ns ? habit->reach_ns : spin->budget_ns;
 }
 
-/* What was asked for comes about as late as the last time, so a spin that caught such an answer is
- * followed by one that would. What nobody asked for has to come within the budget. */
-static uint64_t reach_ns(enum spin_wait wait, uint64_t waited_ns)
+/* What was asked for comes about as late as before, so behind a spin that caught such an answer the
+ * next one lasts long enough for that. What nobody asked for has to come within the budget. */
+static uint64_t reach_ns(const struct spin_habit *habit, enum spin_wait wait, uint64_t waited_ns)
 {
     uint64_t ns = waited_ns + waited_ns / 2;
     if (wait != SPIN_FOR_REPLIES)
         return 0;
+    if (ns < habit->reach_ns)
+        return habit->reach_ns - (habit->reach_ns - ns) / SPIN_REACH_PART;
     return ns < SPIN_PROBE_MAX_NS ? ns : SPIN_PROBE_MAX_NS;
 }
 
 void spin_caught(struct spin *spin, enum spin_wait wait, uint64_t waited_ns)
 {
     struct spin_habit *habit = &spin->habits[wait];
-    habit->reach_ns = reach_ns(wait, waited_ns);
+    habit->reach_ns = reach_ns(habit, wait, waited_ns);
     spin->spins_n++;
     spin->hits_n++;
     if (habit->caught)
@@ -69,6 +71,7 @@ bool spin_yielded(struct spin *spin, uint64_t now_ns, uint64_t took_ns)
 {
     if (took_ns <= SPIN_YIELD_NS)
         return false;
-    spin->hog_until_ns = now_ns + SPIN_HOG_PAUSE_NS;
+    uint64_t pause_ns = took_ns * SPIN_HOG_TIMES;
+    spin->hog_until_ns = now_ns + (pause_ns < SPIN_HOG_PAUSE_NS ? pause_ns : SPIN_HOG_PAUSE_NS);
     return true;
 }

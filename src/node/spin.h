@@ -16,8 +16,13 @@
  *    was woken late finds the next message near.
  *  - Waiting for replies and waiting for requests are separate habits: a server whose clients are
  *    slow should not teach its own calls to sleep.
+ *  - An answer that came late is expected late again, and one that came soon changes that by
+ * little: who takes its turn in a round of several nodes hears in turn of what is near and what is
+ * far.
  *  - A sched_yield() that took over SPIN_YIELD_NS means another thread wants this core: spinning
- *    then only takes from it, so it stops for a while.
+ *    then only takes from it, so it stops for a while. For how long goes by what the yield took: a
+ *    partner that did its part of the same work had the core for some 50 us, and is what we wait
+ *    for; a hog has it for a slice of the scheduler, which is milliseconds.
  */
 #ifndef NODE_SPIN_H
 #define NODE_SPIN_H
@@ -29,20 +34,23 @@
 /* Half of the gap: of a round trip of two sleeping ends a probe saves the wait for one of them. */
 #define SPIN_PROBE_MAX_NS (SPIN_GAP_NS / 2)
 #define SPIN_YIELD_NS     30000ull
+/* The pause behind a slow yield is so many times as long as it took, and no longer than that. */
+#define SPIN_HOG_TIMES    16u
 #define SPIN_HOG_PAUSE_NS 20000000ull
-#define SPIN_PENALTY_MAX  64u
+/* An answer sooner than expected changes what is expected by that part of the difference. */
+#define SPIN_REACH_PART  8u
+#define SPIN_PENALTY_MAX 64u
 
 /* What the loop is waiting for. */
 enum spin_wait { SPIN_FOR_REQUESTS = 0, SPIN_FOR_REPLIES = 1 };
 
 struct spin_habit {
-    uint64_t gap_ns; /* from the last activity to the end of the last sleep */
-    uint64_t
-        reach_ns;     /* of replies: how long the last that a spin caught took, if it is still on */
-    uint32_t penalty; /* gaps to sit out after the next miss */
-    uint32_t skip;    /* short gaps still to sit out */
-    bool on;          /* the last gap was short: poll */
-    bool caught;      /* the last spin caught something and no sleep came since */
+    uint64_t gap_ns;   /* from the last activity to the end of the last sleep */
+    uint64_t reach_ns; /* of replies: how late they may be, by those that spins caught */
+    uint32_t penalty;  /* gaps to sit out after the next miss */
+    uint32_t skip;     /* short gaps still to sit out */
+    bool on;           /* the last gap was short: poll */
+    bool caught;       /* the last spin caught something and no sleep came since */
 };
 
 struct spin {

@@ -106,7 +106,9 @@ struct node_state {
     struct map64 lock_asks; /* struct node_lock_ask */
     uint64_t next_ask;
     _Atomic uint64_t next_lock_no;
-    uint64_t pid;  /* of this process */
+    uint32_t lock_waits_n;  /* locks that were asked for and have not come */
+    uint64_t lock_asked_ns; /* when the last of them was */
+    uint64_t pid;           /* of this process */
     bool released; /* a mutex, in this turn: at its end node_state_release() passes it on */
     uint32_t watches_n;
     uint32_t generations[PLACEMENT_SLOTS]; /* as last seen */
@@ -142,7 +144,7 @@ void node_state_stop(struct kith_node *node); /* ends all that waits */
  * waited. A callback of a program ends it. */
 uint64_t node_state_ms(struct kith_node *node);
 /* Have other nodes been asked for something that comes soon: operations on variables of this node,
- * writes of which it is home? */
+ * writes of which it is home, a mutex a moment ago? */
 bool node_state_awaits(const struct kith_node *node);
 /* The end of a turn, before the sockets are flushed: what the cores held back leaves. */
 void node_state_turn(struct kith_node *node);

@@ -21,6 +21,8 @@
 #define SWEEP_MS 10000
 /* An answer that a mutex waits for from a variable comes within this, or it asks again. */
 #define RECORD_MS 10000
+/* A mutex that was asked for so lately may come at any moment. */
+#define LOCK_SOON_NS 5000000u
 /* Steps of variables in a turn before what they say leaves. */
 #define AHEAD_STEPS 32
 /* A node that has just started may not have heard of the view yet. */
@@ -48,9 +50,16 @@ uint64_t node_state_ms(struct kith_node *node)
     return node->state.batch_ms;
 }
 
+/* Between sections a mutex comes within a millisecond. Who waits longer waits for somebody's work.
+ */
+static bool awaits_lock(const struct kith_node *node)
+{
+    return node->state.lock_waits_n > 0 && node_now_ns() - node->state.lock_asked_ns < LOCK_SOON_NS;
+}
+
 bool node_state_awaits(const struct kith_node *node)
 {
-    return node->state.ops.free_n < node->state.ops.cap ||
+    return awaits_lock(node) || node->state.ops.free_n < node->state.ops.cap ||
            (node->state.started && dvar_writes_pending(node->state.dvar) > 0);
 }
 

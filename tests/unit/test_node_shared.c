@@ -6,7 +6,7 @@
 
 #include "core/bytes.h"
 #include "lib/node_lab.h"
-#include "node/node.h"
+#include "node/internal.h"
 
 #define AGENTS  3
 #define THREADS 6 /* two of each agent */
@@ -405,6 +405,58 @@ static void each_wait_ends_once_and_nothing_stays_held(void **state)
     assert_int_equal(atomic_load(&ended_n), THREADS * ROUNDS);
 }
 
+/* ---- waits for a mutex and the spin ---- */
+
+static void look_whether_awaits(struct kith_node *node, void *arg)
+{
+    *(bool *)arg = node_state_awaits(node);
+}
+
+static bool awaits(struct kith_node *node)
+{
+    bool yes = false;
+    assert_int_equal(node_run(node, look_whether_awaits, &yes), 0);
+    return yes;
+}
+
+static void a_mutex_asked_for_a_moment_ago_is_awaited(void **state)
+{
+    struct kith_lock_options soon = {.timeout_ms = LAB_WAIT_MS};
+    struct kith_lock_id id;
+    struct kith_lock lock;
+    bool seen = false;
+    unsigned asked_n = 0;
+
+    (void)state;
+    assert_int_equal(kith_lock(agents[0], "awaited", &soon, &lock), 0);
+    atomic_store(&granted_n, 0);
+    atomic_store(&ended_n, 0);
+    /* On a crowded machine the moment may be over before one can look. */
+    for (int i = 0; i < LAB_WAIT_MS && !seen; i++) {
+        assert_int_equal(kith_lock_async(agents[1], "awaited", NULL, on_lock, NULL, &id), 0);
+        seen = awaits(agents[1]);
+        if (!seen)
+            assert_int_equal(kith_unlock(agents[1], id), 0);
+        asked_n++;
+    }
+    assert_true(seen);
+    for (int i = 0; i < LAB_WAIT_MS && seen; i++) {
+        lab_nap();
+        seen = awaits(agents[1]);
+    }
+    assert_false(seen); /* it waits for somebody's work */
+    assert_int_equal(atomic_load(&granted_n), 0);
+    assert_int_equal(kith_unlock(agents[0], lock.id), 0);
+    assert_true(lab_wait_count(&granted_n, 1));
+    assert_true(lab_wait_count(&ended_n, asked_n));
+    /* What came and what was given up is awaited no more, however lately it was asked for. */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(kith_lock(agents[1], "awaited", &soon, &lock), 0);
+        assert_false(awaits(agents[1]));
+        assert_int_equal(kith_unlock(agents[1], lock.id), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_watch_given_up_before_it_begins_tells_nothing),
         cmocka_unit_test(made_without_a_value_is_nothing_of_its_type),
         cmocka_unit_test(each_wait_ends_once_and_nothing_stays_held),
+        cmocka_unit_test(a_mutex_asked_for_a_moment_ago_is_awaited),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -78,7 +78,8 @@ static void answer_that_came_late_is_expected_late_again(void **state)
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), 150000);
     spin_caught(&spin, SPIN_FOR_REPLIES, 150000);
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), SPIN_PROBE_MAX_NS);
-    spin_caught(&spin, SPIN_FOR_REPLIES, 10000);
+    for (int soon = 0; soon < 30; soon++)
+        spin_caught(&spin, SPIN_FOR_REPLIES, 10000);
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1), BUDGET_NS);
     /* What nobody asked for is not. */
     spin_woken(&spin, SPIN_FOR_REQUESTS, 130000);
@@ -133,6 +134,22 @@ static void one_catch_forgives_nothing_and_two_do(void **state)
     assert_int_equal(spin.habits[SPIN_FOR_REQUESTS].penalty, 2);
 }
 
+/* In turns from near by and from behind others, as who takes part in a round of nodes hears. */
+static void one_quick_answer_does_not_hide_the_slow_ones(void **state)
+{
+    struct spin spin;
+    (void)state;
+    spin_init(&spin, BUDGET_NS);
+    spin_woken(&spin, SPIN_FOR_REPLIES, 130000);
+    spin_caught(&spin, SPIN_FOR_REPLIES, 110000);
+    for (int rounds = 0; rounds < 20; rounds++) {
+        spin_caught(&spin, SPIN_FOR_REPLIES, 5000);
+        spin_caught(&spin, SPIN_FOR_REPLIES, 5000);
+        assert_true(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1) >= 110000);
+        spin_caught(&spin, SPIN_FOR_REPLIES, 110000);
+    }
+}
+
 static void slow_yield_means_the_core_is_wanted(void **state)
 {
     struct spin spin;
@@ -141,9 +158,28 @@ static void slow_yield_means_the_core_is_wanted(void **state)
     spin_woken(&spin, SPIN_FOR_REPLIES, 1000);
     assert_false(spin_yielded(&spin, 1000, SPIN_YIELD_NS));
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000), 0);
-    assert_true(spin_yielded(&spin, 1000, SPIN_YIELD_NS + 1));
+    assert_true(spin_yielded(&spin, 1000, 4000000));
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS - 1), 0);
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS), 0);
+}
+
+/* A partner on the same core that did its part of the work is no hog. */
+static void the_pause_goes_by_what_the_yield_took(void **state)
+{
+    (void)state;
+    for (uint64_t took_ns = SPIN_YIELD_NS + 1; took_ns <= 10000000; took_ns += 10007) {
+        struct spin spin;
+        spin_init(&spin, BUDGET_NS);
+        spin_woken(&spin, SPIN_FOR_REPLIES, 1000);
+        assert_true(spin_yielded(&spin, 1000, took_ns));
+        uint64_t pause_ns = spin.hog_until_ns - 1000;
+        assert_true(pause_ns <= SPIN_HOG_PAUSE_NS);
+        assert_true(pause_ns == SPIN_HOG_PAUSE_NS || pause_ns == took_ns * SPIN_HOG_TIMES);
+        if (took_ns < 100000)
+            assert_true(pause_ns < 2000000);
+        if (took_ns >= 1500000) /* a slice of the scheduler */
+            assert_int_equal(pause_ns, SPIN_HOG_PAUSE_NS);
+    }
 }
 
 /* ---- two ends that talk, on a made-up clock ---- */
@@ -288,7 +324,9 @@ int main(void)
         cmocka_unit_test(answer_that_came_late_is_expected_late_again),
         cmocka_unit_test(misses_back_off_and_hits_come_back),
         cmocka_unit_test(one_catch_forgives_nothing_and_two_do),
+        cmocka_unit_test(one_quick_answer_does_not_hide_the_slow_ones),
         cmocka_unit_test(slow_yield_means_the_core_is_wanted),
+        cmocka_unit_test(the_pause_goes_by_what_the_yield_took),
         cmocka_unit_test(two_sleeping_ends_learn_to_poll_whatever_waking_costs),
         cmocka_unit_test(answers_slower_than_the_budget_are_caught),
         cmocka_unit_test(two_ends_poll_again_after_a_pause),
