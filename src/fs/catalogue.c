@@ -129,11 +129,11 @@ int fs_catalogue_new(struct fs_catalogue **core_out, const struct catalogue_conf
     if (core == NULL)
         return KITH_E_MEMORY;
     core->config = *config;
+    slab_init(&core->slab);
     set_defaults(&core->config);
     assert(core->config.disks_max <= FS_DISKS_MAX); /* numbers of disks have 16 bits */
     rng_init(&core->rng, config->seed);
     core->config.seed = rng_u64(&core->rng);
-    list_init(&core->pool.large);
     list_init(&core->batches);
     list_init(&core->waiting);
     list_init(&core->wanting);
@@ -169,10 +169,12 @@ void fs_catalogue_free(struct fs_catalogue *core)
         disk_free(core->disks[i]);
     core_free(core->lost.items);
     for (size_t i = 0; i < core->buckets_n; i++)
-        for (struct fs_blob *blob = core->buckets[i]; blob != NULL; blob = blob->next)
+        for (struct fs_blob *blob = fsc_blob(core, core->buckets[i]); blob != NULL;
+             blob = fsc_blob(core, blob->next))
             fsc_tally_free(core, blob);
     core_free(core->buckets);
-    fsc_pool_free(core); /* nodes, versions, contents, records */
+    fsc_records_free(core);
+    slab_deinit(&core->slab);
     mapid_deinit(&core->disk_map);
     mapid_deinit(&core->node_map);
     arena_deinit(&core->arena);
@@ -204,7 +206,7 @@ static void start(struct fs_catalogue *core)
     for (uint32_t i = 0; i < core->own->slots_n; i++) {
         const struct fs_record *record = fsc_record(core, core->own->slots[i]);
         if (record != NULL && record->line != FS_LINE_FOLDER)
-            fsc_tidy_later(core, fsc_record_node(record));
+            fsc_tidy_later(core, fsc_record_node(core, record));
     }
     fsc_own_start(core);
 }
@@ -215,7 +217,7 @@ static void adopt_due(struct fs_catalogue *core)
     for (uint32_t i = 0; i < core->lost.n; i++) {
         const struct fs_aside *aside = &core->lost.items[i];
         if (aside->due_ms <= core->now_ms)
-            fsc_tidy_later(core, fsc_at(core, aside->record)->of.known->node);
+            fsc_tidy_later(core, fsc_record_node(core, fsc_at(core, aside->record)));
         else if (aside->due_ms < next)
             next = aside->due_ms;
     }

@@ -255,7 +255,9 @@ void fs_known_version(const struct fs_catalogue *core,
                       struct fs_version *version_out);
 
 /* The content of a version; false if it has none, or @known is NULL. */
-bool fs_known_has(const struct fs_known *known, struct content *content_out);
+bool fs_known_has(const struct fs_catalogue *core,
+                  const struct fs_known *known,
+                  struct content *content_out);
 
 /*
  * What is shown under a path: its current version, or, by the name that is made for it, a conflict.

@@ -12,19 +12,19 @@ static void
 check_versions(const struct fs_catalogue *core, const struct fs_node *node, struct tally *tally)
 {
     bool history = false;
-    for (const struct fs_known *k = node->versions; k != NULL; k = k->next) {
+    for (const struct fs_known *k = fsc_versions(core, node); k != NULL; k = fsc_older(core, k)) {
         uint32_t live = 0;
         uint32_t all = 0;
-        assert(k->node == node && (k->flags & FS_KNOWN_LINKED) != 0);
+        assert(fsc_known_node(core, k) == node && (k->flags & FS_KNOWN_LINKED) != 0);
         for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
-            if ((r->flags & FS_RECORD_GONE) != 0 || r->of.known != k)
+            if ((r->flags & FS_RECORD_GONE) != 0 || fsc_named(core, r) != k)
                 continue;
             all++;
             live += (r->flags & FS_RECORD_LOST) == 0;
         }
         assert(k->live_n == live && k->refs >= all);
         assert(all > 0 || (node->flags & FS_NODE_BUSY) != 0);
-        assert((k->kind == FS_FILE) == (k->blob != NULL));
+        assert((k->kind == FS_FILE) == (k->blob.at != 0));
         history = history || (k->flags & FS_KNOWN_MAXIMAL) == 0;
         assert(!history || (k->flags & (FS_KNOWN_MAXIMAL | FS_KNOWN_SHOWN)) == 0);
         tally->versions++;
@@ -37,7 +37,7 @@ check_records(const struct fs_catalogue *core, const struct fs_node *node, struc
 {
     for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
         const struct fs_disk *disk = core->disks[r->disk];
-        assert(fsc_record_node(r) == node);
+        assert(fsc_record_node(core, r) == node);
         tally->records++;
         if ((r->flags & FS_RECORD_LOST) != 0)
             assert(fsc_at(core, core->lost.items[r->slot].record) == r);
@@ -61,7 +61,7 @@ static void check_node(const struct fs_catalogue *core,
                        struct tally *tally,
                        struct fs_folder *sum)
 {
-    const struct fs_known *current = fsc_current(node);
+    const struct fs_known *current = fsc_current(core, node);
     assert((node->flags & (FS_NODE_DIRTY | FS_NODE_TIDY)) == 0);
     assert(((node->flags & FS_NODE_SHOWN) != 0) == (current != NULL));
     tally->nodes++;
@@ -70,14 +70,14 @@ static void check_node(const struct fs_catalogue *core,
     sum->children_n++;
     sum->shown_n += current != NULL;
     sum->files_n += current != NULL && current->kind != FS_DIRECTORY;
-    sum->bytes += current != NULL && current->blob != NULL ? current->blob->size : 0;
+    sum->bytes += current != NULL && current->blob.at != 0 ? fsc_blob_of(core, current)->size : 0;
     sum->conflicted_n += (node->flags & FS_NODE_CONFLICTED) != 0;
-    if (node->folder != NULL) {
-        check_folder(core, node->folder, node, tally);
-        sum->shown_n += node->folder->shown_n;
-        sum->files_n += node->folder->files_n;
-        sum->bytes += node->folder->bytes;
-        sum->conflicted_n += node->folder->conflicted_n;
+    if (node->folder.at != 0) {
+        check_folder(core, fsc_folder(core, node), node, tally);
+        sum->shown_n += fsc_folder(core, node)->shown_n;
+        sum->files_n += fsc_folder(core, node)->files_n;
+        sum->bytes += fsc_folder(core, node)->bytes;
+        sum->conflicted_n += fsc_folder(core, node)->conflicted_n;
     }
 }
 
@@ -88,12 +88,12 @@ static void check_folder(const struct fs_catalogue *core,
 {
     struct fs_folder sum = {0};
     const struct fs_node *last = NULL;
-    for (const struct fs_node *at = fsc_child_after(folder, "", 0, true); at != NULL;
-         at = fsc_child_after(folder, at->name, at->name_len, false)) {
-        assert(at->parent == parent);
+    for (const struct fs_node *at = fsc_child_after(core, folder, "", 0, true); at != NULL;
+         at = fsc_child_after(core, folder, at->name, at->name_len, false)) {
+        assert(fsc_parent(core, at) == parent);
         assert(last == NULL || strcmp(last->name, at->name) < 0);
-        assert((at->left == NULL || at->left->priority <= at->priority) &&
-               (at->right == NULL || at->right->priority <= at->priority));
+        assert(at->left.at == 0 || fsc_stands_above(core, at, fsc_left(core, at)));
+        assert(at->right.at == 0 || fsc_stands_above(core, at, fsc_right(core, at)));
         check_node(core, at, tally, &sum);
         last = at;
     }
@@ -117,7 +117,7 @@ static void check_disk(const struct fs_catalogue *core, const struct fs_disk *di
         assert(record->number > number && record->slot == i && record->disk == disk->no);
         number = record->number;
         n += (record->flags & FS_RECORD_GONE) == 0;
-        sum += (record->flags & FS_RECORD_GONE) == 0 ? fsc_record_sum(record) : 0;
+        sum += (record->flags & FS_RECORD_GONE) == 0 ? fsc_record_sum(core, record) : 0;
     }
     assert(n == disk->records_n && sum == disk->sum && gaps == disk->gaps);
     assert(number <= disk->highest || disk->repull);
@@ -137,6 +137,7 @@ void fs_catalogue_check(const struct fs_catalogue *core)
     }
     assert(pulls == core->pulls_n);
     for (size_t i = 0; i < core->buckets_n; i++)
-        for (const struct fs_blob *blob = core->buckets[i]; blob != NULL; blob = blob->next)
+        for (const struct fs_blob *blob = fsc_blob(core, core->buckets[i]); blob != NULL;
+             blob = fsc_blob(core, blob->next))
             fsc_tally_check(core, blob);
 }

@@ -5,7 +5,7 @@
 
 static uint8_t copies_of(const struct fs_catalogue *core, const struct fs_node *node)
 {
-    const struct fs_known *root = fsc_current(fsc_share(node));
+    const struct fs_known *root = fsc_current(core, fsc_share(core, node));
     return root != NULL && root->replicas != 0 ? root->replicas : core->config.replicas;
 }
 
@@ -56,12 +56,12 @@ static int add_version(const struct fs_catalogue *core,
 {
     int r = 0;
     if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
-        want(core, known->node, facts);
-    for (const struct fs_record *record = fsc_first(core, known->node); record != NULL && r == 0;
-         record = fsc_next(core, record)) {
+        want(core, fsc_known_node(core, known), facts);
+    for (const struct fs_record *record = fsc_first(core, fsc_known_node(core, known));
+         record != NULL && r == 0; record = fsc_next(core, record)) {
         facts->looked_n++;
-        if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || record->of.known != known ||
-            (record->flags & FS_RECORD_PLACE) == 0)
+        if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
+            fsc_named(core, record) != known || (record->flags & FS_RECORD_PLACE) == 0)
             continue;
         if (record->disk == core->own->no)
             facts->own |= record->flags & FS_RECORD_PLACE;
@@ -108,10 +108,10 @@ static int facts_of(const struct fs_catalogue *core,
     holders.more = (struct mapid){0};
     *facts_out = (struct fs_content_facts){.content = fsc_blob_content(blob)};
     if ((blob->flags & FS_BLOB_TALLIED) != 0) {
-        r = add_tally(core, blob->of.tally, facts_out, &holders);
+        r = add_tally(core, fsc_tally(core, blob), facts_out, &holders);
     } else {
-        for (const struct fs_known *known = blob->of.first; known != NULL && r == 0;
-             known = known->of_blob)
+        for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL && r == 0;
+             known = fsc_next_of_blob(core, known))
             if ((known->flags & FS_KNOWN_LINKED) != 0)
                 r = add_version(core, known, facts_out, &holders);
     }
@@ -135,7 +135,7 @@ int fs_known_content(const struct fs_catalogue *core,
                      struct kith_node_id *holders_out,
                      size_t max)
 {
-    return facts_of(core, known->blob, facts_out, holders_out, max);
+    return facts_of(core, fsc_blob_of(core, known), facts_out, holders_out, max);
 }
 
 bool fs_catalogue_content_next(const struct fs_catalogue *core,
@@ -146,9 +146,9 @@ bool fs_catalogue_content_next(const struct fs_catalogue *core,
     uint64_t bucket = *at >> 20;
     uint64_t n = *at & 0xfffff;
     for (; bucket < core->buckets_n; bucket++, n = 0) {
-        const struct fs_blob *blob = core->buckets[bucket];
+        const struct fs_blob *blob = fsc_blob(core, core->buckets[bucket]);
         for (uint64_t i = 0; blob != NULL && i < n; i++)
-            blob = blob->next;
+            blob = fsc_blob(core, blob->next);
         if (blob == NULL)
             continue;
         *content_out = fsc_blob_content(blob);
@@ -167,8 +167,8 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
     const struct fs_known *best = NULL;
     if (blob == NULL)
         return false;
-    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
-         known = known->of_blob) {
+    for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL;
+         known = fsc_next_of_blob(core, known)) {
         if ((known->flags & FS_KNOWN_LINKED) == 0)
             continue;
         best = known;
@@ -177,8 +177,8 @@ bool fs_catalogue_content_path(const struct fs_catalogue *core,
     }
     if (best == NULL)
         return false;
-    size_t len = fsc_path(best->node, path);
-    const struct fs_node *share = fsc_share(best->node);
+    size_t len = fsc_path(core, fsc_known_node(core, best), path);
+    const struct fs_node *share = fsc_share(core, fsc_known_node(core, best));
     return buf_append(out, share->name, share->name_len) == 0 && buf_append(out, "/", 1) == 0 &&
            buf_append(out, path, len) == 0;
 }
@@ -193,20 +193,23 @@ static bool alike(const struct content *a, const struct content *b)
 }
 
 /* The content of what @record says is held, if it is such a one. */
-static bool holds_alike(const struct fs_record *record, const struct content *content)
+static bool holds_alike(const struct fs_catalogue *core,
+                        const struct fs_record *record,
+                        const struct content *content)
 {
     if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
-        (record->flags & FS_RECORD_PLACE) == 0 || record->of.known->blob == NULL)
+        (record->flags & FS_RECORD_PLACE) == 0 || fsc_named(core, record)->blob.at == 0)
         return false;
-    struct content held = fsc_blob_content(record->of.known->blob);
+    struct content held = fsc_blob_content(fsc_blob_of(core, fsc_named(core, record)));
     return alike(&held, content);
 }
 
 /* The first, or next, version that has the content and is in its path's list. */
-static const struct fs_known *next_linked(const struct fs_known *known)
+static const struct fs_known *next_linked(const struct fs_catalogue *core,
+                                          const struct fs_known *known)
 {
     while (known != NULL && (known->flags & FS_KNOWN_LINKED) == 0)
-        known = known->of_blob;
+        known = fsc_next_of_blob(core, known);
     return known;
 }
 
@@ -214,7 +217,7 @@ static const struct fs_known *first_of(const struct fs_catalogue *core,
                                        const struct content *content)
 {
     const struct fs_blob *blob = fsc_blob_find(core, content->root);
-    return blob != NULL ? next_linked(fsc_blob_first(blob)) : NULL;
+    return blob != NULL ? next_linked(core, fsc_blob_first(core, blob)) : NULL;
 }
 
 bool fs_catalogue_content_before(const struct fs_catalogue *core,
@@ -223,16 +226,16 @@ bool fs_catalogue_content_before(const struct fs_catalogue *core,
 {
     const struct fs_known *best = NULL, *known = first_of(core, content);
     for (unsigned i = 0; known != NULL && i < BEFORE_PATHS; i++) {
-        for (const struct fs_record *record = fsc_first(core, known->node); record != NULL;
-             record = fsc_next(core, record)) {
-            if (record->disk == core->own->no && holds_alike(record, content) &&
-                (best == NULL || record->of.known->moment > best->moment))
-                best = record->of.known;
+        for (const struct fs_record *record = fsc_first(core, fsc_known_node(core, known));
+             record != NULL; record = fsc_next(core, record)) {
+            if (record->disk == core->own->no && holds_alike(core, record, content) &&
+                (best == NULL || fsc_named(core, record)->moment > best->moment))
+                best = fsc_named(core, record);
         }
-        known = next_linked(known->of_blob);
+        known = next_linked(core, fsc_next_of_blob(core, known));
     }
     if (best != NULL)
-        *before_out = fsc_blob_content(best->blob);
+        *before_out = fsc_blob_content(fsc_blob_of(core, best));
     return best != NULL;
 }
 
@@ -248,16 +251,16 @@ int fs_catalogue_content_near(const struct fs_catalogue *core,
     int r = 0;
     *self_out = false;
     for (unsigned i = 0; known != NULL && i < BEFORE_PATHS && r == 0; i++) {
-        for (const struct fs_record *record = fsc_first(core, known->node);
+        for (const struct fs_record *record = fsc_first(core, fsc_known_node(core, known));
              record != NULL && r == 0; record = fsc_next(core, record)) {
-            if (!holds_alike(record, content))
+            if (!holds_alike(core, record, content))
                 continue;
             if (record->disk == core->own->no)
                 *self_out = true;
             else
                 r = add_holder(core, &near, record->disk);
         }
-        known = next_linked(known->of_blob);
+        known = next_linked(core, fsc_next_of_blob(core, known));
     }
     *n_out = near.n;
     mapid_deinit(&near.more);
@@ -269,7 +272,7 @@ static bool folder_has(const struct fs_catalogue *core, const struct fs_blob *bl
 {
     if ((blob->flags & FS_BLOB_TALLIED) == 0)
         return true;
-    const struct fs_tally *tally = blob->of.tally;
+    const struct fs_tally *tally = fsc_tally(core, blob);
     for (size_t i = 0; i < tally->held_n; i++)
         if (tally->held[i].disk == core->own->no)
             return tally->held[i].folder_n > 0;
@@ -277,11 +280,14 @@ static bool folder_has(const struct fs_catalogue *core, const struct fs_blob *bl
 }
 
 /* Its path, with a NUL behind each. */
-static bool put_names(const struct fs_known *known, struct buf *share_out, struct buf *path_out)
+static bool put_names(const struct fs_catalogue *core,
+                      const struct fs_known *known,
+                      struct buf *share_out,
+                      struct buf *path_out)
 {
     char path[FS_PATH_BYTES_MAX + 1];
-    const struct fs_node *share = fsc_share(known->node);
-    size_t len = fsc_path(known->node, path);
+    const struct fs_node *share = fsc_share(core, fsc_known_node(core, known));
+    size_t len = fsc_path(core, fsc_known_node(core, known), path);
     return buf_append(share_out, share->name, share->name_len) == 0 &&
            buf_append_u8(share_out, 0) == 0 && buf_append(path_out, path, len) == 0 &&
            buf_append_u8(path_out, 0) == 0;
@@ -297,17 +303,17 @@ bool fs_catalogue_content_own(const struct fs_catalogue *core,
 
     if (blob == NULL || !folder_has(core, blob))
         return false;
-    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
-         known = known->of_blob) {
-        for (const struct fs_record *record = fsc_first(core, known->node); record != NULL;
-             record = fsc_next(core, record)) {
+    for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL;
+         known = fsc_next_of_blob(core, known)) {
+        for (const struct fs_record *record = fsc_first(core, fsc_known_node(core, known));
+             record != NULL; record = fsc_next(core, record)) {
             if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
-                record->of.known != known || record->disk != core->own->no ||
+                fsc_named(core, record) != known || record->disk != core->own->no ||
                 (record->flags & FS_RECORD_PLACE & FS_IN_FOLDER) == 0)
                 continue;
             if (nth-- > 0)
                 continue;
-            return put_names(known, share_out, path_out);
+            return put_names(core, known, share_out, path_out);
         }
     }
     return false;
@@ -320,19 +326,21 @@ bool fs_catalogue_content_shown(const struct fs_catalogue *core,
                                 struct buf *path_out)
 {
     const struct fs_blob *blob = fsc_blob_find(core, root);
-    for (const struct fs_known *known = blob != NULL ? fsc_blob_first(blob) : NULL; known != NULL;
-         known = known->of_blob) {
-        if ((known->flags & FS_KNOWN_LINKED) != 0 && fsc_current(known->node) == known &&
-            nth-- == 0)
-            return put_names(known, share_out, path_out);
+    for (const struct fs_known *known = blob != NULL ? fsc_blob_first(core, blob) : NULL;
+         known != NULL; known = fsc_next_of_blob(core, known)) {
+        if ((known->flags & FS_KNOWN_LINKED) != 0 &&
+            fsc_current(core, fsc_known_node(core, known)) == known && nth-- == 0)
+            return put_names(core, known, share_out, path_out);
     }
     return false;
 }
 
-bool fs_known_has(const struct fs_known *known, struct content *content_out)
+bool fs_known_has(const struct fs_catalogue *core,
+                  const struct fs_known *known,
+                  struct content *content_out)
 {
-    if (known == NULL || known->blob == NULL)
+    if (known == NULL || known->blob.at == 0)
         return false;
-    *content_out = fsc_blob_content(known->blob);
+    *content_out = fsc_blob_content(fsc_blob_of(core, known));
     return true;
 }

@@ -8,7 +8,7 @@
 static void set_maximal(struct fs_catalogue *core, struct fs_known *known, bool maximal)
 {
     if (((known->flags & FS_KNOWN_MAXIMAL) != 0) != maximal) {
-        fsc_blob_dirty(core, known->blob);
+        fsc_blob_dirty(core, fsc_blob_of(core, known));
         fsc_tally_live(core, known, maximal);
     }
     known->flags &= (uint8_t) ~(FS_KNOWN_MAXIMAL | FS_KNOWN_SHOWN);
@@ -19,7 +19,7 @@ static void set_maximal(struct fs_catalogue *core, struct fs_known *known, bool 
 static bool gather(struct fs_catalogue *core, const struct fs_node *node, size_t *n_out)
 {
     size_t n = 0;
-    for (struct fs_known *k = node->versions; k != NULL; k = k->next) {
+    for (struct fs_known *k = fsc_versions(core, node); k != NULL; k = fsc_older(core, k)) {
         if (!fsc_grow(core, &core->sort, &core->sort_cap, n, sizeof(struct fs_known *)))
             return false;
         core->sort[n++] = k;
@@ -76,13 +76,14 @@ static void sort_versions(struct fs_catalogue *core, size_t n, bool by_rank)
 static void count_node(struct fs_catalogue *core, const struct fs_dirty *dirty)
 {
     struct fs_node *node = dirty->node;
-    const struct fs_known *now = fsc_current(node);
+    const struct fs_known *now = fsc_current(core, node);
     const struct fs_known *was = dirty->before;
-    bool conflicted = now != NULL && now->next != NULL && (now->next->flags & FS_KNOWN_SHOWN) != 0;
+    bool conflicted = now != NULL && fsc_older(core, now) != NULL &&
+                      (fsc_older(core, now)->flags & FS_KNOWN_SHOWN) != 0;
     struct fs_counted is = {.shown = now != NULL, .conflicted = conflicted};
     is.file = now != NULL && now->kind != FS_DIRECTORY;
-    is.bytes = now != NULL && now->blob != NULL ? now->blob->size : 0;
-    fsc_count(core, node, &is, was != NULL && was->blob != NULL ? was->blob->size : 0);
+    is.bytes = now != NULL && now->blob.at != 0 ? fsc_blob_of(core, now)->size : 0;
+    fsc_count(core, node, &is, was != NULL && was->blob.at != 0 ? fsc_blob_of(core, was)->size : 0);
 }
 
 static void judge_lost(struct fs_catalogue *core, struct fs_node *node)
@@ -90,7 +91,7 @@ static void judge_lost(struct fs_catalogue *core, struct fs_node *node)
     uint32_t next;
     for (uint32_t ref = node->records; ref != 0; ref = next) {
         const struct fs_record *record = fsc_at(core, ref);
-        const struct fs_known *known = record->of.known;
+        const struct fs_known *known = fsc_named(core, record);
         next = record->next;
         if ((record->flags & FS_RECORD_LOST) == 0)
             continue;
@@ -114,8 +115,9 @@ static bool needs_tidy(const struct fs_catalogue *core, const struct fs_node *no
         if (record->disk == core->own->no && record->line != FS_LINE_FOLDER &&
             (record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0)
             return true;
-    for (const struct fs_known *known = node->versions; known != NULL; known = known->next)
-        if (known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0)
+    for (const struct fs_known *known = fsc_versions(core, node); known != NULL;
+         known = fsc_older(core, known))
+        if (known->blob.at != 0 && (fsc_blob_of(core, known)->flags & FS_BLOB_KEPT) != 0)
             return true;
     return false;
 }
@@ -131,12 +133,12 @@ static void refresh_node(struct fs_catalogue *core, const struct fs_dirty *dirty
         if (is_shown(core->sort[i], core->sort, i))
             core->sort[i]->flags |= FS_KNOWN_SHOWN;
     sort_versions(core, n, true);
-    struct fs_known **at = &node->versions;
+    struct fs_known_link *at = &node->versions;
     for (size_t i = 0; i < n; i++) {
-        *at = core->sort[i];
+        *at = fsc_known_link(core->sort[i]);
         at = &core->sort[i]->next;
     }
-    *at = NULL;
+    *at = (struct fs_known_link){0};
     count_node(core, dirty);
     judge_lost(core, node);
     if (core->started && needs_tidy(core, node))
@@ -145,18 +147,19 @@ static void refresh_node(struct fs_catalogue *core, const struct fs_dirty *dirty
 
 /* ---- telling ---- */
 
-static size_t shown_n(const struct fs_node *node)
+static size_t shown_n(const struct fs_catalogue *core, const struct fs_node *node)
 {
     size_t n = 0;
-    for (const struct fs_known *k = node->versions; k != NULL; k = k->next)
+    for (const struct fs_known *k = fsc_versions(core, node); k != NULL; k = fsc_older(core, k))
         n += (k->flags & FS_KNOWN_SHOWN) != 0;
     return n;
 }
 
-static enum catalogue_what what_changed(const struct fs_dirty *dirty)
+static enum catalogue_what what_changed(const struct fs_catalogue *core,
+                                        const struct fs_dirty *dirty)
 {
     const struct fs_known *was = dirty->before;
-    const struct fs_known *now = fsc_current(dirty->node);
+    const struct fs_known *now = fsc_current(core, dirty->node);
     if (was == NULL && now == NULL)
         return 0;
     if (was == NULL)
@@ -168,7 +171,7 @@ static enum catalogue_what what_changed(const struct fs_dirty *dirty)
     if (was != now && (was->mode != now->mode || was->mtime_ns != now->mtime_ns ||
                        was->replicas != now->replicas))
         return FS_ATTRIBUTES;
-    size_t conflicts_n = shown_n(dirty->node);
+    size_t conflicts_n = shown_n(core, dirty->node);
     if (conflicts_n > dirty->conflicts_n)
         return FS_CONFLICTED;
     return conflicts_n < dirty->conflicts_n ? FS_RESOLVED : 0;
@@ -177,7 +180,7 @@ static enum catalogue_what what_changed(const struct fs_dirty *dirty)
 static const char *keep_path(struct fs_catalogue *core, const struct fs_node *node)
 {
     char path[FS_PATH_BYTES_MAX + 1];
-    size_t len = fsc_path(node, path);
+    size_t len = fsc_path(core, node, path);
     return fsc_keep(core, path, len + 1);
 }
 
@@ -185,7 +188,7 @@ static void tell(struct fs_catalogue *core, const struct fs_dirty *dirty, enum c
 {
     struct fs_node *node = dirty->node;
     const char *path = keep_path(core, node);
-    const struct fs_node *share = fsc_share(node);
+    const struct fs_node *share = fsc_share(core, node);
     const char *share_text = fsc_keep(core, share->name, (size_t)share->name_len + 1);
     struct catalogue_action *action =
         path != NULL && share_text != NULL ? fsc_act(core, CATALOGUE_CHANGED) : NULL;
@@ -195,12 +198,12 @@ static void tell(struct fs_catalogue *core, const struct fs_dirty *dirty, enum c
                                                .share = share_text,
                                                .path = path,
                                                .before = dirty->before,
-                                               .after = fsc_current(node)};
+                                               .after = fsc_current(core, node)};
     if (what == FS_REMOVED)
-        action->change.after = node->versions;
+        action->change.after = fsc_versions(core, node);
     if (what == FS_CONFLICTED) {
-        const struct fs_known *beside = node->versions->next;
-        action->change.before = node->versions;
+        const struct fs_known *beside = fsc_older(core, fsc_versions(core, node));
+        action->change.before = fsc_versions(core, node);
         action->change.after = beside;
     }
 }
@@ -210,17 +213,17 @@ static void tell_all(struct fs_catalogue *core)
 {
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
-        if (what_changed(dirty) == FS_REMOVED && dirty->before->blob != NULL)
-            dirty->before->blob->mark = ((uint32_t)i + 1) & 0xfffffff;
+        if (what_changed(core, dirty) == FS_REMOVED && dirty->before->blob.at != 0)
+            fsc_blob_of(core, dirty->before)->mark = ((uint32_t)i + 1) & 0xfffffff;
     }
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
-        enum catalogue_what what = what_changed(dirty);
-        const struct fs_known *now = fsc_current(dirty->node);
-        if (what != FS_CREATED || now->blob == NULL || now->blob->mark == 0)
+        enum catalogue_what what = what_changed(core, dirty);
+        const struct fs_known *now = fsc_current(core, dirty->node);
+        if (what != FS_CREATED || now->blob.at == 0 || fsc_blob_of(core, now)->mark == 0)
             continue;
-        struct fs_dirty *from = &core->dirty[now->blob->mark - 1];
-        if (fsc_share(from->node) != fsc_share(dirty->node))
+        struct fs_dirty *from = &core->dirty[fsc_blob_of(core, now)->mark - 1];
+        if (fsc_share(core, from->node) != fsc_share(core, dirty->node))
             continue;
         const char *from_path = keep_path(core, from->node);
         size_t before_n = core->actions_n;
@@ -231,15 +234,15 @@ static void tell_all(struct fs_catalogue *core)
         struct catalogue_change *change = &core->actions[before_n].change;
         change->from_path = from_path;
         change->before = from->before;
-        now->blob->mark = 0;
+        fsc_blob_of(core, now)->mark = 0;
         from->conflicts_n = UINT32_MAX; /* both are told */
         core->dirty[i].conflicts_n = UINT32_MAX;
     }
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
-        enum catalogue_what what = what_changed(dirty);
-        if (dirty->before != NULL && dirty->before->blob != NULL)
-            dirty->before->blob->mark = 0;
+        enum catalogue_what what = what_changed(core, dirty);
+        if (dirty->before != NULL && dirty->before->blob.at != 0)
+            fsc_blob_of(core, dirty->before)->mark = 0;
         if (what != 0 && dirty->conflicts_n != UINT32_MAX)
             tell(core, dirty, what);
     }

@@ -2,7 +2,7 @@
  * The catalogue from inside:
  *
  *     catalogue.c          life, output, the table of events, timers
- *     catalogue_memory.c   pieces of it
+ *     catalogue_memory.c   records, of which there are most
  *     catalogue_tree.c     paths: nodes and folders
  *     catalogue_known.c    disks, authors, versions, contents
  *     catalogue_tally.c    who holds what many paths have
@@ -18,10 +18,11 @@
  *     catalogue_read.c     look-ups and lists
  *     catalogue_check.c    invariants
  *
- * Memory is what a million paths make it: a node of a path (54 bytes and its name), a version (144
- * and 8 for each disk of its vector), a content (64), and for each disk that has it a record (24)
- * in a slot (4). So records are named by a number of 32 bits, not by where they are, and fields
- * have the bits that their limits need.
+ * Memory is what a million paths make it: a node of a path (31 bytes and its name), a version (124
+ * and 8 for each disk of its vector), a content (56, and 4 to 8 to find it), and for each disk that
+ * has it a record (20) in a slot (4). So one names the other by links of 32 bits (core/slab.h), and
+ * fields have the bits that their limits need. A link is followed by fsc_...(core, what has it),
+ * which gives NULL where there is none.
  */
 #ifndef FS_CATALOGUE_INTERNAL_H
 #define FS_CATALOGUE_INTERNAL_H
@@ -34,8 +35,28 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "core/mutant.h"
+#include "core/slab.h"
 #include "core/rng.h"
 #include "fs/catalogue.h"
+
+/* Links; 0: none. */
+struct fs_node_link {
+    uint32_t at;
+};
+struct fs_known_link {
+    uint32_t at;
+};
+struct fs_blob_link {
+    uint32_t at;
+};
+struct fs_folder_link {
+    uint32_t at;
+};
+struct fs_tally_link {
+    uint32_t at;
+};
+
+#pragma pack(push, 4) /* of all that is in the slab, or has links in it */
 
 /* Which record of a path: a disk has at most one of each. */
 enum fs_line {
@@ -57,8 +78,8 @@ enum fs_record_flags {
 #define FS_RECORD_REF_BITS 26
 struct fs_record {
     union {
-        struct fs_known *known;
-        struct fs_node *node; /* GONE */
+        struct fs_known_link known;
+        struct fs_node_link node; /* GONE */
     } of;
     uint64_t number : 48;
     uint64_t disk : 16;
@@ -70,7 +91,7 @@ struct fs_record {
 /* Slots have gaps, as many as records at most. */
 static_assert(2 * FS_RECORDS_MAX < 1 << FS_RECORD_REF_BITS, "a record's number has room");
 static_assert(FS_LINES_N <= 1 << 6, "a line has 6 bits");
-static_assert(sizeof(struct fs_record) == 24, "there are millions of records");
+static_assert(sizeof(struct fs_record) == 20, "there are millions of records");
 #define FS_RECORDS_BLOCK 1024 /* that are allocated together */
 
 static inline void fsc_flags_set(struct fs_record *record, unsigned flags)
@@ -96,11 +117,11 @@ static_assert(FS_COUNTER_MAX < 1ull << 48, "a counter has 48 bits");
 static_assert(FS_DISKS_MAX <= 1 << 16, "a disk's number has 16 bits");
 
 struct fs_known {
-    struct fs_node *node;
-    struct fs_known *next;
-    struct fs_blob *blob;         /* NULL: no content */
-    struct fs_known *of_blob;     /* the next version of the content */
-    struct fs_known **of_blob_at; /* what points to this one there */
+    struct fs_node_link node;
+    struct fs_known_link next;
+    struct fs_blob_link blob;     /* none: no content */
+    struct fs_known_link of_blob; /* the next version of the content */
+    uint32_t of_blob_at;          /* link to the link to this one there */
     uint64_t id;
     int64_t mtime_ns;
     uint64_t moment;
@@ -116,7 +137,7 @@ struct fs_known {
     uint8_t signature[FS_SIGNATURE_BYTES];
     struct fs_pair vector[]; /* by disk number; then the target */
 };
-static_assert(sizeof(struct fs_known) == 144, "there are millions of versions");
+static_assert(sizeof(struct fs_known) == 124, "there are millions of versions");
 static_assert(2 * FS_DISKS_MAX <= 1 << 16, "a writer's number has 16 bits");
 static_assert(FS_TARGET_BYTES_MAX < 1 << 12, "a target's length has 12 bits");
 static_assert(FS_DISKS_MAX * FS_LINES_N < 1 << 24, "a path's records are counted in 24 bits");
@@ -138,21 +159,21 @@ struct fs_held {
     uint32_t folder_n, keep_n; /* its records that say so */
 };
 struct fs_wanted {
-    struct fs_node *share;
+    const struct fs_node *share;
     uint32_t live_n; /* versions beneath it that are not history */
 };
 struct fs_tally {
-    struct fs_known *first;
+    struct fs_known_link first;
     struct fs_held *held; /* by disk */
     struct fs_wanted *wanted;
     size_t held_n, held_cap, wanted_n, wanted_cap;
 };
 
 struct fs_blob {
-    struct fs_blob *next; /* of the bucket */
+    struct fs_blob_link next; /* of the bucket */
     union {
-        struct fs_known *first; /* of its versions */
-        struct fs_tally *tally; /* TALLIED */
+        struct fs_known_link first; /* of its versions */
+        struct fs_tally_link tally; /* TALLIED */
     } of;
     uint64_t size : 48;
     uint64_t hash : 8;
@@ -162,12 +183,8 @@ struct fs_blob {
     uint32_t flags : 4;
     uint8_t root[FS_ROOT_BYTES];
 };
-static_assert(sizeof(struct fs_blob) == 64, "there are millions of contents");
+static_assert(sizeof(struct fs_blob) == 56, "there are millions of contents");
 static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
-static inline struct fs_known *fsc_blob_first(const struct fs_blob *blob)
-{
-    return (blob->flags & FS_BLOB_TALLIED) != 0 ? blob->of.tally->first : blob->of.first;
-}
 static inline void fsc_blob_flag(struct fs_blob *blob, unsigned flags, bool on)
 {
     unsigned now = on ? blob->flags | flags : blob->flags & ~flags;
@@ -176,7 +193,7 @@ static inline void fsc_blob_flag(struct fs_blob *blob, unsigned flags, bool on)
 
 /* What is beneath a path. */
 struct fs_folder {
-    struct fs_node *root; /* a treap by name */
+    struct fs_node_link root; /* a treap by name */
     uint32_t children_n;
     uint32_t conflicted_n; /* all below: paths with conflicts, */
     uint64_t shown_n;      /* with a version that is shown, */
@@ -195,18 +212,24 @@ enum fs_node_flags {
 };
 
 struct fs_node {
-    struct fs_node *parent; /* NULL: a share */
-    struct fs_node *left, *right;
-    struct fs_folder *folder; /* NULL: nothing beneath */
-    struct fs_known
-        *versions;    /* the current one first, conflicts, others that are not history, history */
+    struct fs_node_link parent; /* none: a share */
+    struct fs_node_link left, right;
+    struct fs_folder_link folder; /* none: nothing beneath */
+    /* The current one first, conflicts, others that are not history, history. */
+    struct fs_known_link versions;
     uint32_t records; /* the first one */
-    uint32_t priority;
-    uint32_t pins; /* by what is under way, and by versions */
+    uint32_t pins;    /* by what is under way, and by versions */
     uint8_t flags;
     uint8_t name_len;
     char name[]; /* with a NUL */
 };
+static_assert(offsetof(struct fs_node, name) == 30, "there are millions of nodes");
+static_assert(sizeof(struct fs_known) + FS_VECTOR_MAX * sizeof(struct fs_pair) +
+                      FS_TARGET_BYTES_MAX <=
+                  SLAB_PIECE_MAX,
+              "the largest version is a piece of the slab");
+
+#pragma pack(pop)
 
 /* ---- disks ---- */
 
@@ -338,19 +361,9 @@ struct fs_dirty {
     uint32_t conflicts_n;
 };
 
-/* Pieces above 8 * this are malloc's. */
-#define FS_CLASSES_N 64
-struct fs_pool {
-    struct fs_free *free[FS_CLASSES_N]; /* by size / 8 */
-    struct fs_block *blocks;
-    struct list large;
-    uint8_t *at; /* of the last block */
-    size_t left;
-};
-
 struct fs_catalogue {
     struct catalogue_config config;
-    struct fs_pool pool;
+    struct slab slab; /* nodes, folders, versions, contents, counts of contents */
     struct rng rng;
     bool started;
     uint64_t now_ms, wall_ms;
@@ -368,7 +381,7 @@ struct fs_catalogue {
     struct fs_record **record_blocks;
     uint32_t record_blocks_n, record_blocks_cap;
     uint32_t record_free; /* the first of those that are free */
-    struct fs_blob **buckets;
+    struct fs_blob_link *buckets;
     size_t buckets_n, blobs_n;
     uint64_t versions_n, records_n, nodes_n, bytes;
 
@@ -448,11 +461,96 @@ static inline struct kith_node_id fsc_node_of(const struct fs_catalogue *core, u
 
 /* ---- catalogue_memory.c ---- */
 
-/* Zeroed; NULL if memory is short. */
-void *fsc_alloc(struct fs_catalogue *core, size_t size);
-/* @size as it was asked for. */
-void fsc_free(struct fs_catalogue *core, void *memory, size_t size);
-void fsc_pool_free(struct fs_catalogue *core);
+/* What links lead to. */
+static inline struct fs_node *fsc_node(const struct fs_catalogue *core, struct fs_node_link link)
+{
+    return slab_at(&core->slab, link.at);
+}
+static inline struct fs_known *fsc_known(const struct fs_catalogue *core, struct fs_known_link link)
+{
+    return slab_at(&core->slab, link.at);
+}
+static inline struct fs_blob *fsc_blob(const struct fs_catalogue *core, struct fs_blob_link link)
+{
+    return slab_at(&core->slab, link.at);
+}
+static inline struct fs_node_link fsc_node_link(const struct fs_node *node)
+{
+    return (struct fs_node_link){slab_link(node)};
+}
+static inline struct fs_known_link fsc_known_link(const struct fs_known *known)
+{
+    return (struct fs_known_link){slab_link(known)};
+}
+static inline struct fs_blob_link fsc_blob_link(const struct fs_blob *blob)
+{
+    return (struct fs_blob_link){slab_link(blob)};
+}
+
+static inline struct fs_node *fsc_parent(const struct fs_catalogue *core,
+                                         const struct fs_node *node)
+{
+    return fsc_node(core, node->parent);
+}
+static inline struct fs_folder *fsc_folder(const struct fs_catalogue *core,
+                                           const struct fs_node *node)
+{
+    return slab_at(&core->slab, node->folder.at);
+}
+static inline struct fs_node *fsc_left(const struct fs_catalogue *core, const struct fs_node *node)
+{
+    return fsc_node(core, node->left);
+}
+static inline struct fs_node *fsc_right(const struct fs_catalogue *core, const struct fs_node *node)
+{
+    return fsc_node(core, node->right);
+}
+/* Through the versions of a path, in the order of their list. */
+static inline struct fs_known *fsc_versions(const struct fs_catalogue *core,
+                                            const struct fs_node *node)
+{
+    return fsc_known(core, node->versions);
+}
+static inline struct fs_known *fsc_older(const struct fs_catalogue *core,
+                                         const struct fs_known *known)
+{
+    return fsc_known(core, known->next);
+}
+static inline struct fs_node *fsc_known_node(const struct fs_catalogue *core,
+                                             const struct fs_known *known)
+{
+    return fsc_node(core, known->node);
+}
+static inline struct fs_blob *fsc_blob_of(const struct fs_catalogue *core,
+                                          const struct fs_known *known)
+{
+    return fsc_blob(core, known->blob);
+}
+static inline struct fs_tally *fsc_tally(const struct fs_catalogue *core,
+                                         const struct fs_blob *blob)
+{
+    return slab_at(&core->slab, blob->of.tally.at);
+}
+/* Through the versions of a content. */
+static inline struct fs_known *fsc_blob_first(const struct fs_catalogue *core,
+                                              const struct fs_blob *blob)
+{
+    bool tallied = (blob->flags & FS_BLOB_TALLIED) != 0;
+    return fsc_known(core, tallied ? fsc_tally(core, blob)->first : blob->of.first);
+}
+static inline struct fs_known *fsc_next_of_blob(const struct fs_catalogue *core,
+                                                const struct fs_known *known)
+{
+    return fsc_known(core, known->of_blob);
+}
+/* The version that a record names, which is not GONE. */
+static inline struct fs_known *fsc_named(const struct fs_catalogue *core,
+                                         const struct fs_record *record)
+{
+    return fsc_known(core, record->of.known);
+}
+
+void fsc_records_free(struct fs_catalogue *core);
 /* A record that is all zeros; 0 if memory is short or there are too many. */
 uint32_t fsc_record_alloc(struct fs_catalogue *core);
 void fsc_record_free(struct fs_catalogue *core, uint32_t ref);
@@ -480,10 +578,20 @@ static inline struct fs_record *fsc_next(const struct fs_catalogue *core,
 
 /* ---- catalogue_tree.c ---- */
 
-struct fs_node *fsc_child(const struct fs_folder *folder, const char *name, size_t len);
+struct fs_node *fsc_child(const struct fs_catalogue *core,
+                          const struct fs_folder *folder,
+                          const char *name,
+                          size_t len);
 /* The first child that is greater than @name, or, if @with, not less. */
-struct fs_node *
-fsc_child_after(const struct fs_folder *folder, const char *name, size_t len, bool with);
+struct fs_node *fsc_child_after(const struct fs_catalogue *core,
+                                const struct fs_folder *folder,
+                                const char *name,
+                                size_t len,
+                                bool with);
+/* In the treap of a folder. */
+bool fsc_stands_above(const struct fs_catalogue *core,
+                      const struct fs_node *above,
+                      const struct fs_node *node);
 /* NULL if there is none. */
 struct fs_node *
 fsc_find(const struct fs_catalogue *core, struct kith_bytes share, struct kith_bytes path);
@@ -503,8 +611,8 @@ void fsc_count(struct fs_catalogue *core,
                uint64_t was_bytes);
 /* Writes the path within the share, with a NUL; gives its length. @out has FS_PATH_BYTES_MAX + 1.
  */
-size_t fsc_path(const struct fs_node *node, char *out);
-const struct fs_node *fsc_share(const struct fs_node *node);
+size_t fsc_path(const struct fs_catalogue *core, const struct fs_node *node, char *out);
+const struct fs_node *fsc_share(const struct fs_catalogue *core, const struct fs_node *node);
 
 /* ---- catalogue_known.c ---- */
 
@@ -515,16 +623,17 @@ struct fs_disk *fsc_disk_find(const struct fs_catalogue *core, const struct fs_d
 uint32_t fsc_writer(struct fs_catalogue *core, const struct fs_author *author);
 /* Whether the key is the node's. */
 bool fsc_author_fits(const struct fs_author *author);
-struct fs_known *fsc_known_find(const struct fs_node *node, uint64_t id);
+struct fs_known *
+fsc_known_find(const struct fs_catalogue *core, const struct fs_node *node, uint64_t id);
 /* A new one, which nothing points to yet and that is not in its node's list. NULL: memory or limit.
  */
 struct fs_known *fsc_known_new(struct fs_catalogue *core,
                                struct fs_node *node,
                                const struct fs_version *version,
                                uint64_t id);
-void fsc_known_link(struct fs_catalogue *core, struct fs_known *known);
+void fsc_known_list(struct fs_catalogue *core, struct fs_known *known);
 /* No version of its path any more, until a record names it again; its node is dirty. */
-void fsc_known_unlink(struct fs_catalogue *core, struct fs_known *known);
+void fsc_known_unlist(struct fs_catalogue *core, struct fs_known *known);
 void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known);
 /* Frees what nothing points to any more. */
 void fsc_dead_free(struct fs_catalogue *core);
@@ -562,9 +671,11 @@ void fsc_tally_check(const struct fs_catalogue *core, const struct fs_blob *blob
 
 /* ---- catalogue_records.c ---- */
 
-static inline struct fs_node *fsc_record_node(const struct fs_record *record)
+static inline struct fs_node *fsc_record_node(const struct fs_catalogue *core,
+                                              const struct fs_record *record)
 {
-    return (record->flags & FS_RECORD_GONE) != 0 ? record->of.node : record->of.known->node;
+    bool gone = (record->flags & FS_RECORD_GONE) != 0;
+    return fsc_node(core, gone ? record->of.node : fsc_named(core, record)->node);
 }
 /* The record of a line; LOST ones are none. 0: there is none. */
 uint32_t fsc_record_find(const struct fs_catalogue *core,
@@ -600,7 +711,7 @@ bool fsc_record_settle(struct fs_catalogue *core,
                        uint32_t pass);
 void fsc_record_forget(struct fs_catalogue *core, uint32_t ref);
 void fsc_lost_drop(struct fs_catalogue *core, uint32_t ref);
-uint64_t fsc_record_sum(const struct fs_record *record);
+uint64_t fsc_record_sum(const struct fs_catalogue *core, const struct fs_record *record);
 void fsc_touch(struct fs_catalogue *core, struct fs_node *node);
 /* Finds out anew what is current in all that was touched, and tells what changed. */
 void fsc_refresh(struct fs_catalogue *core);
@@ -610,9 +721,10 @@ bool fsc_deleted_long_ago(const struct fs_catalogue *core,
                           uint64_t less_ms);
 /* Old GONE records, old deletions. */
 void fsc_sweep(struct fs_catalogue *core);
-static inline struct fs_known *fsc_current(const struct fs_node *node)
+static inline struct fs_known *fsc_current(const struct fs_catalogue *core,
+                                           const struct fs_node *node)
 {
-    struct fs_known *first = node->versions;
+    struct fs_known *first = fsc_versions(core, node);
     bool shown = first != NULL && (first->flags & FS_KNOWN_SHOWN) != 0;
     return shown && first->kind != FS_DELETED ? first : NULL;
 }

@@ -92,10 +92,17 @@ struct fs_blob *fsc_blob_find(const struct fs_catalogue *core, const uint8_t roo
 {
     if (core->buckets_n == 0)
         return NULL;
-    struct fs_blob *blob = core->buckets[bucket_of(core, root)];
+    struct fs_blob *blob = fsc_blob(core, core->buckets[bucket_of(core, root)]);
     while (blob != NULL && memcmp(blob->root, root, FS_ROOT_BYTES) != 0)
-        blob = blob->next;
+        blob = fsc_blob(core, blob->next);
     return blob;
+}
+
+static void bucket_put(struct fs_catalogue *core, struct fs_blob *blob)
+{
+    struct fs_blob_link *bucket = &core->buckets[bucket_of(core, blob->root)];
+    blob->next = *bucket;
+    *bucket = fsc_blob_link(blob);
 }
 
 static bool buckets_grow(struct fs_catalogue *core)
@@ -103,21 +110,20 @@ static bool buckets_grow(struct fs_catalogue *core)
     if (core->blobs_n < core->buckets_n)
         return true;
     size_t n = core->buckets_n == 0 ? 64 : 2 * core->buckets_n;
-    struct fs_blob **old = core->buckets;
+    struct fs_blob_link *old = core->buckets;
     size_t old_n = core->buckets_n;
-    struct fs_blob **buckets = core_calloc(n, sizeof(struct fs_blob *));
+    struct fs_blob_link *buckets = core_calloc(n, sizeof(*buckets));
     if (buckets == NULL)
         return old != NULL; /* longer chains then */
     core->buckets = buckets;
     core->buckets_n = n;
-    core->bytes += (n - old_n) * sizeof(struct fs_blob *);
+    core->bytes += (n - old_n) * sizeof(*buckets);
     for (size_t i = 0; i < old_n; i++) {
-        struct fs_blob *next;
-        for (struct fs_blob *blob = old[i]; blob != NULL; blob = next) {
-            struct fs_blob **bucket = &buckets[bucket_of(core, blob->root)];
+        struct fs_blob_link next = {0};
+        for (struct fs_blob_link at = old[i]; at.at != 0; at = next) {
+            struct fs_blob *blob = fsc_blob(core, at);
             next = blob->next;
-            blob->next = *bucket;
-            *bucket = blob;
+            bucket_put(core, blob);
         }
     }
     core_free(old);
@@ -135,18 +141,16 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
 {
     struct fs_blob *blob = fsc_blob_find(core, content->root);
     while (blob != NULL && !blob_is(blob, content)) /* somebody lies about its size */
-        blob = blob->next;
+        blob = fsc_blob(core, blob->next);
     if (blob == NULL) {
-        blob = buckets_grow(core) ? fsc_alloc(core, sizeof(*blob)) : NULL;
+        blob = buckets_grow(core) ? slab_alloc(&core->slab, sizeof(*blob)) : NULL;
         if (blob == NULL)
             return NULL;
         blob->size = content->size & ((1ull << 48) - 1);
         blob->hash = content->hash;
         blob->chunk_log2 = content->chunk_log2;
         memcpy(blob->root, content->root, FS_ROOT_BYTES);
-        struct fs_blob **bucket = &core->buckets[bucket_of(core, blob->root)];
-        blob->next = *bucket;
-        *bucket = blob;
+        bucket_put(core, blob);
         core->blobs_n++;
         core->bytes += sizeof(*blob);
     }
@@ -155,22 +159,24 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
     return blob;
 }
 
-static void blob_add_version(struct fs_blob *blob, struct fs_known *known)
+static void
+blob_add_version(struct fs_catalogue *core, struct fs_blob *blob, struct fs_known *known)
 {
     bool tallied = (blob->flags & FS_BLOB_TALLIED) != 0;
-    struct fs_known **first = tallied ? &blob->of.tally->first : &blob->of.first;
+    struct fs_known_link *first = tallied ? &fsc_tally(core, blob)->first : &blob->of.first;
     known->of_blob = *first;
-    known->of_blob_at = first;
-    if (*first != NULL)
-        (*first)->of_blob_at = &known->of_blob;
-    *first = known;
+    known->of_blob_at = slab_link(first);
+    if (first->at != 0)
+        fsc_known(core, *first)->of_blob_at = slab_link(&known->of_blob);
+    *first = fsc_known_link(known);
 }
 
-static void blob_remove_version(struct fs_known *known)
+static void blob_remove_version(struct fs_catalogue *core, struct fs_known *known)
 {
-    *known->of_blob_at = known->of_blob;
-    if (known->of_blob != NULL)
-        known->of_blob->of_blob_at = known->of_blob_at;
+    struct fs_known_link *at = slab_at(&core->slab, known->of_blob_at);
+    *at = known->of_blob;
+    if (known->of_blob.at != 0)
+        fsc_next_of_blob(core, known)->of_blob_at = known->of_blob_at;
 }
 
 static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
@@ -179,13 +185,13 @@ static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
     fsc_tally_fit(core, blob);
     if (blob->refs > 0)
         return;
-    struct fs_blob **at = &core->buckets[bucket_of(core, blob->root)];
-    while (*at != blob)
-        at = &(*at)->next;
+    struct fs_blob_link *at = &core->buckets[bucket_of(core, blob->root)];
+    for (struct fs_blob *before; (before = fsc_blob(core, *at)) != blob;)
+        at = &before->next;
     *at = blob->next;
     core->blobs_n--;
     core->bytes -= sizeof(*blob);
-    fsc_free(core, blob, sizeof(*blob));
+    slab_free(&core->slab, blob, sizeof(*blob));
 }
 
 void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
@@ -215,11 +221,12 @@ static size_t known_bytes(const struct fs_known *known)
            known->target_len;
 }
 
-struct fs_known *fsc_known_find(const struct fs_node *node, uint64_t id)
+struct fs_known *
+fsc_known_find(const struct fs_catalogue *core, const struct fs_node *node, uint64_t id)
 {
-    struct fs_known *known = node->versions;
+    struct fs_known *known = fsc_versions(core, node);
     while (known != NULL && known->id != id)
-        known = known->next;
+        known = fsc_older(core, known);
     return known;
 }
 
@@ -227,8 +234,8 @@ uint64_t
 fsc_id_of(struct fs_catalogue *core, const struct fs_node *node, const struct fs_version *version)
 {
     char path[FS_PATH_BYTES_MAX + 1];
-    const struct fs_node *share = fsc_share(node);
-    size_t len = fsc_path(node, path);
+    const struct fs_node *share = fsc_share(core, node);
+    size_t len = fsc_path(core, node, path);
     core->scratch.len = 0;
     if (fs_version_signed(share->name, share->name_len, path, len, version, &core->scratch) != 0) {
         core->error = KITH_E_MEMORY;
@@ -261,10 +268,10 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
     uint32_t author = fsc_writer(core, &version->author);
     size_t bytes =
         sizeof(struct fs_known) + version->vector.n * sizeof(struct fs_pair) + version->target_len;
-    struct fs_known *known = author != 0 ? fsc_alloc(core, bytes) : NULL;
+    struct fs_known *known = author != 0 ? slab_alloc(&core->slab, bytes) : NULL;
     if (known == NULL)
         return NULL;
-    known->node = node;
+    known->node = fsc_node_link(node);
     known->id = id;
     known->mtime_ns = version->mtime_ns;
     known->moment = version->moment;
@@ -279,44 +286,44 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
     if (fine && version->target_len > 0)
         memcpy(&known->vector[known->vector_n], version->target, version->target_len);
     if (fine && version->kind == FS_FILE) {
-        known->blob = blob_ref(core, &version->content);
-        fine = known->blob != NULL;
+        known->blob = fsc_blob_link(blob_ref(core, &version->content));
+        fine = known->blob.at != 0;
     }
     if (!fine) {
-        fsc_free(core, known, bytes);
+        slab_free(&core->slab, known, bytes);
         return NULL;
     }
-    if (known->blob != NULL)
-        blob_add_version(known->blob, known);
+    if (known->blob.at != 0)
+        blob_add_version(core, fsc_blob_of(core, known), known);
     node->pins++; /* a version's own */
     core->versions_n++;
     core->bytes += known_bytes(known);
     return known;
 }
 
-void fsc_known_link(struct fs_catalogue *core, struct fs_known *known)
+void fsc_known_list(struct fs_catalogue *core, struct fs_known *known)
 {
     if ((known->flags & FS_KNOWN_LINKED) != 0)
         return;
-    struct fs_known **at = &known->node->versions;
-    while (*at != NULL)
-        at = &(*at)->next;
-    *at = known;
-    known->next = NULL;
+    struct fs_known_link *at = &fsc_known_node(core, known)->versions;
+    for (struct fs_known *before; (before = fsc_known(core, *at)) != NULL;)
+        at = &before->next;
+    *at = fsc_known_link(known);
+    known->next = (struct fs_known_link){0};
     known->flags |= FS_KNOWN_LINKED;
     if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
         fsc_tally_live(core, known, true);
 }
 
-void fsc_known_unlink(struct fs_catalogue *core, struct fs_known *known)
+void fsc_known_unlist(struct fs_catalogue *core, struct fs_known *known)
 {
     if ((known->flags & FS_KNOWN_LINKED) == 0)
         return;
     if ((known->flags & FS_KNOWN_MAXIMAL) != 0)
         fsc_tally_live(core, known, false);
-    struct fs_known **at = &known->node->versions;
-    while (*at != known)
-        at = &(*at)->next;
+    struct fs_known_link *at = &fsc_known_node(core, known)->versions;
+    for (struct fs_known *before; (before = fsc_known(core, *at)) != known;)
+        at = &before->next;
     *at = known->next;
     known->flags &= (uint8_t)~FS_KNOWN_LINKED;
 }
@@ -326,8 +333,8 @@ void fsc_known_unref(struct fs_catalogue *core, struct fs_known *known)
     assert(known->refs > 0);
     if (--known->refs > 0)
         return;
-    fsc_known_unlink(core, known);
-    known->next = core->dead;
+    fsc_known_unlist(core, known);
+    known->next = fsc_known_link(core->dead);
     core->dead = known;
 }
 
@@ -335,17 +342,17 @@ void fsc_dead_free(struct fs_catalogue *core)
 {
     while (core->dead != NULL) {
         struct fs_known *known = core->dead;
-        core->dead = known->next;
+        core->dead = fsc_older(core, known);
         assert(known->refs == 0);
-        if (known->blob != NULL) {
-            blob_remove_version(known);
-            blob_unref(core, known->blob);
+        if (known->blob.at != 0) {
+            blob_remove_version(core, known);
+            blob_unref(core, fsc_blob_of(core, known));
         }
-        known->node->pins--;
-        fsc_prune_later(core, known->node);
+        fsc_known_node(core, known)->pins--;
+        fsc_prune_later(core, fsc_known_node(core, known));
         core->versions_n--;
         core->bytes -= known_bytes(known);
-        fsc_free(core, known, known_bytes(known));
+        slab_free(&core->slab, known, known_bytes(known));
     }
 }
 
@@ -362,8 +369,8 @@ void fsc_known_expand(const struct fs_catalogue *core,
                              .moment = known->moment,
                              .target_len = known->target_len};
     v->target = known->target_len > 0 ? fs_known_target(known) : NULL;
-    if (known->blob != NULL)
-        v->content = fsc_blob_content(known->blob);
+    if (known->blob.at != 0)
+        v->content = fsc_blob_content(fsc_blob_of(core, known));
     v->author.disk = core->disks[writer->disk]->id;
     v->author.node = writer->node;
     memcpy(v->author.key, writer->key, FS_KEY_BYTES);
@@ -422,7 +429,7 @@ bool fsc_before(const struct fs_catalogue *core, const struct fs_known *a, const
 
 bool fsc_same(const struct fs_known *a, const struct fs_known *b)
 {
-    if (a->kind != b->kind || a->blob != b->blob)
+    if (a->kind != b->kind || a->blob.at != b->blob.at)
         return false;
     return a->target_len == b->target_len &&
            memcmp(fs_known_target(a), fs_known_target(b), a->target_len) == 0;

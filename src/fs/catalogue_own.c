@@ -131,9 +131,9 @@ static void batch_store(struct fs_catalogue *core, struct fs_batch *batch)
                                    .flags = op->flags & FS_RECORD_PLACE,
                                    .line = op->line & 0x3fu};
         if (op->known != NULL) {
-            record.of.known = op->known;
+            record.of.known = fsc_known_link(op->known);
         } else {
-            record.of.node = op->node;
+            record.of.node = fsc_node_link(op->node);
             fsc_flags_set(&record, FS_RECORD_GONE);
         }
         fsc_persist_record(core, &record, core->own->pass);
@@ -213,11 +213,11 @@ static void batch_apply(struct fs_catalogue *core, struct fs_batch *batch)
     uint64_t from = own->highest;
     for (size_t i = 0; i < batch->ops_n; i++) {
         struct fs_own *op = &batch->ops[i];
-        bool keeps = op->known != NULL && op->known->blob != NULL && (op->flags & FS_IN_KEEP) != 0;
+        bool keeps = op->known != NULL && op->known->blob.at != 0 && (op->flags & FS_IN_KEEP) != 0;
         if (!fsc_record_put(core, own, op->node, op->known, op->number, op->flags, op->line))
             op->number = 0;
         else if (keeps)
-            fsc_blob_flag(op->known->blob, FS_BLOB_KEPT, true);
+            fsc_blob_flag(fsc_blob_of(core, op->known), FS_BLOB_KEPT, true);
     }
     own->highest = batch->highest;
     if (batch->renewal) {
@@ -308,7 +308,7 @@ static void renew_run(struct fs_catalogue *core)
         old[i] = record->number;
         record->number = ++core->assigned & FS_NUMBER_MAX;
         if ((record->flags & FS_RECORD_GONE) == 0)
-            own->sum += fsc_record_sum(record);
+            own->sum += fsc_record_sum(core, record);
         fsc_persist_record(core, record, own->pass + 1);
     }
     uint32_t pass = own->pass++;
@@ -399,9 +399,9 @@ static uint8_t line_of_oldest(const struct fs_catalogue *core, const struct fs_n
     for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
         if (r->disk != core->own->no || r->line < FS_LINE_EXTRA ||
             (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
-            (r->of.known->flags & FS_KNOWN_MAXIMAL) != 0)
+            (fsc_named(core, r)->flags & FS_KNOWN_MAXIMAL) != 0)
             continue;
-        if (oldest == NULL || r->of.known->moment < oldest->of.known->moment)
+        if (oldest == NULL || fsc_named(core, r)->moment < fsc_named(core, oldest)->moment)
             oldest = r;
     }
     return oldest != NULL ? oldest->line : 0;
@@ -428,10 +428,10 @@ tidy_extra(struct fs_catalogue *core, struct tidy *tidy, struct fs_known *known,
  * again. */
 static bool named_above(const struct fs_catalogue *core, const struct fs_known *known)
 {
-    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+    for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, known)); r != NULL;
          r = fsc_next(core, r)) {
         if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST | FS_RECORD_STALE)) != 0 ||
-            r->of.known != known || r->disk == core->own->no)
+            fsc_named(core, r) != known || r->disk == core->own->no)
             continue;
         if (r->line < FS_LINE_EXTRA || (r->flags & FS_RECORD_PLACE) != 0 ||
             memcmp(core->disks[r->disk]->id.bytes, core->own->id.bytes, FS_DISK_BYTES) < 0)
@@ -443,9 +443,9 @@ static bool named_above(const struct fs_catalogue *core, const struct fs_known *
 static void
 tidy_record(struct fs_catalogue *core, struct tidy *tidy, const struct fs_record *record)
 {
-    struct fs_known *known = record->of.known;
+    struct fs_known *known = fsc_named(core, record);
     uint8_t place = record->flags & FS_RECORD_PLACE;
-    bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
+    bool kept = known->blob.at != 0 && (fsc_blob_of(core, known)->flags & FS_BLOB_KEPT) != 0;
     /* Only its own line knows of a file what the folder has. */
     bool folder = record->line == FS_LINE_FOLDER || known->kind != FS_FILE;
     uint8_t now = (uint8_t)((folder ? place & FS_IN_FOLDER : 0) | (kept ? FS_IN_KEEP : 0));
@@ -463,9 +463,10 @@ tidy_record(struct fs_catalogue *core, struct tidy *tidy, const struct fs_record
 
 static bool has_own(const struct fs_catalogue *core, const struct fs_known *known)
 {
-    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL; r = fsc_next(core, r))
+    for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, known)); r != NULL;
+         r = fsc_next(core, r))
         if (r->disk == core->own->no && (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 &&
-            r->of.known == known)
+            fsc_named(core, r) == known)
             return true;
     return false;
 }
@@ -483,21 +484,23 @@ void fsc_tidy(struct fs_catalogue *core, struct fs_node *node, struct fs_ticket 
     for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r))
         if (r->disk == core->own->no && (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0)
             tidy_record(core, &tidy, r);
-    for (struct fs_known *known = node->versions; known != NULL; known = known->next) {
-        bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
+    for (struct fs_known *known = fsc_versions(core, node); known != NULL;
+         known = fsc_older(core, known)) {
+        bool kept = known->blob.at != 0 && (fsc_blob_of(core, known)->flags & FS_BLOB_KEPT) != 0;
         if (kept && (known->flags & FS_KNOWN_MAXIMAL) != 0 && !has_own(core, known))
             tidy_extra(core, &tidy, known, FS_IN_KEEP);
     }
     for (const struct fs_record *r = fsc_first(core, node); r != NULL; r = fsc_next(core, r)) {
-        if ((r->flags & FS_RECORD_LOST) == 0 || r->of.known->live_n > 0)
+        if ((r->flags & FS_RECORD_LOST) == 0 || fsc_named(core, r)->live_n > 0)
             continue;
         struct fs_aside *aside = &core->lost.items[r->slot];
-        bool kept = r->of.known->blob != NULL && (r->of.known->blob->flags & FS_BLOB_KEPT) != 0;
+        bool kept = fsc_named(core, r)->blob.at != 0 &&
+                    (fsc_blob_of(core, fsc_named(core, r))->flags & FS_BLOB_KEPT) != 0;
         if (aside->due_ms > core->now_ms || kept)
             continue;
         aside->due_ms =
             core->now_ms + 2 * core->config.adopt_ms; /* should it not come to be stored */
-        tidy_extra(core, &tidy, r->of.known, FS_NOWHERE);
+        tidy_extra(core, &tidy, fsc_named(core, r), FS_NOWHERE);
         core->stats.adopted++;
     }
 }

@@ -77,11 +77,12 @@ static void set_vector(struct fs_catalogue *core,
                        struct fs_version *v)
 {
     uint32_t hand = hand_of(core, p);
-    const struct fs_known *current = fsc_current(node);
+    const struct fs_known *current = fsc_current(core, node);
     uint64_t counter = 0;
     uint64_t moment = core->wall_ms << 16;
     uint64_t most = (core->wall_ms + AHEAD_MAX_MS) << 16;
-    for (const struct fs_known *known = node->versions; known != NULL; known = known->next) {
+    for (const struct fs_known *known = fsc_versions(core, node); known != NULL;
+         known = fsc_older(core, known)) {
         bool of_hand = core->writers[known->author].disk == hand;
         uint64_t at = fsc_counter_of(known, hand);
         counter = at > counter ? at : counter;
@@ -128,8 +129,9 @@ static uint8_t free_extra_line(const struct fs_catalogue *core, const struct fs_
 static int keep_deleted(struct fs_catalogue *core, struct fs_node *node)
 {
     const struct fs_record *record = own_record(core, node, FS_LINE_PUT);
-    struct fs_known *known = record != NULL ? record->of.known : NULL;
-    if (known == NULL || known->blob == NULL || (known->blob->flags & FS_BLOB_KEPT) == 0)
+    struct fs_known *known = record != NULL ? fsc_named(core, record) : NULL;
+    if (known == NULL || known->blob.at == 0 ||
+        (fsc_blob_of(core, known)->flags & FS_BLOB_KEPT) == 0)
         return 0;
     struct fs_own extra = {
         .node = node, .known = known, .flags = FS_IN_KEEP, .line = free_extra_line(core, node)};
@@ -181,7 +183,8 @@ static int take(struct fs_catalogue *core,
                 uint8_t line)
 {
     const struct fs_record *mine = own_record(core, node, line);
-    if (mine != NULL && mine->of.known == known && (mine->flags & FS_RECORD_PLACE) == p->place) {
+    if (mine != NULL && fsc_named(core, mine) == known &&
+        (mine->flags & FS_RECORD_PLACE) == p->place) {
         fsc_published(core, p->id, 0, known->id);
         return 0;
     }
@@ -192,12 +195,14 @@ static int take(struct fs_catalogue *core,
 
 /* ---- what is asked for ---- */
 
-static bool says_the_same(const struct fs_publication *p, const struct fs_known *known)
+static bool says_the_same(const struct fs_catalogue *core,
+                          const struct fs_publication *p,
+                          const struct fs_known *known)
 {
     if (known->kind != p->kind || known->mode != p->mode || known->replicas != p->replicas)
         return false;
     if (p->kind == FS_FILE) {
-        struct content content = fsc_blob_content(known->blob);
+        struct content content = fsc_blob_content(fsc_blob_of(core, known));
         return content_equal(&content, &p->content);
     }
     return p->kind != FS_SYMLINK || (known->target_len == p->target_len &&
@@ -210,10 +215,11 @@ static struct fs_known *equal_version(const struct fs_catalogue *core,
                                       const struct fs_node *node,
                                       const struct fs_known *mine)
 {
-    for (struct fs_known *known = node->versions; known != NULL; known = known->next) {
-        if ((known->flags & FS_KNOWN_MAXIMAL) == 0 || !says_the_same(p, known))
+    for (struct fs_known *known = fsc_versions(core, node); known != NULL;
+         known = fsc_older(core, known)) {
+        if ((known->flags & FS_KNOWN_MAXIMAL) == 0 || !says_the_same(core, p, known))
             continue;
-        bool follows = p->basis != FS_ON_OWN ? known == fsc_current(node)
+        bool follows = p->basis != FS_ON_OWN ? known == fsc_current(core, node)
                                              : mine == NULL || fsc_before(core, mine, known);
         if (follows)
             return known;
@@ -225,8 +231,8 @@ static int put(struct fs_catalogue *core, const struct fs_publication *p, struct
 {
     uint8_t line = line_of(p);
     const struct fs_record *record = own_record(core, node, line);
-    struct fs_known *mine = record != NULL ? record->of.known : NULL;
-    if (p->basis == FS_ON_OWN && mine != NULL && says_the_same(p, mine) &&
+    struct fs_known *mine = record != NULL ? fsc_named(core, record) : NULL;
+    if (p->basis == FS_ON_OWN && mine != NULL && says_the_same(core, p, mine) &&
         (p->kind == FS_DIRECTORY || mine->mtime_ns == p->mtime_ns))
         return take(core, p, node, mine, line);
     struct fs_known *equal = p->basis != FS_ON_ALL ? equal_version(core, p, node, mine) : NULL;
@@ -249,12 +255,13 @@ static int put(struct fs_catalogue *core, const struct fs_publication *p, struct
 static int delete (struct fs_catalogue *core, const struct fs_publication *p, struct fs_node *node)
 {
     const struct fs_record *record = own_record(core, node, FS_LINE_FOLDER);
-    struct fs_known *mine = p->basis == FS_ON_OWN && record != NULL ? record->of.known : NULL;
-    const struct fs_known *there = p->basis == FS_ON_OWN ? mine : fsc_current(node);
+    struct fs_known *mine =
+        p->basis == FS_ON_OWN && record != NULL ? fsc_named(core, record) : NULL;
+    const struct fs_known *there = p->basis == FS_ON_OWN ? mine : fsc_current(core, node);
     if (there == NULL || there->kind == FS_DELETED)
         return not_found(p, "there is nothing to delete; list its folder to see what is there");
-    for (struct fs_known *known = node->versions; known != NULL && mine != NULL;
-         known = known->next) {
+    for (struct fs_known *known = fsc_versions(core, node); known != NULL && mine != NULL;
+         known = fsc_older(core, known)) {
         bool done = known->kind == FS_DELETED && (known->flags & FS_KNOWN_MAXIMAL) != 0 &&
                     fsc_before(core, mine, known);
         struct fs_publication nowhere = *p;
@@ -276,8 +283,8 @@ static int release(struct fs_catalogue *core, const struct fs_publication *p, st
         fsc_published(core, p->id, 0, 0);
         return 0;
     }
-    struct fs_known *known = record->of.known;
-    bool kept = known->blob != NULL && (known->blob->flags & FS_BLOB_KEPT) != 0;
+    struct fs_known *known = fsc_named(core, record);
+    bool kept = known->blob.at != 0 && (fsc_blob_of(core, known)->flags & FS_BLOB_KEPT) != 0;
     int r = 0;
     if (kept || (known->live_n == 1 && (known->flags & FS_KNOWN_MAXIMAL) != 0)) {
         struct fs_own extra = {.node = node,
@@ -292,7 +299,7 @@ static int release(struct fs_catalogue *core, const struct fs_publication *p, st
 
 static int resolve(struct fs_catalogue *core, const struct fs_publication *p, struct fs_node *node)
 {
-    const struct fs_known *known = fsc_known_find(node, p->version_id);
+    const struct fs_known *known = fsc_known_find(core, node, p->version_id);
     if (known == NULL)
         return not_found(p, "it has no such version (any more); list its conflicts");
     struct fs_version v;
@@ -314,7 +321,7 @@ static int begin(struct fs_catalogue *core, const struct fs_publication *p, stru
     case FS_DELETE:
         return delete (core, p, node);
     case FS_TAKE:
-        known = fsc_known_find(node, p->version_id);
+        known = fsc_known_find(core, node, p->version_id);
         if (known == NULL)
             return not_found(p, "it has no such version (any more)");
         return take(core, p, node, known, FS_LINE_FOLDER);
@@ -327,9 +334,10 @@ static int begin(struct fs_catalogue *core, const struct fs_publication *p, stru
                           p->change);
 }
 
-static int only_if(const struct fs_publication *p, const struct fs_node *node)
+static int
+only_if(const struct fs_catalogue *core, const struct fs_publication *p, const struct fs_node *node)
 {
-    const struct fs_known *current = fsc_current(node);
+    const struct fs_known *current = fsc_current(core, node);
     if (p->only_if == 0 || (current != NULL && current->id == p->only_if) ||
         (current == NULL && p->only_if == FS_ONLY_IF_ABSENT))
         return 0;
@@ -341,7 +349,7 @@ static int only_if(const struct fs_publication *p, const struct fs_node *node)
 static void
 begin_or_fail(struct fs_catalogue *core, const struct fs_publication *p, struct fs_node *node)
 {
-    int r = only_if(p, node);
+    int r = only_if(core, p, node);
     if (r == 0)
         r = begin(core, p, node);
     if (r != 0)
@@ -390,10 +398,10 @@ void fsc_hold(struct fs_catalogue *core, const struct fs_holding *holding)
     }
     *ticket = (struct fs_ticket){.id = holding->id, .left = 1};
     fsc_blob_flag(blob, FS_BLOB_KEPT, holding->held);
-    for (const struct fs_known *known = fsc_blob_first(blob); known != NULL;
-         known = known->of_blob) {
+    for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL;
+         known = fsc_next_of_blob(core, known)) {
         if ((known->flags & FS_KNOWN_LINKED) != 0)
-            fsc_tidy(core, known->node, ticket);
+            fsc_tidy(core, fsc_known_node(core, known), ticket);
     }
     fsc_ticket_done(core, ticket, 0);
 }

@@ -33,17 +33,17 @@ holders_of(const struct fs_catalogue *core, const struct fs_blob *blob, struct h
 {
     unsigned left = VERSIONS_LOOKED_AT;
     if ((blob->flags & FS_BLOB_TALLIED) != 0) {
-        const struct fs_tally *tally = blob->of.tally;
+        const struct fs_tally *tally = fsc_tally(core, blob);
         for (size_t i = 0; i < tally->held_n && holders->n < holders->max; i++)
             holder_add(core, holders, tally->held[i].disk);
         return;
     }
-    for (const struct fs_known *known = blob->of.first; known != NULL && left > 0;
-         known = known->of_blob, left--)
-        for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+    for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL && left > 0;
+         known = fsc_next_of_blob(core, known), left--)
+        for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, known)); r != NULL;
              r = fsc_next(core, r))
-            if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 && r->of.known == known &&
-                (r->flags & FS_RECORD_PLACE) != 0)
+            if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 &&
+                fsc_named(core, r) == known && (r->flags & FS_RECORD_PLACE) != 0)
                 holder_add(core, holders, r->disk);
 }
 
@@ -52,10 +52,10 @@ holders_of(const struct fs_catalogue *core, const struct fs_blob *blob, struct h
 static void
 own_of(const struct fs_catalogue *core, const struct fs_known *known, struct fs_entry *entry)
 {
-    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL;
+    for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, known)); r != NULL;
          r = fsc_next(core, r)) {
         if (r->disk != core->own->no || (r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
-            r->of.known != known)
+            fsc_named(core, r) != known)
             continue;
         entry->own |= r->flags & FS_RECORD_PLACE;
         entry->own_main = entry->own_main || r->line < FS_LINE_EXTRA;
@@ -74,35 +74,36 @@ add_known(const struct fs_catalogue *core, const struct fs_known *known, struct 
     entry->mtime_ns = known->mtime_ns;
     entry->moment = known->moment;
     own_of(core, known, entry);
-    if (known->blob == NULL)
+    if (known->blob.at == 0)
         return;
-    entry->size = known->blob->size;
+    entry->size = fsc_blob_of(core, known)->size;
     entry->has_content = true;
-    entry->content = fsc_blob_content(known->blob);
-    holders_of(core, known->blob, &holders);
+    entry->content = fsc_blob_content(fsc_blob_of(core, known));
+    holders_of(core, fsc_blob_of(core, known), &holders);
     entry->holders_n = (uint32_t)holders.n;
 }
 
 static void
 fill(const struct fs_catalogue *core, const struct fs_node *node, struct fs_entry *entry)
 {
-    const struct fs_known *current = fsc_current(node);
+    const struct fs_known *current = fsc_current(core, node);
     *entry =
         (struct fs_entry){.name = node->name, .name_len = node->name_len, .kind = FS_DIRECTORY};
     if (current != NULL) {
         add_known(core, current, entry);
-        for (const struct fs_known *k = current->next; k != NULL; k = k->next)
+        for (const struct fs_known *k = fsc_older(core, current); k != NULL; k = fsc_older(core, k))
             entry->conflicts_n += (k->flags & FS_KNOWN_SHOWN) != 0;
     }
-    if (node->folder != NULL) {
-        entry->below_n = node->folder->files_n;
-        entry->size += node->folder->bytes;
+    if (node->folder.at != 0) {
+        entry->below_n = fsc_folder(core, node)->files_n;
+        entry->size += fsc_folder(core, node)->bytes;
     }
 }
 
-static bool is_there(const struct fs_node *node)
+static bool is_there(const struct fs_catalogue *core, const struct fs_node *node)
 {
-    return fsc_current(node) != NULL || (node->folder != NULL && node->folder->shown_n > 0);
+    return fsc_current(core, node) != NULL ||
+           (node->folder.at != 0 && fsc_folder(core, node)->shown_n > 0);
 }
 
 /* ---- names of conflicts ---- */
@@ -136,8 +137,9 @@ static size_t plain_conflict_name(const struct fs_catalogue *core,
     date_of(s / 86400, &year, &month, &day);
     (void)kith_node_id_text(&core->writers[known->author].node, digits);
     int n = snprintf(out, out_bytes, "%s.conflict-%04u%02u%02uT%02u%02u%02u.%03uZ-%.8s",
-                     known->node->name, year % 10000, month, day, (unsigned)(s / 3600 % 24),
-                     (unsigned)(s / 60 % 60), (unsigned)(s % 60), (unsigned)(ms % 1000), digits);
+                     fsc_known_node(core, known)->name, year % 10000, month, day,
+                     (unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60),
+                     (unsigned)(ms % 1000), digits);
     return n < 0 ? 0 : (size_t)n;
 }
 
@@ -150,8 +152,10 @@ static size_t conflict_name(const struct fs_catalogue *core,
     char other[CONFLICT_NAME_MAX];
     unsigned same = 1;
     size_t len = plain_conflict_name(core, known, out, CONFLICT_NAME_MAX);
-    for (const struct fs_known *k = known->node->versions; k != known; k = k->next) {
-        if (k == known->node->versions || (k->flags & FS_KNOWN_SHOWN) == 0)
+    for (const struct fs_known *k = fsc_versions(core, fsc_known_node(core, known)); k != known;
+         k = fsc_older(core, k)) {
+        if (k == fsc_versions(core, fsc_known_node(core, known)) ||
+            (k->flags & FS_KNOWN_SHOWN) == 0)
             continue;
         (void)plain_conflict_name(core, k, other, sizeof(other));
         same += strcmp(out, other) == 0;
@@ -162,10 +166,11 @@ static size_t conflict_name(const struct fs_catalogue *core,
 }
 
 /* The @n-th version that stands beside the current one, from 1; NULL if there is none. */
-static const struct fs_known *conflict_of(const struct fs_node *node, uint32_t n)
+static const struct fs_known *
+conflict_of(const struct fs_catalogue *core, const struct fs_node *node, uint32_t n)
 {
-    const struct fs_known *current = fsc_current(node);
-    for (const struct fs_known *k = current; k != NULL; k = k->next) {
+    const struct fs_known *current = fsc_current(core, node);
+    for (const struct fs_known *k = current; k != NULL; k = fsc_older(core, k)) {
         if (k == current || (k->flags & FS_KNOWN_SHOWN) == 0)
             continue;
         if (--n == 0)
@@ -210,7 +215,7 @@ static const struct fs_known *find_conflict(const struct fs_catalogue *core,
         return NULL;
     const struct fs_node *node = fsc_find(core, share, (struct kith_bytes){text, at - 1});
     const struct fs_known *known;
-    for (uint32_t n = 1; node != NULL && (known = conflict_of(node, n)) != NULL; n++) {
+    for (uint32_t n = 1; node != NULL && (known = conflict_of(core, node, n)) != NULL; n++) {
         size_t len = conflict_name(core, known, out);
         size_t base = at - 1 - node->name_len;
         if (len == path.len - base && memcmp(out, text + base, len) == 0) {
@@ -236,7 +241,7 @@ int fs_catalogue_stat(struct fs_catalogue *core,
         return 0;
     }
     const struct fs_node *node = fsc_find(core, share, path);
-    if (node != NULL && is_there(node)) {
+    if (node != NULL && is_there(core, node)) {
         fill(core, node, entry_out);
         return 0;
     }
@@ -263,18 +268,19 @@ int fs_catalogue_stat_at(const struct fs_catalogue *core,
         if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || r->line >= FS_LINE_EXTRA)
             continue;
         struct kith_node_id of = fsc_node_of(core, r->disk);
-        bool before = best != NULL &&
-                      (r->line > best->line ||
-                       (r->line == best->line && r->of.known->moment <= best->of.known->moment));
+        bool before =
+            best != NULL &&
+            (r->line > best->line || (r->line == best->line &&
+                                      fsc_named(core, r)->moment <= fsc_named(core, best)->moment));
         if (kith_node_id_equal(&of, node_id) && !before)
             best = r;
     }
-    if (best == NULL || best->of.known->kind == FS_DELETED)
+    if (best == NULL || fsc_named(core, best)->kind == FS_DELETED)
         return absent(share, path);
     *entry_out = (struct fs_entry){.name = node->name, .name_len = node->name_len};
-    add_known(core, best->of.known, entry_out);
-    entry_out->is_conflict =
-        best->of.known != fsc_current(node) && (best->of.known->flags & FS_KNOWN_SHOWN) != 0;
+    add_known(core, fsc_named(core, best), entry_out);
+    entry_out->is_conflict = fsc_named(core, best) != fsc_current(core, node) &&
+                             (fsc_named(core, best)->flags & FS_KNOWN_SHOWN) != 0;
     return 0;
 }
 
@@ -286,7 +292,8 @@ size_t fs_catalogue_versions(const struct fs_catalogue *core,
 {
     const struct fs_node *node = fsc_find(core, share, path);
     size_t n = 0;
-    for (const struct fs_known *k = node != NULL ? node->versions : NULL; k != NULL; k = k->next) {
+    for (const struct fs_known *k = node != NULL ? fsc_versions(core, node) : NULL; k != NULL;
+         k = fsc_older(core, k)) {
         if (n < max) {
             entries_out[n] = (struct fs_entry){.name = node->name, .name_len = node->name_len};
             add_known(core, k, &entries_out[n]);
@@ -302,6 +309,7 @@ size_t fs_catalogue_versions(const struct fs_catalogue *core,
 
 /* Goes through a folder in order. The way down is kept, so that the next one costs little. */
 struct in_order {
+    const struct fs_catalogue *core;
     const struct fs_node *way[96];
     size_t n;
     const struct fs_folder *folder;
@@ -321,7 +329,8 @@ static void order_push(struct in_order *o, const struct fs_node *at)
 static void order_begin(
     struct in_order *o, const struct fs_folder *folder, const char *after, size_t len, bool with)
 {
-    const struct fs_node *at = folder->root;
+    const struct fs_catalogue *core = o->core;
+    const struct fs_node *at = fsc_node(core, folder->root);
     o->n = 0;
     o->folder = folder;
     o->last = NULL;
@@ -331,22 +340,23 @@ static void order_begin(
         r = r != 0 ? r : (len > at->name_len) - (len < at->name_len);
         if (r < 0 || (r == 0 && with)) {
             order_push(o, at);
-            at = r == 0 ? NULL : at->left;
+            at = r == 0 ? NULL : fsc_left(core, at);
         } else {
-            at = at->right;
+            at = fsc_right(core, at);
         }
     }
 }
 
 static const struct fs_node *order_next(struct in_order *o)
 {
+    const struct fs_catalogue *core = o->core;
     const struct fs_node *at = NULL;
     if (o->n > 0)
         at = o->way[--o->n];
     else if (o->last != NULL)
-        at = fsc_child_after(o->folder, o->last->name, o->last->name_len, false);
-    for (const struct fs_node *next = at != NULL ? at->right : NULL; next != NULL;
-         next = next->left)
+        at = fsc_child_after(core, o->folder, o->last->name, o->last->name_len, false);
+    for (const struct fs_node *next = at != NULL ? fsc_right(core, at) : NULL; next != NULL;
+         next = fsc_left(core, next))
         order_push(o, next);
     o->last = at;
     return at;
@@ -377,9 +387,9 @@ folder_at(const struct fs_catalogue *core, struct kith_bytes share, struct kith_
         return &core->shares;
     const struct fs_node *node = fsc_find(core, share, path);
     static const struct fs_folder nothing;
-    if (node == NULL || !is_there(node))
+    if (node == NULL || !is_there(core, node))
         return NULL;
-    return node->folder != NULL ? node->folder : &nothing;
+    return node->folder.at != 0 ? fsc_folder(core, node) : &nothing;
 }
 
 int fs_catalogue_list(struct fs_catalogue *core,
@@ -398,6 +408,7 @@ int fs_catalogue_list(struct fs_catalogue *core,
     if (folder == NULL)
         return absent(share, path);
     core->names.len = 0;
+    order.core = core;
     order_begin(&order, folder, at->after, at->after_len, at->begun && at->conflict != UINT32_MAX);
     const struct fs_node *node = order_next(&order);
     /* The last one of the page before may have conflicts left, or be gone by now. */
@@ -405,8 +416,8 @@ int fs_catalogue_list(struct fs_catalogue *core,
                 memcmp(node->name, at->after, at->after_len) == 0;
     uint32_t conflict = same ? at->conflict + 1 : 0;
     while (node != NULL && n < max && r == 0) {
-        const struct fs_known *known = conflict > 0 ? conflict_of(node, conflict) : NULL;
-        if (conflict == 0 && is_there(node)) {
+        const struct fs_known *known = conflict > 0 ? conflict_of(core, node, conflict) : NULL;
+        if (conflict == 0 && is_there(core, node)) {
             fill(core, node, &entries_out[n++]);
         } else if (known != NULL) {
             r = name_made(core, known, &entries_out[n++]);
@@ -440,7 +451,7 @@ struct walk {
 
 static bool folder_fits(const struct walk *walk, const struct fs_folder *folder)
 {
-    if (folder == NULL || folder->root == NULL)
+    if (folder == NULL || folder->root.at == 0)
         return false;
     if ((walk->flags & (FS_WALK_DELETED | FS_WALK_GONE | FS_WALK_OWN)) != 0)
         return true;
@@ -457,22 +468,25 @@ static const struct fs_node *walk_into(
 /* The next one in the order of paths that is not beneath @at. */
 static const struct fs_node *walk_behind(struct walk *walk, const struct fs_node *at)
 {
+    const struct fs_catalogue *core = walk->core;
     while (at != NULL && at != walk->top) {
-        const struct fs_folder *in = at->parent != NULL ? at->parent->folder : &walk->core->shares;
+        const struct fs_folder *in =
+            at->parent.at != 0 ? fsc_folder(core, fsc_parent(core, at)) : &core->shares;
         bool there = walk->order.folder == in && walk->order.last == at;
         const struct fs_node *next =
             there ? order_next(&walk->order) : walk_into(walk, in, at->name, at->name_len, false);
         if (next != NULL)
             return next;
-        at = at->parent;
+        at = fsc_parent(core, at);
     }
     return NULL;
 }
 
 static const struct fs_node *walk_next(struct walk *walk, const struct fs_node *at)
 {
-    if (folder_fits(walk, at->folder))
-        return walk_into(walk, at->folder, "", 0, true);
+    const struct fs_catalogue *core = walk->core;
+    if (folder_fits(walk, fsc_folder(core, at)))
+        return walk_into(walk, fsc_folder(core, at), "", 0, true);
     return walk_behind(walk, at);
 }
 
@@ -498,6 +512,7 @@ static bool name_fits(const struct walk *walk, const struct fs_node *node)
 
 static bool node_fits(const struct walk *walk, const struct fs_node *node)
 {
+    const struct fs_catalogue *core = walk->core;
     if (walk->pattern != NULL && !name_fits(walk, node))
         return false;
     if ((walk->flags & FS_WALK_OWN) != 0)
@@ -505,24 +520,25 @@ static bool node_fits(const struct walk *walk, const struct fs_node *node)
     if ((walk->flags & FS_WALK_CONFLICTED) != 0)
         return (node->flags & FS_NODE_CONFLICTED) != 0;
     if ((walk->flags & FS_WALK_GONE) != 0)
-        return node->versions != NULL && !is_there(node);
-    if ((walk->flags & FS_WALK_DELETED) != 0 && node->versions != NULL)
+        return node->versions.at != 0 && !is_there(core, node);
+    if ((walk->flags & FS_WALK_DELETED) != 0 && node->versions.at != 0)
         return true;
-    return is_there(node);
+    return is_there(core, node);
 }
 
 /* Where to go on: behind the path, as much of it as is still there. */
 static const struct fs_node *walk_from(struct walk *walk, const struct fs_listing *at)
 {
+    const struct fs_catalogue *core = walk->core;
     const struct fs_node *node = walk->top;
     for (size_t from = 0; from < at->after_len;) {
-        const struct fs_folder *folder = node != NULL ? node->folder : &walk->core->shares;
+        const struct fs_folder *folder = node != NULL ? fsc_folder(core, node) : &core->shares;
         const char *part = at->after + from;
         const char *slash = memchr(part, '/', at->after_len - from);
         size_t len = slash != NULL ? (size_t)(slash - part) : at->after_len - from;
-        const struct fs_node *child = folder != NULL ? fsc_child(folder, part, len) : NULL;
+        const struct fs_node *child = folder != NULL ? fsc_child(core, folder, part, len) : NULL;
         if (child == NULL) {
-            child = folder != NULL ? fsc_child_after(folder, part, len, false) : NULL;
+            child = folder != NULL ? fsc_child_after(core, folder, part, len, false) : NULL;
             return child != NULL ? child : walk_behind(walk, node);
         }
         node = child;
@@ -534,15 +550,16 @@ static const struct fs_node *walk_from(struct walk *walk, const struct fs_listin
 /* The path from the top, with a NUL; "" for the top itself. */
 static size_t walk_path(const struct walk *walk, const struct fs_node *node, char *out)
 {
+    const struct fs_catalogue *core = walk->core;
     size_t len = 0;
-    for (const struct fs_node *at = node; at != walk->top; at = at->parent)
-        len += (size_t)at->name_len + (at->parent != walk->top);
+    for (const struct fs_node *at = node; at != walk->top; at = fsc_parent(core, at))
+        len += (size_t)at->name_len + (fsc_parent(core, at) != walk->top);
     size_t end = len;
     out[len] = '\0';
-    for (const struct fs_node *at = node; at != walk->top; at = at->parent) {
+    for (const struct fs_node *at = node; at != walk->top; at = fsc_parent(core, at)) {
         end -= at->name_len;
         memcpy(out + end, at->name, at->name_len);
-        if (at->parent != walk->top)
+        if (fsc_parent(core, at) != walk->top)
             out[--end] = '/';
     }
     return len;
@@ -552,8 +569,8 @@ static void
 fill_deleted(const struct fs_catalogue *core, const struct fs_node *node, struct fs_entry *entry)
 {
     fill(core, node, entry);
-    if (entry->known == NULL && node->versions != NULL && !is_there(node))
-        add_known(core, node->versions, entry);
+    if (entry->known == NULL && node->versions.at != 0 && !is_there(core, node))
+        add_known(core, fsc_versions(core, node), entry);
 }
 
 int fs_catalogue_walk(struct fs_catalogue *core,
@@ -568,6 +585,7 @@ int fs_catalogue_walk(struct fs_catalogue *core,
     unsigned left = WALK_NODES_MAX;
     *n_out = 0;
     walk.core = core;
+    walk.order.core = core;
     walk.pattern = asked->pattern;
     walk.flags = asked->flags;
     walk.order.folder = NULL; /* the way is long, and not looked at */
@@ -579,7 +597,7 @@ int fs_catalogue_walk(struct fs_catalogue *core,
     if (at->begun)
         node = walk_from(&walk, at);
     else if (node == NULL)
-        node = fsc_child_after(&core->shares, "", 0, true);
+        node = fsc_child_after(core, &core->shares, "", 0, true);
     for (; node != NULL && n < max && left > 0; node = walk_next(&walk, node), left--) {
         at->begun = true;
         at->after_len = (uint32_t)walk_path(&walk, node, at->after);
@@ -587,11 +605,11 @@ int fs_catalogue_walk(struct fs_catalogue *core,
             continue;
         struct fs_walked *walked = &walked_out[n];
         char text[FS_PATH_BYTES_MAX + 1];
-        walked->path_len = (uint32_t)fsc_path(node, text);
+        walked->path_len = (uint32_t)fsc_path(core, node, text);
         fill_deleted(core, node, &walked->entry);
         if (buf_append(&core->names, text, walked->path_len + 1u) != 0)
             return KITH_E_MEMORY;
-        walked->share = fsc_share(node)->name;
+        walked->share = fsc_share(core, node)->name;
         n++;
     }
     at->ended = node == NULL;

@@ -40,7 +40,7 @@ static struct fs_known *find_known(struct fs_catalogue *core, const struct fs_wi
     const struct fs_node *node = fsc_find(core, wire->share, wire->path);
     if (node == NULL)
         return NULL;
-    struct fs_known *known = fsc_known_find(node, fsc_id_of(core, node, &wire->version));
+    struct fs_known *known = fsc_known_find(core, node, fsc_id_of(core, node, &wire->version));
     bool same =
         known != NULL && memcmp(known->signature, wire->version.signature, FS_SIGNATURE_BYTES) == 0;
     return same ? known : NULL;
@@ -99,7 +99,7 @@ take_record(struct fs_catalogue *core, struct fs_disk *disk, const struct fs_wir
         return false;
     if ((wire->flags & FS_RECORD_GONE) == 0) {
         uint64_t id = fsc_id_of(core, node, &wire->version);
-        known = fsc_known_find(node, id);
+        known = fsc_known_find(core, node, id);
         if (known == NULL)
             known = fsc_known_new(core, node, &wire->version, id);
         if (known == NULL)

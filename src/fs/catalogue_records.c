@@ -9,11 +9,11 @@
  */
 #include "fs/catalogue_internal.h"
 
-uint64_t fsc_record_sum(const struct fs_record *record)
+uint64_t fsc_record_sum(const struct fs_catalogue *core, const struct fs_record *record)
 {
     uint8_t bytes[17];
     put_le64(bytes, record->number);
-    put_le64(bytes + 8, record->of.known->id);
+    put_le64(bytes + 8, fsc_named(core, record)->id);
     bytes[16] = (uint8_t)(record->line << 2 | (record->flags & FS_RECORD_PLACE));
     return hash_bytes(bytes, sizeof(bytes), 12);
 }
@@ -49,9 +49,9 @@ void fsc_touch(struct fs_catalogue *core, struct fs_node *node)
         return;
     struct fs_dirty *dirty = &core->dirty[core->dirty_n++];
     dirty->node = node;
-    dirty->before = fsc_current(node);
+    dirty->before = fsc_current(core, node);
     dirty->conflicts_n = 0;
-    for (const struct fs_known *k = node->versions; k != NULL; k = k->next)
+    for (const struct fs_known *k = fsc_versions(core, node); k != NULL; k = fsc_older(core, k))
         dirty->conflicts_n += (k->flags & FS_KNOWN_SHOWN) != 0;
     if (dirty->before != NULL)
         dirty->before->refs++;
@@ -143,7 +143,7 @@ static void aside_remove(struct fs_catalogue *core, struct fs_asides *list, uint
 static void unlink_record(struct fs_catalogue *core, uint32_t ref)
 {
     struct fs_record *record = fsc_at(core, ref);
-    struct fs_node *node = fsc_record_node(record);
+    struct fs_node *node = fsc_record_node(core, record);
     if (node->records == ref) {
         node->records = record->next;
     } else {
@@ -161,7 +161,7 @@ static void unlink_record(struct fs_catalogue *core, uint32_t ref)
 void fsc_lost_drop(struct fs_catalogue *core, uint32_t ref)
 {
     const struct fs_record *record = fsc_at(core, ref);
-    struct fs_known *known = record->of.known;
+    struct fs_known *known = fsc_named(core, record);
     fsc_persist_drop(core, record->disk, core->lost.items[record->slot].pass, record->number);
     aside_remove(core, &core->lost, record->slot);
     unlink_record(core, ref);
@@ -184,7 +184,7 @@ static void record_detach(struct fs_catalogue *core, uint32_t ref)
         disk->gaps++;
         if (!gone) {
             disk->records_n--;
-            disk->sum -= fsc_record_sum(record);
+            disk->sum -= fsc_record_sum(core, record);
         }
     }
     if (gone) {
@@ -192,9 +192,9 @@ static void record_detach(struct fs_catalogue *core, uint32_t ref)
         unlink_record(core, ref);
         return;
     }
-    struct fs_known *known = record->of.known;
-    fsc_touch(core, known->node);
-    fsc_blob_dirty(core, known->blob);
+    struct fs_known *known = fsc_named(core, record);
+    fsc_touch(core, fsc_known_node(core, known));
+    fsc_blob_dirty(core, fsc_blob_of(core, known));
     fsc_tally_record(core, known, record, false);
     known->live_n--;
     if (known->live_n == 0 && !MUTANT(FS_ORPHANS_DROPPED) &&
@@ -205,7 +205,7 @@ static void record_detach(struct fs_catalogue *core, uint32_t ref)
     fsc_persist_drop(core, record->disk, pass, record->number);
     unlink_record(core, ref);
     if (known->live_n == 0) /* a change under way may refer to it still */
-        fsc_known_unlink(core, known);
+        fsc_known_unlist(core, known);
     fsc_known_unref(core, known);
 }
 
@@ -223,13 +223,13 @@ static uint32_t record_new(struct fs_catalogue *core,
     *record = *as;
     record->disk = disk->no & 0xffff;
     if (known != NULL) {
-        record->of.known = known;
-        fsc_known_link(core, known);
+        record->of.known = fsc_known_link(known);
+        fsc_known_list(core, known);
         known->refs++;
         known->live_n = (known->live_n + 1) & 0xffffff;
         fsc_tally_record(core, known, record, true);
     } else {
-        record->of.node = node;
+        record->of.node = fsc_node_link(node);
         fsc_flags_set(record, FS_RECORD_GONE);
     }
     record->next = REF(node->records);
@@ -261,8 +261,8 @@ bool fsc_record_put(struct fs_catalogue *core,
     slot_add(core, disk, ref);
     if (known != NULL) {
         disk->records_n++;
-        disk->sum += fsc_record_sum(fsc_at(core, ref));
-        fsc_blob_dirty(core, known->blob);
+        disk->sum += fsc_record_sum(core, fsc_at(core, ref));
+        fsc_blob_dirty(core, fsc_blob_of(core, known));
     }
     if (old != 0)
         record_detach(core, old);
@@ -294,7 +294,7 @@ bool fsc_record_aside(struct fs_catalogue *core,
 void fsc_record_forget(struct fs_catalogue *core, uint32_t ref)
 {
     const struct fs_record *record = fsc_at(core, ref);
-    struct fs_known *known = (record->flags & FS_RECORD_GONE) == 0 ? record->of.known : NULL;
+    struct fs_known *known = (record->flags & FS_RECORD_GONE) == 0 ? fsc_named(core, record) : NULL;
     if (known != NULL)
         fsc_tally_record(core, known, record, false);
     unlink_record(core, ref);
@@ -309,7 +309,7 @@ bool fsc_record_settle(struct fs_catalogue *core, struct fs_disk *disk, uint32_t
     if (pass != disk->pass)
         return aside_add(core, &disk->stale, ref, pass);
     struct fs_record *record = fsc_at(core, ref);
-    uint32_t old = find(core, fsc_record_node(record), disk->no, record->line,
+    uint32_t old = find(core, fsc_record_node(core, record), disk->no, record->line,
                         FS_RECORD_LOST | FS_RECORD_STALE);
     if (!slots_reserve(core, disk))
         return false;
@@ -317,8 +317,8 @@ bool fsc_record_settle(struct fs_catalogue *core, struct fs_disk *disk, uint32_t
     slot_add(core, disk, ref);
     if ((record->flags & FS_RECORD_GONE) == 0) {
         disk->records_n++;
-        disk->sum += fsc_record_sum(record);
-        struct fs_blob *blob = record->of.known->blob;
+        disk->sum += fsc_record_sum(core, record);
+        struct fs_blob *blob = fsc_blob_of(core, fsc_named(core, record));
         if (disk == core->own && blob != NULL && (record->flags & FS_IN_KEEP) != 0)
             fsc_blob_flag(blob, FS_BLOB_KEPT, true);
     }
@@ -385,8 +385,9 @@ void fsc_sweep(struct fs_catalogue *core)
             if ((record->flags & FS_RECORD_GONE) != 0) {
                 if (due && record->number <= disk->mark_number)
                     record_detach(core, disk->slots[i]);
-            } else if (disk == core->own && fsc_deleted_long_ago(core, record->of.known, 0)) {
-                fsc_tidy_later(core, record->of.known->node);
+            } else if (disk == core->own &&
+                       fsc_deleted_long_ago(core, fsc_named(core, record), 0)) {
+                fsc_tidy_later(core, fsc_known_node(core, fsc_named(core, record)));
             }
         }
         if (due && disk->known) {

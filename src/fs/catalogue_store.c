@@ -150,7 +150,7 @@ static int recall_record(struct fs_catalogue *core,
     struct fs_known *known = NULL;
     if ((wire.flags & FS_RECORD_GONE) == 0) {
         uint64_t known_id = fsc_id_of(core, node, &wire.version);
-        known = fsc_known_find(node, known_id);
+        known = fsc_known_find(core, node, known_id);
         if (known == NULL)
             known = fsc_known_new(core, node, &wire.version, known_id);
         if (known == NULL)

@@ -13,15 +13,15 @@
 
 static void untally(struct fs_catalogue *core, struct fs_blob *blob)
 {
-    struct fs_tally *tally = blob->of.tally;
+    struct fs_tally *tally = fsc_tally(core, blob);
     fsc_blob_flag(blob, FS_BLOB_TALLIED, false);
     blob->of.first = tally->first;
-    if (tally->first != NULL)
-        tally->first->of_blob_at = &blob->of.first;
+    if (tally->first.at != 0)
+        fsc_known(core, tally->first)->of_blob_at = slab_link(&blob->of.first);
     core->bytes -= sizeof(*tally);
     core_free(tally->held);
     core_free(tally->wanted);
-    core_free(tally);
+    slab_free(&core->slab, tally, sizeof(*tally));
 }
 
 void fsc_tally_free(struct fs_catalogue *core, struct fs_blob *blob)
@@ -69,7 +69,7 @@ static void held_drop_empty(struct fs_tally *tally, const struct fs_held *held)
 }
 
 static struct fs_wanted *
-wanted_of(struct fs_catalogue *core, struct fs_tally *tally, struct fs_node *share)
+wanted_of(struct fs_catalogue *core, struct fs_tally *tally, const struct fs_node *share)
 {
     for (size_t i = 0; i < tally->wanted_n; i++)
         if (tally->wanted[i].share == share)
@@ -103,10 +103,7 @@ static bool count_live(struct fs_catalogue *core,
                        const struct fs_known *known,
                        bool live)
 {
-    /* Nodes are the catalogue's; that this one is seen through a version changes nothing. */
-    struct fs_node *share = known->node;
-    while (share->parent != NULL)
-        share = share->parent;
+    const struct fs_node *share = fsc_share(core, fsc_known_node(core, known));
     struct fs_wanted *wanted = wanted_of(core, tally, share);
     if (wanted == NULL)
         return false;
@@ -126,25 +123,26 @@ static bool
 count_version(struct fs_catalogue *core, struct fs_tally *tally, const struct fs_known *known)
 {
     bool fine = !is_live(known) || count_live(core, tally, known, true);
-    for (const struct fs_record *r = fsc_first(core, known->node); r != NULL && fine;
-         r = fsc_next(core, r))
-        if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 && r->of.known == known)
+    for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, known));
+         r != NULL && fine; r = fsc_next(core, r))
+        if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) == 0 && fsc_named(core, r) == known)
             fine = count_record(core, tally, r, true);
     return fine;
 }
 
 static void tally(struct fs_catalogue *core, struct fs_blob *blob)
 {
-    struct fs_tally *made = core_calloc(1, sizeof(*made));
+    struct fs_tally *made = slab_alloc(&core->slab, sizeof(*made));
     if (made == NULL)
         return;
     made->first = blob->of.first;
-    if (made->first != NULL)
-        made->first->of_blob_at = &made->first;
-    blob->of.tally = made;
+    if (made->first.at != 0)
+        fsc_known(core, made->first)->of_blob_at = slab_link(&made->first);
+    blob->of.tally.at = slab_link(made);
     fsc_blob_flag(blob, FS_BLOB_TALLIED, true);
     core->bytes += sizeof(*made);
-    for (const struct fs_known *k = made->first; k != NULL; k = k->of_blob) {
+    for (const struct fs_known *k = fsc_blob_first(core, blob); k != NULL;
+         k = fsc_next_of_blob(core, k)) {
         if (!count_version(core, made, k)) {
             untally(core, blob);
             return;
@@ -166,17 +164,17 @@ void fsc_tally_record(struct fs_catalogue *core,
                       const struct fs_record *record,
                       bool there)
 {
-    struct fs_blob *blob = known->blob;
+    struct fs_blob *blob = fsc_blob_of(core, known);
     if (blob != NULL && (blob->flags & FS_BLOB_TALLIED) != 0 &&
-        !count_record(core, blob->of.tally, record, there))
+        !count_record(core, fsc_tally(core, blob), record, there))
         untally(core, blob);
 }
 
 void fsc_tally_live(struct fs_catalogue *core, const struct fs_known *known, bool live)
 {
-    struct fs_blob *blob = known->blob;
+    struct fs_blob *blob = fsc_blob_of(core, known);
     if (blob != NULL && (blob->flags & FS_BLOB_TALLIED) != 0 &&
-        !count_live(core, blob->of.tally, known, live))
+        !count_live(core, fsc_tally(core, blob), known, live))
         untally(core, blob);
 }
 
@@ -186,12 +184,13 @@ void fsc_tally_check(const struct fs_catalogue *core, const struct fs_blob *blob
     uint64_t places_n = 0;
     if ((blob->flags & FS_BLOB_TALLIED) == 0)
         return;
-    const struct fs_tally *t = blob->of.tally;
-    for (const struct fs_known *k = t->first; k != NULL; k = k->of_blob) {
+    const struct fs_tally *t = fsc_tally(core, blob);
+    for (const struct fs_known *k = fsc_blob_first(core, blob); k != NULL;
+         k = fsc_next_of_blob(core, k)) {
         live_n += is_live(k);
-        for (const struct fs_record *r = fsc_first(core, k->node); r != NULL;
+        for (const struct fs_record *r = fsc_first(core, fsc_known_node(core, k)); r != NULL;
              r = fsc_next(core, r)) {
-            if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || r->of.known != k)
+            if ((r->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 || fsc_named(core, r) != k)
                 continue;
             unsigned place = r->flags & FS_RECORD_PLACE;
             size_t at = held_at(t, r->disk);
@@ -207,5 +206,4 @@ void fsc_tally_check(const struct fs_catalogue *core, const struct fs_blob *blob
     for (size_t i = 0; i < t->wanted_n; i++)
         live_n -= t->wanted[i].live_n;
     assert(live_n == 0 && places_n == 0);
-    (void)core;
 }

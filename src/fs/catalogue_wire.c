@@ -141,6 +141,7 @@ static uint16_t writer_number(struct fs_pack *pack, uint32_t writer)
 
 static int pack_version(struct fs_pack *pack, const struct fs_known *known)
 {
+    const struct fs_catalogue *core = pack->core;
     struct buf *body = pack->body;
     struct fs_version front;
     front.kind = known->kind;
@@ -150,8 +151,8 @@ static int pack_version(struct fs_pack *pack, const struct fs_known *known)
     front.moment = known->moment;
     front.target = fs_known_target(known);
     front.target_len = known->target_len;
-    if (known->blob != NULL)
-        front.content = fsc_blob_content(known->blob);
+    if (known->blob.at != 0)
+        front.content = fsc_blob_content(fsc_blob_of(core, known));
     int r = fs_version_front_append(&front, body);
     if (r == 0)
         r = buf_reserve(body, 3 + (size_t)known->vector_n * 10 + FS_SIGNATURE_BYTES);
@@ -169,9 +170,10 @@ static int pack_version(struct fs_pack *pack, const struct fs_known *known)
 void fsc_pack_record(struct fs_pack *pack, const struct fs_record *record)
 {
     char path[FS_PATH_BYTES_MAX + 1];
-    const struct fs_node *node = fsc_record_node(record);
-    const struct fs_node *share = fsc_share(node);
-    size_t len = fsc_path(node, path);
+    const struct fs_catalogue *core = pack->core;
+    const struct fs_node *node = fsc_record_node(core, record);
+    const struct fs_node *share = fsc_share(core, node);
+    size_t len = fsc_path(core, node, path);
     struct buf *body = pack->body;
     int r = buf_reserve(body, 16 + (size_t)share->name_len + len);
     if (r == 0) {
@@ -183,7 +185,7 @@ void fsc_pack_record(struct fs_pack *pack, const struct fs_record *record)
         (void)fsc_append_le(body, len, 2);
         (void)buf_append(body, path, len);
         if ((record->flags & FS_RECORD_GONE) == 0)
-            r = pack_version(pack, record->of.known);
+            r = pack_version(pack, fsc_named(core, record));
     }
     if (r != 0)
         pack->error = r;

@@ -91,7 +91,7 @@ static void compare_owned(struct local_core *core)
 {
     struct node *node = core->top;
 
-    while ((node = tree_next(core->top, node, false)) != NULL) {
+    while ((node = tree_next(core, core->top, node, false)) != NULL) {
         if ((node->flags & (NODE_PUBLISHED | NODE_OWNED)) == NODE_PUBLISHED)
             node->flags |= NODE_UNSURE;
         node->flags &= (uint8_t)~NODE_OWNED;
@@ -171,7 +171,7 @@ static void on_touched(struct local_core *core, const struct local_event *event)
         if ((event->touch & LOCAL_TOUCH_DIR) != 0 && !gone)
             scan_wish(core, node);
         work_touch(core, node, event->touch);
-        if (node->work == NULL)
+        if (tree_work(core, node) == NULL)
             tree_prune(core, node);
         break;
     case RESOLVED_REFUSED:
@@ -271,8 +271,9 @@ static void on_written(struct local_core *core, const struct local_event *event)
         tree_know(core, node, NULL, NULL);
         kept_drop(core, event->name, event->name_len);
     }
-    if (node->work != NULL && node->work->state == WORK_GONE)
-        work_set(core, node->work, WORK_LOOK);
+    struct work *work = tree_work(core, node);
+    if (work != NULL && work->state == WORK_GONE)
+        work_set(core, work, WORK_LOOK);
     tree_prune(core, node);
 }
 
@@ -431,6 +432,7 @@ int local_new(struct local_core **core_out, const struct local_config *config)
 
     if (core == NULL)
         return KITH_E_MEMORY;
+    slab_init(&core->slab);
     core->config = *config;
     core->rescan_ms = config->rescan_ms != 0 ? config->rescan_ms : LOCAL_RESCAN_MS;
     defaults(&core->config);
@@ -440,7 +442,7 @@ int local_new(struct local_core **core_out, const struct local_config *config)
     list_init(&core->publishes);
     list_init(&core->gone);
     core->share = core_strndup(config->share, strlen(config->share));
-    core->top = core_calloc(1, sizeof(*core->top) + 1);
+    core->top = slab_alloc(&core->slab, sizeof(*core->top) + 1);
     if (core->share == NULL || core->top == NULL ||
         fs_ignore_new(&core->ignore, config->tracks) != 0) {
         local_free(core);

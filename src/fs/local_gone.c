@@ -146,7 +146,7 @@ bool gone_root(struct local_core *core, const struct local_event *event)
 static void absent(struct local_core *core, struct node *node, bool going, bool confirmed)
 {
     bool published = (node->flags & NODE_PUBLISHED) != 0;
-    struct work *work = published ? work_of(core, node) : node->work;
+    struct work *work = published ? work_of(core, node) : tree_work(core, node);
 
     if (work == NULL)
         return;
@@ -187,8 +187,8 @@ void gone_absent(struct local_core *core, struct work *work)
     bool going = work->going, confirmed = work->confirmed;
 
     /* What is pruned is behind us, as the next one is taken before. */
-    for (struct node *node = tree_next(top, top, false), *next; node != NULL; node = next) {
-        next = tree_next(top, node, false);
+    for (struct node *node = tree_next(core, top, top, false), *next; node != NULL; node = next) {
+        next = tree_next(core, top, node, false);
         absent(core, node, going, confirmed);
     }
     absent(core, top, going, confirmed);

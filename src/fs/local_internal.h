@@ -5,10 +5,13 @@
 #ifndef FS_LOCAL_INTERNAL_H
 #define FS_LOCAL_INTERNAL_H
 
+#include <assert.h>
+
 #include "core/arena.h"
 #include "core/heap.h"
 #include "core/list.h"
 #include "core/map.h"
+#include "core/slab.h"
 #include "fs/ignore.h"
 #include "fs/local.h"
 
@@ -24,32 +27,42 @@ enum node_flags {
     NODE_COLLIDED = 1 << 4,  /* another name of the file system means the same path */
 };
 
-/* One name. 144 bytes and the name: there may be millions. */
+enum node_has { /* in a map beside the tree, as few nodes have it */
+                NODE_HAS_WORK = 1 << 0,
+                NODE_HAS_RAW = 1 << 1,
+};
+
+struct node_link { /* 0: none */
+    uint32_t at;
+};
+
+/* One name. 108 bytes and the name: there may be millions. So links have 32 bits (core/slab.h). */
+#pragma pack(push, 4)
 struct node {
-    struct node *parent;
-    struct node *first; /* what is in it */
-    struct node *next;  /* beside it */
-    struct node *prev;
-    struct node *in_bucket;  /* the next of the same bucket */
-    struct node *next_inode; /* the next of the same bucket of inodes */
-    struct work *work;
-    char *raw; /* its name in the file system, if that is another one; else NULL */
+    struct node_link parent;
+    struct node_link first; /* what is in it */
+    struct node_link next;  /* beside it */
+    struct node_link prev;
+    struct node_link in_bucket;  /* the next of the same bucket */
+    struct node_link next_inode; /* the next of the same bucket of inodes */
     uint64_t inode;
     uint64_t size;
     int64_t mtime_ns;
     int64_t ctime_ns;
     int64_t born_ns;
-    uint32_t serial; /* never given twice: what its children are hashed by */
-    uint32_t scan;   /* the last scan that saw it */
+    uint32_t scan; /* the last scan that saw it */
     uint16_t mode;
     uint8_t kind;
     uint8_t flags;
+    uint8_t has;  /* enum node_has */
     uint8_t hash; /* of the content */
     uint8_t chunk_log2;
     uint8_t root[CONTENT_ROOT_BYTES];
     uint8_t name_len;
     char name[]; /* with a NUL; in NFC */
 };
+#pragma pack(pop)
+static_assert(offsetof(struct node, name) == 108, "there are millions of names");
 
 enum work_state {
     WORK_SETTLING = 1, /* until due: then it is looked at */
@@ -115,12 +128,14 @@ struct local_core {
     uint64_t now_ms;
     int64_t wall_ns;
 
+    struct slab slab; /* nodes */
     struct node *top;
-    struct node **buckets;
-    struct node **inodes; /* likewise, of what is published */
-    size_t buckets_n;     /* of each of the two; a power of two */
+    struct node_link *buckets;
+    struct node_link *inodes; /* likewise, of what is published */
+    size_t buckets_n;         /* of each of the two; a power of two */
     size_t nodes_n;
-    uint32_t serials;
+    struct map64 works; /* struct work, by the link of its node */
+    struct map64 raws;  /* names in the file system that are other ones, likewise */
     uint64_t memory_bytes;
     uint64_t published_n, files_n, bytes;
 
@@ -183,6 +198,29 @@ struct local_core {
 
 /* ---- local_tree.c ---- */
 
+/* NULL for none. */
+static inline struct node *tree_at(const struct local_core *core, struct node_link link)
+{
+    return slab_at(&core->slab, link.at);
+}
+static inline struct node *tree_parent(const struct local_core *core, const struct node *node)
+{
+    return tree_at(core, node->parent);
+}
+/* What is under way for it; NULL: nothing. */
+static inline struct work *tree_work(const struct local_core *core, const struct node *node)
+{
+    return (node->has & NODE_HAS_WORK) != 0 ? map64_find(&core->works, slab_link(node)) : NULL;
+}
+/* Its name in the file system, if that is another one; else NULL. */
+static inline const char *tree_raw(const struct local_core *core, const struct node *node)
+{
+    return (node->has & NODE_HAS_RAW) != 0 ? map64_find(&core->raws, slab_link(node)) : NULL;
+}
+/* 0, KITH_E_MEMORY. @raw: copied; NULL: it is called the same. */
+int tree_set_raw(struct local_core *core, struct node *node, const char *raw, size_t len);
+int tree_set_work(struct local_core *core, struct node *node, struct work *work);
+
 /* What a name of the file system is here. */
 enum resolved {
     RESOLVED = 0,
@@ -216,7 +254,8 @@ enum resolved tree_below(struct local_core *core,
 void tree_prune(struct local_core *core, struct node *node);
 void tree_free(struct local_core *core);
 /* The next of all beneath @top in depth-first order, directories first; @skip: not into @node. */
-struct node *tree_next(const struct node *top, struct node *node, bool skip);
+struct node *
+tree_next(const struct local_core *core, const struct node *top, struct node *node, bool skip);
 /* Set what is known, in all indexes. @stat NULL: it is not published any more. */
 void tree_know(struct local_core *core,
                struct node *node,
@@ -231,8 +270,10 @@ tree_twin(const struct local_core *core, const struct node *node, const struct f
 const char *tree_path(struct local_core *core, const struct node *node, size_t *len_out);
 const char *tree_name(struct local_core *core, const struct node *node, size_t *len_out);
 /* The same behind @buf. */
-int tree_append(const struct node *node, bool raw, struct buf *buf);
-bool tree_is_above(const struct node *above, const struct node *node);
+int tree_append(const struct local_core *core, const struct node *node, bool raw, struct buf *buf);
+bool tree_is_above(const struct local_core *core,
+                   const struct node *above,
+                   const struct node *node);
 
 /* ---- local_work.c ---- */
 

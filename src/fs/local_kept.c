@@ -73,13 +73,13 @@ void kept_set(struct local_core *core, struct node *node)
 {
     struct buf buf = {0};
     size_t len;
-    const char *path = tree_path(core, node, &len);
+    const char *path = tree_path(core, node, &len), *raw = tree_raw(core, node);
     uint8_t head[6] = {FORMAT, node->kind, 0, 0, node->hash, node->chunk_log2};
     int r = path == NULL ? KITH_E_MEMORY : 0;
 
     head[2] = (uint8_t)(((node->flags & NODE_RACY) != 0 ? KEPT_RACY : 0) |
                         ((node->flags & NODE_VERIFY) != 0 ? KEPT_VERIFY : 0) |
-                        (node->raw != NULL ? KEPT_RAW : 0));
+                        (raw != NULL ? KEPT_RAW : 0));
     if (r == 0)
         r = buf_append(&buf, head, sizeof(head));
     const uint64_t numbers[] = {node->mode,
@@ -94,8 +94,8 @@ void kept_set(struct local_core *core, struct node *node)
         r = buf_append(&buf, node->root, sizeof(node->root));
     if (r == 0)
         r = put_text(&buf, path, len);
-    if (r == 0 && node->raw != NULL)
-        r = put_text(&buf, node->raw, strlen(node->raw));
+    if (r == 0 && raw != NULL)
+        r = put_text(&buf, raw, strlen(raw));
     if (r == 0)
         persist(core, path, len, &buf);
     buf_deinit(&buf);
@@ -160,11 +160,7 @@ static int recall_raw(struct local_core *core, struct node *node, const void *ra
 {
     if (len == 0 || memchr(raw, '/', len) != NULL || memchr(raw, '\0', len) != NULL)
         return KITH_E_CORRUPT;
-    node->raw = core_strndup(raw, len);
-    if (node->raw == NULL)
-        return KITH_E_MEMORY;
-    core->memory_bytes += len + 1;
-    return 0;
+    return tree_set_raw(core, node, raw, len);
 }
 
 /* @head: kind, flags, nothing, kind of hash, chunk size. */
@@ -203,7 +199,7 @@ recall_node(struct local_core *core, struct reader *r, const uint8_t *head, stru
         return KITH_E_CORRUPT;
     if (tree_resolve(core, (const char *)path, len, false, true, &node, &why) != RESOLVED)
         return KITH_E_MEMORY;
-    if (raw != NULL && node->raw == NULL)
+    if (raw != NULL && tree_raw(core, node) == NULL)
         code = recall_raw(core, node, raw, raw_len);
     if (code != 0) {
         tree_prune(core, node);

@@ -188,7 +188,7 @@ static bool is_quiet(const struct local_core *core, const struct fs_stat *stat)
 
 static void see_found(struct local_core *core, struct node *node, const struct local_seen *seen)
 {
-    struct work *work = node->work;
+    struct work *work = tree_work(core, node);
     bool is_first = core->config.tracks && !core->scanned_once;
 
     core->root_empty = false;
@@ -282,10 +282,10 @@ void scan_rules(struct local_core *core, const struct local_event *event)
 
 static void missed(struct local_core *core, struct node *node)
 {
-    struct work *work;
+    struct work *work = tree_work(core, node);
 
-    if (node->work != NULL && node->work->state == WORK_GONE) {
-        node->work->confirmed = node->work->confirmed || core->scan_confirming;
+    if (work != NULL && work->state == WORK_GONE) {
+        work->confirmed = work->confirmed || core->scan_confirming;
         return;
     }
     work = work_of(core, node);
@@ -302,14 +302,15 @@ static void sweep(struct local_core *core, struct node *scope)
 {
     bool skip = false;
 
-    for (struct node *node = tree_next(scope, scope, false), *next; node != NULL; node = next) {
+    for (struct node *node = tree_next(core, scope, scope, false), *next; node != NULL;
+         node = next) {
         bool seen = node->scan == core->scan_no;
 
         skip = !seen || (node->flags & NODE_FROZEN) != 0;
-        next = tree_next(scope, node, skip);
-        if (seen || ((node->flags & NODE_PUBLISHED) == 0 && node->first == NULL))
+        next = tree_next(core, scope, node, skip);
+        if (seen || ((node->flags & NODE_PUBLISHED) == 0 && node->first.at == 0))
             continue;
-        if (scan_ignores(core, node, node->kind == FS_DIRECTORY || node->first != NULL))
+        if (scan_ignores(core, node, node->kind == FS_DIRECTORY || node->first.at != 0))
             work_release(core, node);
         else
             missed(core, node);

@@ -120,17 +120,19 @@ find_path(const struct local_core *core, const char *path, size_t len, size_t *r
     return node;
 }
 
-static bool is_settled(const struct node *node)
+static bool is_settled(const struct local_core *core, const struct node *node)
 {
-    return node->work == NULL || node->work->state == WORK_COOLING ||
-           (node->work->state == WORK_HASH && node->work->idle);
+    const struct work *work = tree_work(core, node);
+
+    return work == NULL || work->state == WORK_COOLING || (work->state == WORK_HASH && work->idle);
 }
 
-static void file_of(const struct node *node, struct local_file *file_out)
+static void
+file_of(const struct local_core *core, const struct node *node, struct local_file *file_out)
 {
     tree_stat(node, &file_out->stat);
     tree_content(node, &file_out->content);
-    file_out->settled = is_settled(node);
+    file_out->settled = is_settled(core, node);
 }
 
 int local_find(const struct local_core *core,
@@ -143,7 +145,7 @@ int local_find(const struct local_core *core,
 
     if (rest < len || (node->flags & NODE_PUBLISHED) == 0)
         return KITH_E_NOT_FOUND;
-    file_of(node, file_out);
+    file_of(core, node, file_out);
     return 0;
 }
 
@@ -151,7 +153,7 @@ int local_name_of(const struct local_core *core, const char *path, size_t len, s
 {
     size_t rest;
     const struct node *node = find_path(core, path, len, &rest);
-    int r = tree_append(node, true, out);
+    int r = tree_append(core, node, true, out);
 
     if (r == 0 && rest < len && node != core->top)
         r = buf_append_u8(out, '/');
@@ -174,12 +176,12 @@ int local_can_write(const struct local_core *core,
 
     if (core->state != LOCAL_WATCHED || core->lost)
         return KITH_E_AGAIN;
-    for (const struct node *at = node; at != core->top; at = at->parent)
-        if (!is_settled(at) || (at->flags & (NODE_PUBLISHED | NODE_RACY)) != NODE_PUBLISHED)
+    for (const struct node *at = node; at != core->top; at = tree_parent(core, at))
+        if (!is_settled(core, at) || (at->flags & (NODE_PUBLISHED | NODE_RACY)) != NODE_PUBLISHED)
             return KITH_E_AGAIN;
     *file_out = (struct local_file){.settled = true};
     if (rest >= len && node != core->top)
-        file_of(node, file_out);
+        file_of(core, node, file_out);
     return 0;
 }
 
@@ -203,14 +205,14 @@ bool local_next(const struct local_core *core,
     uint64_t bucket = *at >> 16, skip = *at & 0xffff;
 
     for (; bucket < core->buckets_n; bucket++, skip = 0) {
-        const struct node *node = core->buckets[bucket];
-        for (uint64_t i = 0; node != NULL; i++, node = node->in_bucket) {
+        const struct node *node = tree_at(core, core->buckets[bucket]);
+        for (uint64_t i = 0; node != NULL; i++, node = tree_at(core, node->in_bucket)) {
             if (i < skip || (node->flags & NODE_PUBLISHED) == 0)
                 continue;
             *at = bucket << 16 | (i + 1);
             path_out->len = 0;
-            file_of(node, file_out);
-            return tree_append(node, false, path_out) == 0;
+            file_of(core, node, file_out);
+            return tree_append(core, node, false, path_out) == 0;
         }
     }
     return false;
@@ -256,7 +258,7 @@ static void check_work(const struct local_core *core, const struct work *work)
 {
     bool queued = list_linked(&work->link), timed = heap_contains(&work->due);
 
-    assert(work->node->work == work);
+    assert(tree_work(core, work->node) == work);
     assert(work->from == NULL || work->from->heir == work);
     assert(work->heir == NULL || work->heir->from == work);
     assert((work->token != 0) == (work->state == WORK_LOOKING || work->state == WORK_HASHING ||
@@ -273,25 +275,28 @@ static void check_work(const struct local_core *core, const struct work *work)
 void local_check(const struct local_core *core)
 {
     uint64_t published = 0, files = 0, bytes = 0;
-    size_t nodes = 0, gone = 0, fresh = 0, under_way = 0;
+    size_t nodes = 0, gone = 0, fresh = 0, under_way = 0, works = 0;
 
-    for (struct node *node = tree_next(core->top, core->top, false); node != NULL;
-         node = tree_next(core->top, node, false)) {
+    for (struct node *node = tree_next(core, core->top, core->top, false); node != NULL;
+         node = tree_next(core, core->top, node, false)) {
+        const struct work *work = tree_work(core, node);
         bool known = (node->flags & NODE_PUBLISHED) != 0;
         nodes++;
-        assert(known || node->work != NULL || node->first != NULL);
-        assert(tree_child(core, node->parent, node->name, node->name_len) == node);
+        assert((work != NULL) == ((node->has & NODE_HAS_WORK) != 0));
+        assert(known || work != NULL || node->first.at != 0);
+        assert(tree_child(core, tree_parent(core, node), node->name, node->name_len) == node);
         published += known;
         files += known && node->kind == FS_FILE;
         bytes += known && node->kind == FS_FILE ? node->size : 0;
-        if (node->work == NULL)
+        if (work == NULL)
             continue;
-        check_work(core, node->work);
-        gone += node->work->state == WORK_GONE;
-        fresh += node->work->fresh;
-        under_way += node->work->token != 0;
+        works++;
+        check_work(core, work);
+        gone += work->state == WORK_GONE;
+        fresh += work->fresh;
+        under_way += work->token != 0;
     }
-    assert(nodes == core->nodes_n);
+    assert(nodes == core->nodes_n && works == core->works.n);
     assert(published == core->published_n && files == core->files_n && bytes == core->bytes);
     assert(gone == core->gone_n && fresh == core->fresh_n);
     assert(under_way == core->tokens.n);

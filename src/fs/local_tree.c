@@ -11,83 +11,92 @@
 
 /* ---- by directory and name ---- */
 
-static size_t
-bucket_of(const struct local_core *core, uint32_t serial, const char *name, size_t len)
+/* A link is given again, but not while something is in what had it. */
+static struct node_link *
+bucket_of(const struct local_core *core, struct node_link dir, const char *name, size_t len)
 {
-    return hash_bytes(name, len, serial) & (core->buckets_n - 1);
+    return &core->buckets[hash_bytes(name, len, dir.at) & (core->buckets_n - 1)];
 }
 
 struct node *
 tree_child(const struct local_core *core, const struct node *dir, const char *name, size_t len)
 {
+    const struct node_link of = {slab_link(dir)};
     struct node *node;
 
     if (core->buckets_n == 0)
         return NULL;
-    node = core->buckets[bucket_of(core, dir->serial, name, len)];
-    while (node != NULL &&
-           (node->parent != dir || node->name_len != len || memcmp(node->name, name, len) != 0))
-        node = node->in_bucket;
+    node = tree_at(core, *bucket_of(core, of, name, len));
+    while (node != NULL && (node->parent.at != of.at || node->name_len != len ||
+                            memcmp(node->name, name, len) != 0))
+        node = tree_at(core, node->in_bucket);
     return node;
 }
 
 /* ---- by inode ---- */
 
-static struct node **inodes_of(const struct local_core *core, uint64_t inode)
+static struct node_link *inodes_of(const struct local_core *core, uint64_t inode)
 {
     return &core->inodes[map64_hash(inode) & (core->buckets_n - 1)];
 }
 
 struct node *tree_of_inode(const struct local_core *core, uint64_t inode, const struct node *behind)
 {
-    struct node *node = behind != NULL         ? behind->next_inode
-                        : core->buckets_n != 0 ? *inodes_of(core, inode)
-                                               : NULL;
+    struct node_link none = {0};
+    struct node *node = tree_at(core, behind != NULL         ? behind->next_inode
+                                      : core->buckets_n != 0 ? *inodes_of(core, inode)
+                                                             : none);
 
     while (node != NULL && node->inode != inode)
-        node = node->next_inode;
+        node = tree_at(core, node->next_inode);
     return node;
 }
 
 static void forget_inode(struct local_core *core, struct node *node)
 {
-    struct node **at;
+    struct node *before;
 
     if (node->inode == 0 || core->buckets_n == 0)
         return;
-    at = inodes_of(core, node->inode);
-    while (*at != NULL && *at != node)
-        at = &(*at)->next_inode;
-    if (*at == node)
+    struct node_link *at = inodes_of(core, node->inode);
+    while ((before = tree_at(core, *at)) != NULL && before != node)
+        at = &before->next_inode;
+    if (before == node)
         *at = node->next_inode;
-    node->next_inode = NULL;
+    node->next_inode = (struct node_link){0};
 }
 
 static void learn_inode(struct local_core *core, struct node *node)
 {
-    struct node **at;
-
     if (node->inode == 0 || core->buckets_n == 0)
         return;
-    at = inodes_of(core, node->inode);
+    struct node_link *at = inodes_of(core, node->inode);
     node->next_inode = *at;
-    *at = node;
+    *at = (struct node_link){slab_link(node)};
 }
 
 /* ---- their number ---- */
 
-static void move_all(struct local_core *core, struct node **old, struct node **old_inodes, size_t n)
+static void into_bucket(struct local_core *core, struct node *node)
+{
+    struct node_link *bucket = bucket_of(core, node->parent, node->name, node->name_len);
+
+    node->in_bucket = *bucket;
+    *bucket = (struct node_link){slab_link(node)};
+}
+
+static void move_all(struct local_core *core,
+                     const struct node_link *old,
+                     const struct node_link *old_inodes,
+                     size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        for (struct node *node = old[i], *next; node != NULL; node = next) {
-            struct node **bucket =
-                &core->buckets[bucket_of(core, node->parent->serial, node->name, node->name_len)];
-            next = node->in_bucket;
-            node->in_bucket = *bucket;
-            *bucket = node;
+        for (struct node *node = tree_at(core, old[i]), *next; node != NULL; node = next) {
+            next = tree_at(core, node->in_bucket);
+            into_bucket(core, node);
         }
-        for (struct node *node = old_inodes[i], *next; node != NULL; node = next) {
-            next = node->next_inode;
+        for (struct node *node = tree_at(core, old_inodes[i]), *next; node != NULL; node = next) {
+            next = tree_at(core, node->next_inode);
             learn_inode(core, node);
         }
     }
@@ -97,13 +106,13 @@ static void move_all(struct local_core *core, struct node **old, struct node **o
 static void grow(struct local_core *core)
 {
     size_t old_n = core->buckets_n, n = old_n == 0 ? 64 : old_n * 2;
-    struct node **old = core->buckets, **old_inodes = core->inodes;
-    struct node **buckets, **inodes;
+    struct node_link *old = core->buckets, *old_inodes = core->inodes;
+    struct node_link *buckets, *inodes;
 
     if (core->nodes_n < old_n)
         return;
-    buckets = core_calloc(n, sizeof(struct node *));
-    inodes = core_calloc(n, sizeof(struct node *));
+    buckets = core_calloc(n, sizeof(struct node_link));
+    inodes = core_calloc(n, sizeof(struct node_link));
     if (buckets == NULL || inodes == NULL) {
         core_free(buckets);
         core_free(inodes);
@@ -112,72 +121,70 @@ static void grow(struct local_core *core)
     core->buckets = buckets;
     core->inodes = inodes;
     core->buckets_n = n;
-    core->memory_bytes += 2 * (n - old_n) * sizeof(struct node *);
+    core->memory_bytes += 2 * (n - old_n) * sizeof(struct node_link);
     move_all(core, old, old_inodes, old_n);
     core_free(old);
     core_free(old_inodes);
 }
 
+static size_t node_bytes(size_t name_len)
+{
+    return offsetof(struct node, name) + name_len + 1;
+}
+
 static struct node *make(struct local_core *core, struct node *dir, const char *name, size_t len)
 {
-    struct node *node;
-    struct node **bucket;
+    struct node *node, *first;
 
     if (core->nodes_n >= core->config.entries_max)
         return NULL;
     grow(core);
     if (core->buckets_n == 0)
         return NULL;
-    node = core_malloc(sizeof(*node) + len + 1);
+    node = slab_alloc(&core->slab, node_bytes(len));
     if (node == NULL)
         return NULL;
-    memset(node, 0, sizeof(*node));
     memcpy(node->name, name, len);
-    node->name[len] = '\0';
     node->name_len = (uint8_t)len;
-    node->serial = ++core->serials;
-    node->parent = dir;
+    node->parent.at = slab_link(dir);
     node->next = dir->first;
-    if (dir->first != NULL)
-        dir->first->prev = node;
-    dir->first = node;
-    bucket = &core->buckets[bucket_of(core, dir->serial, name, len)];
-    node->in_bucket = *bucket;
-    *bucket = node;
+    dir->first.at = slab_link(node);
+    first = tree_at(core, node->next);
+    if (first != NULL)
+        first->prev = dir->first;
+    into_bucket(core, node);
     core->nodes_n++;
-    core->memory_bytes += sizeof(*node) + len + 1;
+    core->memory_bytes += node_bytes(len);
     return node;
 }
 
 static void unmake(struct local_core *core, struct node *node)
 {
-    struct node *dir = node->parent;
-    struct node **at = &core->buckets[bucket_of(core, dir->serial, node->name, node->name_len)];
+    struct node *prev = tree_at(core, node->prev), *next = tree_at(core, node->next);
+    struct node_link *at = bucket_of(core, node->parent, node->name, node->name_len);
 
-    while (*at != node)
-        at = &(*at)->in_bucket;
+    for (struct node *before; (before = tree_at(core, *at)) != node;)
+        at = &before->in_bucket;
     *at = node->in_bucket;
-    if (node->prev != NULL)
-        node->prev->next = node->next;
+    if (prev != NULL)
+        prev->next = node->next;
     else
-        dir->first = node->next;
-    if (node->next != NULL)
-        node->next->prev = node->prev;
+        tree_parent(core, node)->first = node->next;
+    if (next != NULL)
+        next->prev = node->prev;
     if (core->last_node == node)
         core->last_node = NULL;
     core->nodes_n--;
-    core->memory_bytes -= sizeof(*node) + node->name_len + 1u;
-    if (node->raw != NULL)
-        core->memory_bytes -= strlen(node->raw) + 1;
-    core_free(node->raw);
-    core_free(node);
+    core->memory_bytes -= node_bytes(node->name_len);
+    (void)tree_set_raw(core, node, NULL, 0);
+    slab_free(&core->slab, node, node_bytes(node->name_len));
 }
 
 void tree_prune(struct local_core *core, struct node *node)
 {
-    while (node != core->top && node->work == NULL && node->first == NULL &&
+    while (node != core->top && (node->has & NODE_HAS_WORK) == 0 && node->first.at == 0 &&
            (node->flags & NODE_PUBLISHED) == 0) {
-        struct node *dir = node->parent;
+        struct node *dir = tree_parent(core, node);
         unmake(core, node);
         node = dir;
     }
@@ -185,43 +192,84 @@ void tree_prune(struct local_core *core, struct node *node)
 
 void tree_free(struct local_core *core)
 {
-    for (size_t i = 0; i < core->buckets_n; i++) {
-        for (struct node *node = core->buckets[i], *next; node != NULL; node = next) {
-            next = node->in_bucket;
-            if (node->work != NULL) {
-                core_free(node->work->target);
-                core_free(node->work);
-            }
-            core_free(node->raw);
-            core_free(node);
-        }
+    struct work *work;
+    char *raw;
+    size_t at = 0;
+
+    while ((work = map64_next(&core->works, &at)) != NULL) {
+        core_free(work->target);
+        core_free(work);
     }
+    at = 0;
+    while ((raw = map64_next(&core->raws, &at)) != NULL)
+        core_free(raw);
+    map64_deinit(&core->works);
+    map64_deinit(&core->raws);
     core_free(core->buckets);
-    core_free(core->top);
     core_free(core->inodes);
+    slab_deinit(&core->slab);
 }
 
-struct node *tree_next(const struct node *top, struct node *node, bool skip)
+struct node *
+tree_next(const struct local_core *core, const struct node *top, struct node *node, bool skip)
 {
-    if (!skip && node->first != NULL)
-        return node->first;
-    while (node != top && node->next == NULL)
-        node = node->parent;
-    return node == top ? NULL : node->next;
+    if (!skip && node->first.at != 0)
+        return tree_at(core, node->first);
+    while (node != top && node->next.at == 0)
+        node = tree_parent(core, node);
+    return node == top ? NULL : tree_at(core, node->next);
 }
 
-bool tree_is_above(const struct node *above, const struct node *node)
+bool tree_is_above(const struct local_core *core, const struct node *above, const struct node *node)
 {
     while (node != NULL && node != above)
-        node = node->parent;
+        node = tree_parent(core, node);
     return node != NULL;
 }
 
 /* ---- by name ---- */
 
-static const char *raw_of(const struct node *node)
+int tree_set_work(struct local_core *core, struct node *node, struct work *work)
 {
-    return node->raw != NULL ? node->raw : node->name;
+    int r = 0;
+
+    if (work == NULL)
+        (void)map64_remove(&core->works, slab_link(node));
+    else
+        r = map64_set(&core->works, slab_link(node), work);
+    if (r == 0)
+        node->has = (uint8_t)((node->has & ~NODE_HAS_WORK) | (work != NULL ? NODE_HAS_WORK : 0));
+    return r;
+}
+
+int tree_set_raw(struct local_core *core, struct node *node, const char *raw, size_t len)
+{
+    const uint64_t key = slab_link(node);
+    char *copy = NULL, *old = (node->has & NODE_HAS_RAW) != 0 ? map64_find(&core->raws, key) : NULL;
+
+    if (raw != NULL) {
+        copy = core_strndup(raw, len);
+        if (copy == NULL || map64_set(&core->raws, key, copy) != 0) {
+            core_free(copy);
+            return KITH_E_MEMORY;
+        }
+        core->memory_bytes += len + 1;
+        node->has |= NODE_HAS_RAW;
+    } else if (old != NULL) {
+        (void)map64_remove(&core->raws, key);
+        node->has &= (uint8_t)~NODE_HAS_RAW;
+    }
+    if (old != NULL)
+        core->memory_bytes -= strlen(old) + 1;
+    core_free(old);
+    return 0;
+}
+
+static const char *raw_of(const struct local_core *core, const struct node *node)
+{
+    const char *raw = tree_raw(core, node);
+
+    return raw != NULL ? raw : node->name;
 }
 
 /*
@@ -253,26 +301,18 @@ static enum resolved part_name(const char *part,
 static enum resolved
 raw_is(struct local_core *core, struct node *node, const char *part, size_t len)
 {
-    const char *raw = raw_of(node);
-    char *copy = NULL;
+    const char *raw = raw_of(core, node);
 
     if (strlen(raw) == len && memcmp(raw, part, len) == 0)
         return RESOLVED;
-    if (node->work != NULL || node->first != NULL || (node->flags & NODE_PUBLISHED) != 0) {
+    if ((node->has & NODE_HAS_WORK) != 0 || node->first.at != 0 ||
+        (node->flags & NODE_PUBLISHED) != 0) {
         node->flags |= NODE_COLLIDED;
         return RESOLVED_COLLIDED;
     }
-    if (node->name_len != len || memcmp(node->name, part, len) != 0) {
-        copy = core_strndup(part, len);
-        if (copy == NULL)
-            return RESOLVED_FAILED;
-        core->memory_bytes += len + 1;
-    }
-    if (node->raw != NULL)
-        core->memory_bytes -= strlen(node->raw) + 1;
-    core_free(node->raw);
-    node->raw = copy;
-    return RESOLVED;
+    if (node->name_len == len && memcmp(node->name, part, len) == 0)
+        part = NULL;
+    return tree_set_raw(core, node, part, len) == 0 ? RESOLVED : RESOLVED_FAILED;
 }
 
 /* One step down, from *@node to its entry @part. */
@@ -361,22 +401,22 @@ enum resolved tree_resolve(struct local_core *core,
 }
 
 /* Appends from the top on: parts, divided by slashes. */
-int tree_append(const struct node *node, bool raw, struct buf *buf)
+int tree_append(const struct local_core *core, const struct node *node, bool raw, struct buf *buf)
 {
     size_t len = 0, at;
 
-    for (const struct node *n = node; n->parent != NULL; n = n->parent)
-        len += (raw ? strlen(raw_of(n)) : n->name_len) + (n->parent->parent != NULL);
+    for (const struct node *n = node; n != core->top; n = tree_parent(core, n))
+        len += (raw ? strlen(raw_of(core, n)) : n->name_len) + (tree_parent(core, n) != core->top);
     if (buf_reserve(buf, len + 1) != 0)
         return KITH_E_MEMORY;
     at = buf->len + len;
     buf->data[at] = '\0';
-    for (const struct node *n = node; n->parent != NULL; n = n->parent) {
-        const char *part = raw ? raw_of(n) : n->name;
+    for (const struct node *n = node; n != core->top; n = tree_parent(core, n)) {
+        const char *part = raw ? raw_of(core, n) : n->name;
         size_t part_len = raw ? strlen(part) : n->name_len;
         at -= part_len;
         memcpy(buf->data + at, part, part_len);
-        if (n->parent->parent != NULL)
+        if (tree_parent(core, n) != core->top)
             buf->data[--at] = '/';
     }
     buf->len += len;
@@ -389,7 +429,7 @@ in_arena(struct local_core *core, const struct node *node, bool raw, size_t *len
     struct buf buf = {0};
     const char *text = NULL;
 
-    if (tree_append(node, raw, &buf) == 0)
+    if (tree_append(core, node, raw, &buf) == 0)
         text = out_copy(core, buf.data, buf.len);
     else
         local_failed(core);

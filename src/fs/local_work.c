@@ -117,16 +117,19 @@ void work_settle(struct local_core *core, struct work *work, uint64_t due_ms)
 
 struct work *work_of(struct local_core *core, struct node *node)
 {
-    if (node->work != NULL)
-        return node->work;
-    node->work = core_calloc(1, sizeof(*node->work));
-    if (node->work == NULL) {
+    struct work *work = tree_work(core, node);
+
+    if (work != NULL)
+        return work;
+    work = core_calloc(1, sizeof(*work));
+    if (work == NULL || tree_set_work(core, node, work) != 0) {
+        core_free(work);
         local_failed(core);
         return NULL;
     }
-    node->work->node = node;
-    core->memory_bytes += sizeof(*node->work);
-    return node->work;
+    work->node = node;
+    core->memory_bytes += sizeof(*work);
+    return work;
 }
 
 /* What was renamed to @work is not, after all: or nobody knows any more. */
@@ -158,7 +161,7 @@ void work_end(struct local_core *core, struct work *work)
     core->memory_bytes -= sizeof(*work);
     core_free(work->target);
     core_free(work);
-    node->work = NULL;
+    (void)tree_set_work(core, node, NULL);
     tree_prune(core, node);
 }
 
@@ -253,9 +256,10 @@ static bool is_rules(const struct local_core *core, const struct node *node)
 void work_release(struct local_core *core, struct node *node)
 {
     for (struct node *at = node, *next; at != NULL; at = next) {
-        struct work *work = (at->flags & NODE_PUBLISHED) != 0 ? work_of(core, at) : at->work;
+        struct work *work =
+            (at->flags & NODE_PUBLISHED) != 0 ? work_of(core, at) : tree_work(core, at);
 
-        next = tree_next(node, at, false);
+        next = tree_next(core, node, at, false);
         if (work == NULL)
             continue;
         if (work->state == WORK_PUBLISHING) {
@@ -497,7 +501,7 @@ void work_consider(struct local_core *core, struct work *work, const struct loca
         work_paired(core, work->heir, false);
     let_go_of_source(core, work);
     if (scan_ignores(core, node, seen->stat.kind == FS_DIRECTORY)) {
-        if ((node->flags & NODE_PUBLISHED) != 0 || node->first != NULL)
+        if ((node->flags & NODE_PUBLISHED) != 0 || node->first.at != 0)
             work_release(core, node);
         else
             work_end(core, work);
@@ -511,9 +515,10 @@ void work_consider(struct local_core *core, struct work *work, const struct loca
     work->racy = false;
     work->verify = false;
     if (is_rules(core, node) && !core->in_scan)
-        scan_wish(core, node->parent);
+        scan_wish(core, tree_parent(core, node));
     if (seen->stat.kind != FS_DIRECTORY)
-        for (struct node *child = node->first; child != NULL; child = child->next)
+        for (struct node *child = tree_at(core, node->first); child != NULL;
+             child = tree_at(core, child->next))
             work_touch(core, child, LOCAL_TOUCH_ANY);
     if (seen->stat.kind == FS_DIRECTORY)
         consider_directory(core, work, unseen);
@@ -540,7 +545,7 @@ static void touch_links(struct local_core *core, const struct work *work)
     struct node *other = NULL;
 
     while ((other = tree_of_inode(core, work->stat.inode, other)) != NULL)
-        if (other != work->node && other->work == NULL)
+        if (other != work->node && (other->has & NODE_HAS_WORK) == 0)
             work_touch(core, other, LOCAL_TOUCH_CLOSED);
 }
 
@@ -630,10 +635,10 @@ static void forgotten(struct local_core *core, struct work *work)
         kept_drop(core, path, len);
     if ((node->flags & NODE_COLLIDED) != 0) {
         node->flags &= (uint8_t)~NODE_COLLIDED;
-        scan_wish(core, node->parent); /* the other one has the name now */
+        scan_wish(core, tree_parent(core, node)); /* the other one has the name now */
     }
     if (is_rules(core, node))
-        scan_wish(core, node->parent);
+        scan_wish(core, tree_parent(core, node));
     if (work->again) {
         work->again = false;
         work_settle(core, work, core->now_ms + quiet_ms(core, work));

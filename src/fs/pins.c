@@ -232,6 +232,7 @@ static bool doubt(struct fs_pins *pins, struct kith_bytes share, struct kith_byt
 }
 
 int fs_pins_changed(struct fs_pins *pins,
+                    const struct fs_catalogue *core,
                     const struct catalogue_change *change,
                     struct fs_pins_turn *turn_out)
 {
@@ -247,10 +248,11 @@ int fs_pins_changed(struct fs_pins *pins,
     if (is_renamed)
         from = (struct kith_bytes){change->from_path, strlen(change->from_path)};
     /* The new one first, so that what both have is pinned all the time. */
-    if (!is_gone && fs_known_has(change->after, &turn_out->pinned) &&
+    if (!is_gone && fs_known_has(core, change->after, &turn_out->pinned) &&
         fs_pins_of(pins, share, path, NULL) != NULL)
         r = fs_pins_count(pins, &turn_out->pinned, true, &turn_out->is_pinned);
-    if (r == 0 && change->what != FS_CREATED && fs_known_has(change->before, &turn_out->let_go) &&
+    if (r == 0 && change->what != FS_CREATED &&
+        fs_known_has(core, change->before, &turn_out->let_go) &&
         fs_pins_of(pins, share, from, NULL) != NULL)
         r = fs_pins_count(pins, &turn_out->let_go, false, &turn_out->is_let_go);
     if (is_renamed || is_gone)

@@ -64,8 +64,9 @@ struct fs_pins_turn {
     bool is_pinned, is_let_go;
     bool doubted; /* a pinned path may be gone: ask fs_pins_doubted() when the step is over */
 };
-/* What the catalogue shows has changed. 0; KITH_E_MEMORY. */
+/* What the catalogue @core shows has changed. 0; KITH_E_MEMORY. */
 int fs_pins_changed(struct fs_pins *pins,
+                    const struct fs_catalogue *core,
                     const struct catalogue_change *change,
                     struct fs_pins_turn *turn_out);
 /* The next pin under which something went: if nothing is shown at its path it is to be removed. */

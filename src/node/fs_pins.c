@@ -296,7 +296,7 @@ void fs_pins_tell(struct node_fs *fs, const struct catalogue_change *change)
 {
     struct fs_pins_turn turn;
 
-    if (fs_pins_changed(fs->pins, change, &turn) != 0)
+    if (fs_pins_changed(fs->pins, fs->catalogue, change, &turn) != 0)
         short_of_memory(fs);
     if (turn.is_pinned) {
         fs_pins_here(fs->pins, turn.pinned.root, is_here(fs, &turn.pinned));

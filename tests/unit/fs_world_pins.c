@@ -79,7 +79,7 @@ void fs_world_pins_tell(unsigned i, const struct catalogue_change *change)
     struct world_node *node = &fw.nodes[i];
     struct fs_pins_turn turn;
     if (node->pins != NULL)
-        assert_int_equal(fs_pins_changed(node->pins, change, &turn), 0);
+        assert_int_equal(fs_pins_changed(node->pins, node->core, change, &turn), 0);
 }
 
 /* A pin of what was deleted goes when the step is over. */
