@@ -32,6 +32,15 @@ void *core_realloc(void *memory, size_t size)
     return must_fail() ? NULL : realloc(memory, size);
 }
 
+void *core_aligned_alloc(size_t align, size_t size)
+{
+    void *memory;
+
+    if (must_fail() || posix_memalign(&memory, align, size) != 0)
+        return NULL;
+    return memory;
+}
+
 void core_free(void *memory)
 {
     free(memory);

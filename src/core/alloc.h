@@ -11,6 +11,8 @@
 void *core_malloc(size_t size);
 void *core_calloc(size_t n, size_t size);
 void *core_realloc(void *memory, size_t size);
+/* At a multiple of @align, a power of two. */
+void *core_aligned_alloc(size_t align, size_t size);
 void core_free(void *memory);
 
 /* A copy of the @len bytes at @data with a NUL behind them. */

@@ -1,7 +1,6 @@
 /*
  * Pieces are cut from blocks, blocks from chunks. A block begins at a multiple of its size, so what
- * is in it finds its number; a chunk is large enough that what this costs at its ends is little,
- * and that malloc gets it from the system, which gives it no memory before it is written.
+ * is in it finds its number; chunks are large, so that this leaves few holes in malloc's memory.
  */
 #include "core/slab.h"
 
@@ -12,10 +11,9 @@
 #include "core/alloc.h"
 
 #define CHUNK_BLOCKS 16
-
-struct slab_chunk {
-    struct slab_chunk *next;
-};
+/* The last block of a chunk is so much shorter: malloc's own few bytes stand there, and the next
+ * chunk can stand behind. */
+#define CHUNK_END_BYTES 64
 
 static_assert(SLAB_SMALL_BYTES % SLAB_LARGE_BYTES == 0, "sizes go on where small ones end");
 static_assert((SLAB_PIECE_MAX - SLAB_SMALL_BYTES) % SLAB_LARGE_BYTES == 0, "and end at the most");
@@ -54,17 +52,10 @@ static void put_free(struct slab *slab, void *piece, uint32_t bytes)
 
 static bool chunk_begin(struct slab *slab)
 {
-    /* One block more than it gives, for the way to the first multiple. */
-    struct slab_chunk *chunk = core_malloc((size_t)(CHUNK_BLOCKS + 1) * SLAB_BLOCK_BYTES);
-    if (chunk == NULL)
-        return false;
-    chunk->next = slab->chunks;
-    slab->chunks = chunk;
-    uint8_t *first = (uint8_t *)(chunk + 1);
-    first += (SLAB_BLOCK_BYTES - (uintptr_t)first % SLAB_BLOCK_BYTES) % SLAB_BLOCK_BYTES;
-    slab->next_block = first;
-    slab->blocks_left = CHUNK_BLOCKS;
-    return true;
+    slab->next_block = core_aligned_alloc(
+        SLAB_BLOCK_BYTES, (size_t)CHUNK_BLOCKS * SLAB_BLOCK_BYTES - CHUNK_END_BYTES);
+    slab->blocks_left = slab->next_block != NULL ? CHUNK_BLOCKS : 0;
+    return slab->next_block != NULL;
 }
 
 static bool block_begin(struct slab *slab)
@@ -96,8 +87,10 @@ static bool block_begin(struct slab *slab)
     slab->blocks[slab->blocks_n++] = (uintptr_t)slab->next_block;
     slab->at = slab->next_block + sizeof(struct slab_block);
     slab->left = SLAB_BLOCK_BYTES - (uint32_t)sizeof(struct slab_block);
-    slab->next_block += SLAB_BLOCK_BYTES;
-    slab->blocks_left--;
+    if (--slab->blocks_left == 0)
+        slab->left -= CHUNK_END_BYTES;
+    else
+        slab->next_block += SLAB_BLOCK_BYTES;
     return true;
 }
 
@@ -127,11 +120,8 @@ void slab_free(struct slab *slab, void *piece, size_t size)
 
 void slab_deinit(struct slab *slab)
 {
-    while (slab->chunks != NULL) {
-        struct slab_chunk *chunk = slab->chunks;
-        slab->chunks = chunk->next;
-        core_free(chunk);
-    }
+    for (uint32_t i = 1; i < slab->blocks_n; i += CHUNK_BLOCKS)
+        core_free(slab_at(slab, i * (SLAB_BLOCK_BYTES / SLAB_STEP_BYTES)));
     if (slab->blocks != nowhere)
         core_free(slab->blocks);
     slab_init(slab);

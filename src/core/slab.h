@@ -30,12 +30,12 @@ struct slab_block { /* at its beginning */
 };
 
 struct slab {
-    uintptr_t *blocks; /* by number; [0] is 0, so that link 0 leads nowhere without being asked for */
+    uintptr_t
+        *blocks; /* by number; [0] is 0, so that link 0 leads nowhere without being asked for */
     uint32_t blocks_n, blocks_cap;
     uint32_t blocks_left; /* of the last chunk */
     uint8_t *next_block;
-    struct slab_chunk *chunks; /* what blocks are cut from */
-    uint8_t *at;               /* of the last block */
+    uint8_t *at; /* of the last block */
     uint32_t left;
     uint32_t free[SLAB_CLASSES_N]; /* links */
 };
