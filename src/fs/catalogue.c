@@ -173,8 +173,9 @@ void fs_catalogue_free(struct fs_catalogue *core)
              blob = fsc_blob(core, blob->next))
             fsc_tally_free(core, blob);
     core_free(core->buckets);
-    fsc_records_free(core);
+    core_free(core->record_blocks);
     slab_deinit(&core->slab);
+    map64_deinit(&core->removed);
     mapid_deinit(&core->disk_map);
     mapid_deinit(&core->node_map);
     arena_deinit(&core->arena);

@@ -208,22 +208,23 @@ static void tell(struct fs_catalogue *core, const struct fs_dirty *dirty, enum c
     }
 }
 
-/* What vanished and what came with the same content in the same step, within a share, are one. */
+/* What vanished and what came with the same content in the same step, within a share, are one;
+ * without memory they are two. */
 static void tell_all(struct fs_catalogue *core)
 {
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
         if (what_changed(core, dirty) == FS_REMOVED && dirty->before->blob.at != 0)
-            fsc_blob_of(core, dirty->before)->mark = ((uint32_t)i + 1) & 0xfffffff;
+            (void)map64_set(&core->removed, dirty->before->blob.at, &core->dirty[i]);
     }
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
         enum catalogue_what what = what_changed(core, dirty);
         const struct fs_known *now = fsc_current(core, dirty->node);
-        if (what != FS_CREATED || now->blob.at == 0 || fsc_blob_of(core, now)->mark == 0)
+        if (what != FS_CREATED || now->blob.at == 0)
             continue;
-        struct fs_dirty *from = &core->dirty[fsc_blob_of(core, now)->mark - 1];
-        if (fsc_share(core, from->node) != fsc_share(core, dirty->node))
+        struct fs_dirty *from = map64_find(&core->removed, now->blob.at);
+        if (from == NULL || fsc_share(core, from->node) != fsc_share(core, dirty->node))
             continue;
         const char *from_path = keep_path(core, from->node);
         size_t before_n = core->actions_n;
@@ -234,18 +235,17 @@ static void tell_all(struct fs_catalogue *core)
         struct catalogue_change *change = &core->actions[before_n].change;
         change->from_path = from_path;
         change->before = from->before;
-        fsc_blob_of(core, now)->mark = 0;
+        (void)map64_remove(&core->removed, now->blob.at);
         from->conflicts_n = UINT32_MAX; /* both are told */
         core->dirty[i].conflicts_n = UINT32_MAX;
     }
     for (size_t i = 0; i < core->dirty_n; i++) {
         const struct fs_dirty *dirty = &core->dirty[i];
         enum catalogue_what what = what_changed(core, dirty);
-        if (dirty->before != NULL && dirty->before->blob.at != 0)
-            fsc_blob_of(core, dirty->before)->mark = 0;
         if (what != 0 && dirty->conflicts_n != UINT32_MAX)
             tell(core, dirty, what);
     }
+    map64_deinit(&core->removed);
 }
 
 static void tell_contents(struct fs_catalogue *core)

@@ -19,7 +19,7 @@
  *     catalogue_check.c    invariants
  *
  * Memory is what a million paths make it: a node of a path (31 bytes and its name), a version (124
- * and 8 for each disk of its vector), a content (56, and 4 to 8 to find it), and for each disk that
+ * and 8 for each disk of its vector), a content (52, and 4 to 8 to find it), and for each disk that
  * has it a record (20) in a slot (4). So one names the other by links of 32 bits (core/slab.h), and
  * fields have the bits that their limits need. A link is followed by fsc_...(core, what has it),
  * which gives NULL where there is none.
@@ -35,8 +35,8 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "core/mutant.h"
-#include "core/slab.h"
 #include "core/rng.h"
+#include "core/slab.h"
 #include "fs/catalogue.h"
 
 /* Links; 0: none. */
@@ -92,7 +92,7 @@ struct fs_record {
 static_assert(2 * FS_RECORDS_MAX < 1 << FS_RECORD_REF_BITS, "a record's number has room");
 static_assert(FS_LINES_N <= 1 << 6, "a line has 6 bits");
 static_assert(sizeof(struct fs_record) == 20, "there are millions of records");
-#define FS_RECORDS_BLOCK 1024 /* that are allocated together */
+#define FS_RECORDS_BLOCK 256 /* that are one piece of the slab */
 
 static inline void fsc_flags_set(struct fs_record *record, unsigned flags)
 {
@@ -177,18 +177,18 @@ struct fs_blob {
     } of;
     uint64_t size : 48;
     uint64_t hash : 8;
-    uint64_t chunk_log2 : 8;
+    uint64_t chunk_log2 : 5;
+    uint64_t flags : 3;
     uint32_t refs;
-    uint32_t mark : 28; /* for renames, within a step: place in dirty + 1 */
-    uint32_t flags : 4;
     uint8_t root[FS_ROOT_BYTES];
 };
-static_assert(sizeof(struct fs_blob) == 56, "there are millions of contents");
+static_assert(sizeof(struct fs_blob) == 52, "there are millions of contents");
 static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
+static_assert(CONTENT_CHUNK_LOG2_MAX < 1 << 5, "the size of a chunk has 5 bits");
 static inline void fsc_blob_flag(struct fs_blob *blob, unsigned flags, bool on)
 {
     unsigned now = on ? blob->flags | flags : blob->flags & ~flags;
-    blob->flags = now & 0xf;
+    blob->flags = now & 7;
 }
 
 /* What is beneath a path. */
@@ -363,7 +363,7 @@ struct fs_dirty {
 
 struct fs_catalogue {
     struct catalogue_config config;
-    struct slab slab; /* nodes, folders, versions, contents, counts of contents */
+    struct slab slab; /* nodes, folders, versions, records, contents, counts of contents */
     struct rng rng;
     bool started;
     uint64_t now_ms, wall_ms;
@@ -388,6 +388,7 @@ struct fs_catalogue {
     /* of the step */
     struct fs_dirty *dirty;
     size_t dirty_n, dirty_cap;
+    struct map64 removed; /* of dirty, by the link of the content that is not shown any more */
     struct fs_node **tidy;
     size_t tidy_n, tidy_cap;
     struct fs_node **prune;
@@ -550,7 +551,6 @@ static inline struct fs_known *fsc_named(const struct fs_catalogue *core,
     return fsc_known(core, record->of.known);
 }
 
-void fsc_records_free(struct fs_catalogue *core);
 /* A record that is all zeros; 0 if memory is short or there are too many. */
 uint32_t fsc_record_alloc(struct fs_catalogue *core);
 void fsc_record_free(struct fs_catalogue *core, uint32_t ref);

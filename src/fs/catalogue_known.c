@@ -148,7 +148,7 @@ static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content 
             return NULL;
         blob->size = content->size & ((1ull << 48) - 1);
         blob->hash = content->hash;
-        blob->chunk_log2 = content->chunk_log2;
+        blob->chunk_log2 = content->chunk_log2 & 0x1fu;
         memcpy(blob->root, content->root, FS_ROOT_BYTES);
         bucket_put(core, blob);
         core->blobs_n++;

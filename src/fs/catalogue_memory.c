@@ -12,7 +12,8 @@ static bool records_more(struct fs_catalogue *core)
     bool room = fsc_grow(core, &core->record_blocks, &cap, core->record_blocks_n,
                          sizeof(struct fs_record *));
     core->record_blocks_cap = (uint32_t)cap;
-    struct fs_record *block = room ? core_calloc(FS_RECORDS_BLOCK, sizeof(*block)) : NULL;
+    struct fs_record *block =
+        room ? slab_alloc(&core->slab, sizeof(*block) * FS_RECORDS_BLOCK) : NULL;
     if (block == NULL)
         return false;
     core->record_blocks[core->record_blocks_n++] = block;
@@ -40,11 +41,4 @@ void fsc_record_free(struct fs_catalogue *core, uint32_t ref)
     struct fs_record *record = fsc_at(core, ref);
     *record = (struct fs_record){.next = core->record_free & ((1u << FS_RECORD_REF_BITS) - 1)};
     core->record_free = ref;
-}
-
-void fsc_records_free(struct fs_catalogue *core)
-{
-    for (uint32_t i = 0; i < core->record_blocks_n; i++)
-        core_free(core->record_blocks[i]);
-    core_free(core->record_blocks);
 }

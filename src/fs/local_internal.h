@@ -27,16 +27,17 @@ enum node_flags {
     NODE_COLLIDED = 1 << 4,  /* another name of the file system means the same path */
 };
 
-enum node_has { /* in a map beside the tree, as few nodes have it */
-                NODE_HAS_WORK = 1 << 0,
-                NODE_HAS_RAW = 1 << 1,
+/* What is in a map beside the tree, as few nodes have it. */
+enum node_has {
+    NODE_HAS_WORK = 1 << 0,
+    NODE_HAS_RAW = 1 << 1,
 };
 
 struct node_link { /* 0: none */
     uint32_t at;
 };
 
-/* One name. 108 bytes and the name: there may be millions. So links have 32 bits (core/slab.h). */
+/* One name. 103 bytes and the name: there may be millions. So links have 32 bits (core/slab.h). */
 #pragma pack(push, 4)
 struct node {
     struct node_link parent;
@@ -46,15 +47,17 @@ struct node {
     struct node_link in_bucket;  /* the next of the same bucket */
     struct node_link next_inode; /* the next of the same bucket of inodes */
     uint64_t inode;
-    uint64_t size;
+    uint64_t size : 48;
+    uint64_t mode : 16;
     int64_t mtime_ns;
     int64_t ctime_ns;
     int64_t born_ns;
-    uint32_t scan; /* the last scan that saw it */
-    uint16_t mode;
-    uint8_t kind;
+    /* The last scan that saw it, as far as it goes: of what has not been seen since the scan 65,536
+     * before, the next one says so. */
+    uint16_t scan;
+    uint8_t kind : 4;
+    uint8_t has : 4; /* enum node_has */
     uint8_t flags;
-    uint8_t has;  /* enum node_has */
     uint8_t hash; /* of the content */
     uint8_t chunk_log2;
     uint8_t root[CONTENT_ROOT_BYTES];
@@ -62,7 +65,8 @@ struct node {
     char name[]; /* with a NUL; in NFC */
 };
 #pragma pack(pop)
-static_assert(offsetof(struct node, name) == 108, "there are millions of names");
+static_assert(offsetof(struct node, name) == 103, "there are millions of names");
+static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
 
 enum work_state {
     WORK_SETTLING = 1, /* until due: then it is looked at */
@@ -112,7 +116,7 @@ struct problem {
     char *name;
     size_t name_len;
     char *text;
-    uint32_t scan;
+    uint16_t scan;
     bool read; /* by a read or publication: ends when that works */
 };
 
@@ -169,7 +173,7 @@ struct local_core {
     uint64_t scan_token; /* 0: none */
     char *scan_name;
     size_t scan_len;
-    uint32_t scan_no;
+    uint16_t scan_no;
     bool scan_confirming;
     uint64_t scanned_n;
     uint64_t rescan_due_ms, scan_retry_ms;

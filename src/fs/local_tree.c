@@ -229,6 +229,15 @@ bool tree_is_above(const struct local_core *core, const struct node *above, cons
 
 /* ---- by name ---- */
 
+#define WORKS_KEPT 1024 /* room for so many is kept while there are none */
+
+static void node_has(struct node *node, unsigned what, bool on)
+{
+    unsigned has = on ? node->has | what : node->has & ~what;
+
+    node->has = has & 0xf;
+}
+
 int tree_set_work(struct local_core *core, struct node *node, struct work *work)
 {
     int r = 0;
@@ -238,7 +247,10 @@ int tree_set_work(struct local_core *core, struct node *node, struct work *work)
     else
         r = map64_set(&core->works, slab_link(node), work);
     if (r == 0)
-        node->has = (uint8_t)((node->has & ~NODE_HAS_WORK) | (work != NULL ? NODE_HAS_WORK : 0));
+        node_has(node, NODE_HAS_WORK, work != NULL);
+    /* The first scan has thousands under way at once, and nothing afterwards comes near to it. */
+    if (core->works.n == 0 && core->works.cap > WORKS_KEPT)
+        map64_deinit(&core->works);
     return r;
 }
 
@@ -254,10 +266,10 @@ int tree_set_raw(struct local_core *core, struct node *node, const char *raw, si
             return KITH_E_MEMORY;
         }
         core->memory_bytes += len + 1;
-        node->has |= NODE_HAS_RAW;
+        node_has(node, NODE_HAS_RAW, true);
     } else if (old != NULL) {
         (void)map64_remove(&core->raws, key);
-        node->has &= (uint8_t)~NODE_HAS_RAW;
+        node_has(node, NODE_HAS_RAW, false);
     }
     if (old != NULL)
         core->memory_bytes -= strlen(old) + 1;
@@ -488,10 +500,10 @@ void tree_know(struct local_core *core,
         node->kind = 0;
         return;
     }
-    node->kind = stat->kind;
-    node->mode = (uint16_t)stat->mode;
+    node->kind = stat->kind & 0xfu;
+    node->mode = stat->mode & 0xffff;
     node->inode = stat->inode;
-    node->size = stat->size;
+    node->size = stat->size & ((1ull << 48) - 1);
     node->mtime_ns = stat->mtime_ns;
     node->ctime_ns = stat->ctime_ns;
     node->born_ns = stat->born_ns;
