@@ -58,10 +58,10 @@ static inline void *slab_at(const struct slab *slab, uint32_t link)
 /* The link to something in a slab; 0 for NULL. */
 static inline uint32_t slab_link(const void *at)
 {
-    uintptr_t where = (uintptr_t)at % SLAB_BLOCK_BYTES;
-    const struct slab_block *block = (const void *)((const uint8_t *)at - where);
     if (at == NULL)
         return 0;
+    uintptr_t where = (uintptr_t)at % SLAB_BLOCK_BYTES;
+    const struct slab_block *block = (const void *)((const uint8_t *)at - where);
     return block->no * (SLAB_BLOCK_BYTES / SLAB_STEP_BYTES) + (uint32_t)where / SLAB_STEP_BYTES;
 }
 

@@ -166,7 +166,7 @@ struct fs_tally {
     struct fs_known_link first;
     struct fs_held *held; /* by disk */
     struct fs_wanted *wanted;
-    size_t held_n, held_cap, wanted_n, wanted_cap;
+    uint32_t held_n, held_cap, wanted_n, wanted_cap;
 };
 
 struct fs_blob {

@@ -51,7 +51,10 @@ static struct fs_held *held_of(struct fs_catalogue *core, struct fs_tally *tally
     size_t at = held_at(tally, disk);
     if (at < tally->held_n && tally->held[at].disk == disk)
         return &tally->held[at];
-    if (!fsc_grow(core, &tally->held, &tally->held_cap, tally->held_n, sizeof(*tally->held)))
+    size_t cap = tally->held_cap;
+    bool room = fsc_grow(core, &tally->held, &cap, tally->held_n, sizeof(*tally->held));
+    tally->held_cap = (uint32_t)cap;
+    if (!room)
         return NULL;
     memmove(&tally->held[at + 1], &tally->held[at], (tally->held_n - at) * sizeof(*tally->held));
     tally->held_n++;
@@ -74,8 +77,10 @@ wanted_of(struct fs_catalogue *core, struct fs_tally *tally, const struct fs_nod
     for (size_t i = 0; i < tally->wanted_n; i++)
         if (tally->wanted[i].share == share)
             return &tally->wanted[i];
-    if (!fsc_grow(core, &tally->wanted, &tally->wanted_cap, tally->wanted_n,
-                  sizeof(*tally->wanted)))
+    size_t cap = tally->wanted_cap;
+    bool room = fsc_grow(core, &tally->wanted, &cap, tally->wanted_n, sizeof(*tally->wanted));
+    tally->wanted_cap = (uint32_t)cap;
+    if (!room)
         return NULL;
     tally->wanted[tally->wanted_n] = (struct fs_wanted){.share = share};
     return &tally->wanted[tally->wanted_n++];
