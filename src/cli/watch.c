@@ -54,11 +54,8 @@ static const char *color_of_event(const char *type)
 {
     static const struct {
         const char *type, *color;
-    } colors[] = {{"failed", TABLE_RED},
-                  {"no-quorum", TABLE_RED},
-                  {"suspect", TABLE_YELLOW},
-                  {"joined", TABLE_GREEN},
-                  {"quorum", TABLE_GREEN}};
+    } colors[] = {{"failed", TABLE_RED},     {"no-quorum", TABLE_RED}, {"suspect", TABLE_YELLOW},
+                  {"damaged", TABLE_YELLOW}, {"joined", TABLE_GREEN},  {"quorum", TABLE_GREEN}};
 
     for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++) {
         if (strcmp(type, colors[i].type) == 0)

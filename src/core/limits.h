@@ -257,6 +257,10 @@
 #define FS_FETCH_STALL_MS 15000
 /* Who sent damaged data is not asked for that content for so long. */
 #define FS_FETCH_ASIDE_MS (10 * 60 * 1000)
+/* Nodes of which it is counted how much damaged data they sent; more are counted together. Of each
+ * an event says so at most so often. */
+#define FS_DAMAGERS_MAX    64
+#define FS_DAMAGE_EVENT_MS 60000
 /* A fetch that does not wait gives holders so long to be reached. */
 #define FS_FETCH_REACH_MS 10000
 /* What one asker may have waiting here: four times what a node asks for. */

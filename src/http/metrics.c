@@ -181,6 +181,20 @@ static void count_held(struct kith_node *node, const struct kith_lock_info *info
             info->parties[i].holds && kith_node_id_equal(&info->parties[i].node, &self);
 }
 
+static void put_damaged(void *user, const char *name, uint64_t n)
+{
+    (void)buf_printf(user, "kith_files_damaged_total{peer=\"%s\"} %" PRIu64 "\n", name, n);
+}
+
+static void put_files(struct buf *out, struct kith_node *node)
+{
+    one(out, "kith_files_cached_bytes", "gauge", "Bytes of files in the caches of this node.",
+        (double)node_fs_cached_bytes(node));
+    family(out, "kith_files_damaged_total", "counter",
+           "Damaged chunks and lists of files that came, by the node that sent them.");
+    put_damaged(out, "", node_fs_damages_each(node, put_damaged, out));
+}
+
 static void put_state(struct buf *out, struct kith_node *node)
 {
     struct view_quorum quorum;
@@ -193,8 +207,7 @@ static void put_state(struct buf *out, struct kith_node *node)
         one(out, "kith_variables", "gauge", "Shared variables known.", (double)list->vars_n);
         kith_var_list_free(list);
     }
-    one(out, "kith_files_cached_bytes", "gauge", "Bytes of files in the caches of this node.",
-        (double)node_fs_cached_bytes(node));
+    put_files(out, node);
     node_view_quorum(node, &quorum);
     one(out, "kith_quorum", "gauge", "1 if this node sees a majority of the voters.", quorum.have);
 }

@@ -61,9 +61,10 @@ struct fs_move {
     struct map64 memory;    /* struct fs_chunk of the memory cache, by fs_chunk_key() */
     struct fs_shelf *shelf; /* the same, for any thread (fs_shelf.c) */
     struct fs_checked *checked;
-    struct fs_checks *checks; /* fs_checks.c */
-    struct map64 wants;       /* struct fs_want by fs_chunk_key(): being fetched or read */
-    struct map64 fetches;     /* struct fs_want by id of its fetch */
+    struct fs_checks *checks;   /* fs_checks.c */
+    struct fs_damages *damages; /* fs_damages.c */
+    struct map64 wants;         /* struct fs_want by fs_chunk_key(): being fetched or read */
+    struct map64 fetches;       /* struct fs_want by id of its fetch */
     uint64_t next_id;
     struct fs_disk_queue *disk; /* fs_chunks.c */
     uint64_t keep_bytes;
@@ -203,6 +204,12 @@ int fs_content_of(struct node_fs *fs, const struct kith_fs_op *op, struct conten
 void fs_serve_do(struct node_fs *fs, const struct serve_event *event);
 /* What the bulk stream to @peer takes now. */
 size_t fs_serve_room(struct node_fs *fs, struct uv_peer *peer);
+
+/* ---- fs_damages.c ---- */
+int fs_damages_open(struct fs_move *move);
+void fs_damages_deinit(struct fs_move *move);
+/* @peer sent a damaged chunk, or list, of what @path has. */
+void fs_damages_add(struct node_fs *fs, const struct kith_node_id *peer, const char *path);
 
 /* ---- fs_checks.c: what came is checked ---- */
 int fs_checks_open(struct fs_move *move);

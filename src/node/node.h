@@ -151,6 +151,11 @@ size_t node_fs_sources(struct kith_node *node,
 
 /* Bytes of files in the caches of this node, memory and disk; 0 without files. Loop thread. */
 uint64_t node_fs_cached_bytes(const struct kith_node *node);
+/* How many damaged chunks and lists nodes sent here since this one began: each that did, by name;
+ * gives those of nodes beyond FS_DAMAGERS_MAX. */
+uint64_t node_fs_damages_each(struct kith_node *node,
+                              void (*each)(void *user, const char *name, uint64_t n),
+                              void *user);
 
 /* ---- names (kith/name.h) ---- */
 
@@ -225,7 +230,7 @@ struct node_event_record {
     uint64_t seq; /* 1, 2, 3 ... since the node started */
     uint64_t time_unix_ms;
     char type[24]; /* "joined", "suspect", "refuted", "failed", "left", "name-clash",
-                      "function-added", ... */
+                      "damaged" (it sent that), "function-added", ... */
     struct kith_node_id id;
     char name[KITH_NAME_BYTES_MAX + 1];
     char address[KITH_ADDRESS_TEXT_MAX + 1];

@@ -248,6 +248,7 @@ static void damaged(struct node_fs *fs, const struct fetch_action *action)
              fs_node_name(fs, &action->peer, digits), "path",
              path.data != NULL ? (const char *)path.data : "?", "hash", hash, "reason",
              action->text, NULL);
+    fs_damages_add(fs, &action->peer, path.data != NULL ? (const char *)path.data : hash);
     buf_deinit(&path);
     fs_keep_doubt(fs, &action->peer, &action->content, action->chunk);
 }
@@ -572,6 +573,8 @@ int fs_move_open(struct node_fs *fs)
     if (r == 0)
         r = fs_checks_open(fs->move);
     if (r == 0)
+        r = fs_damages_open(fs->move);
+    if (r == 0)
         r = fs_chunks_open(fs->move);
     return r == 0 ? fs_keep_open(fs) : r;
 }
@@ -601,6 +604,7 @@ void fs_move_deinit(struct node_fs *fs)
     mapid_deinit(&move->failed);
     fs_chunks_deinit(move);
     fs_checks_deinit(move);
+    fs_damages_deinit(move);
     fetch_free(move->fetch);
     fs_serve_free(move->serve);
     fs_files_close(move->files);

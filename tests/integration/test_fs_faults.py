@@ -2,6 +2,7 @@
 
 The power of the whole cluster is in test_fs_power_cut.py, cut networks in test_fs_cut.py; the cores have worlds of their own.
 """
+import json
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import signal
 import pytest
 
 from kithtest import BUILD, wait_for
+from webtest import Web
 from test_fs import WAIT, entries, folders, share, wait_seen  # noqa: F401
 
 
@@ -276,7 +278,7 @@ def test_a_small_disk_cache_keeps_its_bound_and_gives_out_nothing_damaged(cluste
 # ---- a holder that sends damage ----
 
 def test_a_holder_that_sent_damage_is_told_and_mends_its_copy(cluster, folders):
-    a, b, c = cluster.start(3)
+    a, b, c = cluster.start(3, "--web", "127.0.0.1:0")
     share(a, "s", folders("one"), "--replicas", "1")
     wait_for(lambda: "s" in entries(c, flags=()), WAIT, "c knows the share")
     data = {f"s/f{i}": put(c, f"s/f{i}", os.urandom(600_000)) for i in range(4)}
@@ -294,6 +296,12 @@ def test_a_holder_that_sent_damage_is_told_and_mends_its_copy(cluster, folders):
         assert a.kith("fs", "cat", path).out == bytes_of
     blamed = [line for line in a.agent.log.splitlines() if "sent damaged data" in line]
     assert blamed and all(f"node={c.name}" in line for line in blamed)
+    # For who does not read logs: a figure, and an event now and then.
+    metrics = Web(a, token=a.kith("web", "--token").text.strip()).ask("GET", "/metrics").data.decode()
+    counted = dict(re.findall(r'^kith_files_damaged_total{peer="(.*)"} (\d+)$', metrics, re.M))
+    assert int(counted.pop(c.name)) >= len(blamed) and counted == {"": "0"}, counted
+    event, = [json.loads(line) for line in a.kith("events", "--json").text.splitlines() if '"damaged"' in line]
+    assert event["name"] == c.name and "sent damaged data" in event["reason"] and "s/f" in event["reason"]
     # It reads its copy again, finds what is wrong, and has it anew; b, who is never asked in vain, keeps its own.
     c.agent.wait_log(f"sent damaged data from here.*node={a.name}", WAIT)
     hashes = {path: entry["hash"] for path, entry in entries(a, "s").items()}

@@ -1,6 +1,6 @@
 /*
  * What nodes keep: a store of an earlier version, which had a flag at each content that was pinned
- * and nothing of paths; and what waits for the second to end.
+ * and nothing of paths; what waits for the second to end; and who sent damage.
  */
 #include <kith.h>
 
@@ -201,9 +201,53 @@ static void beyond_the_limit_nothing_waits_for_the_second_to_end(void **state)
     lab_agents_stop(nodes, 2);
 }
 
+/* ---- who sent damage ---- */
+
+struct counted {
+    unsigned nodes_n, events_n;
+    uint64_t chunks_n, others_n;
+};
+
+static void count_one(void *user, const char *name, uint64_t n)
+{
+    struct counted *counted = user;
+    (void)name;
+    counted->nodes_n++;
+    counted->chunks_n += n;
+}
+
+static void send_damage(struct kith_node *at, void *arg)
+{
+    struct counted *counted = arg;
+    struct node_event_record records[FS_DAMAGERS_MAX + 16];
+    for (unsigned i = 0; i < FS_DAMAGERS_MAX + 3; i++) {
+        struct kith_node_id peer = {{1, (uint8_t)i}};
+        fs_damages_add(at->fs, &peer, "s/x");
+        fs_damages_add(at->fs, &peer, "s/y");
+    }
+    counted->others_n = node_fs_damages_each(at, count_one, counted);
+    size_t n = node_events_since(at, 0, records, FS_DAMAGERS_MAX + 16);
+    for (size_t i = 0; i < n; i++)
+        counted->events_n += strcmp(records[i].type, "damaged") == 0;
+}
+
+static void beyond_the_limit_who_sent_damage_is_counted_together(void **state)
+{
+    struct counted counted = {0};
+    (void)state;
+    lab_agents_start(&node, 1);
+    node_run(node, send_damage, &counted);
+    assert_int_equal(counted.nodes_n, FS_DAMAGERS_MAX);
+    assert_int_equal(counted.chunks_n, 2 * FS_DAMAGERS_MAX);
+    assert_int_equal(counted.others_n, 6);
+    assert_int_equal(counted.events_n, FS_DAMAGERS_MAX); /* one a minute of each */
+    lab_agents_stop(&node, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(beyond_the_limit_who_sent_damage_is_counted_together),
         cmocka_unit_test(beyond_the_limit_nothing_waits_for_the_second_to_end),
         cmocka_unit_test(what_an_earlier_version_pinned_is_pinned_by_its_path),
     };

@@ -7,7 +7,7 @@ import { clean, table } from "../lib/table.js";
 import { errorState, failed, loadingState, pageHead } from "../lib/ui.js";
 
 const KEPT = 2000;
-const SHAPE = { failed: ["error", "■"], suspect: ["warn", "▲"], alive: ["ok", "●"], joined: ["ok", "●"], left: ["", "○"], "no-quorum": ["error", "■"], quorum: ["ok", "●"] };
+const SHAPE = { failed: ["error", "■"], suspect: ["warn", "▲"], damaged: ["warn", "▲"], alive: ["ok", "●"], joined: ["ok", "●"], left: ["", "○"], "no-quorum": ["error", "■"], quorum: ["ok", "●"] };
 
 /** A sentence about an event. */
 export function sentence(event) {
