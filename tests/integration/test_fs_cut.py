@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -124,3 +125,49 @@ def test_what_both_sides_of_a_cut_wrote_stands_and_a_change_survives_a_deletion(
     for node in nodes:
         wait_for(lambda: node.kith("fs", "cat", "s/both", check=(0, 1)).out == kept and len(entries(node, "s")) == 6, WAIT,
                  f"{node} has one version")
+
+
+def test_a_long_put_whose_link_is_cut_ends_and_its_copy_goes_on_when_that_is_healed(three_hosts, short_dir, processes):
+    """What is put into another's share is taken by the node that is asked: the link is needed for the others' copies."""
+    net, (a, b, c) = three_hosts
+    folder = short_dir / "g"
+    folder.mkdir()
+    a.kith("share", "add", "t", folder, "--replicas", "1", "--sync")
+    for node in (a, b, c):
+        wait_for(lambda: "t" in entries(node, flags=()), WAIT, f"{node} knows the share")
+    half = os.urandom(60_000_000)
+    put = subprocess.Popen([BUILD / "kith", "fs", "put", "-", "t/big", "--socket", c.socket], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        put.stdin.write(half)
+        put.stdin.flush()
+        net.cut(3)
+        for one, other in ((a, c), (c, a)):
+            wait_status(one, other, "failed")
+        for node in (a, b, c):
+            assert entries(node, "t") == {}
+        put.stdin.write(half)
+        put.stdin.close()
+        assert put.wait(WAIT) == 0, put.stdout.read()
+    finally:
+        put.kill()
+        put.wait()
+    assert entries(c, "t")["t/big"]["size"] == 2 * len(half)
+    assert entries(a, "t") == {} and list(folder.iterdir()) == []
+    # Its copy in the folder is cut in the middle, too.
+    net.heal(3)
+    parts = a.dir / "files" / "part"
+
+    def came():
+        return sum(path.stat().st_blocks * 512 for where in (parts, folder) if where.exists() for path in where.iterdir())
+    wait_for(lambda: came() > 10_000_000, WAIT, "some of it came", interval=0.001)
+    net.cut(3)
+    assert not (folder / "big").exists(), "it was not cut"
+    wait_status(a, c, "failed")
+    assert all(path.name.startswith(".kith-") for path in folder.iterdir())
+    assert not (folder / "big").exists()
+    net.heal(3)
+    wait_for(lambda: (folder / "big").exists(), WAIT, "the folder has it")
+    assert (folder / "big").read_bytes() == half + half
+    wait_for(lambda: sorted(entries(b, "t")["t/big"]["holders"]) == sorted([a.name, c.name]), WAIT, "both hold it")
+    assert [path.name for path in folder.iterdir()] == ["big"]
