@@ -57,6 +57,8 @@ enum fetch_priority {
 
 enum fetch_flags {
     FETCH_WAIT = 1 << 0, /* no holder within reach: wait; else UNREACHABLE after reach_ms */
+    /* What was written before, for another fetch of the content, is not there any more. */
+    FETCH_ANEW = 1 << 1,
 };
 
 enum fetch_event_type {

@@ -186,6 +186,50 @@ static void want_add(struct fetch_file *file, struct fetch_want *want)
     }
 }
 
+static void
+tell_zeros(struct fetch_core *core, const struct fetch_file *file, uint32_t first, uint32_t end)
+{
+    struct fetch_action *action = fetch_act(core, FETCH_ZEROS);
+    if (action == NULL)
+        return;
+    action->content = file->content;
+    action->chunk = first;
+    action->chunks_n = end - first;
+    action->offset = content_chunk_offset(&file->content, first);
+}
+
+/* @chunk is to come once more, for all who want it. */
+static void forget(struct fetch_file *file, uint32_t chunk)
+{
+    uint32_t bytes = content_chunk_bytes(&file->content, chunk);
+    fetch_bit_set(file, FETCH_HAVE, chunk, false);
+    file->have_n--;
+    list_for_each (it, &file->wants) {
+        struct fetch_want *want = container_of(it, struct fetch_want, of_file);
+        if (chunk < want->first || chunk >= want->end)
+            continue;
+        want->bytes_done -= bytes;
+        want->left++;
+        want->at = chunk < want->at ? chunk : want->at;
+    }
+}
+
+/* What @want wants is not there any more, whoever wrote it before; zeros need nobody. */
+static void begin_anew(struct fetch_core *core, struct fetch_want *want)
+{
+    struct fetch_file *file = want->file;
+    for (uint32_t i = want->first; i < want->end; i++) {
+        if (!fetch_bit(file, FETCH_HAVE, i))
+            continue;
+        if (file->list_state == FETCH_LIST_HERE &&
+            content_chunk_is_zero(&file->content, i,
+                                  content_chunk_hash(&file->content, file->list, i)))
+            tell_zeros(core, file, i, i + 1);
+        else
+            forget(file, i);
+    }
+}
+
 static struct fetch_want *want_new(struct fetch_core *core,
                                    struct fetch_file *file,
                                    const struct fetch_event *event,
@@ -278,6 +322,8 @@ void fetch_start(struct fetch_core *core, const struct fetch_event *event)
             fetch_file_free(core, file);
         return;
     }
+    if ((event->flags & FETCH_ANEW) != 0)
+        begin_anew(core, want);
     if (want->left == 0) { /* parts of it are there already */
         want_end(core, want, 0, "");
         return;
@@ -403,13 +449,7 @@ static void zeros(struct fetch_core *core, struct fetch_file *file)
             i++;
             continue;
         }
-        struct fetch_action *action = fetch_act(core, FETCH_ZEROS);
-        if (action != NULL) {
-            action->content = file->content;
-            action->chunk = i;
-            action->chunks_n = end - i;
-            action->offset = content_chunk_offset(&file->content, i);
-        }
+        tell_zeros(core, file, i, end);
         for (; i < end; i++) {
             core->stats.bytes_zero += content_chunk_bytes(&file->content, i);
             have(core, file, i);

@@ -391,7 +391,6 @@ static void want_end(
     fs_enter(fs);
     fs_fetch_cancel(fs, want);
     map64_remove(&fs->move->wants, fs_chunk_key(want->content.root, want->no));
-    list_remove(&want->link);
     while ((first = list_first(&want->gettings)) != NULL) {
         struct fs_getting *getting = container_of(first, struct fs_getting, link);
         list_remove(first);
@@ -418,6 +417,22 @@ void fs_want_came(struct node_fs *fs, struct fs_want *want, struct fs_chunk *chu
 void fs_want_failed(struct node_fs *fs, struct fs_want *want, int code, const char *text)
 {
     want_end(fs, want, code, text, NULL);
+}
+
+bool fs_want_left(struct node_fs *fs, struct fs_want *want, int code, const char *text)
+{
+    list_for_each_safe (it, &want->gettings) {
+        struct fs_getting *getting = container_of(it, struct fs_getting, link);
+        if (getting->waits)
+            continue;
+        list_remove(it);
+        getting->fetched = false;
+        tell(fs, getting, code, text, NULL);
+    }
+    if (!list_empty(&want->gettings))
+        return true;
+    want_end(fs, want, code, text, NULL);
+    return false;
 }
 
 static struct fs_want *want_new(struct node_fs *fs, const struct fs_getting *getting)
@@ -548,6 +563,8 @@ void fs_get_chunk(struct node_fs *fs, struct fs_getting *getting)
     fs_enter(fs);
     if (fresh)
         want_begin(fs, want);
+    else if (want->waits && !getting->waits)
+        fs_fetch_hurry(fs, want);
     fs_leave(fs);
 }
 

@@ -72,7 +72,6 @@ struct fs_move {
     uint8_t memory_percent; /* of the machine's memory that is used */
     bool fetching, serving; /* the actions of a step are being done */
     struct list listing;    /* struct fs_copying: those that wait for a list */
-    struct list again;      /* struct fs_want: for the end of the fetches of their contents */
     struct list copyings;   /* struct fs_copying: into the keep */
     struct mapid failed;    /* nodes that are not asked, though their streams stand */
 };
@@ -111,14 +110,16 @@ void fs_get_cancel(struct node_fs *fs, struct fs_getting *getting); /* done does
 /* Of uv_fs_move.c: a chunk came, or will not. */
 void fs_want_came(struct node_fs *fs, struct fs_want *want, struct fs_chunk *chunk);
 void fs_want_failed(struct node_fs *fs, struct fs_want *want, int code, const char *text);
-void fs_want_again(struct node_fs *fs, struct fs_want *want); /* it was written long ago */
+/* Only those hear of it who do not wait. False: nobody else was there, and it has ended. */
+bool fs_want_left(struct node_fs *fs, struct fs_want *want, int code, const char *text);
 struct fs_want {
     struct list gettings;
-    struct list link; /* of those that wait for the end of their content's fetches */
     struct content content;
     uint32_t no;
     uint8_t priority;
-    bool waits, passing;
+    bool waits; /* all who want it do */
+    bool passing;
+    bool anew;   /* its chunk was written before, and has gone since */
     uint64_t id; /* of its fetch; 0: none */
 };
 int fs_chunks_open(struct fs_move *move);
@@ -225,6 +226,8 @@ void fs_fetch_checked(struct node_fs *fs, uint64_t token, int code);
 /* Begins the fetch of what @want waits for. */
 void fs_fetch_start(struct node_fs *fs, struct fs_want *want);
 void fs_fetch_cancel(struct node_fs *fs, struct fs_want *want);
+/* Somebody came who does not wait. */
+void fs_fetch_hurry(struct node_fs *fs, struct fs_want *want);
 /* Who holds it may be another than before. Inside a step. */
 void fs_fetch_holders(struct node_fs *fs, const struct content *content);
 /* A path that has it, for people, with a NUL. */

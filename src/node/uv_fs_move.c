@@ -173,6 +173,49 @@ static void holders_text(struct node_fs *fs,
         next_step_text(fs, done, others, out + at, bytes - at);
 }
 
+struct restart {
+    struct fs_todo todo;
+    uint64_t key; /* fs_chunk_key() */
+    bool anew;
+};
+
+static bool all_wait(const struct fs_want *want)
+{
+    list_for_each (it, &want->gettings) {
+        if (!container_of(it, struct fs_getting, link)->waits)
+            return false;
+    }
+    return true;
+}
+
+static void restart_run(struct node_fs *fs, struct fs_todo *todo)
+{
+    struct restart *restart = container_of(todo, struct restart, todo);
+    struct fs_want *want = map64_find(&fs->move->wants, restart->key);
+
+    if (want != NULL && want->id == 0) { /* else nobody wants it now, or it comes already */
+        want->anew |= restart->anew;
+        want->waits = all_wait(want);
+        fs_fetch_start(fs, want);
+    }
+    core_free(restart);
+}
+
+/* Once this step of the core is over. */
+static void fetch_restart(struct node_fs *fs, struct fs_want *want, bool anew)
+{
+    struct restart *restart = core_calloc(1, sizeof(*restart));
+
+    if (restart == NULL) {
+        fs_want_failed(fs, want, KITH_E_MEMORY, kith_strerror(KITH_E_MEMORY));
+        return;
+    }
+    restart->key = fs_chunk_key(want->content.root, want->no);
+    restart->anew = anew;
+    restart->todo.run = restart_run;
+    fs_later(fs, &restart->todo);
+}
+
 static void fetch_done(struct node_fs *fs, const struct fetch_action *action)
 {
     struct fs_want *want = map64_remove(&fs->move->fetches, action->id);
@@ -181,52 +224,18 @@ static void fetch_done(struct node_fs *fs, const struct fetch_action *action)
     if (want == NULL) /* it came, or nobody waits any more */
         return;
     want->id = 0;
-    if (action->code == 0) {
-        fs_want_again(fs, want);
+    if (action->code == 0) { /* written before, for somebody else, and gone from the cache since */
+        fetch_restart(fs, want, true);
         return;
     }
-    snprintf(text, sizeof(text), "%s", action->text);
-    if (action->code == KITH_E_UNREACHABLE || action->code == KITH_E_NOT_FOUND ||
-        action->code == KITH_E_CORRUPT)
-        holders_text(fs, &want->content, action, text, sizeof(text));
-    fs_want_failed(fs, want, action->code, text);
-}
-
-/* A chunk that was written before, for somebody else, and has left the cache since: from anew, once
- * the core knows nothing of it any more. */
-void fs_want_again(struct node_fs *fs, struct fs_want *want)
-{
-    list_append(&fs->move->again, &want->link);
-}
-
-struct again {
-    struct fs_todo todo;
-    struct content content;
-};
-
-static void again_run(struct node_fs *fs, struct fs_todo *todo)
-{
-    struct again *again = container_of(todo, struct again, todo);
-
-    list_for_each_safe (it, &fs->move->again) {
-        struct fs_want *want = container_of(it, struct fs_want, link);
-        if (!content_equal(&want->content, &again->content))
-            continue;
-        list_remove(it);
-        fs_fetch_start(fs, want);
-    }
-    core_free(again);
-}
-
-static void fetch_ended(struct node_fs *fs, const struct fetch_action *action)
-{
-    struct again *again = list_empty(&fs->move->again) ? NULL : core_calloc(1, sizeof(*again));
-
-    if (again == NULL)
+    if (action->code != KITH_E_UNREACHABLE && action->code != KITH_E_NOT_FOUND &&
+        action->code != KITH_E_CORRUPT) {
+        fs_want_failed(fs, want, action->code, action->text);
         return;
-    again->content = action->content;
-    again->todo.run = again_run;
-    fs_later(fs, &again->todo);
+    }
+    holders_text(fs, &want->content, action, text, sizeof(text));
+    if (fs_want_left(fs, want, action->code, text))
+        fetch_restart(fs, want, false);
 }
 
 void fs_content_path(struct node_fs *fs, const uint8_t root[FS_ROOT_BYTES], struct buf *out)
@@ -324,7 +333,6 @@ static void fetch_action(struct node_fs *fs, const struct fetch_action *action)
         fetch_done(fs, action);
         break;
     case FETCH_END:
-        fetch_ended(fs, action);
         break;
     }
 }
@@ -353,7 +361,8 @@ void fs_fetch_start(struct node_fs *fs, struct fs_want *want)
                                 .content = want->content,
                                 .holders = holders,
                                 .priority = want->priority,
-                                .flags = want->waits ? FETCH_WAIT : 0,
+                                .flags =
+                                    (want->waits ? FETCH_WAIT : 0) | (want->anew ? FETCH_ANEW : 0),
                                 .offset = content_chunk_offset(&want->content, want->no),
                                 .len = content_chunk_bytes(&want->content, want->no)};
 
@@ -395,6 +404,15 @@ void fs_fetch_cancel(struct node_fs *fs, struct fs_want *want)
         fs_later(fs, &cancel->todo);
     }
     want->id = 0;
+}
+
+void fs_fetch_hurry(struct node_fs *fs, struct fs_want *want)
+{
+    want->waits = false;
+    if (want->id == 0) /* it is about to begin */
+        return;
+    fs_fetch_cancel(fs, want); /* which comes later, so that nothing under way is dropped */
+    fs_fetch_start(fs, want);
 }
 
 /* ---- events from outside ---- */
@@ -562,7 +580,6 @@ int fs_move_open(struct node_fs *fs)
     if (fs->move == NULL)
         return KITH_E_MEMORY;
     fs->move->fs = fs;
-    list_init(&fs->move->again);
     list_init(&fs->move->listing);
     list_init(&fs->move->copyings);
     r = fs_files_open(&fs->move->files, fs->dir);

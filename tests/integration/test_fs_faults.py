@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -316,3 +317,30 @@ def test_a_holder_that_sent_damage_is_told_and_mends_its_copy(cluster, folders):
     assert "damaged on disk" not in b.agent.log
     for path in told:
         assert c.kith("fs", "verify", path, "--json").json["damaged"] == 0
+
+
+@pytest.mark.plain  # the copy must not end before its holder is paused
+def test_who_reads_a_file_whose_copy_waits_for_its_holder_is_told_so(cluster, folders, tmp_path):
+    """Also of what came for the copy before: that is in no cache, and fetched for nobody else."""
+    a, b = cluster.start(2)
+    folder = folders("synced")
+    share(a, "s", folder, "--replicas", "1", "--sync")
+    wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(300_000_000))
+    put = subprocess.Popen([BUILD / "kith", "fs", "put", big, "s/big", "--socket", b.socket])
+    parts = a.dir / "files" / "part"
+    wait_for(lambda: parts.exists() and sum(path.stat().st_blocks * 512 for path in parts.iterdir()) > 10_000_000,
+             WAIT, "some of it came", interval=0.001)
+    b.agent.pause()
+    try:
+        assert not (folder / "big").exists(), "it was not paused in time"
+        wait_for(lambda: a.status(b) == "failed", WAIT, "b is failed")
+        for command in (("cat",), ("get", "--out", tmp_path / "out")):
+            said = a.kith("fs", command[0], "s/big", *command[1:], check=1)
+            assert f"{b.name} (away)" in said.error
+    finally:
+        b.agent.resume()
+        put.wait()
+    wait_for(lambda: (folder / "big").exists(), WAIT, "the copy goes on")
+    assert (folder / "big").read_bytes() == big.read_bytes()

@@ -428,6 +428,16 @@ static void a_hole_is_not_sent(void **state)
     assert_int_equal(fetch_progress(core, 1, &progress), 0);
     assert_int_equal(progress.bytes - progress.bytes_done,
                      content_chunk_bytes(&big->content, chunks - 1));
+    /* Nobody is asked for a hole that is read later. */
+    event = (struct fetch_event){
+        .type = FETCH_START, .id = 2, .content = big->content, .len = 1, .flags = FETCH_ANEW};
+    assert_int_equal(fetch_step(core, &event, &out), 0);
+    assert_int_equal(out.actions_n, 2);
+    assert_int_equal(out.actions[0].type, FETCH_ZEROS);
+    assert_int_equal(out.actions[0].chunk, 0);
+    assert_int_equal(out.actions[0].chunks_n, 1);
+    assert_int_equal(out.actions[1].type, FETCH_DONE);
+    assert_int_equal(out.actions[1].code, 0);
     content_builder_deinit(&builder);
     fetch_free(core);
     world_end();
@@ -597,6 +607,51 @@ static void readers_of_parts_join_a_fetch_of_the_whole(void **state)
     world_end();
 }
 
+/* What was written is not kept for whoever comes later: it is fetched for them once more. */
+static void what_was_written_before_comes_anew_for_who_has_it_no_more(void **state)
+{
+    (void)state;
+    world_begin(1, 2, 8 * MIB);
+    size_t item = world_item(10 * MIB, 0);
+    w.nodes[1].has[item] = true;
+    w.nodes[1].rate = 1000;
+    world_node_start(0);
+    world_node_start(1);
+    world_fetch(0, item, 0, 0, FETCH_ORDINARY, 0);
+    world_until(w.now_us + SECOND);
+    const struct content *content = &w.items[item].content;
+    struct fetch_core *core = w.nodes[0].fetch;
+    struct fetch_event event = {.type = FETCH_START,
+                                .id = 1000,
+                                .content = *content,
+                                .len = 128 * KIB,
+                                .now_ms = w.now_us / 1000};
+    struct fetch_progress whole, progress;
+    struct fetch_output out;
+    assert_true(fetch_has(core, content, 0));
+    assert_int_equal(fetch_step(core, &event, &out), 0);
+    assert_int_equal(out.actions_n, 1);
+    assert_int_equal(out.actions[0].type, FETCH_DONE);
+    uint64_t id = w.nodes[0].fetchings[item].id;
+    assert_int_equal(fetch_progress(core, id, &whole), 0);
+    uint64_t bytes_done = whole.bytes_done;
+    event.id = 1001;
+    event.flags = FETCH_ANEW;
+    assert_int_equal(fetch_step(core, &event, &out), 0);
+    for (size_t i = 0; i < out.actions_n; i++)
+        assert_int_not_equal(out.actions[i].type, FETCH_DONE);
+    assert_false(fetch_has(core, content, 0));
+    assert_int_equal(fetch_progress(core, 1001, &progress), 0);
+    assert_int_equal(progress.bytes_done, 0);
+    assert_int_equal(fetch_progress(core, id, &whole), 0);
+    assert_int_equal(whole.bytes_done, bytes_done - 128 * KIB);
+    event = (struct fetch_event){.type = FETCH_CANCEL, .id = 1001, .now_ms = w.now_us / 1000};
+    assert_int_equal(fetch_step(core, &event, &out), 0);
+    assert_true(world_settle(w.now_us + 60 * SECOND));
+    assert_null(w.problem);
+    world_end();
+}
+
 /* Every allocation fails once: nothing is lost but time. */
 static void when_memory_is_short_it_only_takes_longer(void **state)
 {
@@ -638,6 +693,7 @@ int main(void)
         cmocka_unit_test(an_asker_that_asks_for_too_much_hears_no),
         cmocka_unit_test(no_more_holders_are_asked_than_there_may_be),
         cmocka_unit_test(readers_of_parts_join_a_fetch_of_the_whole),
+        cmocka_unit_test(what_was_written_before_comes_anew_for_who_has_it_no_more),
         cmocka_unit_test(when_memory_is_short_it_only_takes_longer),
     };
     return cmocka_run_group_tests_name("fs_fetch_world", tests, NULL, NULL);
