@@ -16,9 +16,8 @@
  *    was woken late finds the next message near.
  *  - Waiting for replies and waiting for requests are separate habits: a server whose clients are
  *    slow should not teach its own calls to sleep.
- *  - An answer that came late is expected late again, and one that came soon changes that by
- * little: who takes its turn in a round of several nodes hears in turn of what is near and what is
- * far.
+ *  - An answer that came late is expected late again, and one that came soon changes little in
+ *    that: who takes its turn in a round of several nodes hears by turns from near by and from far.
  *  - A sched_yield() that took over SPIN_YIELD_NS means another thread wants this core: spinning
  *    then only takes from it, so it stops for a while. For how long goes by what the yield took: a
  *    partner that did its part of the same work had the core for some 50 us, and is what we wait
@@ -36,7 +35,7 @@
 #define SPIN_YIELD_NS     30000ull
 /* The pause behind a slow yield is so many times as long as it took, and no longer than that. */
 #define SPIN_HOG_TIMES    16u
-#define SPIN_HOG_PAUSE_NS 20000000ull
+#define SPIN_HOG_PAUSE_NS 100000000ull
 /* An answer sooner than expected changes what is expected by that part of the difference. */
 #define SPIN_REACH_PART  8u
 #define SPIN_PENALTY_MAX 64u

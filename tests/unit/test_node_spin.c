@@ -158,7 +158,7 @@ static void slow_yield_means_the_core_is_wanted(void **state)
     spin_woken(&spin, SPIN_FOR_REPLIES, 1000);
     assert_false(spin_yielded(&spin, 1000, SPIN_YIELD_NS));
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000), 0);
-    assert_true(spin_yielded(&spin, 1000, 4000000));
+    assert_true(spin_yielded(&spin, 1000, 10000000));
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS - 1), 0);
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS), 0);
 }
@@ -177,8 +177,8 @@ static void the_pause_goes_by_what_the_yield_took(void **state)
         assert_true(pause_ns == SPIN_HOG_PAUSE_NS || pause_ns == took_ns * SPIN_HOG_TIMES);
         if (took_ns < 100000)
             assert_true(pause_ns < 2000000);
-        if (took_ns >= 1500000) /* a slice of the scheduler */
-            assert_int_equal(pause_ns, SPIN_HOG_PAUSE_NS);
+        if (took_ns >= 3000000) /* a slice of the scheduler */
+            assert_true(pause_ns >= 40000000);
     }
 }
 
