@@ -135,7 +135,7 @@ test("a page whose node was started again goes on there without a log-in", async
     const web = alone.web(1);
     await page.evaluate(() => { window.same = true; }); // a reload would lose it
     const session = page.waitForResponse((response) => response.url().endsWith("/v1/login") && response.request().postData()?.includes("handover"), { timeout: 60000 });
-    process.kill(JSON.parse(alone.at(1, "info", "--json")).pid, "SIGKILL");
+    kith("dev", "kill", "1", "--dir", alone.dir, "--quiet"); // returns when it has ended
     kith("dev", "1", "--dir", alone.dir, "--load", `${build}/mandelbrot.so`, "--quiet");
     assert.equal(alone.web(1), web);
     assert.equal((await session).status(), 200);
