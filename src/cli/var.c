@@ -238,18 +238,18 @@ static void say_view(struct cli *cli, json_t *view)
     cli_say(cli, "kith: changes of consistent variables are not seen for now: %s", sentence);
 }
 
-static int ask_for_view(struct cli *cli, uint64_t *id_out)
+static int ask_for_view(struct cli *cli)
 {
-    return cli_send(cli, "view", NULL, NULL, 0, id_out);
+    return cli_send(cli, "view", NULL, NULL, 0, NULL);
 }
 
-/* @event: of those to come. *@view_id: of the request that says who is missing. */
-static int look_at_event(struct cli *cli, json_t *event, uint64_t *view_id)
+/* Of those to come. */
+static int look_at_event(struct cli *cli, json_t *event)
 {
     const char *type = cli_json_text(event, "type");
 
     if (strcmp(type, "no-quorum") == 0)
-        return ask_for_view(cli, view_id);
+        return ask_for_view(cli); /* which says who is missing */
     if (strcmp(type, "quorum") == 0)
         cli_say(cli, "kith: changes are seen again");
     return EXIT_OK;
@@ -258,26 +258,26 @@ static int look_at_event(struct cli *cli, json_t *event, uint64_t *view_id)
 int cmd_var_watch(struct cli *cli)
 {
     struct cli_reply reply;
-    uint64_t left = args_u64(&cli->args, "count", UINT64_MAX), view_id, events_id;
-    int x = ask_for_view(cli, &view_id);
+    uint64_t left = args_u64(&cli->args, "count", UINT64_MAX), watch_id, events_id;
+    int x = ask_for_view(cli);
 
     if (x == EXIT_OK)
         x = cli_send(cli, "events", json_pack("{s:I,s:b}", "after", INT64_MAX, "follow", true),
                      NULL, 0, &events_id);
     if (x == EXIT_OK)
         x = cli_send(cli, "var.watch", json_pack("{s:s}", "pattern", cli_arg(cli, 0)), NULL, 0,
-                     NULL);
+                     &watch_id);
     while (x == EXIT_OK && left > 0) {
         x = cli_receive(cli, UINT64_MAX, &reply);
         if (x != EXIT_OK)
             break;
-        if (reply.id == view_id) {
-            say_view(cli, reply.result);
-        } else if (reply.id == events_id) {
-            x = look_at_event(cli, reply.result, &view_id);
-        } else {
+        if (reply.id == watch_id) {
             x = watch_line(cli, &reply);
             left--;
+        } else if (reply.id == events_id) {
+            x = look_at_event(cli, reply.result);
+        } else { /* one of those for the view */
+            say_view(cli, reply.result);
         }
     }
     return x;

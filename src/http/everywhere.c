@@ -1,7 +1,7 @@
 /*
- * Documents that no node knows alone: each is asked, and what they say is joined. Mutexes (a node
- * knows those that it uses), times of functions (a node measures its own), and round trips between
- * all pairs (the verb reach, made a matrix).
+ * Documents that no node knows alone: times of functions (each node is asked for its own, and what
+ * they say is joined), mutexes (the verb lock.ls does that), and round trips between all pairs (the
+ * verb reach, made a matrix).
  */
 #include <stdlib.h>
 #include <string.h>

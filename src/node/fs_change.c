@@ -6,9 +6,9 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_changes.h"
+#include "node/fs_walk.h"
 #include "node/internal.h"
 
-#define WALK_AT_ONCE 256
 /* More than so many, and more than a quarter of the share, are not removed without being asked. */
 #define MANY_MIN 20
 
@@ -45,32 +45,35 @@ static int refuse_many(const char *path, size_t n, uint64_t all)
         path, n, (unsigned long long)all);
 }
 
+struct below {
+    struct changes *changes;
+    struct kith_bytes share, path;
+};
+
+static int add_one_below(void *user, const struct fs_walked *walked)
+{
+    const struct below *below = user;
+    struct kith_bytes one = {walked->path, walked->path_len};
+
+    if (walked->path_len == below->path.len || walked->entry.known == NULL)
+        return 0;
+    struct change_one *change = changes_add(below->changes, below->share, one, FS_DELETE);
+    if (change == NULL)
+        return KITH_E_MEMORY;
+    change->publishing.publication.basis = FS_ON_ALL;
+    return 0;
+}
+
 /* Everything beneath a directory, then itself: in the reverse order of their paths. */
 static int add_below(struct node_fs *fs,
                      struct changes *changes,
                      struct kith_bytes share,
                      struct kith_bytes path)
 {
+    struct below below = {.changes = changes, .share = share, .path = path};
     struct fs_walk walk = {.share = share, .path = path};
-    struct fs_walked *walked = core_calloc(WALK_AT_ONCE, sizeof(*walked));
-    struct fs_listing at = {.begun = false};
-    int r = walked == NULL ? KITH_E_MEMORY : 0;
+    int r = fs_each_walked(fs, &walk, add_one_below, &below);
 
-    while (r == 0 && !at.ended) {
-        size_t n = 0;
-        r = fs_catalogue_walk(fs->catalogue, &walk, &at, walked, WALK_AT_ONCE, &n);
-        for (size_t i = 0; i < n && r == 0; i++) {
-            struct kith_bytes one = {walked[i].path, walked[i].path_len};
-            if (walked[i].path_len == path.len || walked[i].entry.known == NULL)
-                continue;
-            struct change_one *change = changes_add(changes, share, one, FS_DELETE);
-            if (change == NULL)
-                r = KITH_E_MEMORY;
-            else
-                change->publishing.publication.basis = FS_ON_ALL;
-        }
-    }
-    core_free(walked);
     for (size_t i = 0; i < changes->n / 2; i++) {
         struct change_one *one = changes->all[i];
         changes->all[i] = changes->all[changes->n - 1 - i];

@@ -143,6 +143,8 @@ struct fs_where {
     char *name;   /* beneath it */
     struct fs_stat expect;
 };
+/* This node holds it. */
+bool fs_is_here(struct node_fs *fs, const struct content *content);
 /* False: nowhere. fs_where_deinit() after true. */
 bool fs_where_is(struct node_fs *fs, const struct content *content, struct fs_where *where_out);
 void fs_where_deinit(struct fs_where *where);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "node/fs_keep.h"
 #include "node/fs_pins.h"
+#include "node/fs_walk.h"
 #include "node/internal.h"
 
 /* The contents under a path, with what becomes of them. */
@@ -124,14 +125,6 @@ static int pin_names(struct node_fs *fs, const char *text, struct fs_ref *ref)
     return r;
 }
 
-static bool is_here(struct node_fs *fs, const struct content *content)
-{
-    struct fs_content_facts facts;
-
-    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
-           facts.own != FS_NOWHERE;
-}
-
 static void pin_next(struct node_fs *fs, struct each *each);
 
 static void on_pinned(struct node_fs *fs, struct fs_copy *copy, int code, const char *text)
@@ -167,7 +160,7 @@ static void pin_next(struct node_fs *fs, struct each *each)
 {
     while (each->next < each->n) {
         const struct content *content = &each->contents[each->next++];
-        if (is_here(fs, content)) {
+        if (fs_is_here(fs, content)) {
             each->counted_n++;
             each->done_bytes += content->size;
             continue;

@@ -13,60 +13,18 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "node/fs_keep.h"
+#include "node/fs_walk.h"
 #include "node/internal.h"
 
 #define FORMAT       1
 #define HASH_BYTES   16
 #define KEY_BYTES    (2 + HASH_BYTES)
-#define WALK_AT_ONCE 256
 #define LOOKED_MAX   64 /* missing contents that are shown to the core at a time */
 #define FORMER_PATHS 64 /* of a content that was pinned before paths were */
-
-/* ---- what is beneath a path ---- */
 
 static struct kith_bytes text_bytes(const char *text)
 {
     return (struct kith_bytes){text, strlen(text)};
-}
-
-static int each_beneath(struct node_fs *fs,
-                        struct kith_bytes share,
-                        struct kith_bytes path,
-                        fs_each_file_fn each,
-                        void *user)
-{
-    struct fs_walk walk = {.share = share, .path = path};
-    struct fs_walked *walked = core_calloc(WALK_AT_ONCE, sizeof(*walked));
-    struct fs_listing at = {.begun = false};
-    int r = walked == NULL ? KITH_E_MEMORY : 0;
-
-    while (r == 0 && !at.ended) {
-        size_t n = 0;
-        r = fs_catalogue_walk(fs->catalogue, &walk, &at, walked, WALK_AT_ONCE, &n);
-        for (size_t i = 0; i < n && r == 0; i++) {
-            if (walked[i].entry.has_content)
-                r = each(user, text_bytes(walked[i].share),
-                         (struct kith_bytes){walked[i].path, walked[i].path_len},
-                         &walked[i].entry.content);
-        }
-    }
-    core_free(walked);
-    return r;
-}
-
-int fs_each_file(struct node_fs *fs,
-                 struct kith_bytes share,
-                 struct kith_bytes path,
-                 fs_each_file_fn each,
-                 void *user)
-{
-    struct fs_entry entry = {.kind = FS_DIRECTORY};
-
-    if (share.len > 0 && fs_catalogue_stat(fs->catalogue, share, path, &entry) != 0)
-        return 0; /* nothing yet */
-    if (entry.has_content)
-        return each(user, share, path, &entry.content);
-    return entry.kind == FS_DIRECTORY ? each_beneath(fs, share, path, each, user) : 0;
 }
 
 /* ---- the store ---- */
@@ -107,14 +65,6 @@ int fs_pins_recall(struct node_fs *fs, const struct store_entry *entry)
 static _Noreturn void short_of_memory(struct node_fs *fs)
 {
     node_state_end_process(fs->node, "memory is short: start the node again");
-}
-
-static bool is_here(struct node_fs *fs, const struct content *content)
-{
-    struct fs_content_facts facts;
-
-    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
-           facts.own != FS_NOWHERE;
 }
 
 /* The files that one pin covers and no other does. */
@@ -172,7 +122,7 @@ static int pin_path(struct node_fs *fs,
         if (fs_pins_count(fs->pins, &content, true, &turned) != 0)
             short_of_memory(fs);
         if (turned)
-            fs_pins_here(fs->pins, content.root, is_here(fs, &content));
+            fs_pins_here(fs->pins, content.root, fs_is_here(fs, &content));
     }
     buf_deinit(&alone.contents);
     return 0;
@@ -181,7 +131,7 @@ static int pin_path(struct node_fs *fs,
 /* It is pinned no more: a fetch that was for that alone ends, and what is here may go. */
 static void let_go(struct node_fs *fs, const struct content *content)
 {
-    if (!is_here(fs, content))
+    if (!fs_is_here(fs, content))
         fs_keep_give_way(fs, content->root);
     fs_keep_content(fs, content);
 }
@@ -299,7 +249,7 @@ void fs_pins_tell(struct node_fs *fs, const struct catalogue_change *change)
     if (fs_pins_changed(fs->pins, fs->catalogue, change, &turn) != 0)
         short_of_memory(fs);
     if (turn.is_pinned) {
-        fs_pins_here(fs->pins, turn.pinned.root, is_here(fs, &turn.pinned));
+        fs_pins_here(fs->pins, turn.pinned.root, fs_is_here(fs, &turn.pinned));
         fs_keep_content(fs, &turn.pinned);
     }
     if (turn.is_let_go)

@@ -33,16 +33,4 @@ int fs_pins_unpin_all(struct node_fs *fs,
                       struct kith_bytes path,
                       uint64_t *files_n_out);
 
-/* The files at a path and beneath it; all of the share where @path is "", of all shares where
- * @share is. Ends with what @each gives, if that is not 0. */
-typedef int (*fs_each_file_fn)(void *user,
-                               struct kith_bytes share,
-                               struct kith_bytes path,
-                               const struct content *content);
-int fs_each_file(struct node_fs *fs,
-                 struct kith_bytes share,
-                 struct kith_bytes path,
-                 fs_each_file_fn each,
-                 void *user);
-
 #endif

@@ -32,6 +32,14 @@ static bool in_folder(struct node_fs *fs,
     return where->folder != NULL;
 }
 
+bool fs_is_here(struct node_fs *fs, const struct content *content)
+{
+    struct fs_content_facts facts;
+
+    return fs_catalogue_content(fs->catalogue, content->root, &facts, NULL, 0) == 0 &&
+           facts.own != FS_NOWHERE;
+}
+
 bool fs_where_is(struct node_fs *fs, const struct content *content, struct fs_where *where_out)
 {
     struct fs_content_facts facts;

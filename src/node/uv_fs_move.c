@@ -332,7 +332,7 @@ static void fetch_action(struct node_fs *fs, const struct fetch_action *action)
     case FETCH_DONE:
         fetch_done(fs, action);
         break;
-    case FETCH_END:
+    case FETCH_END: /* chunks are fetched one by one: nothing is kept for the whole */
         break;
     }
 }
