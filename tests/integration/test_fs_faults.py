@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from kithtest import BUILD, wait_for
+from kithtest import BUILD, in_threads, wait_for
 from webtest import Web
 from test_fs import WAIT, entries, folders, share, wait_seen  # noqa: F401
 
@@ -319,10 +319,13 @@ def test_a_holder_that_sent_damage_is_told_and_mends_its_copy(cluster, folders):
         assert c.kith("fs", "verify", path, "--json").json["damaged"] == 0
 
 
+STEP = 256 * 1024  # no more than a chunk has
+
+
 @pytest.mark.plain  # the copy must not end before its holder is paused
 def test_who_reads_a_file_whose_copy_waits_for_its_holder_is_told_so(cluster, folders, tmp_path):
     """Also of what came for the copy before: that is in no cache, and fetched for nobody else."""
-    a, b = cluster.start(2)
+    a, b = cluster.start(2, "--web", "127.0.0.1:0")
     folder = folders("synced")
     share(a, "s", folder, "--replicas", "1", "--sync")
     wait_for(lambda: "s" in entries(b, flags=()), WAIT, "b knows the share")
@@ -330,8 +333,10 @@ def test_who_reads_a_file_whose_copy_waits_for_its_holder_is_told_so(cluster, fo
     big.write_bytes(os.urandom(300_000_000))
     put = subprocess.Popen([BUILD / "kith", "fs", "put", big, "s/big", "--socket", b.socket])
     parts = a.dir / "files" / "part"
-    wait_for(lambda: parts.exists() and sum(path.stat().st_blocks * 512 for path in parts.iterdir()) > 10_000_000,
-             WAIT, "some of it came", interval=0.001)
+
+    def came():
+        return sum(path.stat().st_blocks * 512 for path in parts.iterdir()) if parts.exists() else 0
+    wait_for(lambda: came() > 10_000_000, WAIT, "some of it came", interval=0.001)
     b.agent.pause()
     try:
         assert not (folder / "big").exists(), "it was not paused in time"
@@ -339,6 +344,13 @@ def test_who_reads_a_file_whose_copy_waits_for_its_holder_is_told_so(cluster, fo
         for command in (("cat",), ("get", "--out", tmp_path / "out")):
             said = a.kith("fs", command[0], "s/big", *command[1:], check=1)
             assert f"{b.name} (away)" in said.error
+        web = Web(a, token=a.kith("web", "--token").text.strip())
+        at = came() // STEP
+
+        def read(i):  # among them are those for which the copy waits
+            got = web.ask("GET", "/v1/files/s/big", headers={"Range": f"bytes={(at + i) * STEP}-{(at + i) * STEP}"}, status=None)
+            assert got.status >= 400 and f"{b.name} (away)" in got.data.decode(), (got.status, got.data)
+        in_threads(32, read)
     finally:
         b.agent.resume()
         put.wait()
