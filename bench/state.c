@@ -388,6 +388,7 @@ int bench_var(int argc, char **argv)
 enum {
     HOLD,
     MOVE,
+    MOVE_ASLEEP,
     MEMORY,
     MEMORY_FAIR,
     VARIABLE,
@@ -399,6 +400,7 @@ static struct bench_series lock_series[LOCK_N] = {
     [HOLD] = {"acquire and release by the holder", "us", .target = 2, .at_most = true,
               .of_value = true},
     [MOVE] = {"moving between two nodes p50", "us", .target = 0.6, .at_most = true},
+    [MOVE_ASLEEP] = {"... moving, nobody spins", "us", .target = 0.6, .at_most = true},
     [MEMORY] = {"four processes, data in shared memory", "sections/s", .target = 3},
     [MEMORY_FAIR] = {"... the least against the most", "share", .target = 0.9, .of_value = true},
     [VARIABLE] = {"four processes, a guarded variable", "sections/s", .target = 1},
@@ -406,7 +408,7 @@ static struct bench_series lock_series[LOCK_N] = {
 };
 
 static struct {
-    struct team trio, four;
+    struct team trio, spinning, four;
     struct bench_worker server, client;         /* pinned */
     struct bench_worker crowd_server, crowd[4]; /* not */
     char memory[100];                           /* file of what they share */
@@ -416,6 +418,7 @@ static struct {
 static void stop_lock(void)
 {
     team_stop(&l.trio);
+    team_stop(&l.spinning);
     team_stop(&l.four);
     bench_worker_stop(&l.client);
     bench_worker_stop(&l.server);
@@ -438,6 +441,7 @@ static int start_lock(void)
             return -1;
     }
     if (team_start(&l.trio, 3, "0", true, false) != 0 ||
+        team_start(&l.spinning, 3, "50", true, false) != 0 ||
         team_start(&l.four, 4, "50", false, false) != 0)
         return -1;
     snprintf(l.memory, sizeof(l.memory), "%s/number", l.four.dir);
@@ -483,6 +487,7 @@ static void join_locks(void)
     (void)all_at_once(l.four.nodes, 4, line, &share);
     snprintf(line, sizeof(line), "move moved %u", JOIN_MS);
     (void)all_at_once(l.trio.nodes, 2, line, &share);
+    (void)all_at_once(l.spinning.nodes, 2, line, &share);
 }
 
 /* What the lock was for: no section may be lost. */
@@ -511,8 +516,10 @@ static void round_of_locks(unsigned ms)
     own = ASK(&nodes[0], "hold held %u", ms);
     bench_note(&lock_series[HOLD], 1e6 / own.rate, plain.p50);
     snprintf(line, sizeof(line), "move moved %u", ms);
-    own = all_at_once(nodes, 2, line, &share);
+    own = all_at_once(l.spinning.nodes, 2, line, &share);
     bench_note(&lock_series[MOVE], own.p50, plain.p50);
+    own = all_at_once(nodes, 2, line, &share);
+    bench_note(&lock_series[MOVE_ASLEEP], own.p50, plain.p50);
 
     snprintf(line, sizeof(line), "lock 1 %u", 3 * ms);
     plain = all_at_once(l.crowd, 4, line, &share);
