@@ -302,6 +302,23 @@ void sw_init(struct state_world *sw,
     memset(sw->stall_until, 0, nodes_n * sizeof(*sw->stall_until));
 }
 
+/* By the nodes that run. */
+static uint64_t told_ahead(const struct state_world *sw)
+{
+    struct dvar_stats stats;
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < sim_nodes_n(sw->world); i++) {
+        const struct hs *hs = hs_at(sw->world, i);
+
+        if (hs == NULL || hs->dvar == NULL)
+            continue;
+        dvar_stats(hs->dvar, &stats);
+        n += stats.told_ahead;
+    }
+    return n;
+}
+
 void sw_deinit(struct state_world *sw)
 {
     uint64_t syncs_n = 0;
@@ -314,6 +331,7 @@ void sw_deinit(struct state_world *sw)
     scn_count(sw->scn, "ops_unknown", (double)sw->ops.outcomes[HISTORY_UNKNOWN]);
     scn_count(sw->scn, "reads_by_cell", (double)sw->ops.reads_by_cell_n);
     scn_count(sw->scn, "changes_told", (double)sw->ops.changes_n);
+    scn_count(sw->scn, "told_ahead", (double)told_ahead(sw));
     scn_count(sw->scn, "locks_granted", (double)sw->ops.grants_n);
     scn_count(sw->scn, "locks_lost", (double)sw->ops.lost_n);
     scn_count(sw->scn, "undecided", sw->ops.finding.verdict == HISTORY_UNDECIDED);

@@ -172,6 +172,9 @@
 /* Names of which a watching node remembers what it told of them, while writes before are under way;
  * beyond it a change may be told twice when its home changes. */
 #define DVAR_TOLD_MAX 8192
+
+/* Writes of which a copy that watches knows which other copies have them. */
+#define DVAR_AHEAD_MAX 256
 /* Bytes of one piece of a slot that moves, unless one variable is longer. */
 #define DVAR_PIECE_BYTES (48 * 1024)
 /* Longest that an operation is repeated; records live longer than that. */

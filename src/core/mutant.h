@@ -51,6 +51,11 @@
     XX(DVAR_UNSETTLED_TOLD, "dvar-unsettled-told", "what is being written counts as settled")      \
     XX(DVAR_ANY_WATCH, "dvar-any-watch", "what fewer watches were told counts for all of a node")  \
     XX(DVAR_UNDONE_EXISTS, "dvar-undone-exists", "what is under way counts as told to who begins") \
+    XX(DVAR_AHEAD_OF_COPIES, "dvar-ahead-of-copies", "a copy tells what the others may not have")  \
+    XX(DVAR_AHEAD_OF_CACHES, "dvar-ahead-of-caches",                                               \
+       "a copy tells of it while others read before")                                              \
+    XX(DVAR_AHEAD_TWICE, "dvar-ahead-twice", "what a copy told ahead counts as missed, too")       \
+    XX(DVAR_UNLEASED_EXISTS, "dvar-unleased-exists", "who has no lease tells what exists")         \
     XX(VIEW_NO_ACTIVATION_RECORD, "view-no-activation", "what is chosen serves at once")           \
     XX(VIEW_SAME_MEMBER_AFTER_RESTART, "view-same-member", "a new boot is the same member")        \
     XX(VIEW_NO_LEASE_WAIT, "view-no-lease-wait", "who is excluded counts as ended at once")        \

@@ -257,6 +257,8 @@ static int message(struct dvar_core *core,
         return on_inv(core, from, boot, flags, slot, r);
     case WIRE_ACK:
         return on_ack(core, from, flags, slot, r);
+    case WIRE_HAVE:
+        return on_have(core, from, boot, slot, r);
     case WIRE_VAL:
         return on_val(core, from, boot, slot, r);
     case WIRE_ASK:

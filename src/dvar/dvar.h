@@ -264,6 +264,7 @@ struct dvar_stats {
     uint64_t relayed, complaints, syncs, sync_entries;
     uint64_t table_full, busy; /* refused */
     uint64_t pushes, pushes_missed;
+    uint64_t told_ahead; /* changes that a copy here told before their home did */
     uint32_t variables, cached, sessions, ops_pending, writes_pending, watches;
     uint32_t answers; /* remembered here for others, without a record */
     uint64_t answer_bytes;

@@ -338,6 +338,7 @@ static void begin_write(struct dvar_core *core, struct var *var, struct op *op)
     write->durable = was_durable || var_is_durable(var);
     if (write->durable)
         write->token = persist(core, var);
+    write->ahead = ahead_copies(core, write);
     core->stats.writes_home += write->folded + 1;
     core->stats.writes_folded += write->folded;
     count_access(core, var, 0, write->folded + 1);

@@ -186,6 +186,7 @@ struct write {
     bool was_absent;
     bool durable;   /* the own disk is waited for */
     bool handed_on; /* the next holder of a mutex reads it soon */
+    uint8_t ahead;  /* copies that watch and may tell of it ahead of the home; bits */
     struct buf delta;
 };
 
@@ -319,6 +320,17 @@ struct told {
     uint32_t watch_no; /* watches up to it heard that version */
     uint32_t carry;    /* changes that count to the next one as missed */
     uint32_t slot;
+    uint32_t ahead;        /* changes told ahead of the home, which is still to tell of them, */
+    uint64_t ahead_stream; /* in this stream of its pushes */
+};
+
+/* A write that this copy may tell of ahead of its home. */
+struct ahead {
+    struct var *var; /* pinned; NULL: it is not here yet, or was told, or never will be */
+    uint64_t ts, stream, at_ms;
+    uint32_t have; /* copies that said that they have it; bits */
+    uint32_t folded;
+    uint8_t slot;
 };
 
 struct kept { /* blocks that an action points into */
@@ -375,6 +387,7 @@ struct dvar_core {
     uint32_t watch_told[PLACEMENT_SLOTS]; /* newest watch that was told what exists there, */
     uint32_t watch_due[PLACEMENT_SLOTS];  /* or will be once all up to @watch_due_ts is done */
     uint64_t watch_due_ts[PLACEMENT_SLOTS];
+    struct ahead aheads[DVAR_AHEAD_MAX];
     struct op *free_ops;
     struct write *free_writes;
     struct value_outcome outcomes[2];
@@ -524,6 +537,8 @@ int on_inv(struct dvar_core *core,
            struct reader *r);
 int on_val(
     struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+/* A copy that may be read from now on. */
+void replica_valid(struct dvar_core *core, struct var *var);
 void replica_persisted(struct dvar_core *core, uint64_t token);
 void replica_ask(struct dvar_core *core, struct var *var);
 int replica_recall(struct dvar_core *core, const struct dvar_event *event);
@@ -603,12 +618,30 @@ int on_sack(struct dvar_core *core, struct node *from, uint32_t slot, struct rea
 int on_sdrop(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
 int on_sdropped(struct dvar_core *core, struct node *from, uint32_t slot, struct reader *r);
 
+/* ---- ahead.c ---- */
+/* The copies that may tell of @write ahead of this home; bits. */
+uint8_t ahead_copies(const struct dvar_core *core, const struct write *write);
+/* This copy has it, may tell of it, and said so to the home. */
+void ahead_begin(
+    struct dvar_core *core, struct var *var, uint64_t ts, uint64_t stream, uint32_t folded);
+/* Says to @copies that this one has it. */
+void ahead_say(struct dvar_core *core,
+               const struct config *config,
+               uint32_t slot,
+               uint64_t ts,
+               uint32_t copies);
+/* What has waited for at least @ms is for the home to tell. */
+void ahead_forget(struct dvar_core *core, uint64_t ms);
+int on_have(
+    struct dvar_core *core, struct node *from, uint64_t boot, uint32_t slot, struct reader *r);
+
 /* ---- watch.c ---- */
 void watch_add(struct dvar_core *core, const struct dvar_event *event);
 void watch_remove(struct dvar_core *core, uint64_t id);
 void watch_changed(struct dvar_core *core, struct var *var, const struct write *done);
 void watch_deinit(struct dvar_core *core);
 void watch_serving(struct dvar_core *core, uint32_t slot);
+void watch_leased(struct dvar_core *core); /* after a time without a lease */
 void watch_lost(struct dvar_core *core, uint32_t slot);
 void watch_tick(struct dvar_core *core);
 uint64_t watch_deadline(const struct dvar_core *core);

@@ -27,8 +27,7 @@ void watcher_free(struct dvar_core *core, struct node *node)
     node->watcher = NULL;
 }
 
-/* Is there a watch of it newer than @after? */
-static bool watcher_wants(const struct watcher *watcher, const struct var *var, uint32_t after)
+bool watcher_wants(const struct watcher *watcher, const struct var *var, uint32_t after)
 {
     const uint8_t *p = watcher->patterns.data;
     const uint8_t *end = p + watcher->patterns.len;
@@ -84,6 +83,8 @@ static void push_pump(struct dvar_core *core, struct node *node, const struct wr
             return;
         if (push->var->write != NULL)
             continue; /* told when it is done */
+        if (push->initial && core->slots[push->var->slot].serving && !may_tell_exists(core))
+            continue;
         list_remove(&push->link);
         map64_remove(&watcher->by_var, (uint64_t)(uintptr_t)push->var);
         watcher->pending_n--;
@@ -364,8 +365,19 @@ static void push_send_again(struct dvar_core *core, struct node *node)
     }
 }
 
+void watch_leased(struct dvar_core *core)
+{
+    for (uint32_t s = 0; s < PLACEMENT_SLOTS && core->watches_n > 0; s++) {
+        if (core->slots[s].serving)
+            watch_tell_slot(core, s);
+    }
+    list_for_each (it, &core->watchers)
+        push_pump(core, container_of(it, struct node, watcher_link), NULL);
+}
+
 void watch_tick(struct dvar_core *core)
 {
+    ahead_forget(core, WATCH_MS);
     if (core->watches_n > 0 && core->now_ms >= core->watch_sent_ms + WATCH_MS)
         watch_register(core);
     list_for_each_safe (it, &core->watchers) {

@@ -82,7 +82,10 @@ int on_inv(struct dvar_core *core,
     uint32_t wid = read_le32(r);
     uint32_t records_n = read_le16(r);
     uint8_t name_len = read_u8(r);
-    read_u8(r);
+    uint8_t ahead = read_u8(r);
+    bool may_tell = (flags & WIRE_AHEAD) != 0;
+    uint64_t stream = may_tell ? read_le64(r) : 0;
+    uint32_t folded = may_tell ? read_le32(r) : 0;
     const char *name = (const char *)read_bytes(r, name_len);
     const uint8_t *records = read_bytes(r, (size_t)records_n * RECORD_BYTES);
     size_t len = r->bad ? 0 : r->len - r->at;
@@ -103,6 +106,8 @@ int on_inv(struct dvar_core *core,
     if (ts <= var->ts && var->in_slot) {
         if (var_on_disk(core, var))
             send_ack(core, from, 0, slot_no, ts, wid);
+        if (ts == var->ts)
+            ahead_say(core, config, slot_no, ts, ahead);
         return 0;
     }
     if (!value_of(core, var, delta, base, &body, &len)) {
@@ -123,11 +128,22 @@ int on_inv(struct dvar_core *core,
     var->state = VAR_INVALID;
     var_join_slot(core, var);
     core->stats.writes_replica++;
-    if (durable || var_is_durable(var))
+    if (durable || var_is_durable(var)) {
         persist_then_ack(core, var, from, wid);
-    else
-        send_ack(core, from, 0, slot_no, ts, wid);
+        return 0;
+    }
+    ahead_say(core, config, slot_no, ts, ahead); /* first, as it has the longer way */
+    send_ack(core, from, 0, slot_no, ts, wid);
+    if (may_tell)
+        ahead_begin(core, var, ts, stream, folded);
     return 0;
+}
+
+void replica_valid(struct dvar_core *core, struct var *var)
+{
+    var->state = VAR_VALID;
+    var->stamp = core->slots[var->slot].stamp;
+    var_publish(core, var);
 }
 
 int on_val(
@@ -145,9 +161,7 @@ int on_val(
     if (slot->active.n == 0 || slot->active.self < 0 || slot->active.nodes[0] != from ||
         slot->active.boots[0] != boot || slot->released_se > slot->active.se)
         return 0;
-    var->state = VAR_VALID;
-    var->stamp = slot->stamp;
-    var_publish(core, var);
+    replica_valid(core, var);
     return 0;
 }
 

@@ -476,8 +476,10 @@ void slots_lease(struct dvar_core *core, uint64_t until_ms)
     }
     core->lease_until_ms = until_ms;
     atomic_store_explicit(&core->lease_word, until_ms * 1000000, memory_order_release);
-    if (gap && lease_ok(core))
+    if (gap && lease_ok(core)) {
         client_route_all(core, NULL);
+        watch_leased(core);
+    }
 }
 
 void slots_tick(struct dvar_core *core)

@@ -137,12 +137,45 @@ static void hear(struct dvar_core *core,
     uint32_t after = is_old ? core->watch_told[var->slot] : 0;
     if (told != NULL && version <= told->version && after < told->watch_no)
         after = told->watch_no;
-    tell(core, var, after, version, value, len, missed + (told != NULL ? told->carry : 0));
+    bool is_new = told != NULL && version > told->version;
+    tell(core, var, after, version, value, len, missed + (is_new ? told->carry : 0));
     if (told == NULL || version < told->version)
         return;
     told->version = version;
     told->watch_no = core->watch_no;
-    told->carry = 0;
+    if (is_new)
+        told->carry = 0;
+}
+
+void watch_tell_ahead(struct dvar_core *core, struct var *var, uint32_t folded, uint64_t stream)
+{
+    struct block *block = var->block;
+    struct told *told = told_of(core, var);
+    if (told == NULL || block->version <= told->version ||
+        block->version <= core->watch_since[var->slot])
+        return;
+    block_keep(core, block);
+    hear(core, var, false, block->version, block_value(block), block->len, folded);
+    if (told->ahead_stream != stream)
+        told->ahead = 0;
+    told->ahead_stream = stream;
+    told->ahead += folded + 1;
+    list_remove(&told->link); /* the last to make room for others: its home will tell of it, too */
+    list_append(&core->told, &told->link);
+    core->stats.told_ahead++;
+}
+
+/*
+ * A push counts @n changes: how many of them were not told ahead? Those that were are before any
+ * that comes later in its stream.
+ */
+static uint32_t not_ahead(struct told *told, uint64_t stream, uint32_t n)
+{
+    if (told == NULL || told->ahead_stream != stream || MUTANT(DVAR_AHEAD_TWICE))
+        return n;
+    uint32_t ahead = told->ahead < n ? told->ahead : n;
+    told->ahead -= ahead;
+    return n - ahead;
 }
 
 /* Up to where all changes of @slot are done, but for @write, which is being told of. */
@@ -176,6 +209,8 @@ void watch_tell_change(struct dvar_core *core, struct var *var, const struct wri
 /* Of a slot that this node serves: what changed since others did, and what exists, to new ones. */
 void watch_tell_slot(struct dvar_core *core, uint32_t slot)
 {
+    if (!may_tell_exists(core))
+        return; /* watch_leased() comes back, or another home tells them */
     uint64_t since = core->watch_since[slot];
     bool all_done = true;
     list_for_each (it, &core->slots[slot].vars) {
@@ -244,6 +279,7 @@ void watch_remove(struct dvar_core *core, uint64_t id)
     if (core->watches_n == 0) {
         memset(core->watch_since, 0, sizeof(core->watch_since));
         watch_deinit(core);
+        ahead_forget(core, 0);
     }
     watch_register(core);
 }
@@ -356,12 +392,16 @@ int on_push(
         from->push_seen = no;
         struct var *var = core->watches_n > 0 ? var_get(core, name, name_len, (int)slot) : NULL;
         bool nothing = (flags & WIRE_VOID) != 0;
-        struct told *told = var != NULL && nothing ? told_of(core, var) : NULL;
-        if (told != NULL && !exists)
-            told->carry += missed + 1;
         const uint8_t *copy = var != NULL && !nothing ? arena_copy(core, body, len) : NULL;
+        struct told *told = var != NULL ? told_of(core, var) : NULL;
+        uint32_t n = exists ? missed + 1 : not_ahead(told, stream, missed + 1);
+        /* The rest of what this home counts was neither told nor counted. */
+        bool counts = told != NULL && told->ahead_stream == stream && version <= told->version &&
+                      TS_SE(version) == TS_SE(told->version);
         if (copy != NULL)
-            hear(core, var, exists, version, copy, len, missed);
+            hear(core, var, exists, version, copy, len, n > 0 ? n - 1 : 0);
+        if (told != NULL && !exists && (nothing || counts))
+            told->carry += n;
         if (var != NULL)
             var_settle(core, var);
         if (told_all(core, newest))

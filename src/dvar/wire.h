@@ -34,12 +34,14 @@ enum wire_type {
     WIRE_SHARED = 23,
     WIRE_RELAY = 24, /* these last: none of them is relayed */
     WIRE_RELAYED = 25,
+    WIRE_HAVE = 26,
 };
 
 enum wire_flags {
     WIRE_RESENT = 1 << 0,   /* REQ: it may be there already */
     WIRE_FETCH = 1 << 1,    /* REQ: the answer is to be cached */
     WIRE_DELTA = 1 << 0,    /* INV: for the base version only */
+    WIRE_AHEAD = 1 << 1,    /* INV: who gets it watches, and may tell of it ahead of the home */
     WIRE_OTHER = 1 << 0,    /* ACK: not taken, another base is here: send all of it */
     WIRE_CACHE = 1 << 0,    /* RES: may be cached */
     WIRE_NOT_HOME = 1 << 1, /* RES: ask somebody else */
@@ -52,7 +54,8 @@ enum wire_flags {
     WIRE_INITIAL = 1 << 0,  /* PUSH: no change, but what exists, for new watches */
 };
 
-#define WIRE_INV_BYTES   32 /* ts, base, version, u32 wid, u16 records, u8 name, u8 0 */
+#define WIRE_INV_BYTES   32 /* ts, base, version, u32 wid, u16 records, u8 name, u8 who watches */
+#define WIRE_AHEAD_BYTES 12 /* in an INV with that flag, behind its head: stream, u32 folded */
 #define WIRE_REQ_BYTES   44 /* no, low water, session, epoch, u32 remaining, u32 op, u32 name */
 #define WIRE_RES_BYTES   56 /* no, ts, version, number, i32 code, u32 data, type, text, epoch */
 #define WIRE_ENTRY_BYTES 28 /* ts, version, u32 value, u32 records, u32 name */

@@ -76,17 +76,22 @@ static struct config *write_config(struct dvar_core *core, const struct write *w
     return write->recommit && slot->chosen.se == TS_SE(write->ts) ? &slot->chosen : &slot->active;
 }
 
-/* INV to replica @to. */
-static void send_inv(struct dvar_core *core, struct write *write, struct node *node, bool full)
+/* INV to replica @i of @config. */
+static void
+send_inv(struct dvar_core *core, struct write *write, const struct config *config, uint32_t i)
 {
     const struct var *var = write->var;
     const struct block *block = var->block;
-    bool delta = write->base_ts != 0 && !full;
+    struct node *node = config->nodes[i];
+    bool delta = write->base_ts != 0 && (write->full_need & 1u << i) == 0;
+    const struct watcher *ahead = (write->ahead & 1u << i) != 0 ? node->watcher : NULL;
+    size_t head = WIRE_INV_BYTES + (ahead != NULL ? WIRE_AHEAD_BYTES : 0);
+    uint8_t flags = (uint8_t)((delta ? WIRE_DELTA : 0) | (ahead != NULL ? WIRE_AHEAD : 0));
     uint32_t records_n = MUTANT(DVAR_NO_DEDUPE_IN_VALUE) ? 0 : block->records_n;
     size_t records = (size_t)records_n * RECORD_BYTES;
     size_t body = delta ? write->delta.len : block->len;
-    uint8_t *p = message_add(core, node, WIRE_INV, delta ? WIRE_DELTA : 0, var->slot,
-                             WIRE_INV_BYTES + var->name_len + records + body);
+    uint8_t *p =
+        message_add(core, node, WIRE_INV, flags, var->slot, head + var->name_len + records + body);
     if (p == NULL)
         return;
     put_le64(p, write->ts);
@@ -95,8 +100,12 @@ static void send_inv(struct dvar_core *core, struct write *write, struct node *n
     put_le32(p + 24, write->at);
     put_le16(p + 28, (uint16_t)records_n);
     p[30] = var->name_len;
-    p[31] = 0;
-    p += WIRE_INV_BYTES;
+    p[31] = write->ahead;
+    if (ahead != NULL) {
+        put_le64(p + WIRE_INV_BYTES, ahead->stream);
+        put_le32(p + WIRE_INV_BYTES + 8, write->folded);
+    }
+    p += head;
     copy_small(p, var->name, var->name_len);
     p += var->name_len;
     copy_small(p, block->bytes, records);
@@ -123,18 +132,22 @@ send_sinv(struct dvar_core *core, const struct write *write, const struct sharer
 /* To all that have not acknowledged, or those of the bits @to. */
 void write_send(struct dvar_core *core, struct write *write, uint32_t to, bool relay)
 {
-    struct config *config = write_config(core, write);
-    for (uint32_t i = 0; i < config->n; i++) {
-        if ((write->missing & to & 1u << i) == 0 || config->nodes[i] == NULL)
+    const struct config *config = write_config(core, write);
+    /* First to those that others wait for to hear that they have it. */
+    for (uint32_t at = 0; at < 2 * config->n; at++) {
+        uint32_t i = at % config->n;
+        bool is_last = (write->ahead & 1u << i) != 0;
+        if ((write->missing & to & 1u << i) == 0 || config->nodes[i] == NULL ||
+            is_last != (at >= config->n))
             continue;
-        send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
+        send_inv(core, write, config, i);
         for (uint32_t j = 0, hops = 0; relay && j < core->placement.keepers_n && hops < 2; j++) {
             const struct placement_keeper *keeper = &core->placement.keepers[j];
             struct node *hop = mapid_find(&core->by_id, &keeper->boot.node);
             if (keeper->state != KEEPER_ACTIVE || hop == NULL || hop == config->nodes[i])
                 continue;
             core->via = hop;
-            send_inv(core, write, config->nodes[i], (write->full_need & 1u << i) != 0);
+            send_inv(core, write, config, i);
             core->via = NULL;
             core->stats.relayed++;
             hops++;

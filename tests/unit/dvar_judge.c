@@ -47,6 +47,8 @@ const char *judge(const struct world *w)
         }
         if (!a->ended || !a->ok)
             continue;
+        if (a->version != 0 && a->version < a->floor && a->floor >= w->lost_from[a->name])
+            return "an older version was read than a watch had been told";
         for (size_t j = 0; j < w->history_n; j++) {
             const struct entry *b = &w->history[j];
             if (i == j || !b->ended || !b->ok || a->name != b->name)

@@ -140,6 +140,8 @@ static void on_changed(struct world *w, struct wnode *node, const struct dvar_ac
     heard->version = change->version;
     heard->value = value.len == 8 ? (int64_t)get_le64(value.data) : 0;
     heard->changes += change->missed + 1;
+    uint64_t *newest = &w->told_version[action->id - WATCH_ID];
+    *newest = change->version > *newest ? change->version : *newest;
     w->told++;
     w->missed += change->missed;
 }
@@ -516,6 +518,7 @@ begin_op(struct world *w, int n, struct entry *e, const struct value_op *op, uin
     e->kind = op->kind;
     e->write = op->kind != VALUE_OP_GET;
     e->start = ++w->tick;
+    e->floor = w->told_version[e->name];
     for (int i = 0; i < 8; i++) {
         if (node->ops[i] == NULL) {
             node->ops[i] = e;

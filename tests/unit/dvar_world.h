@@ -37,6 +37,7 @@ struct entry {
     uint8_t kind;
     uint64_t start, end, version, fence;
     int64_t value;  /* written or found */
+    uint64_t floor; /* version that some watch had been told when it began */
     int64_t wanted; /* would have been written; nobody else writes it; 0: none */
 };
 struct put {
@@ -95,8 +96,9 @@ struct world {
     uint64_t changes, activations, joined, acked, reads, refused, told, missed;
     uint64_t begin_ms, fence, losses;
     bool lost[PLACEMENT_SLOTS], durable, outage;
-    uint64_t outage_tick;      /* 0: none yet */
-    uint64_t lost_from[NAMES]; /* versions below are of before the loss; 0: nothing was lost */
+    uint64_t outage_tick;         /* 0: none yet */
+    uint64_t told_version[NAMES]; /* newest that any watch was told */
+    uint64_t lost_from[NAMES];    /* versions below are of before the loss; 0: nothing was lost */
 };
 
 /* From this seed on nodes ask for several additions at once, and hold back what they say. */

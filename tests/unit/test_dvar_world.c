@@ -92,8 +92,10 @@ static void each_rule_that_is_left_out_is_noticed(void **state)
         {MUTANT_DVAR_NO_ANSWERS, "no-answers"},
         {MUTANT_DVAR_NO_GUARD, "no-guard"},
         {MUTANT_DVAR_NO_SHARE_WAIT, "no-share-wait"},
+        {MUTANT_DVAR_AHEAD_OF_COPIES, "ahead-of-copies"},
+        {MUTANT_DVAR_AHEAD_OF_CACHES, "ahead-of-caches"},
     };
-    uint64_t n = number_from("KITH_DVAR_MUTANT_SEEDS", 400);
+    uint64_t n = number_from("KITH_DVAR_MUTANT_SEEDS", 1000);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         uint64_t seed = 1;
         const char *problem = NULL;
