@@ -1,4 +1,6 @@
 """Variables on real nodes that all stay up: what the command shows (crashes: test_state_faults.py)."""
+import concurrent.futures
+import json
 import os
 import time
 
@@ -110,6 +112,28 @@ def test_watch_shows_changes_of_a_prefix(three, processes):
     three[0].kith("var", "rm", "sensor/a")
     watching.wait_log(r"sensor/a\t\(gone\)")
     assert "other" not in watching.log
+
+
+def test_each_change_is_told_or_counted_once_on_every_node(three, processes):
+    """All keep copies, so most of it is told ahead of the home, which tells of it, too."""
+    names = [f"each/{i}" for i in range(3)]
+    watching = [processes.start([BUILD / "kith", "var", "watch", "each/*", "--json"], env={"KITH_SOCKET": str(node.socket)})
+                for node in three]
+    for name in names:
+        three[0].kith("var", "incr", name)
+        for process in watching:
+            process.wait_log(f'"{name}".*"data":"1"')
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(three[i % 3].kith, "var", "incr", names[i // 3 % 3]) for i in range(180)]:
+            done.result()
+    for process in watching:
+        for name in names:
+            process.wait_log(f'"{name}".*"data":"61"')
+        told = [json.loads(line) for line in process.log.splitlines()]
+        for name in names:
+            numbers = [int(change["data"]) for change in told if change["name"] == name]
+            assert numbers == sorted(set(numbers)), (name, numbers)
+            assert sum(change["missed"] + 1 for change in told if change["name"] == name) == 61, (name, told)
 
 
 def test_watch_shows_first_what_exists(three):
