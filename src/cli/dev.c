@@ -14,14 +14,13 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/dev_conf.h"
 #include "cli/dev_node.h"
 #include "cli/setup.h"
 #include "cli/table.h"
 #include "core/alloc.h"
 #include "core/error.h"
-#include "core/placement.h"
 #include "core/text.h"
-#include "node/config.h"
 #include "node/token.h"
 
 #define UP_MS       20000
@@ -36,6 +35,7 @@ struct dev {
     char dir[4096];
     struct dev_node *nodes;
     size_t nodes_n;
+    bool makes; /* kith dev N: a node that is started has its settings from this command */
 };
 
 /* ---- which nodes
@@ -171,98 +171,64 @@ static int print_doc(struct dev *dev, const char *cluster)
 /* ---- making them
  * ---------------------------------------------------------------------------------- */
 
-static bool module_beside(const char *name)
+static int spawn(struct dev *dev, struct dev_node *node)
 {
-    const char *self = cli_self_path();
-    const char *slash = strrchr(self, '/');
-    const char *const dirs[] = {getenv("KITH_MODULE_PATH"), KITH_MODULE_DIR};
-    char path[4200];
+    int x = dev->makes ? dev_conf_write(dev->cli, node, dev->nodes_n) : EXIT_OK;
 
-    snprintf(path, sizeof(path), "%.*s/%s.so", slash != NULL ? (int)(slash - self) : 0, self, name);
-    if (slash != NULL && access(path, R_OK) == 0)
-        return true;
-    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-        for (const char *dir = dirs[i]; dir != NULL && *dir != '\0'; dir += strspn(dir, ":")) {
-            int len = (int)strcspn(dir, ":");
-            snprintf(path, sizeof(path), "%.*s/%s.so", len, dir, name);
-            if (access(path, R_OK) == 0)
-                return true;
-            dir += len;
-        }
-    }
-    return false;
+    return x == EXIT_OK ? dev_node_spawn(dev->cli, node) : x;
 }
 
-/* "section.key=value" as a line under its own heading: INI allows a section twice. */
-static int conf_pair(struct cli *cli, struct buf *conf, const char *pair)
+/*
+ * Looks again at a node that was left alone since it seemed to run: killed a moment ago, it did so
+ * for as long as the system took to take it down. If it has ended it is started, as one that was
+ * found stopped. One that this command started is not tried again: its log says why it ended.
+ */
+static int look_again(struct dev *dev, struct dev_node *node)
 {
-    size_t section = strcspn(pair, ".="), key = strcspn(pair, "=");
+    pid_t was = node->pid;
+    bool ours = node->ours;
 
-    if (pair[section] != '.' || pair[key] != '=')
-        return cli_fail(cli, EXIT_USAGE, NULL, "--set %s: write --set section.key=value", pair);
-    (void)buf_printf(conf, "[%.*s]\n%.*s = %s\n", (int)section, pair, (int)(key - section - 1),
-                     pair + section + 1, pair + key + 1);
-    return EXIT_OK;
+    if (!dev_node_ended(node))
+        return EXIT_OK;
+    if (ours)
+        return dev_node_fail(dev->cli, node, EXIT_FAILED, "ended after it was started");
+    dev_node_refresh(node);
+    if (node->pid != 0) /* somebody else was faster */
+        return EXIT_OK;
+    cli_say(dev->cli, "dev-%u (process %d) has just ended: it is started again", node->k, (int)was);
+    int x = spawn(dev, node);
+    return x == EXIT_OK ? dev_node_wait_up(dev->cli, node, UP_MS) : x;
 }
 
-static int build_conf(struct dev *dev, const struct dev_node *node, struct buf *conf)
+/* Until all that were started here answer. */
+static int wait_up(struct dev *dev)
 {
-    const struct args *args = &dev->cli->args;
-    const char *text;
     int x = EXIT_OK;
 
-    (void)buf_printf(conf,
-                     "# node %u of kith dev; yours to change\n[node]\nname = dev-%u\ndev = yes\n",
-                     node->k, node->k);
-    if (module_beside("mandelbrot"))
-        (void)buf_printf(conf, "load = mandelbrot\n");
-    if (module_beside("whiteboard"))
-        (void)buf_printf(conf, "load = whiteboard\n");
-    for (size_t i = 0; (text = args_repeat(args, "load", i)) != NULL; i++) {
-        char path[4096];
-        /* The agents do not stand where we do. */
-        if (strchr(text, '/') != NULL && realpath(text, path) != NULL)
-            text = path;
-        (void)buf_printf(conf, "load = %s\n", text);
+    for (size_t i = 0; x == EXIT_OK && i < dev->nodes_n; i++) {
+        if (dev->nodes[i].ours)
+            x = dev_node_wait_up(dev->cli, &dev->nodes[i], UP_MS);
     }
-    /* They make the first view of shared state together, so that it survives one of them at once.
-     */
-    (void)buf_printf(conf, "[view]\nexpect = %zu\n",
-                     node->k > PLACEMENT_KEEPERS_MAX        ? (size_t)0
-                     : dev->nodes_n > PLACEMENT_KEEPERS_MAX ? (size_t)PLACEMENT_KEEPERS_MAX
-                                                            : dev->nodes_n);
-    (void)buf_printf(conf, "[net]\nlisten = 127.0.0.1:0\n[log]\ntarget = %s/log\n", node->dir);
-    for (size_t i = 0; x == EXIT_OK && (text = args_repeat(args, "set", i)) != NULL; i++)
-        x = conf_pair(dev->cli, conf, text);
     return x;
 }
 
-/* Writes DIR/K/kith.conf unless it is there (it may have been edited), or when settings were given.
- */
-static int write_conf(struct dev *dev, const struct dev_node *node)
+/* What @node answers; one that ends over it is started again and asked once more. */
+static int ask(struct dev *dev, struct dev_node *node, const char *verb, json_t **result_out)
 {
-    bool given = args_flag(&dev->cli->args, "set") || args_flag(&dev->cli->args, "load");
-    char path[AGENT_SOCKET_PATH_MAX + 16];
-    struct buf conf = {0};
-    int r = 0;
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    uint64_t until = cli_now_ms() + UP_MS;
+    int x = EXIT_OK;
 
-    snprintf(path, sizeof(path), "%s/" SETUP_CONF_FILE, node->dir);
-    if (!given && access(path, F_OK) == 0)
-        return EXIT_OK;
-    int x = build_conf(dev, node, &conf);
-    if (x == EXIT_OK) {
-        struct kith_config *check = kith_config_new();
-        r = check == NULL ? KITH_E_MEMORY
-                          : config_load_text(check, path, (const char *)conf.data, conf.len);
-        kith_config_free(check);
-        if (r == 0 && buf_append_u8(&conf, '\0') != 0)
-            r = KITH_E_MEMORY;
-        if (r == 0)
-            r = setup_write_conf(node->dir, (const char *)conf.data);
-        if (r != 0)
-            x = cli_fail_code(dev->cli, r);
+    while ((*result_out = dev_node_ask(node, verb, ASK_MS)) == NULL) {
+        x = look_again(dev, node);
+        if (x != EXIT_OK)
+            return x;
+        if (cli_now_ms() >= until)
+            return cli_fail(dev->cli, EXIT_TIMED_OUT, "kith dev ls",
+                            "node %u (process %d) does not answer \"%s\": see %s/log", node->k,
+                            (int)node->pid, verb, node->dir);
+        (void)nanosleep(&pause, NULL);
     }
-    buf_deinit(&conf);
     return x;
 }
 
@@ -270,7 +236,7 @@ static int start_first(struct dev *dev)
 {
     struct dev_node *first = &dev->nodes[0];
     struct setup_result result;
-    int x = EXIT_OK;
+    int x;
 
     assert(dev->nodes_n > 0);
     if (first->pid != 0)
@@ -280,26 +246,27 @@ static int start_first(struct dev *dev)
         if (r != 0)
             return cli_fail_code(dev->cli, r);
     }
-    x = write_conf(dev, first);
-    if (x == EXIT_OK)
-        x = dev_node_spawn(dev->cli, first);
+    x = spawn(dev, first);
     return x == EXIT_OK ? dev_node_wait_up(dev->cli, first, UP_MS) : x;
 }
 
 static int ask_token(struct dev *dev, struct token *token_out)
 {
-    json_t *result = dev_node_ask(&dev->nodes[0], "invite", ASK_MS);
-    const char *text = cli_json_text(result, "token");
-    int r = 0;
+    json_t *result = NULL;
+    int x = ask(dev, &dev->nodes[0], "invite", &result);
 
+    if (x != EXIT_OK)
+        return x;
+    const char *text = cli_json_text(result, "token");
     if (text[0] == '\0') {
-        json_decref(result);
-        return cli_fail(dev->cli, EXIT_FAILED, NULL, "node 1 gives no token: see %s/log",
-                        dev->nodes[0].dir);
+        x = cli_fail(dev->cli, EXIT_FAILED, NULL, "node 1 gives no token: see %s/log",
+                     dev->nodes[0].dir);
+    } else {
+        int r = token_decode(text, strlen(text), token_out);
+        x = r == 0 ? EXIT_OK : cli_fail_code(dev->cli, r);
     }
-    r = token_decode(text, strlen(text), token_out);
     json_decref(result);
-    return r == 0 ? EXIT_OK : cli_fail_code(dev->cli, r);
+    return x;
 }
 
 static int start_others(struct dev *dev)
@@ -313,14 +280,10 @@ static int start_others(struct dev *dev)
         if (node->pid != 0)
             continue;
         int r = setup_join(node->dir, &token, &result);
-        x = r == 0 ? write_conf(dev, node) : cli_fail_code(dev->cli, r);
-        if (x == EXIT_OK)
-            x = dev_node_spawn(dev->cli, node);
+        x = r == 0 ? spawn(dev, node) : cli_fail_code(dev->cli, r);
     }
     token_wipe(&token);
-    for (size_t i = 1; x == EXIT_OK && i < dev->nodes_n; i++)
-        x = dev_node_wait_up(dev->cli, &dev->nodes[i], UP_MS);
-    return x;
+    return x == EXIT_OK ? wait_up(dev) : x;
 }
 
 /* ---- until all see each other
@@ -342,6 +305,16 @@ static size_t sees(const struct dev_node *node, char *cluster, size_t cluster_by
     return alive;
 }
 
+/* The node that waits for another may be any. */
+static int look_again_at_all(struct dev *dev)
+{
+    int x = EXIT_OK;
+
+    for (size_t i = 0; x == EXIT_OK && i < dev->nodes_n; i++)
+        x = look_again(dev, &dev->nodes[i]);
+    return x;
+}
+
 static int wait_until_seen(struct dev *dev, char *cluster, size_t cluster_bytes)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
@@ -349,6 +322,9 @@ static int wait_until_seen(struct dev *dev, char *cluster, size_t cluster_bytes)
     uint64_t until = cli_now_ms() + limit;
 
     for (size_t i = 0; i < dev->nodes_n;) {
+        int x = look_again_at_all(dev);
+        if (x != EXIT_OK)
+            return x;
         size_t seen = sees(&dev->nodes[i], cluster, cluster_bytes);
         if (seen >= dev->nodes_n) {
             i++;
@@ -374,7 +350,7 @@ static void say_what_to_try(struct dev *dev)
     cli_say(dev->cli, "try:  kith nodes%s%s", flag, dir);
     cli_say(dev->cli, "      kith call sys.uptime --all%s%s", flag, dir);
     cli_say(dev->cli, "      kith web%s%s", flag, dir);
-    if (module_beside("mandelbrot"))
+    if (dev_has_module("mandelbrot"))
         cli_say(dev->cli, "      %s%s%skith mandel render --out mandelbrot.png --size 2048x2048",
                 given != NULL ? "KITH_SOCKET=" : "", dir, given != NULL ? "/1 " : "");
     cli_say(dev->cli, "      kith dev kill 2%s%s; kith events -f%s%s", flag, dir, flag, dir);
@@ -400,6 +376,7 @@ int cmd_dev(struct cli *cli)
         x = dev_open(cli, &dev);
     if (x != EXIT_OK)
         return x;
+    dev.makes = true;
     for (unsigned k = 1; x == EXIT_OK && k <= n; k++)
         x = dev_add(&dev, k);
     if (x == EXIT_OK)
@@ -519,6 +496,23 @@ int cmd_dev_kill(struct cli *cli)
     return x;
 }
 
+/* A node that was left alone may have been ending: @started counts what was started again. */
+static int wait_answers(struct dev *dev, size_t *started)
+{
+    int x = EXIT_OK;
+
+    for (size_t i = 0; x == EXIT_OK && i < dev->nodes_n; i++) {
+        struct dev_node *node = &dev->nodes[i];
+        json_t *result = NULL;
+        if (node->ours)
+            continue;
+        x = ask(dev, node, "hello", &result);
+        *started += node->ours;
+        json_decref(result);
+    }
+    return x;
+}
+
 int cmd_dev_start(struct cli *cli)
 {
     struct dev dev;
@@ -531,10 +525,12 @@ int cmd_dev_start(struct cli *cli)
         if (dev.nodes[i].pid != 0)
             continue;
         started++;
-        x = dev_node_spawn(cli, &dev.nodes[i]);
+        x = spawn(&dev, &dev.nodes[i]);
     }
-    for (size_t i = 0; x == EXIT_OK && i < dev.nodes_n; i++)
-        x = dev_node_wait_up(cli, &dev.nodes[i], UP_MS);
+    if (x == EXIT_OK)
+        x = wait_up(&dev);
+    if (x == EXIT_OK)
+        x = wait_answers(&dev, &started);
     if (x == EXIT_OK) {
         cli_say(cli, "started %zu node%s", started, started == 1 ? "" : "s");
         x = cli->json ? print_doc(&dev, NULL) : EXIT_OK;

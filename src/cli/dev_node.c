@@ -1,6 +1,7 @@
 /* See dev_node.h. */
 #include "cli/dev_node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -128,33 +129,44 @@ static void print_log_end(const struct dev_node *node)
     fprintf(stderr, "the end of %s:\n%s", path, start);
 }
 
-static bool has_ended(struct dev_node *node)
+bool dev_node_ended(struct dev_node *node)
 {
-    return node->ours && waitpid(node->pid, NULL, WNOHANG) == node->pid;
+    bool ended = node->ours ? waitpid(node->pid, NULL, WNOHANG) == node->pid
+                            : node->process >= 0 && process_wait_gone(node->process, 0);
+
+    if (!ended)
+        return false;
+    dev_node_deinit(node);
+    node->pid = 0;
+    node->ours = false;
+    return true;
+}
+
+int dev_node_fail(struct cli *cli, const struct dev_node *node, int exit_code, const char *what)
+{
+    int x = cli_fail(cli, exit_code, NULL, "node %u %s", node->k, what);
+
+    print_log_end(node);
+    return x;
 }
 
 int dev_node_wait_up(struct cli *cli, struct dev_node *node, uint64_t timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     uint64_t until = cli_now_ms() + timeout_ms;
+    char what[64];
     pid_t pid;
 
+    assert(node->ours);
     for (;;) {
         if (process_of_socket(node->socket_path, &pid) == 0)
             return EXIT_OK;
-        if (has_ended(node)) {
-            node->pid = 0;
-            node->ours = false;
-            int x = cli_fail(cli, EXIT_FAILED, NULL, "node %u did not start", node->k);
-            print_log_end(node);
-            return x;
-        }
+        if (dev_node_ended(node))
+            return dev_node_fail(cli, node, EXIT_FAILED, "did not start");
         if (cli_now_ms() >= until) {
-            int x =
-                cli_fail(cli, EXIT_TIMED_OUT, NULL, "node %u did not open its socket in %llu ms",
-                         node->k, (unsigned long long)timeout_ms);
-            print_log_end(node);
-            return x;
+            snprintf(what, sizeof(what), "did not open its socket in %llu ms",
+                     (unsigned long long)timeout_ms);
+            return dev_node_fail(cli, node, EXIT_TIMED_OUT, what);
         }
         (void)nanosleep(&pause, NULL);
     }
@@ -194,8 +206,11 @@ json_t *dev_node_ask(const struct dev_node *node, const char *verb, uint64_t tim
     snprintf(line, sizeof(line), "{\"id\":1,\"verb\":\"%s\",\"args\":{}}", verb);
     if (agent_client_open(&client, node->socket_path) == 0 &&
         agent_client_send(client, line, NULL, 0) == 0 &&
-        agent_client_receive(client, timeout_ms, &message) == 0)
+        agent_client_receive(client, timeout_ms, &message) == 0) {
         result = json_incref(json_object_get(message.json, "result"));
+        if (result == NULL)
+            result = json_object();
+    }
     agent_client_close(client);
     return result;
 }

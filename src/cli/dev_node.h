@@ -34,16 +34,25 @@ bool dev_node_exists(const struct dev_node *node);
  * code.
  */
 int dev_node_spawn(struct cli *cli, struct dev_node *node);
-/* Waits until its socket answers, at most @timeout_ms. 0, or says why (with the end of its log) and
- * gives an exit code. */
+/* Waits until the socket of what dev_node_spawn() started answers, at most @timeout_ms. 0, or says
+ * why (with the end of its log) and gives an exit code. */
 int dev_node_wait_up(struct cli *cli, struct dev_node *node, uint64_t timeout_ms);
+/*
+ * True if it ran by what is known here, and has ended: one that was killed keeps its socket until
+ * the system has taken it down, and seems to run until then. @node says from then on that it does
+ * not run.
+ */
+bool dev_node_ended(struct dev_node *node);
+/* Says "node K @what" with the end of its log, and gives @exit_code. */
+int dev_node_fail(struct cli *cli, const struct dev_node *node, int exit_code, const char *what);
 /* SIGTERM, or SIGKILL if @now; does not wait. */
 void dev_node_signal(struct dev_node *node, bool now);
 /* Waits until it is gone; kills it after @timeout_ms. */
 void dev_node_wait_gone(struct dev_node *node, uint64_t timeout_ms);
 
 /*
- * Asks its agent one thing. 0 and the result (the caller's to json_decref), or -1: nothing is said.
+ * Asks its agent one thing. The result (the caller's to json_decref), empty if it refused; NULL if
+ * it did not answer: nothing is said.
  */
 struct json_t *dev_node_ask(const struct dev_node *node, const char *verb, uint64_t timeout_ms);
 

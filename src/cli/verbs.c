@@ -211,8 +211,8 @@ const struct verb verb_table[] = {
     {"dev", NULL, "run nodes", "N", 1, 1, {0}, VERB_JSON,
      "start N nodes on this machine to try things out",
      "Brings up N nodes in the background that listen on loopback and form one cluster: data directories DIR/1 to "
-     "DIR/N, names dev-1 to dev-N. Nodes that run already are left alone. Waits until all see each other. Settings "
-     "of node K stand in DIR/K/kith.conf, its log in DIR/K/log.",
+     "DIR/N, names dev-1 to dev-N. Nodes that run already are left alone; one that ends meanwhile is started again. "
+     "Waits until all see each other. Settings of node K stand in DIR/K/kith.conf, its log in DIR/K/log.",
      OPTIONS(&opt_dir, &opt_load, &opt_set, &opt_wait, &opt_quiet), NULL,
      {{"kith dev 3", "three nodes"},
       {"kith dev 5 --dir /tmp/k --set member.profile=fast", "five elsewhere that notice failures sooner"}},

@@ -1,9 +1,11 @@
 """kith dev: nodes on this machine, from nothing to a crash and back."""
 import json
+import os
+import pathlib
+import signal
 
-import kithtest
 import pytest
-from kithtest import kith, wait_for
+from kithtest import BUILD, kith, wait_for
 
 
 @pytest.fixture
@@ -65,6 +67,41 @@ def test_again_and_more_nodes(dev):
     first = {n["name"]: n["pid"] for n in dev("dev", "1", "--json", timeout=60).json["nodes"]}
     second = {n["name"]: n["pid"] for n in dev("dev", "2", "--json", timeout=60).json["nodes"]}
     assert second["dev-1"] == first["dev-1"] and set(second) == {"dev-1", "dev-2"}
+
+
+def running(dev):
+    return {n["k"]: n["pid"] for n in dev("dev", "ls", "--json").json["nodes"] if n["running"]}
+
+
+def looked_at(socket):
+    """True once somebody has connected to the socket of a node that is stopped, which accepts nobody."""
+    return sum(line.endswith(f" {socket}") for line in pathlib.Path("/proc/net/unix").read_text().splitlines()) > 1
+
+
+@pytest.mark.parametrize("command, killed", [(("dev", "3"), 1), (("dev", "3"), 3), (("dev", "start", "1", "2", "3"), 2)])
+def test_a_node_that_ends_while_it_is_taken_to_run_is_started_again(dev, processes, command, killed):
+    dev("dev", "3", timeout=60)
+    before = running(dev)
+    os.kill(before[killed], signal.SIGSTOP)
+    again = processes.start([BUILD / "kith", *command, "--dir", dev.dir])
+    wait_for(lambda: looked_at(dev.dir / str(killed) / "kith.sock"), what="the command takes it to run")
+    os.kill(before[killed], signal.SIGKILL)
+    assert again.wait(60) == 0, again.log
+    assert f"dev-{killed} (process {before[killed]}) has just ended: it is started again" in again.log
+    assert "started 1 node" in again.log or "3 nodes up" in again.log
+    after = running(dev)
+    assert {k for k in after if after[k] != before[k]} == {killed} and len(after) == 3, (before, after)
+
+
+def test_nodes_killed_at_the_same_time_as_the_command_begins_are_started_again(dev):
+    dev("dev", "3", timeout=60)
+    for killed in ((1,), (2,), (3,), (2, 3), (1, 2, 3), (1,), (3,), (1, 2)):
+        before = running(dev)
+        for k in killed:
+            os.kill(before[k], signal.SIGKILL)
+        dev("dev", "3", timeout=60)
+        after = running(dev)
+        assert {k for k in after if after[k] != before[k]} == set(killed) and len(after) == 3, (before, after)
 
 
 def test_settings_go_into_each_nodes_file(dev):
