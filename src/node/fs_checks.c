@@ -195,4 +195,5 @@ void fs_checks_deinit(struct fs_move *move)
         core_free(container_of(first, struct check, link));
     }
     core_free(move->checks);
+    move->checks = NULL;
 }

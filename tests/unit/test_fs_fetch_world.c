@@ -566,10 +566,9 @@ static void no_more_holders_are_asked_than_there_may_be(void **state)
     fetch_free(core);
 }
 
-/* Readers of parts join a fetch of the whole; each hears when its part is there. */
-static void readers_of_parts_join_a_fetch_of_the_whole(void **state)
+/* The first node has 10 MiB from the second, which is slow, and has fetched for a second. */
+static size_t begin_slow_fetch(void)
 {
-    (void)state;
     world_begin(1, 2, 8 * MIB);
     size_t item = world_item(10 * MIB, 0);
     w.nodes[1].has[item] = true;
@@ -578,6 +577,14 @@ static void readers_of_parts_join_a_fetch_of_the_whole(void **state)
     world_node_start(1);
     world_fetch(0, item, 0, 0, FETCH_ORDINARY, 0);
     world_until(w.now_us + SECOND);
+    return item;
+}
+
+/* Readers of parts join a fetch of the whole; each hears when its part is there. */
+static void readers_of_parts_join_a_fetch_of_the_whole(void **state)
+{
+    (void)state;
+    size_t item = begin_slow_fetch();
     struct fetch_event event = {.type = FETCH_START,
                                 .id = 1000,
                                 .content = w.items[item].content,
@@ -611,14 +618,7 @@ static void readers_of_parts_join_a_fetch_of_the_whole(void **state)
 static void what_was_written_before_comes_anew_for_who_has_it_no_more(void **state)
 {
     (void)state;
-    world_begin(1, 2, 8 * MIB);
-    size_t item = world_item(10 * MIB, 0);
-    w.nodes[1].has[item] = true;
-    w.nodes[1].rate = 1000;
-    world_node_start(0);
-    world_node_start(1);
-    world_fetch(0, item, 0, 0, FETCH_ORDINARY, 0);
-    world_until(w.now_us + SECOND);
+    size_t item = begin_slow_fetch();
     const struct content *content = &w.items[item].content;
     struct fetch_core *core = w.nodes[0].fetch;
     struct fetch_event event = {.type = FETCH_START,

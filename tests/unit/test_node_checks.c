@@ -101,6 +101,20 @@ static void begin(void)
     assert_int_equal(fs_checks_open(&move), 0);
 }
 
+static int set_up(void **state)
+{
+    (void)state;
+    begin();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fs_checks_deinit(&move);
+    return 0;
+}
+
 static void come_of(unsigned no, size_t len)
 {
     struct fetch_action action = {
@@ -140,6 +154,23 @@ static void first_comes_alone(void)
     answers_n = 0;
 }
 
+/* Behind one that is done. */
+static void two_wait(void)
+{
+    first_comes_alone();
+    come(1);
+    come(2);
+    assert_int_equal(jobs_n, 0);
+}
+
+/* What waited is hashed, or one behind the other is: both are good. */
+static void expect_two(void)
+{
+    work();
+    expect(0, 1, 0);
+    expect(1, 2, 0);
+}
+
 static bool is_alone(void)
 {
     if (content_lanes() > 1)
@@ -153,7 +184,6 @@ static bool is_alone(void)
 static void four_that_come_quickly_are_hashed_together_and_answered_in_order(void **state)
 {
     (void)state;
-    begin();
     first_comes_alone();
     for (unsigned i = 1; i <= 4; i++) {
         assert_true(jobs_n == 0 || is_alone());
@@ -168,7 +198,6 @@ static void four_that_come_quickly_are_hashed_together_and_answered_in_order(voi
         work();
     for (unsigned i = 0; i < 4; i++)
         expect(i, i + 1, 0);
-    fs_checks_deinit(&move);
 }
 
 static void one_that_is_damaged_fails_alone(void **state)
@@ -194,7 +223,6 @@ static void none_waits_longer_than_its_time(void **state)
     (void)state;
     if (is_alone())
         return;
-    begin();
     first_comes_alone();
     come(1);
     now_ms += 5;
@@ -209,16 +237,12 @@ static void none_waits_longer_than_its_time(void **state)
     fs_checks_tick(&fs, now_ms);
     assert_int_equal(jobs_n, 1);
     assert_int_equal(fs_checks_deadline_ms(&fs), UINT64_MAX);
-    work();
-    expect(0, 1, 0);
-    expect(1, 2, 0);
-    fs_checks_deinit(&move);
+    expect_two();
 }
 
 static void none_waits_where_they_come_slowly_or_no_more_are_asked_for(void **state)
 {
     (void)state;
-    begin();
     first_comes_alone();
     now_ms += 11;
     come(1);
@@ -227,10 +251,7 @@ static void none_waits_where_they_come_slowly_or_no_more_are_asked_for(void **st
     asked_n = content_lanes() - 2; /* with this one there can be no more than these */
     come(2);
     assert_int_equal(jobs_n, 1);
-    work();
-    expect(0, 1, 0);
-    expect(1, 2, 0);
-    fs_checks_deinit(&move);
+    expect_two();
 }
 
 static void what_has_another_length_is_not_waited_for(void **state)
@@ -238,22 +259,15 @@ static void what_has_another_length_is_not_waited_for(void **state)
     (void)state;
     if (is_alone())
         return;
-    begin();
-    first_comes_alone();
-    come(1);
-    come(2);
-    assert_int_equal(jobs_n, 0);
+    two_wait();
     content_hash_bytes(CONTENT_BLAKE2B_256, data[3], CHUNK_BYTES / 2, hashes[3]);
     come_of(3, CHUNK_BYTES / 2);
     assert_int_equal(jobs_n, 1); /* those before it go */
-    work();
-    expect(0, 1, 0);
-    expect(1, 2, 0);
+    expect_two();
     now_ms += 20;
     fs_checks_tick(&fs, now_ms);
     work();
     assert_int_equal(answers[2].token, 3);
-    fs_checks_deinit(&move);
 }
 
 /* The core keeps the bytes of a fetch that was given up until their check is answered: so it is
@@ -263,10 +277,7 @@ static void a_fetch_that_is_given_up_while_its_chunks_wait_is_answered(void **st
     (void)state;
     if (is_alone())
         return;
-    begin();
-    first_comes_alone();
-    come(1);
-    come(2);
+    two_wait();
     asked_n = 0; /* nothing is asked for any more */
     come(3);
     assert_int_equal(jobs_n, 1);
@@ -280,14 +291,12 @@ static void a_fetch_that_is_given_up_while_its_chunks_wait_is_answered(void **st
     fs_checks_tick(&fs, now_ms);
     work();
     expect(3, 4, 0);
-    fs_checks_deinit(&move);
 }
 
 /* Leaks are the sanitizer's to find. */
 static void a_node_that_stops_lets_go_of_what_waits(void **state)
 {
     (void)state;
-    begin();
     first_comes_alone();
     come(1);
     come(2);
@@ -300,7 +309,6 @@ static void a_node_that_stops_lets_go_of_what_waits(void **state)
 static void what_is_small_or_missing_is_answered_without_a_thread(void **state)
 {
     (void)state;
-    begin();
     content_hash_bytes(CONTENT_BLAKE2B_256, data[1], 1000, hashes[1]);
     struct fetch_action action = {
         .token = 1, .content = {.size = 1000, .hash = CONTENT_BLAKE2B_256, .chunk_log2 = 17}};
@@ -316,20 +324,24 @@ static void what_is_small_or_missing_is_answered_without_a_thread(void **state)
         todos[i]->run(&fs, todos[i]);
     expect(0, 1, 0);
     expect(1, 2, KITH_E_NOT_FOUND);
-    fs_checks_deinit(&move);
 }
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(four_that_come_quickly_are_hashed_together_and_answered_in_order),
+        cmocka_unit_test_setup_teardown(
+            four_that_come_quickly_are_hashed_together_and_answered_in_order, set_up, tear_down),
         cmocka_unit_test(one_that_is_damaged_fails_alone),
-        cmocka_unit_test(none_waits_longer_than_its_time),
-        cmocka_unit_test(none_waits_where_they_come_slowly_or_no_more_are_asked_for),
-        cmocka_unit_test(what_has_another_length_is_not_waited_for),
-        cmocka_unit_test(a_fetch_that_is_given_up_while_its_chunks_wait_is_answered),
-        cmocka_unit_test(a_node_that_stops_lets_go_of_what_waits),
-        cmocka_unit_test(what_is_small_or_missing_is_answered_without_a_thread),
+        cmocka_unit_test_setup_teardown(none_waits_longer_than_its_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(none_waits_where_they_come_slowly_or_no_more_are_asked_for,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_another_length_is_not_waited_for, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_fetch_that_is_given_up_while_its_chunks_wait_is_answered,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_that_stops_lets_go_of_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_small_or_missing_is_answered_without_a_thread,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
