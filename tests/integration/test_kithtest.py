@@ -37,6 +37,8 @@ def test_processes_end_only_what_they_started(processes):
     kithtest.SLOW = slow
     assert mine.popen.returncode == -signal.SIGTERM
     assert stubborn.popen.returncode == -signal.SIGKILL
+    stuck, = processes.reports()
+    assert "trap" in stuck and "thread" in stuck
     assert theirs.running
     other.end()
     assert not theirs.running
@@ -48,3 +50,17 @@ def test_report_of_a_sanitizer_is_seen(processes):
     loud.wait()
     quiet.wait()
     assert len(processes.reports()) == 1
+
+
+def test_what_a_failure_shows_has_a_report_in_whole_and_what_each_thread_does(processes):
+    long = "".join(f"echo '#{i} 0x1234 in some_function some/file.c:{i}';" for i in range(400))
+    loud = processes.start(["sh", "-c", f"echo '==1==ERROR: AddressSanitizer: heap-use-after-free'; {long} exit 3"])
+    assert loud.wait() == 3
+    waits = processes.start(["sleep", "60"])
+    assert len(loud.log) > kithtest.SHOWN
+    shown = loud.describe()
+    assert "ended with 3" in shown and "heap-use-after-free" in shown and "file.c:399" in shown
+    assert loud.report().startswith("==1==ERROR")
+    kithtest.wait_for(lambda: "sleep: S" in waits.describe(), what="it sleeps")
+    assert f"thread {waits.pid} sleep: S, 0.0" in waits.describe() and "files open" in waits.describe()
+    assert waits.report() is None

@@ -132,6 +132,39 @@ def kith(*args, **options):
 
 # ---- processes ----
 
+# Of which sort a sanitizer's report, or an assertion, is.
+REPORT_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+                "WARNING: ThreadSanitizer", "Assertion `")
+SHOWN = 6000          # of the end of a log
+SHOWN_REPORT = 20000  # of a report, which is longer than that
+
+
+def threads_of(pid):
+    """What each thread of a process does: whether it waits, and for what, or how long it has computed."""
+    lines = []
+    for task in sorted(pathlib.Path(f"/proc/{pid}/task").glob("*"), key=lambda path: int(path.name)):
+        try:
+            name, fields = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            state, *numbers = fields.split()
+            seconds = sum(map(int, numbers[10:12])) / os.sysconf("SC_CLK_TCK")
+            lines.append(f"  thread {task.name} {name}: {state}, {seconds:.2f} s of processor time, "
+                         f"in {(task / 'wchan').read_text()}")
+        except OSError:  # it has ended
+            continue
+    return "\n".join(lines)
+
+
+def state_of(pid):
+    """A process that runs and does not answer: its threads, and how many files it has open."""
+    try:
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        most = re.search(r"Max open files\s+(\d+)", limits)[1]
+        files = len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError as error:
+        return f"  {error}"
+    return f"{threads_of(pid)}\n  {files} of {most} files open"
+
+
 class Process:
     """A program in the background; its output goes to a file."""
 
@@ -186,9 +219,23 @@ class Process:
             return re.search(pattern, self.log)
         return wait_for(found, timeout, f"{pattern!r} in the output of {self.command}")
 
+    def report(self):
+        """From a sanitizer's first report, or a failed assertion, on; None if there is none."""
+        log = self.log
+        at = [log.find(mark) for mark in REPORT_MARKS if mark in log]
+        return log[log.rfind("\n", 0, min(at)) + 1:][:SHOWN_REPORT] if at else None
+
     def describe(self):
+        """How it ended, or what it does; the end of its log; and a report in whole, wherever in the log it is."""
         state = "running" if self.running else f"ended with {self.popen.returncode}"
-        return f"---- {' '.join(self.command)} (pid {self.pid}, {state})\n{self.log[-6000:]}"
+        shown = [f"---- {' '.join(self.command)} (pid {self.pid}, {state})"]
+        if self.running:
+            shown.append(state_of(self.pid))
+        shown.append(self.log[-SHOWN:])
+        report = self.report()
+        if report is not None and report not in shown[-1]:
+            shown.append(f"-- it reported\n{report}")
+        return "\n".join(shown)
 
 
 class Processes:
@@ -199,6 +246,7 @@ class Processes:
         self.own = tempfile.TemporaryDirectory(prefix="kithlog") if folder is None else None
         self.folder = pathlib.Path(folder or self.own.name)
         self.all = []
+        self.stuck = []  # what end() had to kill
 
     def start(self, command, env=None, cwd=None):
         process = Process(command, self.folder / f"{len(self.all)}.log", env, cwd)
@@ -209,21 +257,20 @@ class Processes:
         for process in self.all:
             process.resume()
             process.signal(signal.SIGTERM)
-        deadline = time.monotonic() + 5 * SLOW
+        deadline = time.monotonic() + 20 * SLOW
         for process in self.all:
             try:
                 process.popen.wait(max(0.01, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
+                self.stuck.append(process.describe())
                 process.kill()
 
     def describe(self):
         return "\n".join(process.describe() for process in self.all)
 
     def reports(self):
-        """Sanitizers' reports in their output."""
-        marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
-                 "WARNING: ThreadSanitizer", "Assertion `")
-        return [p.describe() for p in self.all if any(mark in p.log for mark in marks)]
+        """Of sanitizers, in their output; and what had to be killed since it did not end in order."""
+        return [p.describe() for p in self.all if p.report() is not None] + self.stuck
 
 
 # ---- nodes and clusters ----
