@@ -130,6 +130,7 @@ int fs_catalogue_new(struct fs_catalogue **core_out, const struct catalogue_conf
         return KITH_E_MEMORY;
     core->config = *config;
     slab_init(&core->slab);
+    fs_contents_init(&core->contents, &core->slab);
     set_defaults(&core->config);
     assert(core->config.disks_max <= FS_DISKS_MAX); /* numbers of disks have 16 bits */
     rng_init(&core->rng, config->seed);
@@ -168,11 +169,11 @@ void fs_catalogue_free(struct fs_catalogue *core)
     for (uint32_t i = 0; i < core->disks_n; i++)
         disk_free(core->disks[i]);
     core_free(core->lost.items);
-    for (size_t i = 0; i < core->buckets_n; i++)
-        for (struct fs_blob *blob = fsc_blob(core, core->buckets[i]); blob != NULL;
+    for (size_t i = 0; i < core->contents.buckets_n; i++)
+        for (struct fs_blob *blob = fsc_blob(core, core->contents.buckets[i]); blob != NULL;
              blob = fsc_blob(core, blob->next))
             fsc_tally_free(core, blob);
-    core_free(core->buckets);
+    fs_contents_deinit(&core->contents);
     core_free(core->record_blocks);
     slab_deinit(&core->slab);
     map64_deinit(&core->removed);
@@ -194,6 +195,11 @@ void fs_catalogue_free(struct fs_catalogue *core)
     core_free(core->number_of);
     core_free(core->stamp_of);
     core_free(core);
+}
+
+struct fs_contents *fs_catalogue_contents(struct fs_catalogue *core)
+{
+    return &core->contents;
 }
 
 /* ---- steps ---- */
@@ -360,7 +366,7 @@ void fs_catalogue_stats(const struct fs_catalogue *core, struct catalogue_stats 
     s->lost = core->lost.n;
     s->own_highest = core->own->highest;
     s->own_index = core->own->index_id;
-    s->bytes = core->bytes + sizeof(*core);
+    s->bytes = core->bytes + core->contents.bytes + sizeof(*core);
     s->waiting = core->waiting_n;
     list_for_each (it, &core->batches)
         s->waiting += container_of(it, struct fs_batch, link)->ops_n;

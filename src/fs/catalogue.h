@@ -20,6 +20,7 @@
 
 struct fs_catalogue;
 /* A version as the catalogue holds it. */
+struct fs_contents;
 struct fs_known;
 
 /* Zero fields take the default. */
@@ -401,6 +402,10 @@ bool fs_catalogue_content_shown(const struct fs_catalogue *core,
 bool fs_catalogue_content_path(const struct fs_catalogue *core,
                                const uint8_t root[FS_ROOT_BYTES],
                                struct buf *out);
+
+/* All contents that are known, for the machines of the folders (local_config), which are freed
+ * before the catalogue. */
+struct fs_contents *fs_catalogue_contents(struct fs_catalogue *core);
 
 /* ---- looking after it ---- */
 

@@ -124,6 +124,26 @@ static void check_disk(const struct fs_catalogue *core, const struct fs_disk *di
     assert(!disk->whole || disk->stale.n == 0);
 }
 
+static void check_contents(const struct fs_catalogue *core)
+{
+    uint64_t n = 0, named_n = 0;
+    for (size_t i = 0; i < core->contents.buckets_n; i++) {
+        for (const struct fs_blob *blob = fsc_blob(core, core->contents.buckets[i]); blob != NULL;
+             blob = fsc_blob(core, blob->next)) {
+            uint64_t versions_n = 0;
+            for (const struct fs_known *k = fsc_blob_first(core, blob); k != NULL;
+                 k = fsc_next_of_blob(core, k))
+                versions_n++;
+            assert(versions_n == blob->versions_n && (versions_n > 0 || blob->flags == 0));
+            assert(versions_n > 0 || blob->files_n > 0);
+            fsc_tally_check(core, blob);
+            n++;
+            named_n += versions_n > 0;
+        }
+    }
+    assert(n == core->contents.n && named_n == core->blobs_n);
+}
+
 void fs_catalogue_check(const struct fs_catalogue *core)
 {
     struct tally tally = {0};
@@ -136,8 +156,5 @@ void fs_catalogue_check(const struct fs_catalogue *core)
         pulls += core->disks[i]->pulling;
     }
     assert(pulls == core->pulls_n);
-    for (size_t i = 0; i < core->buckets_n; i++)
-        for (const struct fs_blob *blob = fsc_blob(core, core->buckets[i]); blob != NULL;
-             blob = fsc_blob(core, blob->next))
-            fsc_tally_check(core, blob);
+    check_contents(core);
 }

@@ -106,7 +106,7 @@ static int facts_of(const struct fs_catalogue *core,
     holders.max = max;
     holders.n = 0;
     holders.more = (struct mapid){0};
-    *facts_out = (struct fs_content_facts){.content = fsc_blob_content(blob)};
+    *facts_out = (struct fs_content_facts){.content = fs_blob_content(blob)};
     if ((blob->flags & FS_BLOB_TALLIED) != 0) {
         r = add_tally(core, fsc_tally(core, blob), facts_out, &holders);
     } else {
@@ -145,14 +145,15 @@ bool fs_catalogue_content_next(const struct fs_catalogue *core,
     /* The bucket, and how far in its chain. */
     uint64_t bucket = *at >> 20;
     uint64_t n = *at & 0xfffff;
-    for (; bucket < core->buckets_n; bucket++, n = 0) {
-        const struct fs_blob *blob = fsc_blob(core, core->buckets[bucket]);
-        for (uint64_t i = 0; blob != NULL && i < n; i++)
+    for (; bucket < core->contents.buckets_n; bucket++, n = 0) {
+        const struct fs_blob *blob = fsc_blob(core, core->contents.buckets[bucket]);
+        uint64_t i = 0;
+        for (; blob != NULL && (i < n || blob->versions_n == 0); i++)
             blob = fsc_blob(core, blob->next);
         if (blob == NULL)
             continue;
-        *content_out = fsc_blob_content(blob);
-        *at = bucket << 20 | (n + 1);
+        *content_out = fs_blob_content(blob);
+        *at = bucket << 20 | (i + 1);
         return true;
     }
     return false;
@@ -200,7 +201,7 @@ static bool holds_alike(const struct fs_catalogue *core,
     if ((record->flags & (FS_RECORD_GONE | FS_RECORD_LOST)) != 0 ||
         (record->flags & FS_RECORD_PLACE) == 0 || fsc_named(core, record)->blob.at == 0)
         return false;
-    struct content held = fsc_blob_content(fsc_blob_of(core, fsc_named(core, record)));
+    struct content held = fs_blob_content(fsc_blob_of(core, fsc_named(core, record)));
     return alike(&held, content);
 }
 
@@ -235,7 +236,7 @@ bool fs_catalogue_content_before(const struct fs_catalogue *core,
         known = next_linked(core, fsc_next_of_blob(core, known));
     }
     if (best != NULL)
-        *before_out = fsc_blob_content(fsc_blob_of(core, best));
+        *before_out = fs_blob_content(fsc_blob_of(core, best));
     return best != NULL;
 }
 
@@ -341,6 +342,6 @@ bool fs_known_has(const struct fs_catalogue *core,
 {
     if (known == NULL || known->blob.at == 0)
         return false;
-    *content_out = fsc_blob_content(fsc_blob_of(core, known));
+    *content_out = fs_blob_content(fsc_blob_of(core, known));
     return true;
 }

@@ -253,9 +253,9 @@ static void tell_contents(struct fs_catalogue *core)
     for (size_t i = 0; i < core->blobs_dirty_n; i++) {
         struct fs_blob *blob = core->blobs_dirty[i];
         struct catalogue_action *action = fsc_act(core, CATALOGUE_CONTENT);
-        fsc_blob_flag(blob, FS_BLOB_DIRTY, false);
+        fs_blob_flag(blob, FS_BLOB_DIRTY, false);
         if (action != NULL)
-            action->content = fsc_blob_content(blob);
+            action->content = fs_blob_content(blob);
     }
     core->blobs_dirty_n = 0;
 }

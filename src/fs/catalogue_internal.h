@@ -17,8 +17,9 @@
  *     catalogue_store.c    what is kept on disk
  *     catalogue_read.c     look-ups and lists
  *     catalogue_check.c    invariants
+ *     contents.c           contents by their root
  *
- * Memory is what a million paths make it: a node of a path (31 bytes and its name), a version (124
+ * Memory is what a million paths make it: a node of a path (30 bytes and its name), a version (124
  * and 8 for each disk of its vector), a content (52, and 4 to 8 to find it), and for each disk that
  * has it a record (20) in a slot (4). So one names the other by links of 32 bits (core/slab.h), and
  * fields have the bits that their limits need. A link is followed by fsc_...(core, what has it),
@@ -38,21 +39,13 @@
 #include "core/rng.h"
 #include "core/slab.h"
 #include "fs/catalogue.h"
+#include "fs/contents.h"
 
-/* Links; 0: none. */
+/* Links; 0: none. More are in fs/contents.h. */
 struct fs_node_link {
     uint32_t at;
 };
-struct fs_known_link {
-    uint32_t at;
-};
-struct fs_blob_link {
-    uint32_t at;
-};
 struct fs_folder_link {
-    uint32_t at;
-};
-struct fs_tally_link {
     uint32_t at;
 };
 
@@ -146,12 +139,6 @@ static inline const char *fs_known_target(const struct fs_known *known)
     return (const char *)&known->vector[known->vector_n];
 }
 
-enum fs_blob_flags {
-    FS_BLOB_KEPT = 1 << 0, /* the keep of this disk has it */
-    FS_BLOB_DIRTY = 1 << 1,
-    FS_BLOB_TALLIED = 1 << 2,
-};
-
 /* Of a content that many paths have: who holds it and who wants it, counted as records come and go
  * (catalogue_tally.c), so that nobody goes through all its versions. */
 struct fs_held {
@@ -168,28 +155,6 @@ struct fs_tally {
     struct fs_wanted *wanted;
     uint32_t held_n, held_cap, wanted_n, wanted_cap;
 };
-
-struct fs_blob {
-    struct fs_blob_link next; /* of the bucket */
-    union {
-        struct fs_known_link first; /* of its versions */
-        struct fs_tally_link tally; /* TALLIED */
-    } of;
-    uint64_t size : 48;
-    uint64_t hash : 8;
-    uint64_t chunk_log2 : 5;
-    uint64_t flags : 3;
-    uint32_t refs;
-    uint8_t root[FS_ROOT_BYTES];
-};
-static_assert(sizeof(struct fs_blob) == 52, "there are millions of contents");
-static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
-static_assert(CONTENT_CHUNK_LOG2_MAX < 1 << 5, "the size of a chunk has 5 bits");
-static inline void fsc_blob_flag(struct fs_blob *blob, unsigned flags, bool on)
-{
-    unsigned now = on ? blob->flags | flags : blob->flags & ~flags;
-    blob->flags = now & 7;
-}
 
 /* What is beneath a path. */
 struct fs_folder {
@@ -217,13 +182,16 @@ struct fs_node {
     struct fs_folder_link folder; /* none: nothing beneath */
     /* The current one first, conflicts, others that are not history, history. */
     struct fs_known_link versions;
-    uint32_t records; /* the first one */
-    uint32_t pins;    /* by what is under way, and by versions */
+    uint32_t records;   /* the first one */
+    uint32_t pins : 24; /* by what is under way, and by versions */
+    uint32_t name_len : 8;
     uint8_t flags;
-    uint8_t name_len;
     char name[]; /* with a NUL */
 };
-static_assert(offsetof(struct fs_node, name) == 30, "there are millions of nodes");
+static_assert(offsetof(struct fs_node, name) == 29, "there are millions of nodes");
+static_assert(FS_PART_BYTES_MAX < 1 << 8, "a name's length has 8 bits");
+static_assert(FS_DISKS_MAX * FS_LINES_N + FS_PUBLICATIONS_MAX < 1 << 24,
+              "what pins a path is counted in 24 bits");
 static_assert(sizeof(struct fs_known) + FS_VECTOR_MAX * sizeof(struct fs_pair) +
                       FS_TARGET_BYTES_MAX <=
                   SLAB_PIECE_MAX,
@@ -364,6 +332,7 @@ struct fs_dirty {
 struct fs_catalogue {
     struct catalogue_config config;
     struct slab slab; /* nodes, folders, versions, records, contents, counts of contents */
+    struct fs_contents contents;
     struct rng rng;
     bool started;
     uint64_t now_ms, wall_ms;
@@ -381,9 +350,8 @@ struct fs_catalogue {
     struct fs_record **record_blocks;
     uint32_t record_blocks_n, record_blocks_cap;
     uint32_t record_free; /* the first of those that are free */
-    struct fs_blob_link *buckets;
-    size_t buckets_n, blobs_n;
     uint64_t versions_n, records_n, nodes_n, bytes;
+    uint64_t blobs_n; /* contents that versions name */
 
     /* of the step */
     struct fs_dirty *dirty;
@@ -473,7 +441,7 @@ static inline struct fs_known *fsc_known(const struct fs_catalogue *core, struct
 }
 static inline struct fs_blob *fsc_blob(const struct fs_catalogue *core, struct fs_blob_link link)
 {
-    return slab_at(&core->slab, link.at);
+    return fs_contents_blob(&core->contents, link);
 }
 static inline struct fs_node_link fsc_node_link(const struct fs_node *node)
 {
@@ -482,10 +450,6 @@ static inline struct fs_node_link fsc_node_link(const struct fs_node *node)
 static inline struct fs_known_link fsc_known_link(const struct fs_known *known)
 {
     return (struct fs_known_link){slab_link(known)};
-}
-static inline struct fs_blob_link fsc_blob_link(const struct fs_blob *blob)
-{
-    return (struct fs_blob_link){slab_link(blob)};
 }
 
 static inline struct fs_node *fsc_parent(const struct fs_catalogue *core,
@@ -650,9 +614,12 @@ uint64_t fsc_counter_of(const struct fs_known *known, uint32_t disk);
 /* The id of @version; its signed bytes are in core->scratch. 0: memory. */
 uint64_t
 fsc_id_of(struct fs_catalogue *core, const struct fs_node *node, const struct fs_version *version);
-struct fs_blob *fsc_blob_find(const struct fs_catalogue *core, const uint8_t root[FS_ROOT_BYTES]);
+static inline struct fs_blob *fsc_blob_find(const struct fs_catalogue *core,
+                                            const uint8_t root[FS_ROOT_BYTES])
+{
+    return fs_contents_find(&core->contents, root);
+}
 void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob);
-struct content fsc_blob_content(const struct fs_blob *blob);
 
 /* ---- catalogue_tally.c ---- */
 

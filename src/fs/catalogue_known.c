@@ -83,78 +83,14 @@ uint32_t fsc_writer(struct fs_catalogue *core, const struct fs_author *author)
 
 /* ---- contents ---- */
 
-static size_t bucket_of(const struct fs_catalogue *core, const uint8_t root[FS_ROOT_BYTES])
-{
-    return (size_t)(get_le64(root) & (core->buckets_n - 1));
-}
-
-struct fs_blob *fsc_blob_find(const struct fs_catalogue *core, const uint8_t root[FS_ROOT_BYTES])
-{
-    if (core->buckets_n == 0)
-        return NULL;
-    struct fs_blob *blob = fsc_blob(core, core->buckets[bucket_of(core, root)]);
-    while (blob != NULL && memcmp(blob->root, root, FS_ROOT_BYTES) != 0)
-        blob = fsc_blob(core, blob->next);
-    return blob;
-}
-
-static void bucket_put(struct fs_catalogue *core, struct fs_blob *blob)
-{
-    struct fs_blob_link *bucket = &core->buckets[bucket_of(core, blob->root)];
-    blob->next = *bucket;
-    *bucket = fsc_blob_link(blob);
-}
-
-static bool buckets_grow(struct fs_catalogue *core)
-{
-    if (core->blobs_n < core->buckets_n)
-        return true;
-    size_t n = core->buckets_n == 0 ? 64 : 2 * core->buckets_n;
-    struct fs_blob_link *old = core->buckets;
-    size_t old_n = core->buckets_n;
-    struct fs_blob_link *buckets = core_calloc(n, sizeof(*buckets));
-    if (buckets == NULL)
-        return old != NULL; /* longer chains then */
-    core->buckets = buckets;
-    core->buckets_n = n;
-    core->bytes += (n - old_n) * sizeof(*buckets);
-    for (size_t i = 0; i < old_n; i++) {
-        struct fs_blob_link next = {0};
-        for (struct fs_blob_link at = old[i]; at.at != 0; at = next) {
-            struct fs_blob *blob = fsc_blob(core, at);
-            next = blob->next;
-            bucket_put(core, blob);
-        }
-    }
-    core_free(old);
-    return true;
-}
-
-static bool blob_is(const struct fs_blob *blob, const struct content *content)
-{
-    struct content has = fsc_blob_content(blob);
-    return content_equal(&has, content);
-}
-
 /* One more version of it. */
 static struct fs_blob *blob_ref(struct fs_catalogue *core, const struct content *content)
 {
-    struct fs_blob *blob = fsc_blob_find(core, content->root);
-    while (blob != NULL && !blob_is(blob, content)) /* somebody lies about its size */
-        blob = fsc_blob(core, blob->next);
-    if (blob == NULL) {
-        blob = buckets_grow(core) ? slab_alloc(&core->slab, sizeof(*blob)) : NULL;
-        if (blob == NULL)
-            return NULL;
-        blob->size = content->size & ((1ull << 48) - 1);
-        blob->hash = content->hash;
-        blob->chunk_log2 = content->chunk_log2 & 0x1fu;
-        memcpy(blob->root, content->root, FS_ROOT_BYTES);
-        bucket_put(core, blob);
-        core->blobs_n++;
-        core->bytes += sizeof(*blob);
-    }
-    blob->refs++;
+    struct fs_blob *blob = fs_contents_get(&core->contents, content);
+    if (blob == NULL || blob->versions_n >= FS_BLOB_VERSIONS_MAX)
+        return NULL;
+    core->blobs_n += blob->versions_n == 0;
+    blob->versions_n++;
     fsc_tally_fit(core, blob);
     return blob;
 }
@@ -181,17 +117,13 @@ static void blob_remove_version(struct fs_catalogue *core, struct fs_known *know
 
 static void blob_unref(struct fs_catalogue *core, struct fs_blob *blob)
 {
-    blob->refs--;
+    blob->versions_n--;
     fsc_tally_fit(core, blob);
-    if (blob->refs > 0)
+    if (blob->versions_n > 0)
         return;
-    struct fs_blob_link *at = &core->buckets[bucket_of(core, blob->root)];
-    for (struct fs_blob *before; (before = fsc_blob(core, *at)) != blob;)
-        at = &before->next;
-    *at = blob->next;
     core->blobs_n--;
-    core->bytes -= sizeof(*blob);
-    slab_free(&core->slab, blob, sizeof(*blob));
+    blob->flags = 0; /* a file of a folder may still have it */
+    fs_contents_drop(&core->contents, blob);
 }
 
 void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
@@ -201,16 +133,8 @@ void fsc_blob_dirty(struct fs_catalogue *core, struct fs_blob *blob)
     if (!fsc_grow(core, &core->blobs_dirty, &core->blobs_dirty_cap, core->blobs_dirty_n,
                   sizeof(struct fs_blob *)))
         return;
-    fsc_blob_flag(blob, FS_BLOB_DIRTY, true);
+    fs_blob_flag(blob, FS_BLOB_DIRTY, true);
     core->blobs_dirty[core->blobs_dirty_n++] = blob;
-}
-
-struct content fsc_blob_content(const struct fs_blob *blob)
-{
-    struct content content = {
-        .size = blob->size, .hash = blob->hash, .chunk_log2 = blob->chunk_log2};
-    memcpy(content.root, blob->root, FS_ROOT_BYTES);
-    return content;
 }
 
 /* ---- versions ---- */
@@ -286,7 +210,7 @@ struct fs_known *fsc_known_new(struct fs_catalogue *core,
     if (fine && version->target_len > 0)
         memcpy(&known->vector[known->vector_n], version->target, version->target_len);
     if (fine && version->kind == FS_FILE) {
-        known->blob = fsc_blob_link(blob_ref(core, &version->content));
+        known->blob = fs_blob_link(blob_ref(core, &version->content));
         fine = known->blob.at != 0;
     }
     if (!fine) {
@@ -370,7 +294,7 @@ void fsc_known_expand(const struct fs_catalogue *core,
                              .target_len = known->target_len};
     v->target = known->target_len > 0 ? fs_known_target(known) : NULL;
     if (known->blob.at != 0)
-        v->content = fsc_blob_content(fsc_blob_of(core, known));
+        v->content = fs_blob_content(fsc_blob_of(core, known));
     v->author.disk = core->disks[writer->disk]->id;
     v->author.node = writer->node;
     memcpy(v->author.key, writer->key, FS_KEY_BYTES);

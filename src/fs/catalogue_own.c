@@ -217,7 +217,7 @@ static void batch_apply(struct fs_catalogue *core, struct fs_batch *batch)
         if (!fsc_record_put(core, own, op->node, op->known, op->number, op->flags, op->line))
             op->number = 0;
         else if (keeps)
-            fsc_blob_flag(fsc_blob_of(core, op->known), FS_BLOB_KEPT, true);
+            fs_blob_flag(fsc_blob_of(core, op->known), FS_BLOB_KEPT, true);
     }
     own->highest = batch->highest;
     if (batch->renewal) {

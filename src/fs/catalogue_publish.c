@@ -202,7 +202,7 @@ static bool says_the_same(const struct fs_catalogue *core,
     if (known->kind != p->kind || known->mode != p->mode || known->replicas != p->replicas)
         return false;
     if (p->kind == FS_FILE) {
-        struct content content = fsc_blob_content(fsc_blob_of(core, known));
+        struct content content = fs_blob_content(fsc_blob_of(core, known));
         return content_equal(&content, &p->content);
     }
     return p->kind != FS_SYMLINK || (known->target_len == p->target_len &&
@@ -397,7 +397,7 @@ void fsc_hold(struct fs_catalogue *core, const struct fs_holding *holding)
         return;
     }
     *ticket = (struct fs_ticket){.id = holding->id, .left = 1};
-    fsc_blob_flag(blob, FS_BLOB_KEPT, holding->held);
+    fs_blob_flag(blob, FS_BLOB_KEPT, holding->held);
     for (const struct fs_known *known = fsc_blob_first(core, blob); known != NULL;
          known = fsc_next_of_blob(core, known)) {
         if ((known->flags & FS_KNOWN_LINKED) != 0)

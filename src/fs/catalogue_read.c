@@ -78,7 +78,7 @@ add_known(const struct fs_catalogue *core, const struct fs_known *known, struct 
         return;
     entry->size = fsc_blob_of(core, known)->size;
     entry->has_content = true;
-    entry->content = fsc_blob_content(fsc_blob_of(core, known));
+    entry->content = fs_blob_content(fsc_blob_of(core, known));
     holders_of(core, fsc_blob_of(core, known), &holders);
     entry->holders_n = (uint32_t)holders.n;
 }

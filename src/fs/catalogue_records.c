@@ -320,7 +320,7 @@ bool fsc_record_settle(struct fs_catalogue *core, struct fs_disk *disk, uint32_t
         disk->sum += fsc_record_sum(core, record);
         struct fs_blob *blob = fsc_blob_of(core, fsc_named(core, record));
         if (disk == core->own && blob != NULL && (record->flags & FS_IN_KEEP) != 0)
-            fsc_blob_flag(blob, FS_BLOB_KEPT, true);
+            fs_blob_flag(blob, FS_BLOB_KEPT, true);
     }
     if (old != 0)
         record_detach(core, old);

@@ -14,7 +14,7 @@
 static void untally(struct fs_catalogue *core, struct fs_blob *blob)
 {
     struct fs_tally *tally = fsc_tally(core, blob);
-    fsc_blob_flag(blob, FS_BLOB_TALLIED, false);
+    fs_blob_flag(blob, FS_BLOB_TALLIED, false);
     blob->of.first = tally->first;
     if (tally->first.at != 0)
         fsc_known(core, tally->first)->of_blob_at = slab_link(&blob->of.first);
@@ -144,7 +144,7 @@ static void tally(struct fs_catalogue *core, struct fs_blob *blob)
     if (made->first.at != 0)
         fsc_known(core, made->first)->of_blob_at = slab_link(&made->first);
     blob->of.tally.at = slab_link(made);
-    fsc_blob_flag(blob, FS_BLOB_TALLIED, true);
+    fs_blob_flag(blob, FS_BLOB_TALLIED, true);
     core->bytes += sizeof(*made);
     for (const struct fs_known *k = fsc_blob_first(core, blob); k != NULL;
          k = fsc_next_of_blob(core, k)) {
@@ -158,9 +158,9 @@ static void tally(struct fs_catalogue *core, struct fs_blob *blob)
 void fsc_tally_fit(struct fs_catalogue *core, struct fs_blob *blob)
 {
     bool tallied = (blob->flags & FS_BLOB_TALLIED) != 0;
-    if (!tallied && blob->refs == TALLY_FROM + 1)
+    if (!tallied && blob->versions_n == TALLY_FROM + 1)
         tally(core, blob);
-    else if (tallied && blob->refs < TALLY_TO)
+    else if (tallied && blob->versions_n < TALLY_TO)
         untally(core, blob);
 }
 

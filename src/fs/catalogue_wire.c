@@ -152,7 +152,7 @@ static int pack_version(struct fs_pack *pack, const struct fs_known *known)
     front.target = fs_known_target(known);
     front.target_len = known->target_len;
     if (known->blob.at != 0)
-        front.content = fsc_blob_content(fsc_blob_of(core, known));
+        front.content = fs_blob_content(fsc_blob_of(core, known));
     int r = fs_version_front_append(&front, body);
     if (r == 0)
         r = buf_reserve(body, 3 + (size_t)known->vector_n * 10 + FS_SIGNATURE_BYTES);

@@ -53,7 +53,9 @@ void local_failed(struct local_core *core)
 
 /* ---- events ---- */
 
-static bool is_owned_as_kept(const struct node *node, const struct local_event *event)
+static bool is_owned_as_kept(const struct local_core *core,
+                             const struct node *node,
+                             const struct local_event *event)
 {
     const struct fs_stat *stat = &event->before;
     struct content content;
@@ -62,7 +64,7 @@ static bool is_owned_as_kept(const struct node *node, const struct local_event *
         return false;
     if (node->kind == FS_SYMLINK)
         return true;
-    tree_content(node, &content);
+    tree_content(core, node, &content);
     return node->mode == stat->mode &&
            (node->kind == FS_DIRECTORY ||
             (node->mtime_ns == stat->mtime_ns && content_equal(&content, &event->content)));
@@ -81,7 +83,7 @@ static int on_owned(struct local_core *core, const struct local_event *event)
         return KITH_E_MEMORY;
     if ((node->flags & NODE_PUBLISHED) == 0)
         tree_know(core, node, &stat, &(struct content){0});
-    if (is_owned_as_kept(node, event))
+    if (is_owned_as_kept(core, node, event))
         node->flags |= NODE_OWNED;
     return 0;
 }

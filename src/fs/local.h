@@ -40,6 +40,7 @@
 #include "fs/content.h"
 #include "fs/stat.h"
 
+struct fs_contents;
 struct local_core;
 
 #define LOCAL_SETTLE_MS       300   /* quiet for so long */
@@ -66,6 +67,8 @@ struct local_config {
     bool one_level; /* what lies in the folder's directories does not count */
     uint32_t hashes_max, looks_max, publishing_max; /* FS_LOCAL_* */
     uint32_t entries_max;                           /* FS_LOCAL_ENTRIES_MAX */
+    /* Borrowed: those of the catalogue, which has what is published too. NULL: its own. */
+    struct fs_contents *contents;
 };
 
 /* ---- events ---- */

@@ -12,6 +12,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "core/slab.h"
+#include "fs/contents.h"
 #include "fs/ignore.h"
 #include "fs/local.h"
 
@@ -37,8 +38,16 @@ struct node_link { /* 0: none */
     uint32_t at;
 };
 
-/* One name. 103 bytes and the name: there may be millions. So links have 32 bits (core/slab.h). */
 #pragma pack(push, 4)
+/* The content of a file where there is no table of them that others have too. */
+struct node_content {
+    uint64_t size : 48;
+    uint64_t hash : 8;
+    uint64_t chunk_log2 : 8;
+    uint8_t root[CONTENT_ROOT_BYTES];
+};
+
+/* One name. 67 bytes and the name: there may be millions. So links have 32 bits (core/slab.h). */
 struct node {
     struct node_link parent;
     struct node_link first; /* what is in it */
@@ -46,27 +55,26 @@ struct node {
     struct node_link prev;
     struct node_link in_bucket;  /* the next of the same bucket */
     struct node_link next_inode; /* the next of the same bucket of inodes */
+    union {
+        struct fs_blob_link content; /* of a FILE; in the slab if config.contents is NULL */
+        uint32_t size;               /* of others; as much of it as there is room for */
+    } of;
     uint64_t inode;
-    uint64_t size : 48;
-    uint64_t mode : 16;
     int64_t mtime_ns;
     int64_t ctime_ns;
     int64_t born_ns;
+    uint16_t mode;
     /* The last scan that saw it, as far as it goes: of what has not been seen since the scan 65,536
      * before, the next one says so. */
     uint16_t scan;
     uint8_t kind : 4;
     uint8_t has : 4; /* enum node_has */
     uint8_t flags;
-    uint8_t hash; /* of the content */
-    uint8_t chunk_log2;
-    uint8_t root[CONTENT_ROOT_BYTES];
     uint8_t name_len;
     char name[]; /* with a NUL; in NFC */
 };
 #pragma pack(pop)
-static_assert(offsetof(struct node, name) == 103, "there are millions of names");
-static_assert(FS_SIZE_MAX < 1ull << 48, "a size has 48 bits");
+static_assert(offsetof(struct node, name) == 67, "there are millions of names");
 
 enum work_state {
     WORK_SETTLING = 1, /* until due: then it is looked at */
@@ -260,13 +268,18 @@ void tree_free(struct local_core *core);
 /* The next of all beneath @top in depth-first order, directories first; @skip: not into @node. */
 struct node *
 tree_next(const struct local_core *core, const struct node *top, struct node *node, bool skip);
-/* Set what is known, in all indexes. @stat NULL: it is not published any more. */
+/* Set what is known, in all indexes. @stat NULL: it is not published any more. Without memory for
+ * the content the file is to be read again. */
 void tree_know(struct local_core *core,
                struct node *node,
                const struct fs_stat *stat,
                const struct content *content);
-void tree_stat(const struct node *node, struct fs_stat *stat_out);
-void tree_content(const struct node *node, struct content *content_out);
+uint64_t tree_size(const struct local_core *core, const struct node *node);
+void tree_stat(const struct local_core *core, const struct node *node, struct fs_stat *stat_out);
+/* Zeros of what is no file, and if there was no memory for it. */
+void tree_content(const struct local_core *core,
+                  const struct node *node,
+                  struct content *content_out);
 /* A published node other than @node that is the same inode as @stat, with the same bytes. */
 struct node *
 tree_twin(const struct local_core *core, const struct node *node, const struct fs_stat *stat);

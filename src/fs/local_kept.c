@@ -74,9 +74,11 @@ void kept_set(struct local_core *core, struct node *node)
     struct buf buf = {0};
     size_t len;
     const char *path = tree_path(core, node, &len), *raw = tree_raw(core, node);
-    uint8_t head[6] = {FORMAT, node->kind, 0, 0, node->hash, node->chunk_log2};
+    struct content content;
     int r = path == NULL ? KITH_E_MEMORY : 0;
 
+    tree_content(core, node, &content);
+    uint8_t head[6] = {FORMAT, node->kind, 0, 0, content.hash, content.chunk_log2};
     head[2] = (uint8_t)(((node->flags & NODE_RACY) != 0 ? KEPT_RACY : 0) |
                         ((node->flags & NODE_VERIFY) != 0 ? KEPT_VERIFY : 0) |
                         (raw != NULL ? KEPT_RAW : 0));
@@ -84,14 +86,14 @@ void kept_set(struct local_core *core, struct node *node)
         r = buf_append(&buf, head, sizeof(head));
     const uint64_t numbers[] = {node->mode,
                                 node->inode,
-                                node->size,
+                                tree_size(core, node),
                                 (uint64_t)node->mtime_ns,
                                 (uint64_t)node->ctime_ns,
                                 (uint64_t)node->born_ns};
     for (size_t i = 0; r == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
         r = put64(&buf, numbers[i]);
     if (r == 0 && node->kind == FS_FILE)
-        r = buf_append(&buf, node->root, sizeof(node->root));
+        r = buf_append(&buf, content.root, sizeof(content.root));
     if (r == 0)
         r = put_text(&buf, path, len);
     if (r == 0 && raw != NULL)

@@ -162,13 +162,14 @@ static enum resolved find(struct local_core *core,
                       seen->name_len - dir_len - (slash != NULL), make, node_out, why_out);
 }
 
-static bool is_as_known(const struct node *node, const struct fs_stat *stat)
+static bool
+is_as_known(const struct local_core *core, const struct node *node, const struct fs_stat *stat)
 {
     struct fs_stat known;
 
     if ((node->flags & (NODE_PUBLISHED | NODE_RACY | NODE_VERIFY | NODE_UNSURE)) != NODE_PUBLISHED)
         return false;
-    tree_stat(node, &known);
+    tree_stat(core, node, &known);
     if (known.kind == FS_DIRECTORY)
         return fs_stat_same_inode(&known, stat) && known.mode == stat->mode;
     return fs_stat_same(&known, stat);
@@ -193,10 +194,10 @@ static void see_found(struct local_core *core, struct node *node, const struct l
 
     core->root_empty = false;
     if (work != NULL && work->state != WORK_GONE && (work->state != WORK_SETTLING || !is_first)) {
-        work->again = work->again || !is_as_known(node, &seen->stat);
+        work->again = work->again || !is_as_known(core, node, &seen->stat);
         return;
     }
-    if (work == NULL && is_as_known(node, &seen->stat))
+    if (work == NULL && is_as_known(core, node, &seen->stat))
         return;
     work = work_of(core, node);
     if (work == NULL) {

@@ -130,8 +130,8 @@ static bool is_settled(const struct local_core *core, const struct node *node)
 static void
 file_of(const struct local_core *core, const struct node *node, struct local_file *file_out)
 {
-    tree_stat(node, &file_out->stat);
-    tree_content(node, &file_out->content);
+    tree_stat(core, node, &file_out->stat);
+    tree_content(core, node, &file_out->content);
     file_out->settled = is_settled(core, node);
 }
 
@@ -272,6 +272,15 @@ static void check_work(const struct local_core *core, const struct work *work)
     assert(work->state != WORK_MOVED || work->heir != NULL);
 }
 
+static void check_content(const struct local_core *core, const struct node *node)
+{
+    const struct fs_contents *contents = core->config.contents;
+
+    if (node->kind != FS_FILE || node->of.content.at == 0 || contents == NULL)
+        return;
+    assert(fs_contents_files(contents, fs_contents_blob(contents, node->of.content)) > 0);
+}
+
 void local_check(const struct local_core *core)
 {
     uint64_t published = 0, files = 0, bytes = 0;
@@ -285,9 +294,11 @@ void local_check(const struct local_core *core)
         assert((work != NULL) == ((node->has & NODE_HAS_WORK) != 0));
         assert(known || work != NULL || node->first.at != 0);
         assert(tree_child(core, tree_parent(core, node), node->name, node->name_len) == node);
+        assert(known || node->kind == 0);
+        check_content(core, node);
         published += known;
         files += known && node->kind == FS_FILE;
-        bytes += known && node->kind == FS_FILE ? node->size : 0;
+        bytes += known && node->kind == FS_FILE ? tree_size(core, node) : 0;
         if (work == NULL)
             continue;
         works++;

@@ -102,6 +102,8 @@ static void move_all(struct local_core *core,
     }
 }
 
+#define CHAIN_AIM 2 /* nodes of a bucket, before there are more buckets */
+
 /* Twice as many buckets; where there is no memory for them, chains get longer. */
 static void grow(struct local_core *core)
 {
@@ -109,7 +111,7 @@ static void grow(struct local_core *core)
     struct node_link *old = core->buckets, *old_inodes = core->inodes;
     struct node_link *buckets, *inodes;
 
-    if (core->nodes_n < old_n)
+    if (core->nodes_n < CHAIN_AIM * old_n)
         return;
     buckets = core_calloc(n, sizeof(struct node_link));
     inodes = core_calloc(n, sizeof(struct node_link));
@@ -192,9 +194,15 @@ void tree_prune(struct local_core *core, struct node *node)
 
 void tree_free(struct local_core *core)
 {
+    struct node *node = core->top;
     struct work *work;
     char *raw;
     size_t at = 0;
+
+    if (core->config.contents != NULL && node != NULL)
+        while ((node = tree_next(core, core->top, node, false)) != NULL)
+            if (node->kind == FS_FILE)
+                fs_contents_release(core->config.contents, node->of.content);
 
     while ((work = map64_next(&core->works, &at)) != NULL) {
         core_free(work->target);
@@ -462,26 +470,106 @@ const char *tree_name(struct local_core *core, const struct node *node, size_t *
 
 /* ---- what is known ---- */
 
-void tree_stat(const struct node *node, struct fs_stat *stat_out)
+static struct fs_blob_link hold(struct local_core *core, const struct content *content)
+{
+    struct node_content *own;
+
+    if (core->config.contents != NULL)
+        return fs_contents_hold(core->config.contents, content);
+    own = slab_alloc(&core->slab, sizeof(*own));
+    if (own == NULL)
+        return (struct fs_blob_link){0};
+    own->size = content->size & ((1ull << 48) - 1);
+    own->hash = content->hash;
+    own->chunk_log2 = content->chunk_log2;
+    memcpy(own->root, content->root, sizeof(own->root));
+    core->memory_bytes += sizeof(*own);
+    return (struct fs_blob_link){slab_link(own)};
+}
+
+static void release(struct local_core *core, struct fs_blob_link link)
+{
+    if (core->config.contents != NULL) {
+        fs_contents_release(core->config.contents, link);
+    } else if (link.at != 0) {
+        slab_free(&core->slab, slab_at(&core->slab, link.at), sizeof(struct node_content));
+        core->memory_bytes -= sizeof(struct node_content);
+    }
+}
+
+/* NULL: it has none. */
+static const struct fs_blob *shared_content(const struct local_core *core, const struct node *node)
+{
+    bool shared = node->kind == FS_FILE && core->config.contents != NULL;
+    return shared ? fs_contents_blob(core->config.contents, node->of.content) : NULL;
+}
+
+static const struct node_content *own_content(const struct local_core *core,
+                                              const struct node *node)
+{
+    bool own = node->kind == FS_FILE && core->config.contents == NULL;
+    return own ? slab_at(&core->slab, node->of.content.at) : NULL;
+}
+
+void tree_content(const struct local_core *core,
+                  const struct node *node,
+                  struct content *content_out)
+{
+    const struct fs_blob *blob = shared_content(core, node);
+    const struct node_content *own = own_content(core, node);
+
+    *content_out = blob != NULL ? fs_blob_content(blob) : (struct content){0};
+    if (own == NULL)
+        return;
+    content_out->size = own->size;
+    content_out->hash = own->hash;
+    content_out->chunk_log2 = own->chunk_log2;
+    memcpy(content_out->root, own->root, sizeof(own->root));
+}
+
+uint64_t tree_size(const struct local_core *core, const struct node *node)
+{
+    const struct fs_blob *blob = shared_content(core, node);
+    const struct node_content *own = own_content(core, node);
+
+    if (node->kind != FS_FILE)
+        return node->of.size;
+    return blob != NULL ? blob->size : own != NULL ? own->size : 0;
+}
+
+void tree_stat(const struct local_core *core, const struct node *node, struct fs_stat *stat_out)
 {
     *stat_out = (struct fs_stat){.kind = node->kind,
                                  .mode = node->mode,
                                  .inode = node->inode,
-                                 .size = node->size,
+                                 .size = tree_size(core, node),
                                  .mtime_ns = node->mtime_ns,
                                  .ctime_ns = node->ctime_ns,
                                  .born_ns = node->born_ns};
 }
 
-void tree_content(const struct node *node, struct content *content_out)
+/* What the node has of its kind, in place of what it had. */
+static void set_of(struct local_core *core,
+                   struct node *node,
+                   const struct fs_stat *stat,
+                   const struct content *content)
 {
-    *content_out = (struct content){0};
-    if (node->kind != FS_FILE)
-        return;
-    content_out->size = node->size;
-    content_out->hash = node->hash;
-    content_out->chunk_log2 = node->chunk_log2;
-    memcpy(content_out->root, node->root, sizeof(node->root));
+    struct fs_blob_link had = {node->kind == FS_FILE ? node->of.content.at : 0};
+
+    node->of.size = 0;
+    node->kind = stat->kind & 0xfu;
+    if (node->kind == FS_FILE) {
+        struct content held = *content;
+        held.size = stat->size;
+        node->of.content = hold(core, &held);
+        if (node->of.content.at == 0) {
+            node->flags |= NODE_RACY;
+            local_failed(core);
+        }
+    } else {
+        node->of.size = stat->size < UINT32_MAX ? (uint32_t)stat->size : UINT32_MAX;
+    }
+    release(core, had);
 }
 
 void tree_know(struct local_core *core,
@@ -493,27 +581,23 @@ void tree_know(struct local_core *core,
         forget_inode(core, node);
         core->published_n--;
         core->files_n -= node->kind == FS_FILE;
-        core->bytes -= node->kind == FS_FILE ? node->size : 0;
+        core->bytes -= node->kind == FS_FILE ? tree_size(core, node) : 0;
     }
     node->flags &= (uint8_t) ~(NODE_PUBLISHED | NODE_RACY | NODE_VERIFY | NODE_UNSURE);
     if (stat == NULL) {
-        node->kind = 0;
+        set_of(core, node, &(struct fs_stat){0}, NULL);
         return;
     }
-    node->kind = stat->kind & 0xfu;
+    set_of(core, node, stat, content);
     node->mode = stat->mode & 0xffff;
     node->inode = stat->inode;
-    node->size = stat->size & ((1ull << 48) - 1);
     node->mtime_ns = stat->mtime_ns;
     node->ctime_ns = stat->ctime_ns;
     node->born_ns = stat->born_ns;
-    node->hash = content->hash;
-    node->chunk_log2 = content->chunk_log2;
-    memcpy(node->root, content->root, sizeof(node->root));
     node->flags |= NODE_PUBLISHED;
     core->published_n++;
     core->files_n += node->kind == FS_FILE;
-    core->bytes += node->kind == FS_FILE ? node->size : 0;
+    core->bytes += node->kind == FS_FILE ? tree_size(core, node) : 0;
     learn_inode(core, node);
 }
 
@@ -524,7 +608,7 @@ tree_twin(const struct local_core *core, const struct node *node, const struct f
 
     while ((twin = tree_of_inode(core, stat->inode, twin)) != NULL) {
         struct fs_stat known;
-        tree_stat(twin, &known);
+        tree_stat(core, twin, &known);
         if (twin == node || (twin->flags & NODE_RACY) != 0)
             continue;
         if (stat->kind == FS_DIRECTORY ? fs_stat_same_inode(&known, stat)

@@ -273,7 +273,7 @@ void work_release(struct local_core *core, struct node *node)
     }
 }
 
-static uint8_t change_of(const struct work *work)
+static uint8_t change_of(const struct local_core *core, const struct work *work)
 {
     const struct node *node = work->node;
     struct content known;
@@ -281,8 +281,8 @@ static uint8_t change_of(const struct work *work)
 
     if ((node->flags & (NODE_PUBLISHED | NODE_UNSURE)) != NODE_PUBLISHED)
         return LOCAL_CREATED;
-    tree_stat(node, &stat);
-    tree_content(node, &known);
+    tree_stat(core, node, &stat);
+    tree_content(core, node, &known);
     if (stat.kind != work->stat.kind)
         return LOCAL_MODIFIED;
     if (stat.kind == FS_SYMLINK)
@@ -343,7 +343,7 @@ static void settled(struct local_core *core, struct work *work)
 /* Publishes what is other than before; else notes what was seen. */
 static void publish_change(struct local_core *core, struct work *work)
 {
-    uint8_t change = change_of(work);
+    uint8_t change = change_of(core, work);
 
     if (change != 0) {
         work_publish(core, work, change);
@@ -407,7 +407,7 @@ static void consider_directory(struct local_core *core, struct work *work, bool 
     struct fs_stat known;
     bool published = (node->flags & NODE_PUBLISHED) != 0;
 
-    tree_stat(node, &known);
+    tree_stat(core, node, &known);
     if (published && fs_stat_same_inode(&known, &work->stat)) {
         if (unseen)
             scan_wish(core, node);
@@ -448,10 +448,10 @@ static void consider_file(struct local_core *core, struct work *work)
     struct fs_stat known;
     bool published = (node->flags & NODE_PUBLISHED) != 0;
 
-    tree_stat(node, &known);
+    tree_stat(core, node, &known);
     if (published && (node->flags & NODE_RACY) == 0 && fs_stat_same_bytes(&known, &work->stat)) {
         /* Only ctime can tell that its bytes are other ones; what else it may be is told now. */
-        tree_content(node, &work->content);
+        tree_content(core, node, &work->content);
         work->verify = (node->flags & NODE_VERIFY) != 0 || known.ctime_ns != work->stat.ctime_ns;
         work->verify = work->verify && !MUTANT(LOCAL_NO_CTIME);
         publish_change(core, work);
@@ -463,7 +463,7 @@ static void consider_file(struct local_core *core, struct work *work)
     if (twin != NULL) {
         bool other = (twin->flags & NODE_VERIFY) != 0 || twin->ctime_ns != work->stat.ctime_ns;
         if (!other || is_trusted(work)) {
-            tree_content(twin, &work->content);
+            tree_content(core, twin, &work->content);
             work->verify = other;
             pair(core, work, twin);
             return;
@@ -575,12 +575,12 @@ static void was_read(struct local_core *core, struct work *work, const struct lo
     work->content = event->content;
     work->verify = false;
     work->racy = racy == FS_RACY_LATER;
-    if (work->stat.links > 1 && change_of(work) == LOCAL_MODIFIED)
+    if (work->stat.links > 1 && change_of(core, work) == LOCAL_MODIFIED)
         touch_links(core, work);
     twin = tree_twin(core, work->node, &work->stat);
     if (twin != NULL) {
         struct content content;
-        tree_content(twin, &content);
+        tree_content(core, twin, &content);
         if (content_equal(&content, &work->content)) {
             pair(core, work, twin);
             return;

@@ -179,6 +179,8 @@ int fs_here_new(struct node_fs *fs, const struct fs_here_config *config, struct 
     }
     if (r == 0)
         r = fs_scanner_new(&here->scanner, here->path, here->watch, local.tracks);
+    if (!local.tracks) /* what is tracked is named by how it looks, which nobody else has */
+        local.contents = fs_catalogue_contents(fs->catalogue);
     if (r == 0)
         r = local_new(&here->core, &local);
     if (r == 0 && config->tracking == NULL)

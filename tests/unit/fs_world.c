@@ -261,6 +261,18 @@ static void act(unsigned i, const struct catalogue_action *action)
     }
 }
 
+/* The machine of the folder refers to what is in one path of it by now. */
+static void folder_knows(struct world_node *node, unsigned path)
+{
+    struct fs_contents *contents = fs_catalogue_contents(node->core);
+    fs_contents_release(contents, node->has[path]);
+    node->has[path].at = 0;
+    if (node->folder[path] == 0)
+        return;
+    struct content content = fs_world_content(node->folder[path]);
+    node->has[path] = fs_contents_hold(contents, &content);
+}
+
 void fs_world_step(unsigned i, struct catalogue_event *event)
 {
     struct world_node *node = &fw.nodes[i];
@@ -273,6 +285,7 @@ void fs_world_step(unsigned i, struct catalogue_event *event)
     for (size_t k = 0; k < out.actions_n; k++)
         act(i, &out.actions[k]);
     fs_world_pins_stepped(i);
+    folder_knows(node, (unsigned)(fw.steps_n % FS_WORLD_PATHS));
     if (++fw.steps_n % 64 == 0 && event->type != CATALOGUE_RECALL)
         fs_catalogue_check(node->core);
 }
@@ -302,6 +315,7 @@ void fs_world_start(unsigned i)
                                       .again_ms = 2000};
     struct catalogue_event event = {.type = CATALOGUE_RECALL};
     assert_int_equal(fs_catalogue_new(&node->core, &config), 0);
+    memset(node->has, 0, sizeof(node->has));
     node->up = true;
     node->boot++;
     for (size_t k = 0; k < node->disk.n; k++) {

@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_FS_WORLD_H
 #define TESTS_UNIT_FS_WORLD_H
 
+#include "fs/contents.h"
 #include "fs/pins.h"
 #include "lib/test.h"
 
@@ -49,7 +50,8 @@ struct world_node {
     size_t pending_n, pending_cap;
     struct world_job *jobs;
     size_t jobs_n, jobs_cap;
-    unsigned folder[FS_WORLD_PATHS]; /* content; 0: no such file */
+    unsigned folder[FS_WORLD_PATHS];         /* content; 0: no such file */
+    struct fs_blob_link has[FS_WORLD_PATHS]; /* of it, as the folder's machine knows it */
     unsigned folder_image[FS_WORLD_PATHS];
 };
 

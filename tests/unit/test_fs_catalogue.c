@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "core/error.h"
+#include "fs/contents.h"
 #include "fs_nodes.h"
 
 static const struct kith_bytes share = {"s", 1};
@@ -467,6 +468,46 @@ static void copies_are_held_and_let_go(void **state)
     nodes_end();
 }
 
+/* What no version names is nowhere, though a folder of this node has it still. */
+static void what_only_a_folder_still_has_is_not_known(void **state)
+{
+    (void)state;
+    struct content content = nodes_content(7);
+    struct fs_content_facts facts;
+    struct catalogue_stats stats;
+    nodes_begin(1);
+    struct fs_catalogue *core = ns.node[0].core;
+    struct fs_blob_link had = fs_contents_hold(fs_catalogue_contents(core), &content);
+    assert_int_not_equal(had.at, 0);
+    assert_int_equal(fs_catalogue_content(core, content.root, &facts, NULL, 0), KITH_E_NOT_FOUND);
+    assert_int_equal(nodes_hold(0, 7, true), KITH_E_NOT_FOUND);
+    assert_int_equal(nodes_put(0, "a", 7, FS_ON_OWN), 0);
+    assert_int_equal(nodes_hold(0, 7, true), 0);
+    assert_int_equal(nodes_stat(0, "a").own, FS_IN_FOLDER | FS_IN_KEEP);
+    fs_catalogue_stats(core, &stats);
+    assert_int_equal(stats.contents, 1);
+    /* Another content takes its place; its last version goes with what the keep had. */
+    assert_int_equal(nodes_hold(0, 7, false), 0);
+    assert_int_equal(nodes_put(0, "a", 8, FS_ON_OWN), 0);
+    assert_int_equal(nodes_put(0, "c", 8, FS_ON_OWN), 0); /* frees what nothing points to */
+    assert_int_equal(fs_catalogue_content(core, content.root, &facts, NULL, 0), KITH_E_NOT_FOUND);
+    fs_catalogue_stats(core, &stats);
+    assert_int_equal(stats.contents, 1);
+    uint64_t at = 0;
+    struct content some;
+    assert_true(fs_catalogue_content_next(core, &at, &some));
+    assert_int_equal(some.size, 8);
+    assert_false(fs_catalogue_content_next(core, &at, &some));
+    /* And it is the same one when it comes back. */
+    assert_int_equal(nodes_put(0, "b", 7, FS_ON_OWN), 0);
+    assert_int_equal(fs_catalogue_content(core, content.root, &facts, NULL, 0), 0);
+    assert_int_equal(facts.own, FS_IN_FOLDER);
+    fs_catalogue_check(core);
+    fs_contents_release(fs_catalogue_contents(core), had);
+    assert_int_equal(fs_catalogue_content(core, content.root, &facts, NULL, 0), 0);
+    nodes_end();
+}
+
 /* A copy of what changed is made of it. */
 static void what_is_held_of_a_path_in_another_version_is_known(void **state)
 {
@@ -866,6 +907,7 @@ int main(void)
         cmocka_unit_test(what_a_forgotten_node_alone_named_stays_known),
         cmocka_unit_test(a_node_with_a_new_disk_has_no_old_one),
         cmocka_unit_test(copies_are_held_and_let_go),
+        cmocka_unit_test(what_only_a_folder_still_has_is_not_known),
         cmocka_unit_test(what_is_held_of_a_path_in_another_version_is_known),
         cmocka_unit_test(each_holder_is_told_once_however_many_there_are),
         cmocka_unit_test(what_was_put_here_and_is_deleted_stays_held_until_the_keep_lets_go),

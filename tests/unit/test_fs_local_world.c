@@ -15,6 +15,7 @@
 
 #include "core/bytes.h"
 #include "core/mutant.h"
+#include "fs/contents.h"
 #include "fs/ignore.h"
 #include "kith/error.h"
 #include "lib/test.h"
@@ -65,13 +66,13 @@ static struct {
     struct rng rng;
     struct disk disk;
     struct local_core *core;
+    struct slab slab;
+    struct fs_contents contents; /* of the catalogue, where it is shared */
     uint64_t boot, now_ms, order;
     struct job *jobs;
-    unsigned jobs_n;
     struct kept kept[KEPT_MAX];
-    unsigned kept_n;
     struct kept undo[UNDO_MAX];
-    unsigned undo_n;
+    unsigned jobs_n, kept_n, undo_n;
     bool undoing;
     struct shown *shown; /* by the index of the disk's name */
     unsigned shown_n;
@@ -615,7 +616,8 @@ static void start(void)
                                   .one_level = w.mode == ONE_LEVEL,
                                   .hashes_max = 4,
                                   .looks_max = 8,
-                                  .publishing_max = 8};
+                                  .publishing_max = 8,
+                                  .contents = w.mode == SHARED ? &w.contents : NULL};
     w.boot++;
     assert_int_equal(local_new(&w.core, &config), 0);
     fs_ignore_free(w.scan_ignore);
@@ -650,10 +652,16 @@ static void unwatch_all(struct inode *inode)
         unwatch_all(inode->entries[i].inode);
 }
 
-static void crash(void)
+static void end(void)
 {
     local_free(w.core);
     w.core = NULL;
+    assert_int_equal(w.contents.n, 0);
+}
+
+static void crash(void)
+{
+    end();
     unwatch_all(w.disk.root);
     w.jobs_n = 0;
     w.deletes_n = 0; /* what was deleted before is not remembered */
@@ -861,6 +869,8 @@ static bool run(uint64_t seed, enum mode mode)
 
     memset(&w, 0, sizeof(w));
     w.mode = mode;
+    slab_init(&w.slab);
+    fs_contents_init(&w.contents, &w.slab);
     rng_init(&w.rng, seed);
     disk_init(&w.disk, &w.rng, ticks_ns[rng_below(&w.rng, 5)], one_in(2));
     w.disk.wall_ns = 1700000000000000000;
@@ -889,7 +899,9 @@ static bool run(uint64_t seed, enum mode mode)
     local_stats(w.core, &stats);
     if (stats.state != LOCAL_WATCHED || stats.gone != 0)
         wrong("does not end", stats.state_text);
-    local_free(w.core);
+    end();
+    fs_contents_deinit(&w.contents);
+    slab_deinit(&w.slab);
     disk_deinit(&w.disk);
     fs_ignore_free(w.scan_ignore);
     for (unsigned i = 0; i < w.kept_n; i++)
@@ -904,9 +916,8 @@ static bool run(uint64_t seed, enum mode mode)
 #ifndef KITH_MUTANTS
 static void run_all(enum mode mode, uint64_t default_n)
 {
-    uint64_t seed = test_seed();
     const char *runs = getenv("KITH_TEST_RUNS");
-    uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : default_n;
+    uint64_t n = runs != NULL ? strtoull(runs, NULL, 10) : default_n, seed = test_seed();
 
     for (uint64_t i = 0; i < n; i++)
         if (!run(seed + i, mode))
