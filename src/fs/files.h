@@ -76,8 +76,12 @@ int fs_part_open(struct fs_files *files,
                  const uint8_t root[FS_ROOT_BYTES],
                  uint64_t size,
                  bool *old_out);
-/* It is whole and verified: synced, and in the keep under its name. @fd is closed, whatever
- * happens. KITH_E_IO, KITH_E_LIMIT. */
+/*
+ * It is whole and verified: synced, and in the keep under its name. @fd is closed, whatever
+ * happens. FS_PART_KEPT: another that wrote to the same part was faster, and this very file is in
+ * the keep. KITH_E_IO, KITH_E_LIMIT.
+ */
+#define FS_PART_KEPT 1
 int fs_part_keep(struct fs_files *files, const uint8_t root[FS_ROOT_BYTES], int fd);
 
 /* What the keep has of it was found there: it is on the disk when this returns, bytes and name. 0;

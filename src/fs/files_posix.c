@@ -414,7 +414,18 @@ static int link_over(struct fs_files *files, int fd, int dir_fd, const char *nam
     return r;
 }
 
-/* What @name in @from_fd (NULL: the descriptor, which has no name) has becomes the content. */
+static bool is_file(int fd, int dir_fd, const char *name)
+{
+    struct stat is, named;
+
+    return fstat(fd, &is) == 0 && fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is.st_dev == named.st_dev && is.st_ino == named.st_ino;
+}
+
+/*
+ * What @name in @from_fd (NULL: the descriptor, which has no name) has becomes the content. Where
+ * it has become it already, FS_PART_KEPT.
+ */
 static int into_keep(struct fs_files *files,
                      const uint8_t root[FS_ROOT_BYTES],
                      int fd,
@@ -422,6 +433,7 @@ static int into_keep(struct fs_files *files,
                      const char *name)
 {
     struct blob blob;
+    bool kept = false;
     int dir_fd, r = files_sync(fd, "a content");
 
     blob_of(FS_ROOM_KEEP, root, 0, &blob);
@@ -430,8 +442,12 @@ static int into_keep(struct fs_files *files,
         r = dir_fd;
     if (r == 0 && name == NULL)
         r = link_over(files, fd, dir_fd, blob.name);
-    else if (r == 0 && renameat(from_fd, name, dir_fd, blob.name) != 0)
-        r = files_failed("cannot keep", blob.name, errno);
+    else if (r == 0 && renameat(from_fd, name, dir_fd, blob.name) != 0) {
+        int failed = errno;
+        kept = failed == ENOENT && is_file(fd, dir_fd, blob.name);
+        if (!kept)
+            r = files_failed("cannot keep", blob.name, failed);
+    }
     if (r == 0)
         r = sync_dirs(files, root, dir_fd);
     if (r != 0 && dir_fd >= 0 && name == NULL)
@@ -439,7 +455,7 @@ static int into_keep(struct fs_files *files,
     if (dir_fd >= 0)
         close(dir_fd);
     close(fd);
-    return r;
+    return r == 0 && kept ? FS_PART_KEPT : r;
 }
 
 void files_content_name(const uint8_t root[FS_ROOT_BYTES], char out[FS_CONTENT_NAME_BYTES])

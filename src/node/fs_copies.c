@@ -62,6 +62,7 @@ struct fs_copying {
     uint32_t window_n;
     uint32_t busy_n; /* chunks under way */
     bool ending, guarded;
+    bool kept; /* by another copy of it, which had the same part */
     struct fs_sources sources;
     int code;
     char text[512];
@@ -147,7 +148,9 @@ static void end_work(struct fs_job *job)
     }
     copying->fd = -1; /* it is closed whatever happens */
     int r = fs_part_keep(job->fs->move->files, copying->content.root, fd);
-    if (r != 0)
+    /* One that was given up while it did this went on, and had the same part. */
+    copying->kept = r == FS_PART_KEPT;
+    if (r != 0 && !copying->kept)
         fail(copying, r, kith_errmsg());
 }
 
@@ -196,7 +199,8 @@ static void end_done(struct node_fs *fs, struct fs_job *job)
         kept->scrubbed_wall_ms = wall_ms;
         fs_kept_store(fs, kept);
     }
-    fs->move->keep_bytes += copying->content.size;
+    if (!copying->kept) /* else it is counted */
+        fs->move->keep_bytes += copying->content.size;
     fs_hold(fs, &copying->content, true, on_held, copying);
 }
 

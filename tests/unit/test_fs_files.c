@@ -172,6 +172,28 @@ static void a_part_is_resumed_and_kept(void **state)
     assert_int_equal(names_in("data/part"), 0);
 }
 
+/* A copy that is given up while it ends goes on, and the next one has opened its part. */
+static void both_of_two_that_wrote_to_one_part_find_it_in_the_keep(void **state)
+{
+    bool old;
+    int one = fs_part_open(files, root_a, 4, &old);
+    int two = fs_part_open(files, root_a, 4, &old);
+
+    (void)state;
+    assert_true(one >= 0 && two >= 0 && old);
+    assert_int_equal(fs_write_all(one, "both", 4, 0), 0);
+    assert_int_equal(fs_part_keep(files, root_a, one), 0);
+    assert_int_equal(fs_write_all(two, "both", 4, 0), 0);
+    assert_int_equal(fs_part_keep(files, root_a, two), FS_PART_KEPT);
+    is_text(fs_content_open(files, FS_ROOM_KEEP, root_a, 0), "both");
+    /* What the keep has must be this very file. */
+    one = fs_part_open(files, root_a, 4, &old);
+    assert_true(one >= 0 && !old);
+    assert_int_equal(fs_content_remove(files, FS_ROOM_PART, root_a, 0), 0);
+    assert_true(fs_part_keep(files, root_a, one) < 0);
+    is_text(fs_content_open(files, FS_ROOM_KEEP, root_a, 0), "both");
+}
+
 static void what_is_damaged_becomes_the_part(void **state)
 {
     bool old;
@@ -519,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_is_kept_is_there_after_a_restart),
         CASE(a_part_is_resumed_and_kept),
+        CASE(both_of_two_that_wrote_to_one_part_find_it_in_the_keep),
         CASE(what_is_damaged_becomes_the_part),
         CASE(chunks_of_zeros_take_no_room),
         CASE(chunks_are_cached_one_by_one),
