@@ -251,7 +251,7 @@ static struct job *make_job(const struct store_batch *batch, size_t bytes, uint6
     return job;
 }
 
-int store_put(struct store *store, const struct store_batch *batch, uint64_t token)
+int store_queue(struct store *store, const struct store_batch *batch, uint64_t token)
 {
     struct job *job;
     size_t bytes = 0;
@@ -273,8 +273,6 @@ int store_put(struct store *store, const struct store_batch *batch, uint64_t tok
         store->waiting_bytes += bytes;
         store->queued_n++;
         job_list_push(&store->queue, job);
-        if (store->writer_sleeps && store->queued_n >= store->wake_at_n)
-            pthread_cond_signal(&store->wake_writer);
     }
     pthread_mutex_unlock(&store->mutex);
     if (r != 0)
@@ -286,6 +284,25 @@ int store_put(struct store *store, const struct store_batch *batch, uint64_t tok
                               store->folder.path, STORE_QUEUE_BYTES_MAX >> 20);
     return r == KITH_E_STOPPED ? kith_fail_with(r, "store %s: it is closed", store->folder.path)
                                : r;
+}
+
+/* The mutex is free by then: a writer that takes this core at once would only wait for it. */
+void store_write(struct store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    bool wakes = store->writer_sleeps && store->queued_n >= store->wake_at_n;
+    pthread_mutex_unlock(&store->mutex);
+    if (wakes)
+        pthread_cond_signal(&store->wake_writer);
+}
+
+int store_put(struct store *store, const struct store_batch *batch, uint64_t token)
+{
+    int r = store_queue(store, batch, token);
+
+    if (r == 0)
+        store_write(store);
+    return r;
 }
 
 size_t store_completed(struct store *store, uint64_t *tokens_out, size_t max)

@@ -81,6 +81,14 @@ int store_recall(struct store *store,
  */
 int store_put(struct store *store, const struct store_batch *batch, uint64_t token);
 
+/*
+ * store_put() in two steps: what was queued is written when the writer is awake anyway, when a
+ * store_put() wakes it, at the close, and surely after store_write(). For who has more to queue, or
+ * something to send first: the writer may take this core as soon as it is woken. Any thread.
+ */
+int store_queue(struct store *store, const struct store_batch *batch, uint64_t token);
+void store_write(struct store *store);
+
 /* Takes up to @max tokens of durable batches, oldest first; returns how many. Any thread. */
 size_t store_completed(struct store *store, uint64_t *tokens_out, size_t max);
 

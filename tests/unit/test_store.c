@@ -167,6 +167,39 @@ static void batches_that_wait_for_a_commit_share_the_next_one_in_order(void **st
     store_close(store);
 }
 
+static int queue_one(struct store *store, const char *key, const char *value, uint64_t token)
+{
+    struct store_put put = put_of(key, value);
+
+    return store_queue(store, &(struct store_batch){&put, 1}, token);
+}
+
+static void what_is_queued_is_written_in_its_order_when_the_writer_is_told(void **state)
+{
+    struct store *store = open_store(NULL);
+    uint64_t tokens[3];
+
+    (void)state;
+    for (uint64_t turn = 0; turn < 20; turn++) { /* the writer sleeps, or is about to */
+        assert_int_equal(queue_one(store, "d1", "1", 1), 0);
+        store_write(store);
+        wait_token(store, 1);
+        assert_int_equal(queue_one(store, "d1", "2", 2), 0);
+        assert_int_equal(queue_one(store, "d2", "2", 3), 0);
+        assert_int_equal(put_one(store, "d2", "3", 4), 0);
+        take_tokens(store, tokens, 3);
+        for (uint64_t i = 0; i < 3; i++)
+            assert_int_equal(tokens[i], i + 2);
+        store_write(store); /* nothing is queued: fine */
+    }
+    assert_int_equal(queue_one(store, "", "1", 5), KITH_E_INVALID);
+    assert_int_equal(queue_one(store, "d3", "last", 6), 0);
+    store_close(store);
+    store = open_store(NULL);
+    assert_string_equal(recall(store, 'd').text, "d1=2 d2=3 d3=last ");
+    store_close(store);
+}
+
 /* ---- the log ---- */
 
 static bool taken_in(void *user)
@@ -508,6 +541,7 @@ int main(void)
         T(batch_is_one_and_its_last_entry_of_a_key_counts),
         T(another_disk_has_another_id),
         T(batches_that_wait_for_a_commit_share_the_next_one_in_order),
+        T(what_is_queued_is_written_in_its_order_when_the_writer_is_told),
         T(group_goes_to_the_log_and_to_lmdb_when_nothing_comes),
         T(log_that_is_full_begins_again_and_large_groups_pass_it_in_order),
         T(killed_store_has_what_only_its_log_had),
