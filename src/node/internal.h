@@ -159,6 +159,8 @@ struct kith_node {
     uint64_t work_seen_n;      /* work_n at active_ns */
     uint64_t slept_at_n;       /* work_n when the loop went to sleep */
     enum spin_wait sleeps_for; /* ... and what it waited for then */
+    bool polls_disk;           /* a spin that is under way is for the disk, too */
+    uint64_t durable_n;        /* times that the disk was done with something */
 
     struct uv_net *net;
     bool net_closed;
@@ -296,6 +298,8 @@ void node_exit(struct kith_node *node);
 bool node_drain(struct kith_node *node); /* runs what was pushed; true if anything */
 /* The loop takes another turn before it sleeps. */
 void node_loop_again(struct kith_node *node);
+/* What view or variables keep is durable, @took_ns after it was put. */
+void node_loop_durable(struct kith_node *node, uint64_t took_ns);
 void node_sem_wait(sem_t *sem);
 
 /* ---- uv_member.c ---- */

@@ -322,7 +322,7 @@ void node_net_rate(const struct kith_node *node, uint64_t *in_out, uint64_t *out
 
 struct node_stats {
     uint64_t loop_turns, loop_lag_max_ms, spins, spin_hits;
-    uint64_t requests_crossed; /* from other threads */
+    uint64_t requests_crossed; /* from other threads, the writer of the store among them */
     uint32_t workers, workers_busy, workers_queue;
     uint64_t rss_bytes;
 };

@@ -28,7 +28,7 @@ uint64_t spin_budget_ns(const struct spin *spin, enum spin_wait wait, uint64_t n
 static uint64_t reach_ns(const struct spin_habit *habit, enum spin_wait wait, uint64_t waited_ns)
 {
     uint64_t ns = waited_ns + waited_ns / 2;
-    if (wait != SPIN_FOR_REPLIES)
+    if (wait == SPIN_FOR_REQUESTS)
         return 0;
     if (ns < habit->reach_ns)
         return habit->reach_ns - (habit->reach_ns - ns) / SPIN_REACH_PART;
@@ -67,9 +67,9 @@ void spin_woken(struct spin *spin, enum spin_wait wait, uint64_t gap_ns)
         habit->skip--;
 }
 
-bool spin_yielded(struct spin *spin, uint64_t now_ns, uint64_t took_ns)
+bool spin_yielded(struct spin *spin, uint64_t now_ns, uint64_t took_ns, bool own)
 {
-    if (took_ns <= SPIN_YIELD_NS)
+    if (took_ns <= (own ? SPIN_OWN_NS : SPIN_YIELD_NS))
         return false;
     uint64_t pause_ns = took_ns * SPIN_HOG_TIMES;
     spin->hog_until_ns = now_ns + (pause_ns < SPIN_HOG_PAUSE_NS ? pause_ns : SPIN_HOG_PAUSE_NS);

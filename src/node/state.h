@@ -83,9 +83,13 @@ struct node_state {
     struct mutex_core *mutex;
     struct symbols_core *symbols;
     struct avail_core *avail;
-    struct avail_core *items;  /* states of items of maps (fn_state.c) */
-    struct maptext item_saves; /* struct item_saves by name */
-    uv_async_t store_wake;
+    struct avail_core *items;   /* states of items of maps (fn_state.c) */
+    struct maptext item_saves;  /* struct item_saves by name */
+    struct node_request stored; /* what the store has to say; in the queue while @stored_told */
+    _Atomic bool stored_told;
+    bool unwritten;      /* it has batches that wait for node_store_write() */
+    uint64_t writing_n;  /* batches of view and variables that are not durable yet, */
+    uint64_t writing_ns; /* since when there are, or the last one became durable */
     uv_timer_t timer;
     uint64_t due_ms; /* of the timer, on BOOTTIME; UINT64_MAX: not set */
     bool started;
@@ -136,6 +140,14 @@ int node_state_first(struct kith_node *node);  /* on the loop: what the store re
 void node_state_close(struct kith_node *node); /* the store, before the loop's handles */
 void node_state_deinit(struct kith_node *node);
 void node_state_boot_raised(struct kith_node *node);
+
+/* ---- uv_store.c ---- */
+struct store_put;
+int node_store_open(struct kith_node *node);
+/* A batch that becomes durable, some time after the next node_store_write() at the latest. */
+void node_store_put(struct kith_node *node, const struct store_put *puts, size_t n, uint64_t token);
+/* The end of a turn, behind what it sent: what was put is written. */
+void node_store_write(struct kith_node *node);
 
 /* ---- uv_state.c ---- */
 void node_state_stop(struct kith_node *node); /* ends all that waits */

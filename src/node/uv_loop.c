@@ -134,6 +134,7 @@ static void on_prepare(uv_prepare_t *handle)
         node_state_arm(node);
         arm_timers(node);
         uv_net_flush(node->net);
+        node_store_write(node);
         atomic_store(&node->sleeping, true);
         atomic_thread_fence(memory_order_seq_cst);
         if (node_queue_empty(&node->queue))
@@ -179,6 +180,88 @@ static void on_check(uv_check_t *handle)
     uv_idle_stop(&node->again); /* what is left has its turn before the next sleep */
 }
 
+/* A spin is for replies or requests, for the disk, or for both; each has a time of its own. */
+struct spell {
+    enum spin_wait wait;
+    uint64_t end_ns;      /* of the spin for @wait; 0: there is none */
+    uint64_t disk_end_ns; /* of the one for the disk; likewise */
+};
+
+/* False: nothing that the loop waits for is worth a spin. */
+static bool spell_begin(struct kith_node *node, struct spell *spell, uint64_t now_ns)
+{
+    spell->wait = waiting_for(node);
+    spell->end_ns = node->active_ns + spin_budget_ns(&node->spin, spell->wait, now_ns);
+    spell->disk_end_ns = 0;
+    if (node->state.writing_n > 0)
+        spell->disk_end_ns =
+            node->state.writing_ns + spin_budget_ns(&node->spin, SPIN_FOR_DISK, now_ns);
+    if (spell->end_ns <= now_ns)
+        spell->end_ns = 0;
+    if (spell->disk_end_ns <= now_ns)
+        spell->disk_end_ns = 0;
+    node->polls_disk = spell->disk_end_ns != 0;
+    return spell->end_ns != 0 || node->polls_disk;
+}
+
+/* False: all of it lasted its time and caught nothing. */
+static bool spell_lasts(struct kith_node *node, struct spell *spell, uint64_t now_ns)
+{
+    if (spell->end_ns != 0 && now_ns >= spell->end_ns) {
+        spin_missed(&node->spin, spell->wait);
+        spell->end_ns = 0;
+    }
+    if (spell->disk_end_ns != 0 && now_ns >= spell->disk_end_ns) {
+        spin_missed(&node->spin, SPIN_FOR_DISK);
+        spell->disk_end_ns = 0;
+        node->polls_disk = false;
+    }
+    return spell->end_ns != 0 || node->polls_disk;
+}
+
+/* Something came that the disk had no part in. */
+static void spell_caught(struct kith_node *node, const struct spell *spell, uint64_t now_ns)
+{
+    if (spell->end_ns != 0)
+        spin_caught(&node->spin, spell->wait, now_ns - node->active_ns);
+    else
+        spin_woken(&node->spin, spell->wait, now_ns - node->active_ns);
+}
+
+void node_loop_durable(struct kith_node *node, uint64_t took_ns)
+{
+    node->durable_n++;
+    if (node->polls_disk)
+        spin_caught(&node->spin, SPIN_FOR_DISK, took_ns);
+    else
+        spin_woken(&node->spin, SPIN_FOR_DISK, took_ns);
+}
+
+/* What came, was asked for and has to be said on account of it is done. */
+static bool poll_once(struct kith_node *node, const struct spell *spell, uint64_t *now_ns_out)
+{
+    uint64_t durable_n = node->durable_n;
+    bool heard = uv_net_poll(node->net);
+    bool asked = node_drain(node);
+
+    if (!heard && !asked) {
+        *now_ns_out = node_now_ns();
+        return false;
+    }
+    /* What callbacks asked for decides what the loop waits for now. */
+    for (unsigned rounds = 1; rounds < DRAIN_ROUNDS && node_drain(node); rounds++)
+        continue;
+    node_state_turn(node);
+    uv_net_flush(node->net);
+    node_store_write(node);
+    *now_ns_out = node_now_ns();
+    if (heard || node->durable_n == durable_n)
+        spell_caught(node, spell, *now_ns_out);
+    node->active_ns = *now_ns_out;
+    node->work_seen_n = node->work_n;
+    return true;
+}
+
 /*
  * Polls the streams and the queue instead of sleeping, as long as the habit says that something
  * will come soon. Returns true if the loop should take a turn without sleeping.
@@ -187,37 +270,26 @@ static bool spin_phase(struct kith_node *node)
 {
     uint64_t now_ns = node_now_ns();
     uint64_t turn_ns = now_ns + LOOP_TURN_NS;
-    enum spin_wait wait = waiting_for(node);
-    uint64_t end_ns = node->active_ns + spin_budget_ns(&node->spin, wait, now_ns);
+    struct spell spell;
 
-    if (now_ns >= end_ns)
+    if (!spell_begin(node, &spell, now_ns))
         return false;
     for (unsigned polls = 1;; polls++) {
         node->now_ns = 0;
         node->now_unix_ms = 0;
-        bool hit = uv_net_poll(node->net);
-        hit |= node_drain(node);
-        now_ns = node_now_ns();
-        if (hit) {
-            node_state_turn(node);
-            uv_net_flush(node->net);
-            spin_caught(&node->spin, wait, now_ns - node->active_ns);
-            node->active_ns = now_ns;
-            node->work_seen_n = node->work_n;
+        if (poll_once(node, &spell, &now_ns)) {
             if (now_ns >= turn_ns || node->finished)
                 return true;
-            wait = waiting_for(node);
-            end_ns = now_ns + spin_budget_ns(&node->spin, wait, now_ns);
-            if (now_ns >= end_ns)
+            if (!spell_begin(node, &spell, now_ns))
                 return false; /* what it waits for now is not worth a spin */
             polls = 0;
-        } else if (now_ns >= end_ns) {
-            spin_missed(&node->spin, wait);
+        } else if (!spell_lasts(node, &spell, now_ns)) {
             return false;
         } else if (polls % LOOP_YIELD_EVERY == 0) {
             sched_yield();
             uint64_t after_ns = node_now_ns();
-            if (spin_yielded(&node->spin, after_ns, after_ns - now_ns))
+            bool own = node->state.writing_n > 0;
+            if (spin_yielded(&node->spin, after_ns, after_ns - now_ns, own))
                 return false;
         }
     }
@@ -231,7 +303,9 @@ static void *node_loop_main(void *arg)
     node_loop_first(node);
     sem_post(&node->started);
     while (!node->finished) {
+        node_store_write(node); /* what the turn sent has left */
         bool busy = node->spin.budget_ns != 0 && spin_phase(node);
+        node->polls_disk = false;
         uv_run(&node->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     }
     /* What the closing itself left behind. */

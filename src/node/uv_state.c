@@ -318,25 +318,12 @@ void node_state_send(struct kith_node *node,
                           type, &part, 1);
 }
 
-static void
-put_batch(struct kith_node *node, const struct store_put *puts, size_t n, uint64_t token)
-{
-    struct store_batch batch = {.puts = puts, .puts_n = n};
-    int r =
-        node->state.store != NULL ? store_put(node->state.store, &batch, token) : KITH_E_INTERNAL;
-
-    /* Nothing is acknowledged before it is durable: a batch that is not taken is a stalled write.
-     */
-    if (r != 0)
-        log_error(&node->log.log, "store", "a batch was not taken", "reason", kith_errmsg(), NULL);
-}
-
 void node_state_keep(struct kith_node *node, struct kith_bytes key, struct kith_bytes data)
 {
     struct store_put put = {.key = key, .value = data, .erase = data.data == NULL};
 
     if (node->state.store != NULL)
-        put_batch(node, &put, 1, 0);
+        node_store_put(node, &put, 1, 0);
 }
 
 static void view_persist(struct kith_node *node, const struct view_action *action)
@@ -351,7 +338,7 @@ static void view_persist(struct kith_node *node, const struct view_action *actio
                                      .value = {put->data, put->len},
                                      .erase = put->data == NULL};
     }
-    put_batch(node, puts, action->puts_n, NODE_TOKEN_VIEW | action->token);
+    node_store_put(node, puts, action->puts_n, NODE_TOKEN_VIEW | action->token);
     core_free(puts);
 }
 
@@ -367,7 +354,7 @@ static void dvar_persist(struct kith_node *node, const struct dvar_action *actio
                                      .value = {put->data, put->len},
                                      .erase = put->data == NULL};
     }
-    put_batch(node, puts, action->puts_n, NODE_TOKEN_DVAR | action->token);
+    node_store_put(node, puts, action->puts_n, NODE_TOKEN_DVAR | action->token);
     core_free(puts);
 }
 
@@ -660,6 +647,7 @@ void node_dvar_step(struct kith_node *node, struct dvar_event *event)
         /* A long turn: the others begin while this node makes the rest. */
         let_go(node);
         uv_net_flush(node->net);
+        node_store_write(node);
     }
 }
 

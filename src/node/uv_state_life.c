@@ -9,67 +9,11 @@
 #include "node/internal.h"
 #include "node/uv_fs.h"
 
-#define TOKENS_AT_ONCE 64
 /* Slots that move at once to or from a keeper. With two, as the specification has it, a cluster of
  * three that has just been made takes 12 s to have all its copies; pieces of a slot are small. */
 #define SLOT_MOVES_MAX 16
 
 /* ---- the store ---- */
-
-/* Any thread, the writer's. */
-static void on_store_wake(void *user)
-{
-    struct kith_node *node = user;
-    uv_async_send(&node->state.store_wake);
-}
-
-/* What cannot be written must not be acknowledged, and what was not read must not be guessed. */
-static void on_store_fatal(void *user, int code, const char *text)
-{
-    (void)code;
-    node_state_end_process(user, text);
-}
-
-static void look_at_disk(struct kith_node *node)
-{
-    char why[512];
-    bool full = store_full(node->state.store, why, sizeof(why));
-
-    if (full == node->state.disk_full)
-        return;
-    node->state.disk_full = full;
-    if (full)
-        log_warn(&node->log.log, "store", "durable variables cannot be written", "reason", why,
-                 NULL);
-    else
-        log_info(&node->log.log, "store", "durable variables can be written again", NULL);
-    node_view_step(node, &(struct view_event){.type = VIEW_DISK_FULL, .full = full});
-    node_dvar_step(node, &(struct dvar_event){.type = DVAR_DISK_FULL, .full = full});
-}
-
-static void on_store(uv_async_t *async)
-{
-    struct kith_node *node = async->data;
-    uint64_t tokens[TOKENS_AT_ONCE];
-    size_t n;
-
-    if (node->state.store == NULL || !node->state.started)
-        return;
-    while ((n = store_completed(node->state.store, tokens, TOKENS_AT_ONCE)) > 0) {
-        node->work_n++;
-        for (size_t i = 0; i < n; i++) {
-            uint64_t token = tokens[i] & ~NODE_TOKEN_CORE;
-            if ((tokens[i] & NODE_TOKEN_CORE) == NODE_TOKEN_VIEW)
-                node_view_step(node, &(struct view_event){.type = VIEW_PERSISTED, .token = token});
-            else if ((tokens[i] & NODE_TOKEN_CORE) == NODE_TOKEN_DVAR)
-                node_dvar_step(node, &(struct dvar_event){.type = DVAR_PERSISTED, .token = token});
-            else if ((tokens[i] & NODE_TOKEN_CORE) == NODE_TOKEN_FS)
-                node_fs_stored(node, token);
-        }
-    }
-    node_fs_store_ready(node);
-    look_at_disk(node);
-}
 
 static int recall_view(void *user, const struct store_entry *entry)
 {
@@ -139,7 +83,6 @@ static int new_dvar_and_mutex(struct kith_node *node)
 int node_state_open(struct kith_node *node)
 {
     struct node_state *state = &node->state;
-    struct store_options options = {.wake = on_store_wake, .fatal = on_store_fatal, .user = node};
     struct view_config view = {
         .self = {.node = node->identity.id, .boot_no = node->boot_no},
         .eligible = !node->program,
@@ -152,12 +95,10 @@ int node_state_open(struct kith_node *node)
     state->due_ms = UINT64_MAX;
     state->pid = (uint64_t)getpid();
     state->quorum = true;
-    uv_async_init(&node->loop, &state->store_wake, on_store);
     uv_timer_init(&node->loop, &state->timer);
-    state->store_wake.data = node;
     state->timer.data = node;
     if (!node->program) {
-        int r = store_open(node->dir.path, &options, &state->store);
+        int r = node_store_open(node);
         if (r != 0)
             return r;
         memcpy(view.disk_id, store_disk_id(state->store), sizeof(view.disk_id));

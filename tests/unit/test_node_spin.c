@@ -156,9 +156,9 @@ static void slow_yield_means_the_core_is_wanted(void **state)
     (void)state;
     spin_init(&spin, BUDGET_NS);
     spin_woken(&spin, SPIN_FOR_REPLIES, 1000);
-    assert_false(spin_yielded(&spin, 1000, SPIN_YIELD_NS));
+    assert_false(spin_yielded(&spin, 1000, SPIN_YIELD_NS, false));
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000), 0);
-    assert_true(spin_yielded(&spin, 1000, 10000000));
+    assert_true(spin_yielded(&spin, 1000, 10000000, false));
     assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS - 1), 0);
     assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_REPLIES, 1000 + SPIN_HOG_PAUSE_NS), 0);
 }
@@ -171,7 +171,7 @@ static void the_pause_goes_by_what_the_yield_took(void **state)
         struct spin spin;
         spin_init(&spin, BUDGET_NS);
         spin_woken(&spin, SPIN_FOR_REPLIES, 1000);
-        assert_true(spin_yielded(&spin, 1000, took_ns));
+        assert_true(spin_yielded(&spin, 1000, took_ns, false));
         uint64_t pause_ns = spin.hog_until_ns - 1000;
         assert_true(pause_ns <= SPIN_HOG_PAUSE_NS);
         assert_true(pause_ns == SPIN_HOG_PAUSE_NS || pause_ns == took_ns * SPIN_HOG_TIMES);
@@ -180,6 +180,19 @@ static void the_pause_goes_by_what_the_yield_took(void **state)
         if (took_ns >= 3000000) /* a slice of the scheduler */
             assert_true(pause_ns >= 40000000);
     }
+}
+
+/* The writer of the store, on the core of the loop that waits for it. */
+static void a_thread_of_our_own_is_no_hog_either(void **state)
+{
+    struct spin spin;
+    (void)state;
+    spin_init(&spin, BUDGET_NS);
+    spin_woken(&spin, SPIN_FOR_DISK, 1000);
+    assert_false(spin_yielded(&spin, 1000, SPIN_OWN_NS, true));
+    assert_int_not_equal(spin_budget_ns(&spin, SPIN_FOR_DISK, 1000), 0);
+    assert_true(spin_yielded(&spin, 1000, SPIN_OWN_NS + 1, true));
+    assert_int_equal(spin_budget_ns(&spin, SPIN_FOR_DISK, 1001), 0);
 }
 
 /* ---- two ends that talk, on a made-up clock ---- */
@@ -282,6 +295,35 @@ static void two_ends_poll_again_after_a_pause(void **state)
     }
 }
 
+/* Syncs that take @sync_ns, each asked for 20 us after the one before; the share that is polled. */
+static double share_polled_for_disk(uint64_t sync_ns, uint64_t *hits_out)
+{
+    struct end end;
+    uint64_t begun_ns = 1000000, now_ns = begun_ns;
+    end_init(&end, SPIN_FOR_DISK);
+    for (int i = 0; i < 10000; i++) {
+        end.active_ns = now_ns;
+        now_ns = end_receives(&end, now_ns + sync_ns, 12000) + 20000;
+    }
+    *hits_out = end.spin.hits_n;
+    return (double)end.spun_ns / (double)(now_ns - begun_ns);
+}
+
+/* A sync that is soon done is polled for, whatever else comes meanwhile; a slow one never is. */
+static void sync_is_polled_for_on_a_fast_disk_only(void **state)
+{
+    uint64_t hits;
+    (void)state;
+    for (uint64_t sync_ns = 20000; sync_ns < SPIN_PROBE_MAX_NS - 12000; sync_ns += 10000) {
+        (void)share_polled_for_disk(sync_ns, &hits);
+        assert_int_equal(hits, 9999);
+    }
+    for (uint64_t sync_ns = SPIN_PROBE_MAX_NS + 1; sync_ns < SPIN_GAP_NS; sync_ns += 10000)
+        assert_true(share_polled_for_disk(sync_ns, &hits) < 0.03);
+    for (uint64_t sync_ns = SPIN_GAP_NS; sync_ns < 20000000; sync_ns += 500000)
+        assert_true(share_polled_for_disk(sync_ns, &hits) == 0);
+}
+
 /* The share of the time that a loop polls whose messages come every @gap_ns, asked for or not. */
 static double share_polled(uint64_t gap_ns, uint64_t wake_ns)
 {
@@ -327,6 +369,8 @@ int main(void)
         cmocka_unit_test(one_quick_answer_does_not_hide_the_slow_ones),
         cmocka_unit_test(slow_yield_means_the_core_is_wanted),
         cmocka_unit_test(the_pause_goes_by_what_the_yield_took),
+        cmocka_unit_test(a_thread_of_our_own_is_no_hog_either),
+        cmocka_unit_test(sync_is_polled_for_on_a_fast_disk_only),
         cmocka_unit_test(two_sleeping_ends_learn_to_poll_whatever_waking_costs),
         cmocka_unit_test(answers_slower_than_the_budget_are_caught),
         cmocka_unit_test(two_ends_poll_again_after_a_pause),
