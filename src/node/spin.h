@@ -17,7 +17,7 @@
  *  - Waiting for replies and waiting for requests are separate habits: a server whose clients are
  *    slow should not teach its own calls to sleep.
  *  - A sync of our own disk is a third one, beside the others: what it takes is counted from when
- * it was asked for, whatever else comes meanwhile, and a slow disk is soon no longer polled for.
+ *    it was asked for, whatever else comes meanwhile; a slow disk is soon no longer polled for.
  *  - An answer that came late is expected late again, and one that came soon changes little in
  *    that: who takes its turn in a round of several nodes hears by turns from near by and from far.
  *  - A sched_yield() that took over SPIN_YIELD_NS means another thread wants this core: spinning
