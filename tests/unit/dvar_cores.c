@@ -54,13 +54,14 @@ void step(int n, struct dvar_event event)
             result = action->result;
             result.number = action->result.len == 1 ? action->result.data[0] : 0;
         }
+        if (action->type == DVAR_CHANGED)
+            told_missed += action->change.missed;
         if (action->type == DVAR_CHANGED && action->id != WATCH_ID) {
             told_other_n++;
         } else if (action->type == DVAR_CHANGED) {
             assert_true(action->change.version > told[n]);
             told[n] = action->change.version;
             told_n++;
-            told_missed += action->change.missed;
         }
         int to = action->to.bytes[0] - 1;
         if (action->type != DVAR_SEND || to < 0 || to >= NODES || cut[n] || cut[to])
